@@ -1,0 +1,40 @@
+"""How the benchmarks show what they measured: a table for people, one line of JSON for scripts."""
+
+import argparse
+import json
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def positive(text: str) -> int:
+    """The whole number of at least 1 that an argument gives; argparse words the error."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f'{text} is less than 1')
+    return value
+
+
+def show(title: str, rows: Mapping[str, str]) -> None:
+    """Prints a table of two columns."""
+    width = max(map(len, rows))
+    print('\n'.join([title, *(f'  {name:<{width}}  {value}' for name, value in rows.items())]))
+
+
+def show_json(numbers: Mapping[str, Any]) -> None:
+    """Prints one line of JSON, the last of the output."""
+    print(json.dumps(numbers), flush=True)
+
+
+def processor() -> str:
+    """The name of the host's processor, as the system tells it."""
+    path = Path('/proc/cpuinfo')
+    lines = path.read_text(encoding='utf-8').splitlines() if path.exists() else []
+    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def mebibytes(count: float) -> str:
+    """A number of bytes as text."""
+    return f'{count / 2**20:,.0f} MiB'

@@ -1,0 +1,36 @@
+"""jssl: self-supervised visual pre-training in JAX.
+
+`jssl.fit` trains, `jssl.Algorithm` is what to subclass for a loss of one's own, and
+`jssl.make_train_step` gives the compiled step for a loop of one's own.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from jssl.errors import JsslError as JsslError
+
+if TYPE_CHECKING:
+    from jssl.algorithm import Algorithm as Algorithm
+    from jssl.algorithm import TrainState as TrainState
+    from jssl.training.experiment import Experiment as Experiment
+    from jssl.training.run import fit as fit
+    from jssl.training.step import init_train_state as init_train_state
+    from jssl.training.step import make_train_step as make_train_step
+
+__version__ = '0.1.0'
+
+_HOMES = {
+    'Algorithm': 'jssl.algorithm',
+    'TrainState': 'jssl.algorithm',
+    'Experiment': 'jssl.training.experiment',
+    'fit': 'jssl.training.run',
+    'init_train_state': 'jssl.training.step',
+    'make_train_step': 'jssl.training.step',
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The public names, each imported when it is first used, so that `import jssl` is quick."""
+    if name not in _HOMES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,3 @@
+"""The algorithms, one file each."""
+
+from jssl.algorithms.simclr import SimCLR as SimCLR

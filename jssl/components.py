@@ -1,0 +1,185 @@
+"""From ``dict(type='ResNet', depth=50)`` to the object it describes.
+
+A `type` is the name of a class in the package for its kind, or ``'my_module:MyClass'``: nothing has
+to be registered. The other entries are the class's fields; an entry that is itself such a dict
+(a backbone in a model, a predictor in a head) is built first.
+"""
+
+import dataclasses
+import importlib
+import inspect
+import os
+import sys
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+
+from jssl.errors import JsslError, suggest
+
+PACKAGES = {
+    'model': 'jssl.algorithms',
+    'backbone': 'jssl.backbones',
+    'neck': 'jssl.necks',
+    'head': 'jssl.heads',
+    'data': 'jssl.data.sources',
+    'test_data': 'jssl.data.sources',
+    'views': 'jssl.data.views',
+    'view': 'jssl.data.views',
+    'eval_view': 'jssl.data.views',
+    'optimizer': 'jssl.training.optimizers',
+    'schedule': 'jssl.training.schedules',
+}
+PLAIN = (str, int, float, Mapping, tuple, list, type(None))
+
+
+def build(kind: str, config: Mapping[str, Any]) -> Any:
+    """The component that `config` describes.
+
+    Args:
+      kind: a key of `PACKAGES`; says where a bare class name is looked up.
+      config: `type` and the fields of that class.
+
+    Raises:
+      JsslError: names the unknown type or field with its nearest valid name, a field whose value
+        has the wrong type, or a required field that is missing.
+    """
+    return build_at(kind, kind, config)
+
+
+def build_at(path: str, kind: str, config: Mapping[str, Any]) -> Any:
+    """As `build`; `path` is what error messages call this part of the config."""
+    if not isinstance(config, Mapping) or 'type' not in config:
+        raise JsslError(
+            f"config.{path} must be a dict with a 'type', such as dict(type=...), not {config!r}."
+        )
+    component = find(path, kind, config['type'])
+    fields = {key: value for key, value in config.items() if key != 'type'}
+    check_names(path, component, fields)
+    for key, value in fields.items():
+        if isinstance(value, Mapping) and 'type' in value and key in PACKAGES:
+            fields[key] = build_at(f'{path}.{key}', key, value)
+    check_types(path, component, fields)
+    return component(**fields)
+
+
+def find(path: str, kind: str, name: str) -> type:
+    """The class called `name`: 'module:Class' anywhere, or a class of the kind's package."""
+    if ':' in str(name):
+        return _import(path, name)
+    package = importlib.import_module(PACKAGES[kind])
+    classes = {key: value for key, value in vars(package).items() if _is_component(value)}
+    if name not in classes:
+        raise JsslError(
+            f'config.{path}.type={name!r} is not known. {suggest(str(name), classes)} '
+            f"A class of your own is named as 'my_module:MyClass'."
+        )
+    return classes[name]
+
+
+def _is_component(value: Any) -> bool:
+    """Public classes with fields; not the errors, protocols and bases that stand beside them."""
+    return (
+        inspect.isclass(value)
+        and dataclasses.is_dataclass(value)
+        and not inspect.isabstract(value)
+        and not value.__name__.startswith('_')
+    )
+
+
+def _import(path: str, name: str) -> type:
+    module_name, _, attribute = name.partition(':')
+    if os.getcwd() not in sys.path and '' not in sys.path:
+        sys.path.insert(0, os.getcwd())  # a user's module lies where the command is run
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise JsslError(
+            f'config.{path}.type={name!r} could not be imported: {error}. Write it as '
+            "'module:Class' with the module on the Python path or in the current folder."
+        ) from error
+    if not inspect.isclass(found):
+        raise JsslError(
+            f'config.{path}.type={name!r} names a {type(found).__name__}; name a class.'
+        )
+    return found
+
+
+def default_of(path: str, kind: str, name: str, field: str) -> Any:
+    """What a field of a component is when the config does not say.
+
+    Returns:
+      The default; where that is None, the type of other values: int, float, or else str.
+
+    Raises:
+      JsslError: the component is unknown, or has no such field.
+    """
+    component = find(path, kind, name)
+    parameters = inspect.signature(component).parameters
+    if field not in parameters:
+        raise JsslError(
+            f'config.{path}.{field} is not a field of {name}. {suggest(field, parameters)}'
+        )
+    default = parameters[field].default
+    hint = typing.get_type_hints(component).get(field, str)
+    if default is not None and default is not inspect.Parameter.empty:
+        return default
+    plain = [option for option in (hint, *typing.get_args(hint)) if option in (int, float, str)]
+    return (plain or [str])[0]
+
+
+def check_names(path: str, component: type, fields: Mapping[str, Any]) -> None:
+    """Raises a `JsslError` for a field that `component` does not have, or lacks."""
+    parameters = inspect.signature(component).parameters
+    own = ('parent', 'name') if issubclass(component, nn.Module) else ()  # Linen's, not settings
+    valid = [name for name in parameters if name not in own]
+    for name in fields:
+        if name not in valid:
+            raise JsslError(
+                f'config.{_join(path, name)} is not a field of {component.__name__}. '
+                f'{suggest(name, valid)}'
+            )
+    missing = [name for name in valid if parameters[name].default is inspect.Parameter.empty]
+    missing = [name for name in missing if name not in fields]
+    if missing:
+        raise JsslError(
+            f'config.{path} lacks {", ".join(missing)}, which {component.__name__} needs; '
+            f'add for example {missing[0]}=... to dict(type={component.__name__!r}, ...).'
+        )
+
+
+def check_types(path: str, component: type, fields: Mapping[str, Any]) -> None:
+    """Raises a `JsslError` for a value whose type is not that of its field."""
+    if not dataclasses.is_dataclass(component):
+        return
+    hints = typing.get_type_hints(component)
+    for name, value in fields.items():
+        if not _matches(value, hints.get(name, Any)):
+            expected = getattr(hints[name], '__name__', str(hints[name]))
+            raise JsslError(
+                f'config.{_join(path, name)}={value!r} has type {type(value).__name__}, but '
+                f'{component.__name__} expects {expected}.'
+            )
+
+
+def _join(path: str, name: str) -> str:
+    return f'{path}.{name}' if path else name
+
+
+def _matches(value: Any, hint: Any) -> bool:
+    """Whether `value` fits a plain annotation; annotations richer than that always fit."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return any(_matches(value, option) for option in typing.get_args(hint))
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint in (bool, str, type(None)):
+        return isinstance(value, hint)
+    if typing.get_origin(hint) in (tuple, Sequence):
+        return isinstance(value, tuple | list)
+    if inspect.isclass(hint) and (dataclasses.is_dataclass(hint) or issubclass(hint, nn.Module)):
+        return not isinstance(value, PLAIN)  # any object may stand in for a component
+    return True

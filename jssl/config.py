@@ -1,0 +1,76 @@
+"""How a config becomes components.
+
+A config is a nested dict. `model`, `data`, `test_data`, `views`, `eval_view`, `optimizer` and
+`schedule` each describe a component: a `type` and its fields. `canvas`, `batch_size` and `epochs`
+are numbers, and the other keys are the fields of `jssl.training.settings.Runtime`.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jssl.components import build, check_names, check_types
+from jssl.errors import JsslError, suggest
+from jssl.training.experiment import Experiment
+from jssl.training.settings import Runtime
+
+COMPONENTS = ('model', 'data', 'test_data', 'views', 'eval_view', 'optimizer', 'schedule')
+NUMBERS = ('canvas', 'batch_size', 'epochs')
+OPTIONAL = ('test_data',)
+
+
+def choose(variant: str, **experiments: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The experiment called `variant`, the first one when it is empty, with the runtime's defaults.
+
+    Raises:
+      JsslError: lists the variants.
+    """
+    name = variant or next(iter(experiments))
+    if name not in experiments:
+        raise JsslError(f'This config has no variant {name!r}. {suggest(name, experiments)}')
+    return dataclasses.asdict(Runtime()) | experiments[name]()
+
+
+def experiment(config: Mapping[str, Any]) -> Experiment:
+    """The experiment that a config describes, checked and ready to run.
+
+    Raises:
+      JsslError: names an unknown or missing key, a wrong type, or what a component objects to.
+    """
+    runtime_keys = [field.name for field in dataclasses.fields(Runtime)]
+    valid = (*COMPONENTS, *NUMBERS, *runtime_keys)
+    for key in config:
+        if key not in valid:
+            raise JsslError(f'config.{key} is not a key of a config. {suggest(key, valid)}')
+    missing = [key for key in (*COMPONENTS, *NUMBERS) if key not in (*config, *OPTIONAL)]
+    if missing:
+        raise JsslError(f'The config lacks {", ".join(missing)}; configs/simclr.py shows them all.')
+    for key in NUMBERS:
+        if type(config[key]) is not int or config[key] < 1:
+            raise JsslError(f'config.{key}={config[key]!r} must be a whole number of at least 1.')
+    arguments = {key: config[key] for key in NUMBERS}
+    runtime = {key: config[key] for key in runtime_keys if key in config}
+    arguments['runtime'] = _options('', Runtime, runtime)
+    for key in COMPONENTS:
+        if key not in OPTIONAL or config.get(key) is not None:
+            arguments[key] = build(key, config[key])
+    return Experiment(algorithm=arguments.pop('model'), **arguments)
+
+
+def _options(path: str, options: type, given: Mapping[str, Any]) -> Any:
+    """A dataclass of options, and those inside it, from nested dicts."""
+    if not isinstance(given, Mapping):
+        valid = ', '.join(field.name for field in dataclasses.fields(options))
+        raise JsslError(f'config.{path}={given!r} must be a dict with fields such as {valid}.')
+    check_names(path, options, given)
+    fields = dict(given)
+    for field in dataclasses.fields(options):
+        if (
+            isinstance(field.type, type)
+            and dataclasses.is_dataclass(field.type)
+            and field.name in fields
+        ):
+            name = '.'.join(filter(None, (path, field.name)))
+            fields[field.name] = _options(name, field.type, fields[field.name])
+    check_types(path, options, fields)
+    return options(**fields)

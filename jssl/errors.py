@@ -1,0 +1,27 @@
+"""The error that a user is meant to read: one paragraph, with the remedy in it."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class JsslError(ValueError):
+    """Bad input. The message names the field, its value and what to do about it.
+
+    The command line prints the message alone, without a traceback.
+    """
+
+
+def suggest(name: str, valid: Iterable[str]) -> str:
+    """A sentence that names the closest of `valid` and lists them all.
+
+    Args:
+      name: what the user wrote.
+      valid: what could have been written.
+
+    Returns:
+      For example ``"Did you mean 'depth'? Valid names: depth, strides."``.
+    """
+    names = sorted(valid)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f'Did you mean {close[0]!r}? ' if close else ''
+    return f'{hint}Valid names: {", ".join(names)}.'

@@ -1,0 +1,98 @@
+"""Everything that is measured about a representation during a run, in one object."""
+
+import dataclasses
+import functools
+from collections.abc import Iterable
+
+from jax.sharding import NamedSharding
+
+from jssl.algorithm import Algorithm, Batch, Params, State
+from jssl.evaluation.collapse import feature_statistics
+from jssl.evaluation.features import EvalView, Extract, Extracted, make_extractor, raw_pixels
+from jssl.evaluation.inputs import class_count
+from jssl.evaluation.knn import knn_ranking, ranking_accuracy
+from jssl.evaluation.linear import linear_accuracy
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Evaluator:
+    """Scores frozen features: collapse always, neighbours and a linear probe if there are labels.
+
+    Attributes:
+      algorithm: its `extract_feat` gives the features.
+      view: deterministic view of one canvas, such as `CenterView`.
+      train: batches that neighbours come from and the probe learns on; gone through every time, so
+        `ArrayBatches` or `SourceBatches`. To bound the cost of large sets, give them
+        ``rows=evenly_spaced(len(source), 20_000)``.
+      test: batches that are scored.
+      num_classes: None for the largest label plus one.
+      k: neighbours that vote.
+      temperature: of their votes.
+      batch_sharding: how a batch is split over devices by rows.
+    """
+
+    algorithm: Algorithm
+    view: EvalView
+    train: Iterable[Batch]
+    test: Iterable[Batch]
+    num_classes: int | None = None
+    k: int = 20
+    temperature: float = 0.07
+    batch_sharding: NamedSharding | None = None
+
+    @functools.cached_property
+    def extract(self) -> Extract:
+        """``extract(params, state, batches) -> Extracted``, compiled once."""
+        return make_extractor(self.algorithm, self.view, self.batch_sharding)
+
+    def evaluate(self, params: Params, state: State) -> dict[str, float]:
+        """Numbers about the features of a network.
+
+        Returns:
+          `std` and `rankme` of the test features; if there are labels, `knn`, `knn_top5` and
+          `linear`, accuracies from 0 to 1 on the test images.
+
+        Raises:
+          JsslError: features that are not finite, or labels outside `num_classes`.
+        """
+        test = self.extract(params, state, self.test)
+        statistics = feature_statistics(test.features)
+        if test.labels is None:
+            return statistics
+        return {**self.score(self.extract(params, state, self.train), test), **statistics}
+
+    def baselines(self, params: Params, state: State) -> dict[str, dict[str, float]]:
+        """What training has to beat, under ``'raw pixels'`` and ``'random network'``.
+
+        Args:
+          params: those of the untrained network.
+          state: its state.
+        """
+        test = raw_pixels(self.view, self.test, batch_sharding=self.batch_sharding)
+        pixels = {}
+        if test.labels is not None:
+            train = raw_pixels(self.view, self.train, batch_sharding=self.batch_sharding)
+            pixels = self.score(train, test)
+        return {'raw pixels': pixels, 'random network': self.evaluate(params, state)}
+
+    def score(self, train: Extracted, test: Extracted) -> dict[str, float]:
+        """`knn`, `knn_top5` and `linear` accuracy; empty without labels."""
+        if train.labels is None or test.labels is None:
+            return {}
+        classes = self.num_classes or class_count(train.labels, test.labels)
+        ranking = knn_ranking(
+            train.features,
+            train.labels,
+            test.features,
+            k=self.k,
+            temperature=self.temperature,
+            num_classes=classes,
+        )
+        linear = linear_accuracy(
+            train.features, train.labels, test.features, test.labels, num_classes=classes
+        )
+        return {
+            'knn': ranking_accuracy(ranking, test.labels),
+            'knn_top5': ranking_accuracy(ranking, test.labels, top=5),
+            'linear': linear,
+        }

@@ -1,0 +1,3 @@
+"""Heads: projections -> logits or predictions, the inputs of a loss."""
+
+from jssl.heads.contrastive import ContrastiveHead as ContrastiveHead

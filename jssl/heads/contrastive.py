@@ -1,0 +1,36 @@
+"""Logits of "which of these is the other view?"."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from jssl.errors import JsslError
+
+
+@dataclasses.dataclass(frozen=True)
+class ContrastiveHead:
+    """Puts the positive before the negatives and sharpens both by a temperature.
+
+    Attributes:
+      temperature: divides the similarities (tau of SimCLR, equation 1).
+      loss_weight: multiplies the loss. The reference on D devices back-propagates 1/D of SimCLR's
+        loss; a recipe that relies on it (LARS leaves biases and norms unscaled) sets 1/D here.
+
+    Raises:
+      JsslError: if the temperature is not positive.
+    """
+
+    temperature: float = 0.1
+    loss_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuses a temperature that divides by nothing."""
+        if self.temperature <= 0:
+            raise JsslError(
+                f'head.temperature={self.temperature} must be positive; 0.1 is usual for SimCLR.'
+            )
+
+    def __call__(self, positive: jax.Array, negative: jax.Array) -> jax.Array:
+        """Similarities (n, 1) and (n, K) -> logits (n, 1 + K); the right class is 0."""
+        return jnp.concatenate([positive, negative], axis=1) / self.temperature

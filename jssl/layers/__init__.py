@@ -1,0 +1,1 @@
+"""Building blocks that backbones, necks and heads share."""

@@ -1,0 +1,3 @@
+"""Necks: a backbone's features -> projections."""
+
+from jssl.necks.nonlinear import NonLinearNeck as NonLinearNeck

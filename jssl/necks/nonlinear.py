@@ -1,0 +1,75 @@
+"""The projection of SimCLR and its relatives: linear layers with batch norm between them."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jssl.errors import JsslError
+from jssl.layers.batch_norm import BatchNorm
+from jssl.layers.initializers import torch_linear, torch_linear_bias
+from jssl.layers.pooling import pool_features
+
+
+class NonLinearNeck(nn.Module):
+    """``fc0 -> bn0 -> (ReLU -> fc_i -> bn_i) ...`` (SimCLR, section 2.1; with BN as in its code).
+
+    The activation precedes each further linear layer; nothing follows the last batch norm.
+
+    Attributes:
+      in_channels: width of the pooled features, checked against what arrives.
+      hid_channels: width of all layers but the last.
+      out_channels: width of the projection.
+      num_layers: number of linear layers.
+      with_bias: whether the hidden linear layers have a bias.
+      with_last_bn: whether a batch norm closes the neck.
+      with_last_bn_affine: whether that batch norm has scale and bias.
+      with_last_bias: whether the last linear layer has a bias.
+      with_avg_pool: pool maps (B, h, w, C) to (B, C) first; False takes (B, C).
+      bn_group_size: samples per group of batch statistics; None for the whole batch.
+      dtype: of the computation; None follows the input.
+    """
+
+    in_channels: int
+    hid_channels: int
+    out_channels: int
+    num_layers: int = 2
+    with_bias: bool = False
+    with_last_bn: bool = True
+    with_last_bn_affine: bool = True
+    with_last_bias: bool = False
+    with_avg_pool: bool = True
+    bn_group_size: int | None = None
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, features: tuple[jax.Array, ...], train: bool = True) -> jax.Array:
+        """The backbone's features -> (B, out_channels)."""
+        x = pool_features(features) if self.with_avg_pool else features[-1]
+        if x.shape[-1] != self.in_channels:
+            raise JsslError(
+                f'neck.in_channels={self.in_channels}, but the backbone gives {x.shape[-1]} '
+                f'channels; set neck.in_channels={x.shape[-1]}.'
+            )
+        for index in range(self.num_layers):
+            if index > 0:
+                x = nn.relu(x)
+            x = self._layer(x, index, train)
+        return x
+
+    def _layer(self, x: jax.Array, index: int, train: bool) -> jax.Array:
+        last = index == self.num_layers - 1
+        x = nn.Dense(
+            self.out_channels if last else self.hid_channels,
+            use_bias=self.with_last_bias if last else self.with_bias,
+            kernel_init=torch_linear,
+            bias_init=torch_linear_bias(x.shape[-1]),
+            dtype=self.dtype,
+            name=f'fc{index}',
+        )(x)
+        if last and not self.with_last_bn:
+            return x
+        return BatchNorm(
+            affine=self.with_last_bn_affine if last else True,
+            group_size=self.bn_group_size,
+            name=f'bn{index}',
+        )(x, train)

@@ -1,0 +1,157 @@
+"""An experiment: everything that decides what a run computes, and what follows from it directly."""
+
+import dataclasses
+import functools
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from jssl.algorithm import Algorithm, TrainState
+from jssl.data.loader import Batch, Loader, fits_on_device, resident
+from jssl.data.sources import Source, has_labels
+from jssl.evaluation.features import EvalView
+from jssl.training import sharding
+from jssl.training.loop import Plan
+from jssl.training.optimizers import Optimizer, make_optimizer
+from jssl.training.schedules import Constant, Schedule, ScheduleFactory
+from jssl.training.settings import Runtime
+from jssl.training.step import Step, Views, init_train_state, make_train_step
+
+CHANNELS = 3
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Experiment:
+    """What `jssl.fit` carries out.
+
+    Attributes:
+      algorithm: anything that fulfils the contract of `jssl.algorithm`.
+      data: what to train on; labels are never used for training.
+      views: (key, canvas) of one image -> what it adds to the batch, such as `MultiView`.
+      optimizer: its settings, such as `AdamW(lr=1e-3)`.
+      batch_size: global, over all devices.
+      epochs: length of the run.
+      canvas: side in pixels of the square that holds a decoded image; larger images are shrunk.
+      eval_view: canvas -> image as the evaluation sees it, such as `CenterView`.
+      schedule: of the learning rate.
+      test_data: held-out images on which the features are judged, by kNN and a linear probe if
+        they have labels. Without them only the spread of the training features is watched.
+      runtime: seed, logging, evaluation, checkpoints and devices.
+
+    Raises:
+      JsslError: for a batch that is larger than the data or does not divide over the devices, too
+        few devices, or a warm-up longer than the run.
+    """
+
+    algorithm: Algorithm
+    data: Source
+    views: Views
+    optimizer: Optimizer
+    batch_size: int
+    epochs: int
+    canvas: int
+    eval_view: EvalView
+    schedule: ScheduleFactory = Constant()  # noqa: RUF009  a frozen dataclass
+    test_data: Source | None = None
+    runtime: Runtime = Runtime()  # noqa: RUF009
+
+    def __post_init__(self) -> None:
+        """Refuses, before any compute is spent, what cannot run."""
+        sharding.check_batch_size(self.batch_size, self.mesh)
+        _ = self.loader, self.transformation
+
+    @functools.cached_property
+    def mesh(self) -> Mesh:
+        """The devices of the run."""
+        shape = self.runtime.mesh
+        return sharding.make_mesh(devices=shape.devices or None, fsdp=shape.fsdp)
+
+    @functools.cached_property
+    def loader(self) -> Loader:
+        """The batches of this process; row numbers alone where the set is on the device."""
+        keep = self.runtime.resident
+        return Loader(
+            source=self.data,
+            batch_size=self.batch_size,
+            canvas=self.canvas,
+            channels=CHANNELS,
+            seed=self.runtime.seed,
+            shards=(jax.process_index(), jax.process_count()),
+            threads=self.runtime.threads,
+            resident=keep == 'yes'
+            or (keep == 'auto' and fits_on_device(len(self.data), self.canvas, CHANNELS)),
+        )
+
+    @functools.cached_property
+    def arrays(self) -> Batch | None:
+        """The whole training set in memory, None where batches are decoded as they are needed."""
+        if not self.loader.resident:
+            return None
+        return resident(self.data, self.canvas, CHANNELS, self.runtime.threads)
+
+    @functools.cached_property
+    def transformation(self) -> optax.GradientTransformation:
+        """The optimizer with its schedule."""
+        return make_optimizer(self.optimizer, self.schedule, **self._length)
+
+    @property
+    def rate(self) -> Schedule:
+        """Step (from 0) -> learning rate of a parameter without a multiplier."""
+        return self.schedule(self.optimizer.lr, **self._length)
+
+    @property
+    def plan(self) -> Plan:
+        """When the loop logs, evaluates and saves."""
+        epoch = self.loader.steps_per_epoch
+        steps = epoch * self.epochs
+        return Plan(
+            steps=steps,
+            steps_per_epoch=epoch,
+            log_every=self.runtime.log_every,
+            evaluate_every=epoch * self.runtime.evaluate.every_epochs or steps,
+            save_every=self.runtime.checkpoint.every_steps or epoch,
+        )
+
+    @property
+    def _length(self) -> dict[str, int]:
+        return {'steps_per_epoch': self.loader.steps_per_epoch, 'epochs': self.epochs}
+
+    def initial_state(self) -> TrainState:
+        """The state before the first step; trace it with `jax.jit` or `jax.eval_shape`."""
+        return init_train_state(
+            self.algorithm,
+            self.views,
+            self.transformation,
+            self._empty_batch(),
+            seed=self.runtime.seed,
+        )
+
+    def _empty_batch(self) -> dict[str, jax.Array]:
+        """A batch of the right shapes; XLA drops it, since parameters do not depend on it."""
+        rows, side = self.batch_size, self.canvas
+        batch = {
+            'canvas': jnp.zeros((rows, side, side, CHANNELS), jnp.uint8),
+            'size': jnp.full((rows, 2), side, jnp.int32),
+            'index': jnp.zeros(rows, jnp.int32),
+        }
+        return batch | ({'label': batch['index']} if has_labels(self.data) else {})
+
+    @functools.cached_property
+    def state_shardings(self) -> Any:
+        """Where each leaf of the train state lives."""
+        return sharding.state_shardings(jax.eval_shape(self.initial_state), self.mesh)
+
+    def make_step(self) -> Step:
+        """The compiled train step."""
+        return make_train_step(
+            self.algorithm, self.views, self.transformation, shardings=self.state_shardings
+        )
+
+    def describe(self) -> dict[str, str]:
+        """The experiment in words, for the config.json of a run that no config describes."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: re.sub(r' at 0x\w+', '', repr(value)) for name, value in values.items()}

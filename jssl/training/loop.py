@@ -1,0 +1,171 @@
+"""The loop around the train step: log, evaluate, save, stop when told.
+
+It waits for the device only where it must. Numbers are logged one step late, when the next step is
+already running, so that the device never idles for the sake of a log line.
+"""
+
+import dataclasses
+import math
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jssl.algorithm import Metrics, TrainState
+from jssl.errors import JsslError
+from jssl.training.checkpoints import Checkpoints
+from jssl.training.logging import MetricsWriter
+from jssl.training.progress import Meter, Progress, Speed
+from jssl.training.schedules import Schedule
+from jssl.training.signals import StopSignal
+from jssl.training.step import Step
+
+HostBatch = Mapping[str, np.ndarray]
+DeviceBatch = Mapping[str, jax.Array]
+AHEAD = 2  # batches on their way to the device while a step runs
+
+
+class Interrupted(Exception):
+    """The run was told to stop, and saved where it was.
+
+    Attributes:
+      signal: the number of the signal that stopped it.
+    """
+
+    def __init__(self, number: int, step: int, workdir: Path) -> None:
+        super().__init__(
+            f'stopped by {signal.Signals(number).name} after step {step}, which is saved; the same '
+            f'command with --workdir={workdir} continues from there.'
+        )
+        self.signal = number
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """When things happen, in steps.
+
+    Attributes:
+      steps: length of the run.
+      steps_per_epoch: what an epoch is.
+      log_every: between two lines of metrics.
+      evaluate_every: between two evaluations; the last step is always evaluated.
+      save_every: between two checkpoints; the last step is always saved.
+    """
+
+    steps: int
+    steps_per_epoch: int
+    log_every: int
+    evaluate_every: int
+    save_every: int
+
+    def due(self, every: int, step: int) -> bool:
+        """Whether what happens `every` so many steps happens after `step`."""
+        return step == self.steps or step % every == 0
+
+    def pauses(self, step: int) -> bool:
+        """Whether the loop waits for the device after `step`, to evaluate or to save."""
+        return self.due(self.evaluate_every, step) or self.due(self.save_every, step)
+
+
+def to_device(
+    batches: Iterable[HostBatch], put: Callable[[HostBatch], DeviceBatch]
+) -> Iterator[DeviceBatch]:
+    """Starts the transfer of the next batches before the current one is used."""
+    queue: deque[DeviceBatch] = deque()
+    for batch in batches:
+        queue.append(put(batch))
+        if len(queue) > AHEAD:
+            yield queue.popleft()
+    yield from queue
+
+
+@dataclasses.dataclass(frozen=True)
+class Loop:
+    """Drives the train step from a state to the end of the run.
+
+    Attributes:
+      step: of `make_train_step`.
+      plan: when to log, evaluate and save.
+      evaluate: train state -> flat dict of numbers about its features.
+      rate: step -> learning rate, for the log.
+      checkpoints: where states are saved.
+      writer: where metrics go.
+      progress: what a person watches.
+      images: per step, for the speed.
+      workdir: the run's directory, for messages.
+    """
+
+    step: Step
+    plan: Plan
+    evaluate: Callable[[int, TrainState], dict[str, float]]
+    rate: Schedule
+    checkpoints: Checkpoints
+    writer: MetricsWriter
+    progress: Progress
+    images: int
+    workdir: Path
+
+    def run(
+        self, train_state: TrainState, batches: Iterator[DeviceBatch], data: DeviceBatch | None
+    ) -> TrainState:
+        """Trains from `train_state` on; `batches` begin with that step's.
+
+        Raises:
+          Interrupted: on SIGTERM or Ctrl-C, after saving.
+          JsslError: when the loss is no longer finite.
+        """
+        meter = Meter(self.images)
+        pending: tuple[int, Metrics] | None = None
+        with StopSignal() as stop:
+            for step in range(int(train_state.step) + 1, self.plan.steps + 1):
+                with meter.waiting():
+                    batch = next(batches)
+                train_state, metrics = self.step(train_state, batch, data)
+                meter.count()
+                if pending:
+                    self._log(*pending, meter.read())
+                pending = (step, metrics) if self.plan.due(self.plan.log_every, step) else None
+                stopping = stop.requested or self.checkpoints.reached_preemption(step)
+                if stopping or self.plan.pauses(step):
+                    self._log(step, metrics, meter.read())
+                    pending = None
+                    with meter.paused():
+                        self._evaluate_and_save(step, train_state, stopping)
+                if stopping:
+                    self.checkpoints.wait()
+                    raise Interrupted(stop.number or signal.SIGTERM, step, self.workdir)
+        return train_state
+
+    def _log(self, step: int, metrics: Metrics, speed: Speed) -> None:
+        """Writes the numbers of a step; waits until the device has them."""
+        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        values['lr'] = float(self.rate(step - 1))
+        check_finite(step, values['loss'])
+        epoch = step / self.plan.steps_per_epoch
+        self.writer.write(step, values | speed._asdict(), epoch=epoch)
+        self.progress.update(step, epoch=epoch, loss=values['loss'], speed=speed)
+
+    def _evaluate_and_save(self, step: int, train_state: TrainState, stopping: bool) -> None:
+        """What is due after a step that was logged, and so found finite."""
+        if not stopping and self.plan.due(self.plan.evaluate_every, step):
+            scores = self.evaluate(step, train_state)
+            self.writer.write(step, scores, epoch=step / self.plan.steps_per_epoch)
+        if stopping or self.plan.due(self.plan.save_every, step):
+            self.checkpoints.save(step, train_state)
+
+
+def check_finite(step: int, loss: float) -> None:
+    """Stops a run that can no longer learn.
+
+    Raises:
+      JsslError: if `loss` is NaN or infinite.
+    """
+    if not math.isfinite(loss):
+        raise JsslError(
+            f'The loss became {loss} by step {step}. Lower config.optimizer.lr, lengthen '
+            'config.schedule.warmup_epochs or set config.optimizer.clip, and start in a new '
+            '--workdir; the checkpoints saved before are intact.'
+        )

@@ -1,0 +1,170 @@
+"""What a run leaves behind: weights for others, a report for people, a table on the terminal."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jssl.algorithm import Batch, TrainState
+from jssl.data.views import Canvas
+from jssl.evaluation import Extracted, evenly_spaced
+from jssl.evaluation.features import EvalView
+from jssl.interop.safetensors import save_backbone
+from jssl.training.experiment import Experiment
+from jssl.training.judge import RAW, Judge, Scores, in_words
+from jssl.training.logging import METRICS, read_metrics
+from jssl.training.progress import Progress, format_duration
+from jssl.training.sharding import replicated
+from jssl.training.step import make_views
+from jssl.training.workdir import read_config
+
+WEIGHTS = 'backbone.safetensors'
+REPORT = 'report.html'
+PICTURED = 6  # images in the grid of views
+DRAWS = 3  # times each of them is augmented
+SHOWN_IMAGES = 2000  # test images the report may show
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What `fit` returns.
+
+    Attributes:
+      train_state: after the last step.
+      scores: of the last evaluation (`knn`, `linear`, `std`, `rankme`, as far as there are any).
+      baselines: scores of raw pixels and of the untrained network.
+      workdir: the run's directory.
+    """
+
+    train_state: TrainState
+    scores: Scores
+    baselines: dict[str, Scores]
+    workdir: Path
+
+
+def conclude(
+    experiment: Experiment,
+    judge: Judge,
+    train_state: TrainState,
+    directory: Path,
+    seconds: float,
+    progress: Progress,
+) -> Outcome:
+    """Writes weights and report, shows the table; every process calls it, the first one writes."""
+    extracted = judge.test_features(train_state)
+    gather = jax.jit(lambda tree: tree, out_shardings=replicated(experiment.mesh))
+    params, state = gather((train_state.params, train_state.state))
+    if jax.process_index() != 0:
+        return Outcome(train_state, {}, {}, directory)
+    metrics = read_metrics(directory / METRICS)
+    outcome = Outcome(train_state, final_scores(metrics), baseline_scores(metrics), directory)
+    name = type(experiment.algorithm).__name__
+    about = {'algorithm': name, 'steps': str(experiment.plan.steps)}
+    save_backbone(directory / WEIGHTS, params, state, metadata=about)
+    facts: dict[str, Any] = {'epochs': experiment.epochs, 'seconds': seconds}
+    if judge.warning:
+        facts['warning'] = judge.warning
+    report(experiment, judge, outcome, metrics, extracted, facts)
+    show_table(outcome, seconds, progress)
+    return outcome
+
+
+def report(
+    experiment: Experiment,
+    judge: Judge,
+    outcome: Outcome,
+    metrics: list[dict[str, float]],
+    extracted: Extracted,
+    facts: dict[str, Any],
+) -> None:
+    """Writes report.html."""
+    from jssl.visualization.report import write_report
+
+    images = picture_tests(experiment, judge)
+    labels = extracted.labels
+    write_report(
+        outcome.workdir / REPORT,
+        title=f'{type(experiment.algorithm).__name__}: {outcome.workdir.name}',
+        metrics=metrics,
+        summary=outcome.scores | facts,
+        baselines=outcome.baselines,
+        views=picture_views(experiment),
+        test_images=images,
+        features=extracted.features[: len(images)],
+        labels=None if labels is None else labels[: len(images)],
+        label_names=getattr(experiment.test_data, 'label_names', None),
+        config=read_config(outcome.workdir),
+    )
+
+
+def final_scores(metrics: list[dict[str, float]]) -> Scores:
+    """The last evaluation of a run."""
+    rows = [row for row in metrics if 'std' in row and row['step'] > 0]
+    return _scores(rows[-1]) if rows else {}
+
+
+def baseline_scores(metrics: list[dict[str, float]]) -> dict[str, Scores]:
+    """What raw pixels and the untrained network score, as measured before the first step."""
+    first = next((row for row in metrics if row['step'] == 0), {})
+    raw = {key.removeprefix(RAW): value for key, value in first.items() if key.startswith(RAW)}
+    rest = {key: value for key, value in first.items() if not key.startswith(RAW)}
+    named = {'raw pixels': raw, 'random network': _scores(rest)}
+    return {name: scores for name, scores in named.items() if scores}
+
+
+def _scores(row: dict[str, float]) -> Scores:
+    return {key: value for key, value in row.items() if key not in ('step', 'epoch', 'time')}
+
+
+def picture_views(experiment: Experiment) -> np.ndarray:
+    """Some training images beside their views: uint8 (PICTURED, 1 + views, h, w, C)."""
+    rows = experiment.arrays if experiment.arrays is not None else experiment.loader[0]
+    chosen = evenly_spaced(len(rows['size']), PICTURED)
+    batch = {name: jnp.asarray(rows[name][chosen]) for name in ('canvas', 'size')}
+    originals = jax.vmap(experiment.eval_view)(Canvas(**_canvas(batch)))
+    pictures = [originals]
+    for key in jax.random.split(jax.random.key(experiment.runtime.seed), DRAWS):
+        drawn = make_views(experiment.views, key, batch | {'index': jnp.asarray(chosen)})
+        pictures += drawn.get('views', ())
+    shape = originals.shape
+    same = [jax.image.resize(images, shape, 'nearest') for images in pictures]
+    return np.stack([to_levels(images, experiment.eval_view) for images in same], axis=1)
+
+
+def picture_tests(experiment: Experiment, judge: Judge) -> np.ndarray:
+    """The first test images as the evaluation sees them: uint8 (N, h, w, C)."""
+    view, found = jax.jit(jax.vmap(experiment.eval_view)), []
+    for batch in judge.test_batches:
+        images = view(Canvas(**_canvas(batch)))
+        found.append(to_levels(images, experiment.eval_view))
+        if sum(map(len, found)) >= SHOWN_IMAGES:
+            break
+    return np.concatenate(found)[:SHOWN_IMAGES]
+
+
+def _canvas(batch: Batch) -> dict[str, Any]:
+    return {'pixels': batch['canvas'], 'size': batch['size']}
+
+
+def to_levels(images: jax.Array, view: EvalView) -> np.ndarray:
+    """Normalised images -> uint8, by the view's `mean` and `std`, or by range if it has none."""
+    values = np.asarray(images, np.float32)
+    mean, std = getattr(view, 'mean', None), getattr(view, 'std', None)
+    if mean is not None and std is not None:
+        values = values * np.asarray(std) + np.asarray(mean)
+    else:
+        values = 255 * (values - values.min()) / max(np.ptp(values), 1e-6)
+    return np.rint(values.clip(0, 255)).astype(np.uint8)
+
+
+def show_table(outcome: Outcome, seconds: float, progress: Progress) -> None:
+    """The result beside the baselines, and where everything is."""
+    rows = {**outcome.baselines, 'this run': outcome.scores}
+    for name, scores in rows.items():
+        progress.print(f'  {name:<16} {in_words(scores)}')
+    progress.print(f'  took {format_duration(seconds)}')
+    for file in (REPORT, WEIGHTS):
+        progress.print(f'  {outcome.workdir / file}')

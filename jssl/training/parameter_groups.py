@@ -1,0 +1,117 @@
+"""Which parameters get their own learning rate, weight decay, momentum or no layer adaptation.
+
+A parameter's name is its path in the parameters, joined by dots, as in
+``backbone.layer2.0.downsample.1.scale``. Keys pick parameters by a part of that, as in MMEngine.
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+
+from jssl.errors import JsslError, suggest
+from jssl.training.schedules import check_range
+
+CustomKeys = Mapping[str, Mapping[str, Any]]
+
+# The usual rule of LARS: batch norms (`downsample.1` is the shortcut's) and biases are not decayed
+# and have the plain learning rate.
+NO_DECAY_NO_ADAPT: dict[str, dict[str, Any]] = {
+    key: {'decay_mult': 0.0, 'lars_exclude': True} for key in ('bn', 'bias', 'downsample.1')
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ParameterGroup:
+    """How an optimizer treats a parameter.
+
+    Attributes:
+      lr_mult: multiplies the base learning rate.
+      decay_mult: multiplies the weight decay.
+      momentum: replaces the optimizer's momentum; None keeps it.
+      lars_exclude: whether LARS uses the plain learning rate.
+    """
+
+    lr_mult: float = 1.0
+    decay_mult: float = 1.0
+    momentum: float | None = None
+    lars_exclude: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuses negative multipliers and a momentum outside [0, 1)."""
+        check_range('lr_mult in optimizer.custom_keys', self.lr_mult, 0)
+        check_range('decay_mult in optimizer.custom_keys', self.decay_mult, 0)
+        if self.momentum is not None:
+            check_range('momentum in optimizer.custom_keys', self.momentum, 0, 1)
+
+
+def check_custom_keys(custom_keys: CustomKeys, entries: Iterable[str]) -> None:
+    """Raises a `JsslError` unless every key has a group made of `entries`, within their ranges."""
+    valid = frozenset(entries)
+    for key, group in custom_keys.items():
+        if not isinstance(group, Mapping):
+            raise JsslError(
+                f'optimizer.custom_keys[{key!r}] is {group!r}; make it a dict such as '
+                "{'decay_mult': 0.0}."
+            )
+        for entry in group:
+            if entry not in valid:
+                raise JsslError(
+                    f'optimizer.custom_keys[{key!r}] has the entry {entry!r}, which this '
+                    f'optimizer does not know. {suggest(entry, valid)}'
+                )
+        ParameterGroup(**group)
+
+
+def parameter_groups(params: Any, custom_keys: CustomKeys) -> Any:
+    """The group of every parameter.
+
+    Keys are tried longest first, equally long ones in alphabetical order; the first that is a part
+    of the parameter's name decides alone.
+
+    Args:
+      params: pytree of arrays.
+      custom_keys: for each key the fields of `ParameterGroup` that differ from the default.
+
+    Returns:
+      A pytree of `ParameterGroup` with the structure of `params`.
+
+    Raises:
+      JsslError: if a key is part of no parameter's name.
+    """
+    keys = sorted(custom_keys, key=lambda key: (-len(key), key))
+    _check_matched(keys, [_name(path) for path, _ in jax.tree.leaves_with_path(params)])
+
+    def group(path: Any, _: Any) -> ParameterGroup:
+        key = next((key for key in keys if key in _name(path)), None)
+        return ParameterGroup() if key is None else ParameterGroup(**custom_keys[key])
+
+    return jax.tree.map_with_path(group, params)
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator='.')
+
+
+def _check_matched(keys: list[str], names: list[str]) -> None:
+    for key in keys:
+        if not any(key in name for name in names):
+            close = _close_names(key, names)
+            raise JsslError(
+                f'optimizer.custom_keys has the key {key!r}, which is part of no parameter name. '
+                f'Correct it or remove it; names that come close: {", ".join(close)}.'
+            )
+
+
+def _close_names(key: str, names: list[str]) -> list[str]:
+    """Up to three of `names`, those first that have a part like `key`."""
+    length = key.count('.') + 1
+
+    def likeness(name: str) -> float:
+        words = name.split('.')
+        parts = ('.'.join(words[i : i + length]) for i in range(len(words)))
+        return max(difflib.SequenceMatcher(None, key, part).ratio() for part in parts)
+
+    return sorted(names, key=likeness, reverse=True)[:3]

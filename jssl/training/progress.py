@@ -1,0 +1,167 @@
+"""How fast a run is, and what it shows of that while it runs."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import jax
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class Speed(NamedTuple):
+    """What a `Meter` measured over an interval."""
+
+    images_per_second: float
+    data_wait: float  # share of the time spent waiting for the next batch, 0 to 1
+
+
+class Meter:
+    """Measures the train loop alone: what runs inside `paused` does not count."""
+
+    def __init__(
+        self, images_per_step: int, *, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        """Starts the first interval.
+
+        Args:
+          images_per_step: the global batch size.
+          clock: gives seconds.
+        """
+        self._images_per_step = images_per_step
+        self._clock = clock
+        self._begin()
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Context for the time blocked in ``next(batches)``."""
+        start = self._clock()
+        yield
+        self._waited += self._clock() - start
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Context for an evaluation or a save."""
+        start = self._clock()
+        yield
+        self._paused += self._clock() - start
+
+    def count(self) -> None:
+        """Adds the images of a step."""
+        self._images += self._images_per_step
+
+    def read(self) -> Speed:
+        """The speed since the last call, and starts the next interval."""
+        seconds = max(self._clock() - self._start - self._paused, 1e-9)
+        speed = Speed(self._images / seconds, self._waited / seconds)
+        self._begin()
+        return speed
+
+    def _begin(self) -> None:
+        self._start = self._clock()
+        self._images = 0
+        self._waited = self._paused = 0.0
+
+
+class Progress:
+    """Shows how far a run is: a live bar on a terminal, else one line for each update.
+
+    Only process 0 shows anything.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        *,
+        console: 'Console | None' = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Shows nothing yet.
+
+        Args:
+          total: steps of the whole run.
+          console: where to; by default standard output.
+          clock: gives seconds.
+        """
+        from rich.console import Console
+
+        if console is None:
+            # None lets rich look at TERM; it must not see a terminal where FORCE_COLOR alone is.
+            terminal = None if sys.stdout.isatty() else False
+            console = Console(force_terminal=terminal, quiet=jax.process_index() != 0)
+        self._total = total
+        self._console = console
+        self._clock = clock
+        self._first: tuple[int, float] | None = None
+        self._live: Any = None
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal and not self._console.is_dumb_terminal:
+            from rich.live import Live
+
+            self._live = Live(console=self._console, refresh_per_second=4)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def update(self, step: int, *, epoch: float, loss: float, speed: Speed) -> None:
+        """Shows the state of the run after `step` steps.
+
+        Args:
+          step: number of steps taken.
+          epoch: number of epochs taken.
+          loss: of the last step.
+          speed: of the interval since the last update.
+        """
+        line = (
+            f'step {step:>{len(str(self._total))}}/{self._total}  epoch {epoch:.1f}  '
+            f'loss {format_loss(loss)}  {speed.images_per_second:,.0f} images/s  '
+            f'waiting for data {100 * speed.data_wait:.0f} %  {self._remaining(step)} left'
+        )
+        if self._live is None:
+            self.print(line)
+            return
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.text import Text
+
+        self._live.update(Group(Text(line), ProgressBar(self._total, step)))
+
+    def print(self, message: str) -> None:
+        """Prints a line, above the bar if there is one."""
+        self._console.print(message, markup=False, highlight=False, soft_wrap=True)
+
+    def _remaining(self, step: int) -> str:
+        """Time left at the mean pace since the first update, which came after compilation."""
+        now = self._clock()
+        if self._first is None:
+            self._first = step, now
+        steps, seconds = step - self._first[0], now - self._first[1]
+        if step >= self._total:
+            return format_duration(0)
+        return format_duration(seconds / steps * (self._total - step)) if steps > 0 else '?'
+
+
+def format_loss(loss: float) -> str:
+    """Four digits that count, such as ``1.234``."""
+    return f'{loss:#.4g}'.rstrip('.')
+
+
+def format_duration(seconds: float) -> str:
+    """Minutes and seconds, such as ``2:13``, or hours too, such as ``1:02:13``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f'{hours}:{minutes:02}:{rest:02}' if hours else f'{minutes}:{rest:02}'

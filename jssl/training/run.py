@@ -1,0 +1,125 @@
+"""`fit`: an experiment, carried out in a directory from the beginning or from where it stopped."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jssl.algorithm import TrainState
+from jssl.training import sharding
+from jssl.training.checkpoints import Checkpoints
+from jssl.training.experiment import Experiment
+from jssl.training.judge import Judge
+from jssl.training.logging import MetricsWriter
+from jssl.training.loop import Loop, to_device
+from jssl.training.outcome import Outcome, conclude
+from jssl.training.progress import Progress
+from jssl.training.workdir import open_workdir
+
+
+def fit(
+    experiment: Experiment,
+    *,
+    workdir: Path | str | None = None,
+    name: str = 'run',
+    config: Mapping[str, Any] | None = None,
+) -> Outcome:
+    """Trains; called again with the same experiment and `workdir`, it resumes.
+
+    The order in which a state is looked for: the newest readable checkpoint of the directory, else
+    a fresh one. A directory that holds another experiment is refused.
+
+    Args:
+      experiment: what to do.
+      workdir: where the run lives; None makes a new directory under runs/.
+      name: what a new directory is called after.
+      config: what config.json is to hold; None describes the experiment.
+
+    Returns:
+      The trained state, the numbers of the last evaluation and the directory.
+
+    Raises:
+      JsslError: for anything a user can put right; says how.
+      Interrupted: on SIGTERM or Ctrl-C, after saving.
+    """
+    started = time.monotonic()
+    with Progress(experiment.plan.steps) as progress:
+        config = experiment.describe() if config is None else config
+        directory = open_workdir(workdir, config, name, report=progress.print)
+        progress.print(f'{directory}: {_summary(experiment)}')
+        checkpoints = Checkpoints(
+            directory / 'checkpoints',
+            keep=experiment.runtime.checkpoint.keep,
+            report=progress.print,
+        )
+        judge = Judge(experiment, progress.print)
+        with MetricsWriter(directory) as writer:
+            train_state = begin(experiment, checkpoints, judge, writer, progress)
+            loop = Loop(
+                step=experiment.make_step(),
+                plan=experiment.plan,
+                evaluate=judge.evaluate,
+                rate=experiment.rate,
+                checkpoints=checkpoints,
+                writer=writer,
+                progress=progress,
+                images=experiment.batch_size,
+                workdir=directory,
+            )
+            train_state = run_loop(loop, experiment, train_state)
+        checkpoints.close()
+        seconds = time.monotonic() - started
+        return conclude(experiment, judge, train_state, directory, seconds, progress)
+
+
+def begin(
+    experiment: Experiment,
+    checkpoints: Checkpoints,
+    judge: Judge,
+    writer: MetricsWriter,
+    progress: Progress,
+) -> TrainState:
+    """The state to continue from, or a fresh one with its baselines measured."""
+    restored = checkpoints.restore(target(experiment))
+    if restored is not None:
+        train_state, step = restored
+        writer.truncate(step)
+        progress.print(f'resuming after step {step} of {experiment.plan.steps}')
+        return train_state
+    writer.truncate(-1)
+    initialise = jax.jit(experiment.initial_state, out_shardings=experiment.state_shardings)
+    train_state = initialise()
+    writer.write(0, judge.baselines(train_state), epoch=0)
+    return train_state
+
+
+def target(experiment: Experiment) -> TrainState:
+    """Shapes and places of the train state, into which a checkpoint is restored."""
+    return jax.tree.map(
+        lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
+        jax.eval_shape(experiment.initial_state),
+        experiment.state_shardings,
+    )
+
+
+def run_loop(loop: Loop, experiment: Experiment, train_state: TrainState) -> TrainState:
+    """Feeds the loop with batches from where `train_state` is."""
+    mesh, data = experiment.mesh, None
+    if experiment.arrays is not None:
+        data = sharding.put_replicated(experiment.arrays, mesh)
+    host_batches = experiment.loader.iterate(int(train_state.step))
+    batches = to_device(host_batches, lambda batch: sharding.put_batch(batch, mesh))
+    return loop.run(train_state, batches, data)
+
+
+def _summary(experiment: Experiment) -> str:
+    """What is about to run, in a line."""
+    plan, mesh = experiment.plan, experiment.mesh
+    where = 'kept on the device' if experiment.loader.resident else 'streamed'
+    return (
+        f'{type(experiment.algorithm).__name__}, {len(experiment.data):,} images {where}, '
+        f'batch {experiment.batch_size}, {experiment.epochs} epochs = {plan.steps:,} steps, '
+        f'{mesh.size} {mesh.devices.flat[0].platform} device{"s" if mesh.size > 1 else ""}'
+    )

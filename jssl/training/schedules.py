@@ -1,0 +1,168 @@
+"""Learning rates as functions of the step: warm-up, then constant, cosine or in steps.
+
+A schedule is described in epochs and says nothing of the base rate; calling it with the base rate
+and the length of the run gives the function of the step. Each parameter group calls it with its own
+base rate, so a floor stays an absolute value. The rates equal those of the reference's schedulers.
+"""
+
+import dataclasses
+import math
+import numbers
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jssl.errors import JsslError
+
+Schedule = Callable[[Any], Any]  # step (scalar or array of any shape) -> rate of the same shape
+ScheduleFactory = Callable[..., Schedule]  # (base_lr, *, steps_per_epoch, epochs) -> schedule
+
+
+def check_range(field: str, value: float, low: float, high: float = math.inf) -> None:
+    """Raises a `JsslError` that names `field` unless `value` is a number in [low, high)."""
+    if not isinstance(value, numbers.Real) or not low <= value < high:
+        below = '' if high == math.inf else f' and below {high}'
+        raise JsslError(f'{field} is {value!r}; set it to a number of at least {low}{below}.')
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """The length of a run, in steps an epoch and epochs, warm-up included."""
+
+    steps_per_epoch: int
+    epochs: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Constant:
+    """The base rate, after an optional linear warm-up (Goyal et al. 2017, section 2.2).
+
+    At step t of W warm-up steps the rate is base (f + (1 - f) t / (W - 1)): it starts at f base and
+    reaches the base rate at step W - 1, the last of the warm-up.
+
+    Attributes:
+      warmup_epochs: length of the warm-up in epochs; 0 for none.
+      warmup_factor: f, the fraction of the base rate at step 0.
+
+    Raises:
+      JsslError: if a field is out of range, or, when called, if the warm-up fills the run.
+    """
+
+    warmup_epochs: float = 0
+    warmup_factor: float = 1e-4
+
+    def __post_init__(self) -> None:
+        """Refuses a negative warm-up and a factor that is no fraction."""
+        check_range('schedule.warmup_epochs', self.warmup_epochs, 0)
+        check_range('schedule.warmup_factor', self.warmup_factor, 0, 1)
+
+    def __call__(self, base_lr: float, *, steps_per_epoch: int, epochs: float) -> Schedule:
+        """The rate as a function of the step.
+
+        Args:
+          base_lr: the rate that the warm-up leads to.
+          steps_per_epoch: optimizer steps in an epoch.
+          epochs: length of the run, warm-up included.
+
+        Returns:
+          A function of the step (from 0), of any shape: a traced integer in a jit-compiled function
+          gives a JAX array, a Python or NumPy integer a float64 NumPy value without touching a
+          device.
+        """
+        check_range('optimizer.lr', base_lr, 0)
+        check_range('steps_per_epoch', steps_per_epoch, 1)
+        if epochs <= self.warmup_epochs:
+            raise JsslError(
+                f'schedule.warmup_epochs is {self.warmup_epochs}, but the run has {epochs} epochs; '
+                'lengthen the run or shorten the warm-up, so that something is left after it.'
+            )
+        run = _Run(steps_per_epoch, epochs)
+
+        def schedule(step: Any) -> Any:
+            # an int32 step would make float32 rates even where JAX has float64
+            step = _numpy_of(step).asarray(step, int)
+            return self._warmup(step, run) * self._decay(base_lr, step, run)
+
+        return schedule
+
+    def _warmup(self, step: Any, run: _Run) -> Any:
+        """The fraction of the scheduled rate at `step`; 1 once the warm-up is over."""
+        steps = round(self.warmup_epochs * run.steps_per_epoch)
+        if steps == 0:
+            return 1.0
+        # one warm-up step alone starts at f too, and has no W - 1 to divide by
+        progress = _numpy_of(step).minimum(step / max(steps - 1, 1), 1.0)
+        return self.warmup_factor + (1.0 - self.warmup_factor) * progress
+
+    def _decay(self, base_lr: float, step: Any, run: _Run) -> Any:
+        """The rate at `step` but for the warm-up; `base_lr` as long as the warm-up lasts."""
+        del run
+        numpy = _numpy_of(step)
+        return numpy.full(numpy.shape(step), base_lr)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WarmupCosine(Constant):
+    """Half a cosine from the base rate to a floor (Loshchilov and Hutter 2017, equation 5).
+
+    s steps (or epochs) into the T that the warm-up leaves, the rate is
+    floor + (base - floor) (1 + cos(pi s / T)) / 2; after the run it stays at s = T - 1.
+
+    Attributes:
+      warmup_epochs, warmup_factor: see `Constant`.
+      min_lr: the floor, the same for all parameter groups, whatever their multiplier.
+      by_epoch: whether the rate stays constant inside an epoch. The warm-up never does.
+    """
+
+    min_lr: float = 0.0
+    by_epoch: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuses a negative floor."""
+        super().__post_init__()
+        check_range('schedule.min_lr', self.min_lr, 0)
+
+    def _decay(self, base_lr: float, step: Any, run: _Run) -> Any:
+        numpy = _numpy_of(step)
+        now = step // run.steps_per_epoch if self.by_epoch else step
+        unit = 1 if self.by_epoch else run.steps_per_epoch
+        length = (run.epochs - self.warmup_epochs) * unit
+        elapsed = numpy.clip(now - self.warmup_epochs * unit, 0, max(length - 1, 0))
+        cosine = numpy.cos(math.pi * elapsed / length)
+        return self.min_lr + (base_lr - self.min_lr) * (1.0 + cosine) / 2.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MultiStep(Constant):
+    """Multiplies the rate by `gamma` at the start of each epoch of `milestones`.
+
+    Attributes:
+      warmup_epochs, warmup_factor: see `Constant`.
+      milestones: epochs, counted from the start of the run, warm-up included. Those past its end
+        never come.
+      gamma: the factor.
+    """
+
+    milestones: tuple[int, ...]
+    gamma: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuses negative milestones and factors."""
+        super().__post_init__()
+        check_range('schedule.gamma', self.gamma, 0)
+        for milestone in self.milestones:
+            check_range('schedule.milestones', milestone, 0)
+
+    def _decay(self, base_lr: float, step: Any, run: _Run) -> Any:
+        numpy = _numpy_of(step)
+        epoch = numpy.expand_dims(step // run.steps_per_epoch, -1)
+        passed = numpy.sum(epoch >= numpy.asarray(self.milestones), axis=-1)
+        return base_lr * numpy.power(float(self.gamma), passed)
+
+
+def _numpy_of(step: Any) -> Any:
+    """`jax.numpy` for a step on the device (or traced), NumPy for one on the host."""
+    return jnp if isinstance(step, jax.Array) else np

@@ -1,0 +1,107 @@
+"""Where arrays live: a mesh, the batch split over it, the state whole or split by a rule.
+
+Nothing else in jssl knows how many devices there are. Losses see the global batch.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from jssl.errors import JsslError
+
+SMALLEST_SHARDED = 2**16  # entries; splitting less than this costs more messages than memory saved
+
+
+def make_mesh(*, fsdp: int = 1, devices: int | None = None) -> Mesh:
+    """A mesh with the axes `data` and `fsdp`.
+
+    Args:
+      fsdp: over how many devices parameters and optimizer state are split; 1 replicates them.
+      devices: how many devices to use; None takes all.
+
+    Raises:
+      JsslError: if there are fewer devices than asked for, or `fsdp` does not divide them.
+    """
+    found = jax.devices()
+    count = devices or len(found)
+    if count > len(found):
+        raise JsslError(
+            f'config.mesh.devices={count}, but JAX sees {len(found)} ({found[0].platform}); lower '
+            'it, leave it at 0 for all devices, or start on a machine with more.'
+        )
+    if fsdp < 1 or count % fsdp:
+        raise JsslError(
+            f'config.mesh.fsdp={fsdp} does not divide the {count} devices in use; choose a divisor.'
+        )
+    shape = (count // fsdp, fsdp)
+    return jax.make_mesh(
+        shape, ('data', 'fsdp'), axis_types=(AxisType.Auto,) * 2, devices=found[:count]
+    )
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """The leading axis over all devices."""
+    return NamedSharding(mesh, P(('data', 'fsdp')))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The whole array on every device."""
+    return NamedSharding(mesh, P())
+
+
+def state_shardings(shapes: Any, mesh: Mesh) -> Any:
+    """One rule for the whole train state: split the largest axis that divides over `fsdp`.
+
+    Args:
+      shapes: a tree of arrays or `jax.ShapeDtypeStruct`.
+      mesh: of `make_mesh`.
+
+    Returns:
+      A tree of `NamedSharding`; small arrays, and those no axis of which divides, are replicated.
+    """
+    parts = mesh.shape['fsdp']
+
+    def rule(leaf: Any) -> NamedSharding:
+        divisible = [axis for axis, size in enumerate(leaf.shape) if size % parts == 0]
+        if parts == 1 or math.prod(leaf.shape) < SMALLEST_SHARDED or not divisible:
+            return replicated(mesh)
+        axis = max(divisible, key=lambda index: leaf.shape[index])
+        return NamedSharding(mesh, P(*(None,) * axis, 'fsdp'))
+
+    return jax.tree.map(rule, shapes)
+
+
+def check_batch_size(batch_size: int, mesh: Mesh) -> None:
+    """Refuses a batch that cannot be split evenly.
+
+    Raises:
+      JsslError: names the nearest sizes that work.
+    """
+    if batch_size < 1 or batch_size % mesh.size:
+        below = max(batch_size, 0) // mesh.size * mesh.size
+        nearest = ' or '.join(str(size) for size in (below, below + mesh.size) if size > 0)
+        raise JsslError(
+            f'config.batch_size={batch_size} does not divide over {mesh.size} devices; use '
+            f'{nearest}, or set config.mesh.devices to a divisor of {batch_size}.'
+        )
+
+
+def put_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
+    """This process's rows of a batch -> global arrays, split over the mesh by rows."""
+    sharding = batch_sharding(mesh)
+    return {
+        key: jax.make_array_from_process_local_data(sharding, value) for key, value in batch.items()
+    }
+
+
+def put_replicated(tree: Any, mesh: Mesh) -> Any:
+    """NumPy arrays that every process holds whole -> arrays that every device holds whole."""
+    sharding = replicated(mesh)
+    return jax.tree.map(
+        lambda leaf: jax.make_array_from_process_local_data(sharding, leaf, leaf.shape), tree
+    )

@@ -1,0 +1,125 @@
+"""The train step: canvas -> views -> draw -> loss -> gradient -> optimizer -> after_step.
+
+One program for every algorithm, compiled once, with the state donated. Nothing in it waits for the
+host, and nothing in it depends on how many devices there are.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jssl.algorithm import Algorithm, Batch, Metrics, TrainState
+from jssl.data.views import Canvas
+
+Views = Callable[[jax.Array, Canvas], Mapping[str, Any]]
+Step = Callable[..., tuple[TrainState, Metrics]]
+
+
+def make_train_step(
+    algorithm: Algorithm,
+    views: Views,
+    optimizer: optax.GradientTransformation,
+    *,
+    shardings: TrainState | None = None,
+) -> Step:
+    """One optimizer step as a compiled function.
+
+    Args:
+      algorithm: anything that fulfils the contract of `jssl.algorithm`.
+      views: (key, canvas) of one image -> what it adds to the batch, such as `{'views': (a, b)}`.
+      optimizer: any optax transformation.
+      shardings: where the state lives, one `NamedSharding` a leaf; None leaves it to the inputs.
+
+    Returns:
+      ``step(train_state, batch, data=None) -> (train_state, metrics)``. `batch` holds `canvas`
+      (B, S, S, C) uint8, `size` (B, 2), `index` (B,) and perhaps `label` (B,); or only `index`,
+      and `data` holds the other entries for the whole set, whose rows are gathered in the step.
+      The train state that goes in is donated: its buffers are gone afterwards. Metrics are scalars:
+      what the loss reports, and `loss` and `grad_norm`.
+    """
+
+    def step(
+        train_state: TrainState, batch: Batch, data: Batch | None = None
+    ) -> tuple[TrainState, Metrics]:
+        view_key, draw_key = step_keys(train_state.rng, train_state.step)
+        batch = make_views(views, view_key, gather(batch, data))
+        batch = algorithm.draw(draw_key, train_state.state, batch)
+        differentiate = jax.value_and_grad(algorithm.loss, has_aux=True)
+        (loss, (state, metrics)), grads = differentiate(
+            train_state.params, train_state.state, batch
+        )
+        updates, opt_state = optimizer.update(grads, train_state.opt_state, train_state.params)
+        params = optax.apply_updates(train_state.params, updates)
+        params, state = strongly_typed(algorithm.after_step(params, state))
+        train_state = dataclasses.replace(
+            train_state, step=train_state.step + 1, params=params, state=state, opt_state=opt_state
+        )
+        return train_state, {**metrics, 'loss': loss, 'grad_norm': optax.tree.norm(grads)}
+
+    if shardings is None:
+        return jax.jit(step, donate_argnums=0)
+    return jax.jit(step, donate_argnums=0, out_shardings=(shardings, None))
+
+
+def init_train_state(
+    algorithm: Algorithm,
+    views: Views,
+    optimizer: optax.GradientTransformation,
+    batch: Batch,
+    *,
+    seed: int,
+) -> TrainState:
+    """The state before the first step; trace it under `jax.jit` or `jax.eval_shape`.
+
+    Args:
+      algorithm: gives parameters and state.
+      views: as in `make_train_step`; only the shapes they produce matter here.
+      optimizer: gives its own state.
+      batch: as the step takes it; only its shapes matter.
+      seed: of everything random in the run.
+    """
+    rng = jax.random.key(seed)
+    init_key, view_key, run_key = jax.random.split(rng, 3)
+    params, state = strongly_typed(algorithm.init(init_key, make_views(views, view_key, batch)))
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        state=state,
+        opt_state=optimizer.init(params),
+        rng=run_key,
+    )
+
+
+def strongly_typed(tree: Any) -> Any:
+    """The same arrays without the weak type that JAX gives to those made of a Python number.
+
+    It would not survive a checkpoint, and its loss after the first step would compile a second one.
+    """
+    return jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), tree)
+
+
+def step_keys(rng: jax.Array, step: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The keys of one step: for its views, and for what the algorithm draws."""
+    view_key, draw_key = jax.random.split(jax.random.fold_in(rng, step))
+    return view_key, draw_key
+
+
+def gather(batch: Batch, data: Batch | None) -> dict[str, jax.Array]:
+    """A batch with its rows of `data`, chosen by `index`."""
+    rows = {} if data is None else jax.tree.map(lambda array: array[batch['index']], dict(data))
+    return {**rows, **batch}
+
+
+def make_views(views: Views, key: jax.Array, batch: Batch) -> dict[str, Any]:
+    """Replaces the canvases of a batch by the views made of them.
+
+    Each image's key depends on `key` and its position in the global batch alone, so that the same
+    images get the same augmentation on any number of devices.
+    """
+    rest = {name: value for name, value in batch.items() if name not in ('canvas', 'size')}
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(len(batch['index'])))
+    return {**rest, **jax.vmap(views)(keys, Canvas(batch['canvas'], batch['size']))}

@@ -1,0 +1,212 @@
+"""The directory of a run, and its config.json: which experiment, which versions, which commit."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from jssl.errors import JsslError
+
+CONFIG = 'config.json'
+PACKAGES = {
+    'jssl': 'jssl',
+    'jax': 'jax',
+    'jaxlib': 'jaxlib',
+    'flax': 'flax',
+    'optax': 'optax',
+    'orbax': 'orbax-checkpoint',
+    'numpy': 'numpy',
+}
+
+
+def open_workdir(
+    path: Path | str | None,
+    config: Mapping[str, Any],
+    name: str,
+    *,
+    report: Callable[[str], None] = print,
+) -> Path:
+    """The directory of a run, with its config.json; every process of a job calls it.
+
+    Args:
+      path: of a run to begin or to resume; None makes ``runs/<name>-<date>-<time>``.
+      config: resolved, of what JSON can hold.
+      name: what a new directory is called after.
+      report: is told on process 0, in one line, when a run to resume began with other versions.
+
+    Returns:
+      The directory, which can be written.
+
+    Raises:
+      JsslError: the directory holds a run of another config, or cannot be read or written.
+    """
+    record = {'config': config, 'versions': versions(), **source_commit()}
+    record = json.loads(json.dumps(record))  # as it will be read: tuples are lists
+    try:
+        workdir = _new_directory(name) if path is None else Path(path)
+        workdir.mkdir(parents=True, exist_ok=True)
+        stored = read_config(workdir) if (workdir / CONFIG).exists() else None
+        if stored is not None:
+            _check_same(workdir, stored, record, report)
+        if jax.process_index() == 0:
+            _check_writable(workdir)
+            if stored is None:
+                _write(workdir / CONFIG, record)
+    except OSError as error:
+        raise JsslError(
+            f'The run directory {error.filename or path} cannot be used: {error.strerror}. '
+            'Give a --workdir that can be read and written.'
+        ) from error
+    return workdir
+
+
+def read_config(workdir: Path | str) -> dict[str, Any]:
+    """What config.json of a run holds: `config`, `versions`, `git_commit` and `dirty`.
+
+    Raises:
+      JsslError: the file is missing or is not one of ours.
+    """
+    path = Path(workdir) / CONFIG
+    try:
+        stored = json.loads(path.read_text(encoding='utf-8'))
+        if not isinstance(stored['config'], dict):
+            raise TypeError('its field config is no object')
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise JsslError(
+            f'{path} cannot be read ({error}), so it is unknown which run is there. Give another '
+            '--workdir, or put the file back.'
+        ) from error
+    return stored
+
+
+def versions() -> dict[str, Any]:
+    """What the run stands on: Python, packages (None when not installed), platform, devices."""
+    found: dict[str, Any] = {'python': platform.python_version()}
+    for name, package in PACKAGES.items():
+        try:
+            found[name] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    devices = jax.devices()
+    return {**found, 'platform': devices[0].platform, 'devices': len(devices)}
+
+
+def source_commit(source: Path | str = __file__) -> dict[str, Any]:
+    """The git commit of the tree that holds `source`, and whether the tree differs from it.
+
+    Returns:
+      `git_commit` and `dirty`, both None when `source` is not kept in git: a package installed
+      below somebody else's repository is not.
+    """
+    folder = Path(source).resolve().parent
+    if _git(folder, 'ls-files', '--error-unmatch', Path(source).name) is None:
+        return {'git_commit': None, 'dirty': None}
+    commit, changes = _git(folder, 'rev-parse', 'HEAD'), _git(folder, 'status', '--porcelain')
+    return {'git_commit': commit, 'dirty': None if commit is None else bool(changes)}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What a git command prints, None when it fails or git is not there."""
+    try:
+        done = subprocess.run(
+            ['git', '-C', str(folder), *arguments], capture_output=True, text=True, timeout=30
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _new_directory(name: str) -> Path:
+    """Makes a directory under runs/, the same for all processes."""
+    stem = f'{name}-{time.strftime("%Y%m%d-%H%M%S")}'
+    chosen = ''
+    if jax.process_index() == 0:
+        chosen = next(candidate for candidate in _names(stem) if _make(Path('runs') / candidate))
+    if jax.process_count() > 1:
+        letters = np.frombuffer(chosen.encode().ljust(255, b'\0'), np.uint8)
+        chosen = bytes(multihost_utils.broadcast_one_to_all(letters)).rstrip(b'\0').decode()
+    return Path('runs') / chosen
+
+
+def _names(stem: str) -> Iterator[str]:
+    """`stem`, then `stem-2`, `stem-3` and so on, for runs that begin in the same second."""
+    yield stem
+    number = 2
+    while True:
+        yield f'{stem}-{number}'
+        number += 1
+
+
+def _make(path: Path) -> bool:
+    """Makes a directory, unless something else made it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+def _check_same(
+    workdir: Path,
+    stored: Mapping[str, Any],
+    given: Mapping[str, Any],
+    report: Callable[[str], None],
+) -> None:
+    """Refuses another config; reports other versions."""
+    changed = _differences(stored['config'], given['config'])
+    if changed:
+        raise JsslError(
+            f'{workdir} holds a run of another config (stored → given): {"; ".join(changed)}. '
+            'Give another --workdir, or the stored values to resume that run.'
+        )
+    rest = [{k: v for k, v in record.items() if k != 'config'} for record in (stored, given)]
+    changed = _differences(*rest)
+    if changed and jax.process_index() == 0:
+        report(f'The run in {workdir} began elsewhere (then → now): {"; ".join(changed)}.')
+
+
+def _differences(stored: Any, given: Any) -> list[str]:
+    """``field: stored → given`` for every field in which two JSON values differ."""
+    before, after = dict(_fields(stored)), dict(_fields(given))
+    return [
+        f'{field}: {_show(before, field)} → {_show(after, field)}'
+        for field in dict.fromkeys((*before, *after))
+        if field not in before or field not in after or before[field] != after[field]
+    ]
+
+
+def _show(fields: Mapping[str, Any], field: str) -> str:
+    return json.dumps(fields[field], ensure_ascii=False) if field in fields else 'absent'
+
+
+def _fields(value: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
+    """The leaves of a JSON value with their dotted names, such as ``model.backbone.depth``."""
+    if not value or not isinstance(value, dict | list):
+        yield prefix, value
+        return
+    for key, child in value.items() if isinstance(value, dict) else enumerate(value):
+        yield from _fields(child, f'{prefix}.{key}' if prefix else str(key))
+
+
+def _check_writable(directory: Path) -> None:
+    """Raises OSError where no file can be made; permission bits alone do not tell."""
+    with tempfile.TemporaryFile(dir=directory):
+        pass
+
+
+def _write(path: Path, record: Mapping[str, Any]) -> None:
+    """Writes a whole JSON file or none."""
+    temporary = path.with_suffix('.tmp')
+    temporary.write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
+    os.replace(temporary, path)

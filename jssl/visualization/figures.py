@@ -1,0 +1,246 @@
+"""Plots: curves of a run and a map of its features, each drawn for a light and for a dark page."""
+
+import dataclasses
+import io
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+# Petroff 2021, "Accessible color sequences for data visualization": ten colours that stay apart
+# under the common colour-vision deficiencies, and stand out from white and from black.
+CLASS_COLORS = (
+    *('#3f90da', '#ffa90e', '#bd1f01', '#94a4a2', '#832db6'),
+    *('#a96b59', '#e76300', '#b9ac70', '#717581', '#92dadd'),
+)
+CLASS_MARKERS = 'os^Dv<>pPX'
+LINE_STYLES = ('-', '--')
+LINE_MARKERS = 'os'
+MOST_POINTS = 600  # of a curve: about as many as a panel has pixels
+
+
+@dataclasses.dataclass(frozen=True)
+class Theme:
+    """Colours of a page: text, secondary text, grid lines, background, and two lines."""
+
+    ink: str
+    faint: str
+    grid: str
+    page: str
+    lines: tuple[str, str]
+
+
+LIGHT = Theme('#1f2328', '#626a73', '#e4e7eb', '#ffffff', ('#0072b2', '#d55e00'))
+DARK = Theme('#e6e8eb', '#9da5ae', '#343a41', '#16191d', ('#56b4e9', '#f0a43a'))
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One curve: `y` (N,) over `x` (N,)."""
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """One plot.
+
+    Attributes:
+      title: what is shown; the page sets it above the plot.
+      lines: one or two curves.
+      x_label: what runs from left to right.
+      references: heights worth comparing with, by name.
+      smooth: draw the values faintly and their running mean over them.
+      from_zero: start the vertical axis at 0.
+    """
+
+    title: str
+    lines: tuple[Line, ...]
+    x_label: str
+    references: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    smooth: bool = False
+    from_zero: bool = False
+
+
+def draw_panel(panel: Panel, theme: Theme) -> Figure:
+    """The curves of one panel."""
+    figure = Figure(figsize=(4.0, 2.5), layout='constrained')
+    axes = figure.add_subplot()
+    _dress(axes, theme)
+    for index, line in enumerate(panel.lines):
+        _draw_line(axes, line, index, theme, panel.smooth)
+    for name, height in panel.references.items():
+        _draw_reference(axes, name, height, theme)
+    axes.set_xlabel(panel.x_label, color=theme.faint, fontsize=9)
+    if panel.from_zero:
+        axes.set_ylim(bottom=0)
+    if len(panel.lines) > 1:
+        _legend(axes, theme, 'lower left', (0, 1), columns=len(panel.lines))
+    return figure
+
+
+def _draw_line(axes: Axes, line: Line, index: int, theme: Theme, smooth: bool) -> None:
+    x, y = thin(line.x), thin(line.y)
+    color, style = theme.lines[index], LINE_STYLES[index]
+    smooth = smooth and len(y) > 20
+    mark = LINE_MARKERS[index] if len(y) <= 40 and not smooth else ''
+    alpha = 0.35 if smooth else 1
+    axes.plot(x, y, style + mark, markersize=3.5, color=color, alpha=alpha, label=line.name)
+    if smooth:
+        axes.plot(x, running_mean(y, len(y) // 20), style, color=color)
+
+
+def _draw_reference(axes: Axes, name: str, height: float, theme: Theme) -> None:
+    axes.axhline(height, color=theme.faint, linestyle=':', linewidth=1)
+    axes.text(
+        0.99,
+        height,
+        name,
+        transform=axes.get_yaxis_transform(),  # x in axes fractions, y in data
+        ha='right',
+        va='bottom',
+        fontsize=8,
+        color=theme.faint,
+        path_effects=[_halo(theme)],
+    )
+
+
+def _halo(theme: Theme) -> patheffects.AbstractPathEffect:
+    """Keeps text readable where it crosses points or lines."""
+    return patheffects.withStroke(linewidth=3, foreground=theme.page)
+
+
+def thin(values: np.ndarray) -> np.ndarray:
+    """At most `MOST_POINTS` of `values`, evenly spaced, with the first and the last."""
+    if len(values) <= MOST_POINTS:
+        return values
+    return values[np.linspace(0, len(values) - 1, MOST_POINTS).astype(int)]
+
+
+def running_mean(values: np.ndarray, window: int) -> np.ndarray:
+    """The mean over about `window` values around each; over fewer at the ends."""
+    ones = np.ones(2 * (window // 2) + 1)
+    total = np.convolve(values, ones)
+    count = np.convolve(np.ones(len(values)), ones)
+    middle = slice(window // 2, window // 2 + len(values))
+    return total[middle] / count[middle]
+
+
+def draw_map(
+    points: np.ndarray,
+    theme: Theme,
+    labels: np.ndarray | None = None,
+    names: Sequence[str] | None = None,
+) -> Figure:
+    """A scatter plot in which each class has a colour, a marker and its name at its middle.
+
+    Args:
+      points: (N, 2), such as `jssl.visualization.embedding.project` gives.
+      theme: of the page.
+      labels: (N,) class indices. The ten most frequent classes are told apart, others are grey.
+      names: of the classes; by default their numbers.
+    """
+    figure = Figure(figsize=(8.4, 5.4), layout='constrained')
+    axes = figure.add_subplot()
+    axes.set_axis_off()
+    shown = [] if labels is None else frequent_classes(labels)
+    rest = np.ones(len(points), bool) if labels is None else ~np.isin(labels, shown)
+    color = theme.lines[0] if labels is None else theme.faint
+    axes.scatter(points[rest, 0], points[rest, 1], s=14, color=color, alpha=0.6, linewidths=0)
+    for index, label in enumerate(shown):
+        name = str(label) if names is None else shorten(names[label])
+        _draw_class(axes, points[labels == label], index, name, theme)
+    if shown:
+        _legend(axes, theme, 'upper left', (1, 1))
+    return figure
+
+
+def frequent_classes(labels: np.ndarray) -> list[int]:
+    """The at most ten most frequent classes, in ascending order."""
+    classes, counts = np.unique(labels, return_counts=True)
+    chosen = classes[np.argsort(-counts, kind='stable')[: len(CLASS_COLORS)]]
+    return sorted(chosen.tolist())
+
+
+def shorten(name: str, length: int = 18) -> str:
+    """A class's name without what would not fit, and without matplotlib's formulas."""
+    short = name if len(name) <= length else f'{name[: length - 1].rstrip()}…'
+    return short.replace('$', r'\$')
+
+
+def _draw_class(axes: Axes, points: np.ndarray, index: int, name: str, theme: Theme) -> None:
+    axes.scatter(
+        points[:, 0],
+        points[:, 1],
+        s=18,
+        color=CLASS_COLORS[index],
+        marker=CLASS_MARKERS[index],
+        alpha=0.8,
+        linewidths=0,
+        label=name,
+    )
+    # The point nearest to the median lies in the class even where the class is in two parts.
+    middle = points[np.argmin(np.abs(points - np.median(points, axis=0)).sum(axis=1))]
+    axes.text(
+        middle[0],
+        middle[1],
+        name,
+        color=theme.ink,
+        fontsize=12 if len(name) <= 3 else 9,
+        weight='bold',
+        ha='center',
+        va='center',
+        clip_on=False,
+        path_effects=[_halo(theme)],
+    )
+
+
+def _dress(axes: Axes, theme: Theme) -> None:
+    axes.tick_params(colors=theme.faint, labelsize=9, length=0)
+    axes.grid(color=theme.grid, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.margins(x=0.02)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == 'bottom')
+        spine.set_color(theme.faint)
+
+
+def _legend(
+    axes: Axes,
+    theme: Theme,
+    corner: Literal['lower left', 'upper left'],
+    place: tuple[float, float],
+    columns: int = 1,
+) -> None:
+    """Names outside the axes: `corner` of the legend lies at `place` in axes fractions."""
+    axes.legend(
+        loc=corner,
+        bbox_to_anchor=place,
+        ncols=columns,
+        frameon=False,
+        fontsize=9,
+        labelcolor=theme.ink,
+        borderaxespad=0.2,
+    )
+
+
+def to_svg(figure: Figure) -> bytes:
+    """The figure as SVG on a transparent ground, text as outlines: no font can be missing."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format='svg', transparent=True, metadata={'Date': None})
+    return stream.getvalue()
+
+
+def to_png(figure: Figure, dpi: int = 170) -> bytes:
+    """The figure as PNG on a transparent ground."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format='png', transparent=True, dpi=dpi)
+    return stream.getvalue()

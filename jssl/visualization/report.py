@@ -1,0 +1,276 @@
+"""report.html: what a run has reached and what it looked like, on one page without network."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jssl.errors import JsslError
+from jssl.evaluation.collapse import evenly_spaced
+from jssl.visualization.embedding import MOST_ROWS, choose_queries, nearest, project
+from jssl.visualization.figures import Line, Panel, draw_map, draw_panel, to_png, to_svg
+from jssl.visualization.images import is_small, picture_uri, to_picture, view_grid
+from jssl.visualization.page import cards, folded, image, page, pairs, section, table, themed_image
+
+Row = Mapping[str, Any]
+
+ACCURACIES = {'knn': 'kNN', 'knn_top5': 'kNN top-5', 'linear': 'linear probe'}
+INDICATORS = {'std': 'feature spread', 'rankme': 'RankMe'}
+PANELS = {
+    'Loss': ('loss',),
+    'Accuracy on held-out images': ('knn', 'linear'),
+    'Learning rate': ('lr',),
+    'Feature spread': ('std',),
+    'Effective rank (RankMe)': ('rankme',),
+    'Images per second': ('images_per_second',),
+}
+QUERIES = 10
+NEIGHBORS = 8
+CELL = 112  # pixels of the longest side of an image in a grid
+
+
+def write_report(
+    path: str | Path,
+    *,
+    title: str,
+    metrics: Sequence[Row],
+    summary: Row,
+    baselines: Mapping[str, Mapping[str, float]],
+    views: np.ndarray,
+    test_images: np.ndarray,
+    features: np.ndarray,
+    config: Row,
+    labels: np.ndarray | None = None,
+    label_names: Sequence[str] | None = None,
+) -> Path:
+    """Writes the report of a run.
+
+    Args:
+      path: the file to write.
+      title: its heading.
+      metrics: rows of ``metrics.jsonl``: `step`, perhaps `epoch`, and any of `loss`, `lr`,
+        `images_per_second`, `knn`, `linear`, `std`, `rankme`.
+      summary: the result: `knn`, `knn_top5`, `linear` (0 to 1), `std`, `rankme`, `epochs`,
+        `seconds`, `images_per_second`, `warning` (a sentence); whatever is there, and more.
+      baselines: `Evaluator.baselines`, such as ``{'raw pixels': {'knn': 0.53}}``.
+      views: uint8 (rows, columns, h, w, C), the first column the originals.
+      test_images: uint8 (N, h, w, C), to be shown; a few thousand are plenty.
+      features: (N, D), of the test images.
+      config: the resolved config; `versions` in it is shown as a table.
+      labels: (N,) class indices, if any.
+      label_names: of the classes.
+
+    Returns:
+      `path`.
+
+    Raises:
+      JsslError: images, features and labels of different lengths, or images that are not uint8.
+    """
+    lengths = [len(part) for part in (test_images, features, labels) if part is not None]
+    if len(set(lengths)) != 1:
+        raise JsslError(f'Test images, features and labels differ in length: {lengths}.')
+    named = partial(_label_name, labels, label_names)
+    parts = [
+        f'<header><h1>{escape(title)}</h1></header>\n',
+        _headline(summary),
+        _results(summary, baselines),
+        _curves(metrics, baselines),
+        _views(views),
+        _map(features, labels, label_names),
+        _neighbors(test_images, features, labels, named),
+        _configuration(summary, config),
+        '<footer>Written by jssl. Nothing on this page is loaded from a network.</footer>\n',
+    ]
+    path = Path(path)
+    path.write_text(page(title, parts), encoding='utf-8')
+    return path
+
+
+def _label_name(labels: np.ndarray | None, names: Sequence[str] | None, row: int) -> str:
+    if labels is None:
+        return ''
+    return str(labels[row]) if names is None else names[labels[row]]
+
+
+def _headline(summary: Row) -> str:
+    show = {
+        'knn': ('kNN accuracy', _percent),
+        'linear': ('linear probe', _percent),
+        'rankme': ('RankMe', '{:.1f}'.format),
+        'epochs': ('epochs', '{:g}'.format),
+        'seconds': ('time', duration),
+        'images_per_second': ('images / s', '{:,.0f}'.format),
+    }
+    values = {name: form(summary[key]) for key, (name, form) in show.items() if key in summary}
+    warning = summary.get('warning')
+    return cards(values) + (f'<p class="warning">{escape(str(warning))}</p>\n' if warning else '')
+
+
+def _percent(share: float) -> str:
+    return f'{100 * share:.1f} %'
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: ``'1 h 02 min'``, ``'3 min 05 s'`` or ``'42 s'``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f'{hours} h {minutes:02d} min'
+    return f'{minutes} min {rest:02d} s' if minutes else f'{rest} s'
+
+
+def _results(summary: Row, baselines: Mapping[str, Mapping[str, float]]) -> str:
+    rows = {'this run': summary} | {name: row for name, row in baselines.items() if row}
+    keys = [key for key in (*ACCURACIES, *INDICATORS) if any(key in row for row in rows.values())]
+    if not keys:
+        return ''
+    cells = [_result_row(name, row, keys) for name, row in rows.items()]
+    names = ACCURACIES | INDICATORS
+    text = (
+        'Held-out images, frozen features. Training has to beat the raw pixels and the untrained '
+        'network: what lies above them is what it has learned.'
+    )
+    head = ['', *(names[key] for key in keys)]
+    return section('Result beside the baselines', text, table(head, cells, 'results'))
+
+
+def _result_row(name: str, row: Row, keys: Sequence[str]) -> str:
+    cells = ''.join(f'<td>{_result_cell(key, row.get(key))}</td>' for key in keys)
+    style = 'result' if name == 'this run' else ''
+    return f'<tr class="{style}"><th scope="row">{escape(name)}</th>{cells}</tr>\n'
+
+
+def _result_cell(key: str, value: float | None) -> str:
+    if value is None:
+        return '&ndash;'
+    if key in INDICATORS:
+        return f'{value:.2f}' if key == 'std' else f'{value:.1f}'
+    bar = f'<span class="bar"><span style="width: {100 * value:.1f}%"></span></span>'
+    return f'{_percent(value)}{bar}'
+
+
+def _curves(metrics: Sequence[Row], baselines: Mapping[str, Mapping[str, float]]) -> str:
+    panels = [_panel(title, keys, metrics, baselines) for title, keys in PANELS.items()]
+    figures = [_panel_figure(panel) for panel in panels if panel.lines]
+    if not figures:
+        return ''
+    text = (
+        'A feature spread of 1 means features spread evenly over all directions, 0 that all images '
+        'look alike to the network; the effective rank counts the directions in use. If either '
+        'falls for good, the features collapse.'
+    )
+    return section('Curves', text, f'<div class="panels">\n{"".join(figures)}</div>\n')
+
+
+def _panel(
+    title: str,
+    keys: Sequence[str],
+    metrics: Sequence[Row],
+    baselines: Mapping[str, Mapping[str, float]],
+) -> Panel:
+    x = 'epoch' if all('epoch' in row for row in metrics) else 'step'
+    lines = [series(metrics, x, key) for key in keys]
+    noisy = 'loss' in keys or 'images_per_second' in keys
+    references = {f'{name} (kNN)': row['knn'] for name, row in baselines.items() if 'knn' in row}
+    return Panel(
+        title=title,
+        lines=tuple(line for line in lines if len(line.x)),
+        x_label=x,
+        references=references if 'knn' in keys else {},
+        smooth=noisy,
+        from_zero='images_per_second' in keys,
+    )
+
+
+def series(metrics: Sequence[Row], x: str, key: str) -> Line:
+    """The finite values of `key` in the rows of metrics that have it, as a curve over `x`."""
+    points = [(row[x], row[key]) for row in metrics if math.isfinite(row.get(key, math.nan))]
+    values = np.array(points, float).reshape(-1, 2)
+    return Line(ACCURACIES.get(key, key), values[:, 0], values[:, 1])
+
+
+def _panel_figure(panel: Panel) -> str:
+    last = ', '.join(f'{line.name} {line.y[-1]:.4g}' for line in panel.lines)
+    description = f'{panel.title} over {panel.x_label}; at the end: {last}'
+    plot = themed_image(partial(draw_panel, panel), to_svg, 'image/svg+xml', description)
+    return f'<figure>\n<h3>{escape(panel.title)}</h3>\n{plot}</figure>\n'
+
+
+def _views(views: np.ndarray) -> str:
+    grid = view_grid(views, side=CELL)
+    small = is_small(views[0, 0])
+    style = 'views pixels' if small else 'views'
+    text = (
+        'One row an image: the original at the left, then views of it as the training drew them. '
+        'What stays the same along a row is what the network learns to keep.'
+    )
+    description = f'{views.shape[0]} images, each beside {views.shape[1] - 1} augmented views'
+    return section(
+        'Augmented views', text, image(picture_uri(grid, lossless=small), description, style)
+    )
+
+
+def _map(features: np.ndarray, labels: np.ndarray | None, label_names: Sequence[str] | None) -> str:
+    rows = evenly_spaced(len(features), MOST_ROWS)
+    points = project(features[rows])
+    classes = None if labels is None else np.asarray(labels)[rows]
+    draw = partial(draw_map, points, labels=classes, names=label_names)
+    text = (
+        f't-SNE of the features of {len(rows)} held-out images; images that the network finds '
+        'alike lie together. '
+    )
+    if classes is not None:
+        most = 'Colours, markers and names show the classes, which the training has not seen.'
+        text += most if len(np.unique(classes)) <= 10 else f'{most} The ten largest are named.'
+    plot = themed_image(draw, to_png, 'image/png', 't-SNE map of the test features')
+    return section('Map of the test features', text, f'<div class="map scroll">{plot}</div>\n')
+
+
+def _neighbors(
+    images: np.ndarray, features: np.ndarray, labels: np.ndarray | None, named: partial[str]
+) -> str:
+    queries = choose_queries(len(features), labels, QUERIES)
+    found = nearest(features, queries, NEIGHBORS)
+    text = 'Held-out images, and beside each the others whose features are most similar to it. '
+    if labels is not None:
+        classes = np.asarray(labels)
+        right = int((classes[found] == classes[queries][:, None]).sum())
+        text += (
+            f'{right} of these {found.size} neighbours have the class of their image (full frame); '
+            'the others have a dashed frame.'
+        )
+    cells = []
+    for query, row in zip(queries, found, strict=True):
+        cells.append(_cell(images[query], 'query', named(query)))
+        for other in row:
+            same = labels is None or labels[other] == labels[query]
+            style = '' if labels is None else 'right' if same else 'wrong'
+            cells.append(_cell(images[other], style, named(other)))
+    grid = (
+        f'<div class="neighbors" style="--columns: {found.shape[1] + 1}">\n{"".join(cells)}</div>'
+    )
+    return section('Nearest neighbours', text, f'<div class="scroll">{grid}</div>\n')
+
+
+def _cell(array: np.ndarray, style: str, name: str) -> str:
+    description = ' '.join(filter(None, (style or 'neighbour', name)))
+    small = is_small(array)
+    uri = picture_uri(to_picture(array, CELL), lossless=small)
+    picture = image(uri, description, 'pixels' if small else '')
+    caption = f'<figcaption>{escape(name)}</figcaption>' if name else ''
+    return f'<figure class="{style}">{picture}{caption}</figure>\n'
+
+
+def _configuration(summary: Row, config: Row) -> str:
+    rest = {key: value for key, value in config.items() if key != 'versions'}
+    text = json.dumps(rest, indent=2, default=str, ensure_ascii=False)
+    content = [folded('Full config', f'<pre>{escape(text)}</pre>\n')]
+    if config.get('versions'):
+        content.append(folded('Versions', pairs(config['versions'])))
+    content.append(folded('Summary', pairs(summary)))
+    return section('Configuration', '', *content)

@@ -1,0 +1,86 @@
+"""What several tests share: tiny models, the golden tables' matrix, and comparisons."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jssl.algorithms import SimCLR
+from jssl.backbones import ResNet
+from jssl.errors import JsslError
+from jssl.heads import ContrastiveHead
+from jssl.interop.mmselfsup import export_state
+from jssl.necks import NonLinearNeck
+
+
+def matrix(rows: int, columns: int, shift: float) -> np.ndarray:
+    """sin(0.7 row + 1.3 column + shift), the input of the hand-made golden values."""
+    return np.sin(0.7 * np.arange(rows)[:, None] + 1.3 * np.arange(columns) + shift)
+
+
+def tiny_simclr(**head: float) -> SimCLR:
+    """SimCLR on a residual network of one block, which compiles in about two seconds."""
+    return SimCLR(
+        backbone=ResNet(10, 8, strides=(2,), out_indices=(1,), cifar_stem=True),
+        neck=NonLinearNeck(in_channels=8, hid_channels=8, out_channels=8),
+        head=ContrastiveHead(**head),
+    )
+
+
+@contextlib.contextmanager
+def refused(*parts: str) -> Iterator[None]:
+    """The block raises the user's error, one paragraph long, with all of `parts` in it."""
+    with pytest.raises(JsslError) as caught:
+        yield
+    message = str(caught.value)
+    assert '\n' not in message
+    for part in parts:
+        assert part in message, message
+
+
+def assert_trees_close(tree: Any, expected: Any, **bounds: float) -> None:
+    """Equal structure, and every leaf within `rtol` and `atol`."""
+    assert jax.tree.structure(tree) == jax.tree.structure(expected)
+    for leaf, wanted in zip(jax.tree.leaves(tree), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(leaf, wanted, **bounds)
+
+
+def well_scaled(shapes: Any) -> Any:
+    """Values for the variables of a model, drawn by NumPy: compiling an `init` takes far longer."""
+    draw = np.random.default_rng(0)
+
+    def value(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> jax.Array:
+        normal = draw.standard_normal(leaf.shape)
+        if path[-1].key in ('scale', 'var'):
+            normal = np.exp(0.2 * normal)
+        elif path[-1].key in ('bias', 'mean'):
+            normal *= 0.1
+        else:
+            normal *= np.prod(leaf.shape[:-1]) ** -0.5
+        return jnp.asarray(normal, leaf.dtype)
+
+    return jax.tree.map_with_path(value, shapes)
+
+
+def assert_drawn_like(params: Any, folder: Path, model: str) -> None:
+    """Fresh `params` have the distributions that the reference's own initialisation has.
+
+    The bounds are five standard errors for means and deviations; extremes of normal draws vary by
+    a third of a deviation.
+    """
+    from weights import Golden  # the golden folder's own reader, put on the path by its fixture
+
+    table = Golden(folder / 'part_init_stats.npz').meta['models'][model]
+    for key, fresh in export_state(params).items():
+        values, stats = np.asarray(fresh, np.float64), table[key]
+        assert list(values.shape) == stats['shape'], key
+        error = 5 * stats['std'] / np.sqrt(values.size)
+        assert abs(values.mean() - stats['mean']) <= np.sqrt(2) * error, key
+        assert abs(values.std() - stats['std']) <= error, key
+        assert abs(values.min() - stats['min']) <= 1.7 * stats['std'], key
+        assert abs(values.max() - stats['max']) <= 1.7 * stats['std'], key

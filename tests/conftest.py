@@ -1,0 +1,41 @@
+"""Eight fake CPU devices and one compilation cache for the whole run, set before JAX starts."""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+DEVICES = '--xla_force_host_platform_device_count=8'
+os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {DEVICES}'.strip()
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+CACHE = Path(tempfile.gettempdir()) / f'jssl-test-compilation-cache-{os.getuid()}'
+os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(CACHE))
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.5')
+
+import pytest  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope='session')
+def golden() -> Path:
+    """The folder of reference numbers; without it the test is skipped, in CI it fails."""
+    folder = Path(os.environ.get('JSSL_GOLDEN', ROOT.parent / 'shared' / 'golden'))
+    if not (folder / 'weights.py').is_file():
+        reason = f'no reference numbers in {folder}; set JSSL_GOLDEN to the folder that holds them'
+        if os.environ.get('CI'):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))  # for the folder's own reader, weights.py
+    return folder
+
+
+@pytest.fixture(scope='session')
+def digits_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A TFDS folder in which embedded_digits is prepared."""
+    from jssl.data import digits
+
+    folder = str(tmp_path_factory.mktemp('tensorflow_datasets'))
+    digits.prepare(folder)
+    return folder

@@ -1,0 +1,76 @@
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from jssl.algorithm import Algorithm
+from jssl.data import Arrays, resident
+from jssl.data.views import CenterView
+from jssl.errors import JsslError
+from jssl.evaluation import ArrayBatches, Evaluator, knn_accuracy, linear_accuracy
+
+VIEW = CenterView(size=8, resize=8, mean=(0.0, 0.0, 0.0), std=(51.0, 51.0, 51.0))
+
+
+@dataclasses.dataclass(frozen=True)
+class Projection(Algorithm):
+    """One linear layer on the first channel's pixels."""
+
+    def extract_feat(self, params, state, images):
+        return images[..., 0].reshape(len(images), -1) @ params['kernel']
+
+
+@pytest.fixture(scope='module')
+def params():
+    return {'kernel': jax.random.normal(jax.random.key(0), (64, 24))}
+
+
+def digits(rows, labelled=True):
+    """Real digits, 8 x 8 pixels."""
+    data = load_digits()
+    images = (data.images[rows] * 255 / 16).astype(np.uint8)
+    return resident(Arrays(images, data.target[rows] if labelled else None), canvas=8)
+
+
+def evaluator(labelled=True, **options):
+    train, test = digits(slice(0, 300), labelled), digits(slice(300, 400), labelled)
+    batches = {'train': ArrayBatches(train, 128), 'test': ArrayBatches(test, 128)}
+    return Evaluator(algorithm=Projection(), view=VIEW, **batches, **options)
+
+
+def test_scores_are_those_of_the_features(params):
+    judge = evaluator(num_classes=10, k=5)
+    scores = judge.evaluate(params, {})
+    train, test = (judge.extract(params, {}, batches) for batches in (judge.train, judge.test))
+    assert set(scores) == {'knn', 'knn_top5', 'linear', 'std', 'rankme'}
+    assert scores['knn'] == knn_accuracy(*train, *test, k=5)
+    assert scores['knn_top5'] == knn_accuracy(*train, *test, k=5, top=5) > scores['knn'] > 0.7
+    assert scores['linear'] == linear_accuracy(*train, *test, num_classes=10) > 0.7
+    assert 1 < scores['rankme'] < 24
+
+
+def test_classes_are_counted_when_nobody_names_them(params):
+    assert evaluator().evaluate(params, {}) == evaluator(num_classes=10).evaluate(params, {})
+
+
+def test_baselines(params):
+    judge = evaluator()
+    baselines = judge.baselines(params, {})
+    assert list(baselines) == ['raw pixels', 'random network']
+    assert baselines['random network'] == judge.evaluate(params, {})
+    assert baselines['raw pixels']['knn'] > 0.9  # upright centred digits are easy
+    assert set(baselines['raw pixels']) == {'knn', 'knn_top5', 'linear'}
+
+
+def test_without_labels_only_collapse_is_measured(params):
+    judge = evaluator(labelled=False)
+    assert set(judge.evaluate(params, {})) == {'std', 'rankme'}
+    assert judge.baselines(params, {})['raw pixels'] == {}
+
+
+def test_diverged_network_is_an_error_in_words(params):
+    broken = {'kernel': params['kernel'] * np.nan}
+    with pytest.raises(JsslError, match='diverged'):
+        evaluator().evaluate(broken, {})

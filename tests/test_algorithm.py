@@ -1,0 +1,101 @@
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jssl.algorithm import Algorithm, TrainState
+from tests.checks import assert_trees_close, tiny_simclr, well_scaled
+
+IMAGES = jax.random.normal(jax.random.key(1), (4, 8, 8, 3))
+BATCH = {'views': (IMAGES, IMAGES), 'index': jnp.arange(4)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Nothing(Algorithm):
+    """An algorithm that defines nothing."""
+
+
+class Mean(nn.Module):
+    """A user's backbone that carries no batch statistics."""
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool = True) -> tuple[jax.Array]:
+        return (nn.Dense(3)(images),)
+
+
+def test_what_a_subclass_must_define_is_named() -> None:
+    with pytest.raises(NotImplementedError, match=r'Nothing must define init'):
+        Nothing().init(jax.random.key(0), BATCH)
+    with pytest.raises(NotImplementedError, match=r'Nothing must define loss'):
+        Nothing().loss({}, {}, BATCH)
+
+
+def test_the_optional_parts_change_nothing_by_default() -> None:
+    params, state, key = {'w': 1}, {'queue': 2}, jax.random.key(0)
+    assert Nothing().draw(key, state, BATCH) is BATCH
+    assert Nothing().after_step(params, state) == (params, state)
+    assert Nothing().refresh(state, jnp.zeros((4, 2)), key) is state
+
+
+def test_an_algorithm_tells_which_parts_it_has() -> None:
+    algorithm = tiny_simclr()
+    assert algorithm.with_neck
+    assert algorithm.with_head
+    assert not algorithm.with_target_generator
+    assert not Nothing().with_neck
+    assert not Nothing().with_head
+
+
+def test_an_algorithm_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        tiny_simclr().head = None
+
+
+def test_extract_feat_pools_the_backbone_in_evaluation_mode() -> None:
+    algorithm = tiny_simclr()
+    params, state = well_scaled(jax.eval_shape(algorithm.init, jax.random.key(0), BATCH))
+    extract = jax.jit(algorithm.extract_feat)
+    features = extract(params, state, IMAGES)
+    variables = {key: tree['backbone'] for key, tree in {'params': params, **state}.items()}
+    maps = algorithm.backbone.apply(variables, IMAGES, train=False)[-1]
+    assert features.shape == (4, 8)
+    np.testing.assert_allclose(features, maps.mean((1, 2)), rtol=1e-5)
+    others = IMAGES.at[1:].set(0)  # in training mode the rest of the batch would matter
+    np.testing.assert_allclose(extract(params, state, others)[0], features[0], rtol=1e-5)
+
+
+def test_extract_feat_of_a_backbone_without_batch_statistics() -> None:
+    algorithm = dataclasses.replace(tiny_simclr(), backbone=Mean())
+    params = {'backbone': {'Dense_0': {'kernel': jnp.eye(3), 'bias': jnp.zeros(3)}}}
+    features = algorithm.extract_feat(params, {'batch_stats': {'neck': {}}}, IMAGES)
+    np.testing.assert_allclose(features, IMAGES.mean((1, 2)), atol=1e-6)
+
+
+def test_an_encoder_is_its_backbone_and_its_neck() -> None:
+    encoder = tiny_simclr().encoder
+    variables = well_scaled(jax.eval_shape(encoder.init, jax.random.key(0), IMAGES))
+    parts = [{key: tree[name] for key, tree in variables.items()} for name in ('backbone', 'neck')]
+
+    @jax.jit
+    def both(images: jax.Array) -> tuple[jax.Array, jax.Array]:
+        features, _ = encoder.backbone.apply(parts[0], images, mutable=['batch_stats'])
+        projections, _ = encoder.neck.apply(parts[1], features, mutable=['batch_stats'])
+        return projections, encoder.apply(variables, images, mutable=['batch_stats'])[0]
+
+    np.testing.assert_allclose(*both(IMAGES), rtol=1e-5)
+
+
+def test_a_train_state_is_a_tree_of_all_its_parts() -> None:
+    state = TrainState(
+        step=jnp.zeros((), 'int32'),
+        params={'w': jnp.ones(2)},
+        state={'queue': jnp.ones(3)},
+        opt_state=(jnp.ones(4),),
+        rng=jax.random.key(0),
+    )
+    assert [leaf.shape for leaf in jax.tree.leaves(state)] == [(), (2,), (3,), (4,), ()]
+    doubled = jax.tree.map(lambda leaf: leaf * 2, state.replace(rng=jnp.ones(())))
+    assert_trees_close(doubled.params, {'w': np.full(2, 2.0)})

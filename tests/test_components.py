@@ -1,0 +1,195 @@
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import pytest
+
+from jssl.algorithms import SimCLR
+from jssl.backbones import ResNet
+from jssl.components import build
+from jssl.heads import ContrastiveHead
+from jssl.necks import NonLinearNeck
+from tests.checks import refused
+
+BACKBONE = {'type': 'ResNet', 'depth': 10, 'base_channels': 4}
+NECK = {'type': 'NonLinearNeck', 'in_channels': 32, 'hid_channels': 8, 'out_channels': 8}
+HEAD = {'type': 'ContrastiveHead', 'temperature': 0.5}
+MODEL = {'type': 'SimCLR', 'backbone': BACKBONE, 'neck': NECK, 'head': HEAD}
+
+USERS_MODULE = """
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+
+
+class Patches(nn.Module):
+    width: int = 8
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool = True) -> tuple[jax.Array, ...]:
+        return (nn.Conv(self.width, (4, 4), strides=4)(images),)
+"""
+
+
+@pytest.fixture
+def users_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a module in the folder where the command is run, and nowhere else."""
+    name = f'users_{tmp_path.name}'.replace('-', '_')
+    (tmp_path / f'{name}.py').write_text(USERS_MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, 'path', [entry for entry in sys.path if entry])
+    return name
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """A component with a field of every plain type."""
+
+    name: str
+    rate: float = 0.5
+    count: int | None = None
+    sizes: tuple[int, ...] = ()
+    flag: bool = False
+
+
+def options(**fields: Any) -> Options:
+    return build('head', {'type': f'{__name__}:Options', 'name': 'x', **fields})
+
+
+def test_a_model_is_built_with_its_parts() -> None:
+    assert build('model', MODEL) == SimCLR(
+        backbone=ResNet(depth=10, base_channels=4),
+        neck=NonLinearNeck(in_channels=32, hid_channels=8, out_channels=8),
+        head=ContrastiveHead(temperature=0.5),
+    )
+
+
+def test_the_description_is_left_as_it_was() -> None:
+    build('model', MODEL)
+    assert MODEL['backbone'] is BACKBONE
+    assert BACKBONE['type'] == 'ResNet'
+
+
+def test_a_part_that_is_built_already_is_taken() -> None:
+    backbone = ResNet(depth=18)
+    assert build('model', {**MODEL, 'backbone': backbone}).backbone is backbone
+
+
+def test_an_unknown_type_is_refused_with_the_nearest_name() -> None:
+    with refused("config.backbone.type='Resnet'", "Did you mean 'ResNet'?", "'my_module:MyClass'"):
+        build('backbone', {'type': 'Resnet'})
+
+
+@pytest.mark.parametrize('name', ['JsslError', 'Sequence', 'nn', 'Encoder'])
+def test_what_a_module_merely_imports_is_no_component(name: str) -> None:
+    with refused(f'config.model.type={name!r}', 'Valid names: '):
+        build('model', {**MODEL, 'type': name})
+
+
+def test_an_unknown_field_is_refused_with_the_nearest_name_and_its_place() -> None:
+    wrong = {**MODEL, 'backbone': {**BACKBONE, 'stride': (1, 2, 2, 2)}}
+    with refused('config.model.backbone.stride', 'ResNet', "Did you mean 'strides'?"):
+        build('model', wrong)
+
+
+@pytest.mark.parametrize('field', ['parent', 'name'])
+def test_what_linen_adds_to_a_module_is_no_field(field: str) -> None:
+    with refused(f'config.backbone.{field}'):
+        build('backbone', {**BACKBONE, field: 'x'})
+
+
+def test_all_missing_fields_are_named() -> None:
+    with refused('config.neck lacks in_channels, out_channels', 'NonLinearNeck'):
+        build('neck', {'type': 'NonLinearNeck', 'hid_channels': 8})
+
+
+@pytest.mark.parametrize('wrong', [None, 'ResNet', {'depth': 50}, {}])
+def test_a_description_needs_a_type(wrong: Any) -> None:
+    with refused('config.backbone must be a dict', "'type'", repr(wrong)):
+        build('backbone', wrong)
+
+
+@pytest.mark.parametrize('wrong', ['ResNet', {'depth': 50}, 50])
+def test_plain_data_in_the_place_of_a_part_is_refused(wrong: Any) -> None:
+    with refused('config.model.backbone', repr(wrong), 'SimCLR'):
+        build('model', {**MODEL, 'backbone': wrong})
+
+
+@pytest.mark.parametrize(
+    ('field', 'wrong', 'expected'),
+    [
+        ('name', 3, 'str'),
+        ('rate', '0.1', 'float'),
+        ('rate', True, 'float'),
+        ('count', 1.5, 'int | None'),
+        ('count', True, 'int | None'),
+        ('sizes', 3, 'tuple'),
+        ('flag', 1, 'bool'),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused(field: str, wrong: Any, expected: str) -> None:
+    given = type(wrong).__name__
+    with refused(f'config.head.{field}={wrong!r}', f'has type {given}', f'expects {expected}'):
+        options(**{field: wrong})
+
+
+@pytest.mark.parametrize(
+    ('field', 'value'),
+    [
+        ('rate', 1),
+        ('count', 3),
+        ('count', None),
+        ('sizes', [1, 2]),
+        ('sizes', (1,)),
+        ('flag', True),
+    ],
+)
+def test_values_that_fit_are_taken(field: str, value: Any) -> None:
+    assert getattr(options(**{field: value}), field) == value
+
+
+@pytest.mark.parametrize(
+    ('field', 'wrong'), [('depth', '50'), ('strides', 2), ('cifar_stem', 'yes')]
+)
+def test_the_types_of_a_module_s_fields_are_checked(field: str, wrong: Any) -> None:
+    with refused(f'config.backbone.{field}={wrong!r}', type(wrong).__name__):
+        build('backbone', {**BACKBONE, field: wrong})
+
+
+def test_a_class_objects_in_its_own_words() -> None:
+    with refused('temperature=-1'):
+        build('head', {'type': 'ContrastiveHead', 'temperature': -1})
+
+
+def test_a_user_s_own_backbone_lies_where_the_command_is_run(users_module: str) -> None:
+    backbone = {'type': f'{users_module}:Patches', 'width': 16}
+    model = build('model', {**MODEL, 'backbone': backbone, 'neck': {**NECK, 'in_channels': 16}})
+    assert isinstance(model.backbone, nn.Module)
+    images = jnp.zeros((4, 8, 8, 3))
+    params, state = jax.eval_shape(model.init, jax.random.key(0), {'views': (images, images)})
+    assert params['backbone']['Conv_0']['kernel'].shape == (4, 4, 3, 16)
+    features = jax.eval_shape(model.extract_feat, params, state, images)
+    assert features.shape == (4, 16)
+
+
+def test_a_user_s_own_class_is_checked_like_ours(users_module: str) -> None:
+    with refused('config.backbone.widht', "Did you mean 'width'?"):
+        build('backbone', {'type': f'{users_module}:Patches', 'widht': 16})
+    with refused("config.backbone.width='16'", 'expects int'):
+        build('backbone', {'type': f'{users_module}:Patches', 'width': '16'})
+
+
+def test_what_is_no_class_is_refused(users_module: str) -> None:
+    with refused(f'{users_module}:nn', 'names a module', 'name a class'):
+        build('backbone', {'type': f'{users_module}:nn'})
+
+
+@pytest.mark.parametrize('name', ['no_such_module:Net', 'jssl.backbones:Net', 'jssl.backbones:'])
+def test_what_cannot_be_imported_is_refused(name: str) -> None:
+    with refused(f'config.backbone.type={name!r}', "'module:Class'"):
+        build('backbone', {'type': name})

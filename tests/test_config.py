@@ -1,0 +1,137 @@
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jssl.config import choose, experiment
+from jssl.training.optimizers import SGD
+from jssl.training.schedules import Constant
+from jssl.training.settings import Evaluate, MeshShape, Runtime
+from tests.checks import refused
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Stands for any component that is not used before the run."""
+
+    size: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Noise:
+    """A user's own data source."""
+
+    count: int = 40
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {'image': np.full((4, 4, 3), index, 'uint8')}
+
+
+PART = {'type': f'{__name__}:Part'}
+DATA = {'type': f'{__name__}:Noise'}
+CONFIG = {
+    'model': PART,
+    'data': DATA,
+    'test_data': {**DATA, 'count': 10},
+    'views': PART,
+    'eval_view': PART,
+    'optimizer': {'type': 'SGD', 'lr': 0.1},
+    'schedule': {'type': 'Constant'},
+    'canvas': 4,
+    'batch_size': 16,
+    'epochs': 2,
+}
+
+
+def test_an_experiment_has_the_components_and_numbers_of_its_config() -> None:
+    found = experiment({**CONFIG, 'model': {**PART, 'size': 3}})
+    assert found.algorithm == Part(size=3)
+    assert (found.data, found.test_data) == (Noise(), Noise(count=10))
+    assert (found.views, found.eval_view) == (Part(), Part())
+    assert (found.optimizer, found.schedule) == (SGD(lr=0.1), Constant())
+    assert (found.canvas, found.batch_size, found.epochs) == (4, 16, 2)
+    assert found.runtime == Runtime()
+
+
+def test_what_the_runtime_does_not_say_keeps_its_default() -> None:
+    given = {'seed': 7, 'evaluate': {'neighbors': 5}, 'mesh': {'fsdp': 2}}
+    expected = Runtime(seed=7, evaluate=Evaluate(neighbors=5), mesh=MeshShape(fsdp=2))
+    assert experiment({**CONFIG, **given}).runtime == expected
+
+
+@pytest.mark.parametrize('without', [{}, {'test_data': None}])
+def test_held_out_images_may_be_left_out(without: dict[str, Any]) -> None:
+    config = {key: value for key, value in CONFIG.items() if key != 'test_data'}
+    assert experiment({**config, **without}).test_data is None
+
+
+def test_an_unknown_key_is_refused_with_the_nearest() -> None:
+    with refused('config.optimiser', "Did you mean 'optimizer'?"):
+        experiment({**CONFIG, 'optimiser': PART})
+
+
+def test_all_missing_keys_are_named() -> None:
+    config = {key: value for key, value in CONFIG.items() if key not in ('views', 'epochs')}
+    with refused('lacks views, epochs', 'configs/simclr.py'):
+        experiment(config)
+
+
+@pytest.mark.parametrize(('section', 'wrong'), [('mesh', 'fsdb'), ('evaluate', 'neighbours')])
+def test_an_unknown_key_of_a_section_is_refused(section: str, wrong: str) -> None:
+    with refused(f'config.{section}.{wrong}', 'Did you mean'):
+        experiment({**CONFIG, section: {wrong: 2}})
+
+
+@pytest.mark.parametrize(
+    ('key', 'wrong'),
+    [
+        ('batch_size', '16'),
+        ('batch_size', 0),
+        ('canvas', 4.0),
+        ('epochs', None),
+        ('seed', 0.5),
+        ('seed', -1),
+        ('resident', 'maybe'),
+        ('mesh', 8),
+        ('mesh', None),
+        ('mesh', {'fsdp': '2'}),
+        ('evaluate', {'every_epochs': True}),
+        ('checkpoint', {'keep': 0}),
+    ],
+)
+def test_a_value_that_cannot_be_meant_is_refused(key: str, wrong: Any) -> None:
+    name, value = next(iter(wrong.items())) if isinstance(wrong, dict) else ('', wrong)
+    with refused(f'config.{key}{"." * bool(name)}{name}={value!r}'):
+        experiment({**CONFIG, key: wrong})
+
+
+@pytest.mark.parametrize('key', ['model', 'views', 'optimizer'])
+def test_a_required_component_cannot_be_none(key: str) -> None:
+    with refused(f'config.{key}'):
+        experiment({**CONFIG, key: None})
+
+
+def test_a_wrong_component_is_refused_under_its_key() -> None:
+    with refused('config.test_data.cuont', "Did you mean 'count'?"):
+        experiment({**CONFIG, 'test_data': {**DATA, 'cuont': 3}})
+
+
+def test_the_first_experiment_is_the_default_and_has_the_runtime_s_defaults() -> None:
+    experiments = {'small': lambda: {'epochs': 1}, 'large': lambda: {'epochs': 9, 'seed': 3}}
+    defaults = dataclasses.asdict(Runtime())
+    assert choose('', **experiments) == {**defaults, 'epochs': 1}
+    assert choose('large', **experiments) == {**defaults, 'epochs': 9, 'seed': 3}
+
+
+def test_an_experiment_has_defaults_of_its_own() -> None:
+    choose('', small=dict)['mesh']['fsdp'] = 4
+    assert choose('', small=dict)['mesh']['fsdp'] == 1
+
+
+def test_an_unknown_variant_is_refused() -> None:
+    with refused("'imagenett'", "Did you mean 'imagenet'?", 'small'):
+        choose('imagenett', small=dict, imagenet=dict)

@@ -1,0 +1,57 @@
+"""The README tells the truth: its code runs as it stands, only shorter."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+README = (ROOT / 'README.md').read_text()
+
+
+@pytest.fixture
+def code(digits_dir: str) -> str:
+    """All Python blocks of the README in one, on 256 images and for one epoch."""
+    joined = '\n'.join(re.findall(r'```python\n(.*?)```', README, flags=re.DOTALL))
+    folder = f", data_dir='{digits_dir}')"
+    shorter = {
+        "'train')": f"'train[:256]'{folder}",
+        "'test')": f"'test[:64]'{folder}",
+        'epochs=8': 'epochs=1',
+    }
+    for long, short in shorter.items():
+        assert long in joined
+        joined = joined.replace(long, short)
+    return joined
+
+
+def test_library_examples_run(
+    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {'__name__': 'readme'}
+    exec(compile(code, 'README.md', 'exec'), names)
+    said = capsys.readouterr().out
+    assert 'report.html' in said
+    assert "'align'" in said  # the metrics of the loop of one's own
+    assert list((tmp_path / 'runs').glob('run-*/report.html'))
+
+
+def test_custom_loss_is_as_short_as_promised() -> None:
+    block = re.search(r'@dataclasses.dataclass.*?\n\nsmall', README, flags=re.DOTALL)
+    assert len(block[0].splitlines()) < 30
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r'\]\(([^)#:]+)\)', README):
+        assert (ROOT / target).exists(), target
+
+
+def test_commands_are_those_of_the_ci() -> None:
+    script = (ROOT / '.ci' / 'run').read_text()
+    assert "pip install -e '.[test]' && pytest" in README
+    assert "-e '.[test]'" in script
+    assert re.search(r'^pytest', script, flags=re.MULTILINE)
+    for config in re.findall(r'--config=(configs/\w+\.py)', README):
+        assert (ROOT / config).is_file()

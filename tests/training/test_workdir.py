@@ -1,0 +1,148 @@
+"""Run directories: made, resumed, refused."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from jssl.errors import JsslError
+from jssl.training.workdir import CONFIG, open_workdir, read_config, source_commit
+
+EXPERIMENT = {
+    'seed': 0,
+    'model': {'type': 'SimCLR', 'backbone': {'type': 'ResNet', 'depth': 18, 'out_indices': (3,)}},
+    'views': [{'size': 32}, {'size': 16}],
+    'extra': {},
+}
+
+
+def test_without_a_path_every_run_gets_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs = [open_workdir(None, EXPERIMENT, 'simclr-cifar10') for _ in range(3)]
+    assert len(set(runs)) == 3  # within one second or two
+    for run in runs:
+        assert re.fullmatch(r'runs/simclr-cifar10-\d{8}-\d{6}(-\d)?', str(run))
+        assert (run / CONFIG).is_file()
+
+
+def test_config_json_tells_what_ran_on_what(tmp_path: Path) -> None:
+    workdir = open_workdir(tmp_path / 'a' / 'b', EXPERIMENT, 'x')
+    assert workdir == tmp_path / 'a' / 'b'
+    stored = read_config(workdir)
+    assert stored['config'] == json.loads(json.dumps(EXPERIMENT))
+    assert stored['versions']['jax'] == jax.__version__
+    assert stored['versions']['numpy'] == np.__version__
+    assert stored['versions']['python'] == '.'.join(map(str, sys.version_info[:3]))
+    assert stored['versions']['platform'] == jax.devices()[0].platform
+    assert stored['versions']['devices'] == jax.device_count()
+    assert {'jaxlib', 'flax', 'optax', 'orbax', 'jssl'} < set(stored['versions'])
+    assert {'git_commit', 'dirty'} < set(stored)
+    assert [path.name for path in workdir.iterdir()] == [CONFIG]
+
+
+def test_the_same_config_resumes(tmp_path: Path) -> None:
+    lines: list[str] = []
+    open_workdir(tmp_path, EXPERIMENT, 'x')
+    written = (tmp_path / CONFIG).read_text()
+    for _ in range(2):
+        assert open_workdir(str(tmp_path), EXPERIMENT, 'x', report=lines.append) == tmp_path
+    assert (tmp_path / CONFIG).read_text() == written
+    assert lines == []
+
+
+def test_another_config_is_refused_field_by_field(tmp_path: Path) -> None:
+    open_workdir(tmp_path, EXPERIMENT, 'x')
+    given = json.loads(json.dumps(EXPERIMENT))
+    given['seed'] = 1
+    given['model']['backbone']['depth'] = 50
+    given['views'] = [{'size': 64}]
+    given['extra'] = {'name': 'é'}
+    with pytest.raises(JsslError) as refused:
+        open_workdir(tmp_path, given, 'x')
+    message = str(refused.value)
+    assert '\n' not in message
+    listed = re.search(r'\(stored → given\): (.*)\. Give another --workdir', message)
+    assert listed is not None
+    assert listed[1].split('; ') == [
+        'seed: 0 → 1',
+        'model.backbone.depth: 18 → 50',
+        'views.0.size: 32 → 64',
+        'views.1.size: 16 → absent',
+        'extra: {} → absent',
+        'extra.name: absent → "é"',
+    ]
+
+
+def test_other_versions_are_only_told(tmp_path: Path) -> None:
+    open_workdir(tmp_path, EXPERIMENT, 'x')
+    stored = json.loads((tmp_path / CONFIG).read_text())
+    now = stored['versions']['flax']
+    stored['versions']['flax'] = '0.1'
+    stored['git_commit'], stored['dirty'] = 'abc', None
+    (tmp_path / CONFIG).write_text(json.dumps(stored))
+    lines: list[str] = []
+    open_workdir(tmp_path, EXPERIMENT, 'x', report=lines.append)
+    assert len(lines) == 1
+    assert f'versions.flax: "0.1" → "{now}"' in lines[0]
+    assert 'git_commit: "abc" → ' in lines[0]
+    assert 'versions.jax' not in lines[0]
+
+
+@pytest.mark.parametrize(
+    'content', ['', '{"config": {"seed"', '[]', '{"versions": {}}', '{"config": 1}']
+)
+def test_a_config_json_that_cannot_be_read_is_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / CONFIG).write_text(content)
+    with pytest.raises(JsslError, match=r'config\.json cannot be read .*another --workdir'):
+        open_workdir(tmp_path, EXPERIMENT, 'x')
+    assert (tmp_path / CONFIG).read_text() == content
+
+
+@pytest.mark.parametrize('below', ['', 'run'])
+def test_a_file_in_the_way_is_refused(below: str, tmp_path: Path) -> None:
+    (tmp_path / 'file').write_text('precious')
+    with pytest.raises(JsslError, match=r'run directory .*file.* cannot be used: .*--workdir'):
+        open_workdir(tmp_path / 'file' / below, EXPERIMENT, 'x')
+    assert (tmp_path / 'file').read_text() == 'precious'
+
+
+@pytest.mark.skipif(not Path('/proc/self').is_dir(), reason='no /proc on this system')
+def test_where_nobody_can_write_is_refused() -> None:
+    """Not even root makes files in /proc, where permission bits say otherwise."""
+    for path in ('/proc/self', '/proc/jssl'):
+        with pytest.raises(JsslError, match=f'run directory {path}.* cannot be used: .*--workdir'):
+            open_workdir(path, EXPERIMENT, 'x')
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ('-c', 'user.name=Ada', '-c', 'user.email=ada@example.org')
+    command = ['git', '-C', str(folder), *identity, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_commit_of_the_source_tree(tmp_path: Path) -> None:
+    source = tmp_path / 'package' / 'module.py'
+    source.parent.mkdir()
+    source.write_text('x = 1\n')
+    unknown = {'git_commit': None, 'dirty': None}
+    assert source_commit(source) == unknown
+    git(tmp_path, 'init', '--quiet')
+    assert source_commit(source) == unknown  # in a repository, but not kept in it
+    git(tmp_path, 'add', '.')
+    git(tmp_path, 'commit', '--quiet', '-m', 'one')
+    commit = git(tmp_path, 'rev-parse', 'HEAD')
+    assert source_commit(source) == {'git_commit': commit, 'dirty': False}
+    source.write_text('x = 2\n')
+    assert source_commit(source) == {'git_commit': commit, 'dirty': True}
+
+
+def test_without_git_there_is_no_commit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv('PATH', str(tmp_path))
+    assert source_commit() == {'git_commit': None, 'dirty': None}
