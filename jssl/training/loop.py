@@ -18,14 +18,14 @@ from jssl.algorithm import Metrics, TrainState
 from jssl.errors import JsslError
 from jssl.training.checkpoints import Checkpoints
 from jssl.training.logging import MetricsWriter
-from jssl.training.progress import Meter, Progress, Speed
+from jssl.training.progress import Meter, Progress
 from jssl.training.schedules import Schedule
 from jssl.training.signals import StopSignal
 from jssl.training.step import Step
 
 HostBatch = Mapping[str, np.ndarray]
 DeviceBatch = Mapping[str, jax.Array]
-AHEAD = 2  # batches on their way to the device while a step runs
+AHEAD = 2  # batches on their way to the device, and steps queued on it, while one runs
 
 
 class Interrupted(Exception):
@@ -117,20 +117,23 @@ class Loop:
           Interrupted: on SIGTERM or Ctrl-C, after saving.
           JsslError: when the loss is no longer finite.
         """
-        meter = Meter(self.images)
+        meter = Meter(self.images, step=int(train_state.step))
         pending: tuple[int, Metrics] | None = None
+        running: deque[Metrics] = deque()
         with StopSignal() as stop:
             for step in range(int(train_state.step) + 1, self.plan.steps + 1):
                 with meter.waiting():
                     batch = next(batches)
                 train_state, metrics = self.step(train_state, batch, data)
-                meter.count()
+                running.append(metrics)
+                if len(running) > AHEAD:  # else the host would queue batches without end
+                    jax.block_until_ready(running.popleft())
                 if pending:
-                    self._log(*pending, meter.read())
+                    self._log(*pending, meter)
                 pending = (step, metrics) if self.plan.due(self.plan.log_every, step) else None
                 stopping = stop.requested or self.checkpoints.reached_preemption(step)
                 if stopping or self.plan.pauses(step):
-                    self._log(step, metrics, meter.read())
+                    self._log(step, metrics, meter)
                     pending = None
                     with meter.paused():
                         self._evaluate_and_save(step, train_state, stopping)
@@ -139,9 +142,10 @@ class Loop:
                     raise Interrupted(stop.number or signal.SIGTERM, step, self.workdir)
         return train_state
 
-    def _log(self, step: int, metrics: Metrics, speed: Speed) -> None:
+    def _log(self, step: int, metrics: Metrics, meter: Meter) -> None:
         """Writes the numbers of a step; waits until the device has them."""
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        speed = meter.read(step)
         values['lr'] = float(self.rate(step - 1))
         check_finite(step, values['loss'])
         epoch = step / self.plan.steps_per_epoch

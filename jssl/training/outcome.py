@@ -1,6 +1,7 @@
 """What a run leaves behind: weights for others, a report for people, a table on the terminal."""
 
 import dataclasses
+import time
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +51,19 @@ def conclude(
     judge: Judge,
     train_state: TrainState,
     directory: Path,
-    seconds: float,
+    started: float,
     progress: Progress,
 ) -> Outcome:
-    """Writes weights and report, shows the table; every process calls it, the first one writes."""
+    """Writes weights and report and shows the table; every process calls it, the first one writes.
+
+    Args:
+      experiment: what was carried out.
+      judge: who judged it.
+      train_state: after the last step.
+      directory: of the run.
+      started: when, on the monotonic clock.
+      progress: where the table is shown.
+    """
     extracted = judge.test_features(train_state)
     gather = jax.jit(lambda tree: tree, out_shardings=replicated(experiment.mesh))
     params, state = gather((train_state.params, train_state.state))
@@ -64,11 +74,11 @@ def conclude(
     name = type(experiment.algorithm).__name__
     about = {'algorithm': name, 'steps': str(experiment.plan.steps)}
     save_backbone(directory / WEIGHTS, params, state, metadata=about)
-    facts: dict[str, Any] = {'epochs': experiment.epochs, 'seconds': seconds}
+    facts: dict[str, Any] = {'epochs': experiment.epochs, 'seconds': time.monotonic() - started}
     if judge.warning:
         facts['warning'] = judge.warning
     report(experiment, judge, outcome, metrics, extracted, facts)
-    show_table(outcome, seconds, progress)
+    show_table(outcome, time.monotonic() - started, progress)
     return outcome
 
 

@@ -24,17 +24,22 @@ class Meter:
     """Measures the train loop alone: what runs inside `paused` does not count."""
 
     def __init__(
-        self, images_per_step: int, *, clock: Callable[[], float] = time.perf_counter
+        self,
+        images_per_step: int,
+        *,
+        step: int = 0,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Starts the first interval.
 
         Args:
           images_per_step: the global batch size.
+          step: number of steps taken before.
           clock: gives seconds.
         """
         self._images_per_step = images_per_step
         self._clock = clock
-        self._begin()
+        self._begin(step)
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
@@ -50,20 +55,22 @@ class Meter:
         yield
         self._paused += self._clock() - start
 
-    def count(self) -> None:
-        """Adds the images of a step."""
-        self._images += self._images_per_step
+    def read(self, step: int) -> Speed:
+        """The speed since the last call, and starts the next interval.
 
-    def read(self) -> Speed:
-        """The speed since the last call, and starts the next interval."""
+        Args:
+          step: number of steps that the device has finished. The host may be far ahead of it, so
+            read this only once something of that step has been waited for.
+        """
         seconds = max(self._clock() - self._start - self._paused, 1e-9)
-        speed = Speed(self._images / seconds, self._waited / seconds)
-        self._begin()
+        images = (step - self._step) * self._images_per_step
+        speed = Speed(images / seconds, self._waited / seconds)
+        self._begin(step)
         return speed
 
-    def _begin(self) -> None:
+    def _begin(self, step: int) -> None:
+        self._step = step
         self._start = self._clock()
-        self._images = 0
         self._waited = self._paused = 0.0
 
 

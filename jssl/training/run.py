@@ -70,8 +70,7 @@ def fit(
             )
             train_state = run_loop(loop, experiment, train_state)
         checkpoints.close()
-        seconds = time.monotonic() - started
-        return conclude(experiment, judge, train_state, directory, seconds, progress)
+        return conclude(experiment, judge, train_state, directory, started, progress)
 
 
 def begin(

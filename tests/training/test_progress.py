@@ -31,21 +31,18 @@ def test_meter_counts_training_alone(clock: Clock) -> None:
         with meter.waiting():
             clock.seconds += 0.5
         clock.seconds += 1.5
-        meter.count()
     with meter.paused():
         clock.seconds += 1000
-    assert meter.read() == Speed(images_per_second=200 / 8, data_wait=0.25)
+    assert meter.read(4) == Speed(images_per_second=200 / 8, data_wait=0.25)
 
 
 def test_meter_starts_anew_after_each_reading(clock: Clock) -> None:
-    meter = Meter(images_per_step=50, clock=clock)
+    meter = Meter(images_per_step=50, step=10, clock=clock)
     clock.seconds += 9
-    meter.count()
-    meter.read()
+    meter.read(11)
     clock.seconds += 2
-    meter.count()
-    assert meter.read() == Speed(images_per_second=25, data_wait=0)
-    assert meter.read() == Speed(images_per_second=0, data_wait=0)
+    assert meter.read(12) == Speed(images_per_second=25, data_wait=0)
+    assert meter.read(12) == Speed(images_per_second=0, data_wait=0)
 
 
 def test_the_end_of_the_data_passes_through_the_meter(clock: Clock) -> None:

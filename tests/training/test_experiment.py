@@ -1,0 +1,139 @@
+"""An experiment as library code: without a config, without labels, without test data."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import jssl
+from jssl.algorithms import SimCLR
+from jssl.backbones import ResNet
+from jssl.data import Arrays, CenterView, MultiView, View
+from jssl.errors import JsslError
+from jssl.heads import ContrastiveHead
+from jssl.necks import NonLinearNeck
+from jssl.training.judge import Judge
+from jssl.training.logging import read_metrics
+from jssl.training.loop import to_device
+from jssl.training.optimizers import SGD
+from jssl.training.settings import Checkpoint, MeshShape, Runtime
+
+
+def make(images: int = 48, **changes: object) -> jssl.Experiment:
+    """A tiny experiment on unlabelled images of several sizes."""
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(12, 25, (images, 2))
+    pixels = [rng.integers(0, 256, (height, width, 3), np.uint8) for height, width in sizes]
+    backbone = ResNet(depth=10, base_channels=4, strides=(1, 2), out_indices=(2,), cifar_stem=True)
+    settings: dict[str, object] = {
+        'algorithm': SimCLR(
+            backbone=backbone,
+            neck=NonLinearNeck(in_channels=8, hid_channels=8, out_channels=4),
+            head=ContrastiveHead(temperature=0.5),
+        ),
+        'data': Arrays(pixels),
+        'views': MultiView(View(size=16, blur=0.0)),
+        'eval_view': CenterView(size=16, resize=16),
+        'optimizer': SGD(lr=0.05, momentum=0.9),
+        'batch_size': 16,
+        'epochs': 2,
+        'canvas': 20,  # smaller than some images: those are shrunk
+        'runtime': Runtime(log_every=1, mesh=MeshShape(devices=2)),
+    }
+    return jssl.Experiment(**settings | changes)
+
+
+def test_unlabelled_images_train_and_are_reported(tmp_path: Path) -> None:
+    outcome = jssl.fit(make(), workdir=tmp_path / 'run')
+    assert outcome.scores.keys() == {'std', 'rankme'}
+    assert 'knn' not in outcome.baselines['random network']
+    assert int(outcome.train_state.step) == 6
+    page = (tmp_path / 'run' / 'report.html').read_text()
+    assert 'random network' in page
+    assert 'kNN' not in page
+
+
+def test_the_same_experiment_resumes_and_another_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jssl.fit(make(epochs=2), workdir=tmp_path / 'run')
+    capsys.readouterr()
+    jssl.fit(make(epochs=2), workdir=tmp_path / 'run')
+    assert 'resuming after step 6 of 6' in capsys.readouterr().out
+    with pytest.raises(JsslError, match='epochs'):
+        jssl.fit(make(epochs=3), workdir=tmp_path / 'run')
+
+
+def test_parameters_split_over_devices_train_alike(tmp_path: Path) -> None:
+    whole = jssl.fit(make(), workdir=tmp_path / 'whole')
+    runtime = Runtime(log_every=1, mesh=MeshShape(devices=4, fsdp=2))
+    split = jssl.fit(make(runtime=runtime), workdir=tmp_path / 'split')
+    rows = [read_metrics(run.workdir / 'metrics.jsonl') for run in (whole, split)]
+    losses = [[row['loss'] for row in found if 'loss' in row] for found in rows]
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+def test_plan_counts_in_steps() -> None:
+    plan = make(runtime=Runtime(checkpoint=Checkpoint(every_steps=4))).plan
+    assert (plan.steps, plan.steps_per_epoch) == (6, 3)
+    assert [step for step in range(1, 7) if plan.due(plan.save_every, step)] == [4, 6]
+    assert [step for step in range(1, 7) if plan.pauses(step)] == [4, 6]
+
+
+def test_small_sets_are_kept_on_the_device() -> None:
+    assert make().loader.resident
+    streamed = make(runtime=Runtime(resident='no', mesh=MeshShape(devices=2)))
+    assert not streamed.loader.resident
+    assert streamed.arrays is None
+
+
+def test_rate_of_the_log_is_the_optimizers() -> None:
+    assert make().rate(0) == pytest.approx(0.05)
+
+
+def test_description_has_no_addresses() -> None:
+    described = make().describe()
+    assert described == make().describe()
+    assert 'SGD(' in described['optimizer']
+    assert not any(' at 0x' in value for value in described.values())
+
+
+def test_collapse_is_said_in_words() -> None:
+    """Features of a network whose last batch norm was zeroed are all alike."""
+    experiment, said = make(), []
+    judge = Judge(experiment, said.append)
+    state = jax.jit(experiment.initial_state)()
+    dead = jax.tree.map(lambda leaf: leaf * 0, state.params)
+    for step in (3, 6):
+        judge.evaluate(step, dataclasses.replace(state, params=dead))
+    assert any(words.startswith('WARNING: ') and 'collapsed' in words for words in said)
+    assert judge.warning is not None
+
+
+@pytest.mark.parametrize(
+    ('settings', 'words'),
+    [
+        ({'threads': 0}, 'threads=0'),
+        ({'log_every': 0}, 'log_every=0'),
+        ({'seed': -1}, 'seed=-1'),
+        ({'resident': 'perhaps'}, "resident='perhaps'"),
+    ],
+)
+def test_settings_out_of_range(settings: dict[str, object], words: str) -> None:
+    with pytest.raises(JsslError, match=words):
+        Runtime(**settings)
+
+
+def test_transfers_start_ahead_and_keep_the_order() -> None:
+    started: list[int] = []
+
+    def put(batch: dict[str, int]) -> dict[str, int]:
+        started.append(batch['index'])
+        return batch
+
+    batches = to_device(({'index': number} for number in range(5)), put)
+    assert next(batches)['index'] == 0
+    assert started == [0, 1, 2]
+    assert [batch['index'] for batch in batches] == [1, 2, 3, 4]
