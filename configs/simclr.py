@@ -40,10 +40,10 @@ def embedded() -> dict[str, Any]:
             temperature=0.1,
         ),
         **data('embedded_digits', test='test', canvas=32),
-        views=views(size=32, scale=(0.3, 1.0), flip=0.0, jitter=0.5),
+        views=views(size=32, scale=(0.35, 1.0), flip=0.0, jitter=0.3),
         eval_view=dict(type='CenterView', size=32, resize=32),
-        batch_size=128,
-        epochs=20,
+        batch_size=64,
+        epochs=18,
         optimizer=dict(type='AdamW', lr=6e-3, weight_decay=1e-4),
         schedule=dict(type='WarmupCosine', warmup_epochs=2.0),
     )

@@ -241,6 +241,8 @@ def table(numbers: dict[str, Any]) -> dict[str, str]:
         f'{numbers[f"{name}_cpu_ms"]:,.1f} ms of CPU time'
         for name, version in numbers['versions'].items()
     }
+    if numbers['torch_cpu_ms'] < 0.8 * numbers['threads'] * numbers['torch_ms']:
+        rows['beware'] = 'other jobs held the cores: repeat when it is quiet, or with --threads=1'
     return rows | {
         'time, jax / torch': f'{numbers["ratio"]:.2f} ({low:.2f} to {high:.2f})',
         'CPU time, jax / torch': f'{numbers["cpu_ratio"]:.2f}',
