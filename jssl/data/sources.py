@@ -48,8 +48,8 @@ class Arrays:
       labels: one whole number per image, or None.
     """
 
-    images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
-    labels: Sequence[int] | NDArray[np.integer] | None = None
+    images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8] = dataclasses.field(repr=False)
+    labels: Sequence[int] | NDArray[np.integer] | None = dataclasses.field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.labels is not None and len(self.labels) != len(self.images):

@@ -154,4 +154,5 @@ class Experiment:
     def describe(self) -> dict[str, str]:
         """The experiment in words, for the config.json of a run that no config describes."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {name: re.sub(r' at 0x\w+', '', repr(value)) for name, value in values.items()}
+        words = {name: re.sub(r' at 0x\w+', '', repr(value)) for name, value in values.items()}
+        return words | {'images': str(len(self.data))}

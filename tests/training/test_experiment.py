@@ -97,6 +97,8 @@ def test_description_has_no_addresses() -> None:
     described = make().describe()
     assert described == make().describe()
     assert 'SGD(' in described['optimizer']
+    assert described['images'] == '48'
+    assert max(map(len, described.values())) < 2000  # the images themselves are not in it
     assert not any(' at 0x' in value for value in described.values())
 
 
