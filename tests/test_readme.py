@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from jssl.interop.safetensors import load_backbone
+from jssl.main import main
+from tests import tiny
 from tests.conftest import ROOT
 
 README = (ROOT / 'README.md').read_text()
@@ -36,6 +39,28 @@ def test_library_examples_run(
     assert 'report.html' in said
     assert "'align'" in said  # the metrics of the loop of one's own
     assert list((tmp_path / 'runs').glob('run-*/report.html'))
+
+
+def test_backbone_of_ones_own_is_named_in_a_config(
+    digits_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    block = re.search(r'```python\n(class MyBackbone.*?)```', README, flags=re.DOTALL)[1]
+    (tmp_path / 'my_module.py').write_text(f'import flax.linen as nn\n\n\n{block}')
+    (tmp_path / 'config.py').write_text(
+        'from configs import simclr\n\n\n'
+        'def get_config():\n'
+        '    config = simclr.get_config()\n'
+        "    config.model.backbone = {'type': 'my_module:MyBackbone', 'width': 32}\n"
+        '    return config\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    drop = ('--config.model.backbone', '--config=')
+    given = tiny.arguments(digits_dir, tmp_path / 'run')
+    argv = [argument for argument in given if not argument.startswith(drop)]
+    argv += ['--config=config.py', '--config.model.backbone.width=16']
+    assert main(argv) == 0
+    weights = load_backbone(tmp_path / 'run' / 'backbone.safetensors')
+    assert weights['backbone.Conv_1.weight'].shape == (16, 8, 2, 2)
 
 
 def test_custom_loss_is_as_short_as_promised() -> None:
