@@ -141,9 +141,14 @@ class Experiment:
         return batch | ({'label': batch['index']} if has_labels(self.data) else {})
 
     @functools.cached_property
+    def state_shapes(self) -> TrainState:
+        """The train state as shapes, traced once."""
+        return jax.eval_shape(self.initial_state)
+
+    @functools.cached_property
     def state_shardings(self) -> Any:
         """Where each leaf of the train state lives."""
-        return sharding.state_shardings(jax.eval_shape(self.initial_state), self.mesh)
+        return sharding.state_shardings(self.state_shapes, self.mesh)
 
     def make_step(self) -> Step:
         """The compiled train step."""

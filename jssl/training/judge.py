@@ -105,16 +105,19 @@ class Judge:
     @property
     def warning(self) -> str | None:
         """What is wrong with the features so far, in words."""
-        shape = jax.eval_shape(self._features_of_one)
-        return collapse_warning(self.history, dimensions=shape.shape[-1])
+        return collapse_warning(self.history, dimensions=self._dimensions)
 
-    def _features_of_one(self) -> jax.Array:
-        """Features of an empty image, for their shape."""
+    @functools.cached_property
+    def _dimensions(self) -> int:
+        """Of a feature, found without computing one."""
         experiment, side = self.experiment, self.experiment.canvas
         canvas = Canvas(jnp.zeros((side, side, CHANNELS), jnp.uint8), jnp.array([side, side]))
-        state = experiment.initial_state()
-        images = experiment.eval_view(canvas)[None]
-        return experiment.algorithm.extract_feat(state.params, state.state, images)
+
+        def features(train_state: TrainState) -> jax.Array:
+            images = experiment.eval_view(canvas)[None]
+            return experiment.algorithm.extract_feat(train_state.params, train_state.state, images)
+
+        return jax.eval_shape(features, experiment.state_shapes).shape[-1]
 
     def test_features(self, train_state: TrainState) -> Extracted:
         """Features of the held-out images, and their labels."""

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jssl.algorithm import Batch, TrainState
+from jssl.algorithm import TrainState
 from jssl.data.views import Canvas
 from jssl.evaluation import Extracted, evenly_spaced
 from jssl.evaluation.features import EvalView
@@ -75,8 +75,8 @@ def conclude(
     about = {'algorithm': name, 'steps': str(experiment.plan.steps)}
     save_backbone(directory / WEIGHTS, params, state, metadata=about)
     facts: dict[str, Any] = {'epochs': experiment.epochs, 'seconds': time.monotonic() - started}
-    if judge.warning:
-        facts['warning'] = judge.warning
+    if warning := judge.warning:
+        facts['warning'] = warning
     report(experiment, judge, outcome, metrics, extracted, facts)
     show_table(outcome, time.monotonic() - started, progress)
     return outcome
@@ -134,7 +134,7 @@ def picture_views(experiment: Experiment) -> np.ndarray:
     rows = experiment.arrays if experiment.arrays is not None else experiment.loader[0]
     chosen = evenly_spaced(len(rows['size']), PICTURED)
     batch = {name: jnp.asarray(rows[name][chosen]) for name in ('canvas', 'size')}
-    originals = jax.vmap(experiment.eval_view)(Canvas(**_canvas(batch)))
+    originals = jax.vmap(experiment.eval_view)(Canvas(batch['canvas'], batch['size']))
     pictures = [originals]
     for key in jax.random.split(jax.random.key(experiment.runtime.seed), DRAWS):
         drawn = make_views(experiment.views, key, batch | {'index': jnp.asarray(chosen)})
@@ -148,15 +148,11 @@ def picture_tests(experiment: Experiment, judge: Judge) -> np.ndarray:
     """The first test images as the evaluation sees them: uint8 (N, h, w, C)."""
     view, found = jax.jit(jax.vmap(experiment.eval_view)), []
     for batch in judge.test_batches:
-        images = view(Canvas(**_canvas(batch)))
+        images = view(Canvas(batch['canvas'], batch['size']))
         found.append(to_levels(images, experiment.eval_view))
         if sum(map(len, found)) >= SHOWN_IMAGES:
             break
     return np.concatenate(found)[:SHOWN_IMAGES]
-
-
-def _canvas(batch: Batch) -> dict[str, Any]:
-    return {'pixels': batch['canvas'], 'size': batch['size']}
 
 
 def to_levels(images: jax.Array, view: EvalView) -> np.ndarray:

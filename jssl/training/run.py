@@ -98,7 +98,7 @@ def target(experiment: Experiment) -> TrainState:
     """Shapes and places of the train state, into which a checkpoint is restored."""
     return jax.tree.map(
         lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
-        jax.eval_shape(experiment.initial_state),
+        experiment.state_shapes,
         experiment.state_shardings,
     )
 
