@@ -12,9 +12,10 @@ ImageNet: the reference's recipe for 16 GPUs; its own runs reach 66.9 % linear.
 from typing import Any
 
 from ml_collections import ConfigDict
-from ml_collections.config_dict import placeholder
 
+from jssl import recipes
 from jssl.config import choose
+from jssl.data import policies
 from jssl.training.optimizers import NO_DECAY_NO_ADAPT
 
 
@@ -28,20 +29,12 @@ def embedded() -> dict[str, Any]:
     """A small ResNet on 6,000 images of handwritten digits, in minutes on a laptop."""
     return dict(
         model=model(
-            dict(
-                depth=10,
-                base_channels=16,
-                strides=(1, 2, 2),
-                out_indices=(3,),
-                cifar_stem=True,
-                cifar_stem_stride=2,
-            ),
+            recipes.small_resnet(),
             neck=dict(in_channels=64, hid_channels=128, out_channels=64),
             temperature=0.1,
         ),
-        **data('embedded_digits', test='test', canvas=32),
-        views=views(size=32, scale=(0.35, 1.0), flip=0.0, jitter=0.3),
-        eval_view=dict(type='CenterView', size=32, resize=32),
+        **recipes.digits(),
+        views=policies.simclr(size=32, scale=(0.35, 1.0), flip=0.0, jitter=0.3),
         batch_size=64,
         epochs=18,
         optimizer=dict(type='AdamW', lr=6e-3, weight_decay=1e-4),
@@ -54,13 +47,12 @@ def cifar10() -> dict[str, Any]:
     jitter = dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
     return dict(
         model=model(
-            dict(depth=18, cifar_stem=True, out_indices=(4,)),
+            recipes.cifar_resnet18(),
             neck=dict(in_channels=512, hid_channels=512, out_channels=128),
             temperature=0.5,
         ),
-        **data('cifar10', test='test', canvas=32),
-        views=views(size=32, blur=0.0, **jitter),
-        eval_view=dict(type='CenterView', size=32, resize=32),
+        **recipes.cifar10(),
+        views=policies.simclr(size=32, blur=0.0, **jitter),
         batch_size=512,
         epochs=1000,
         optimizer=dict(type='SGD', lr=0.6, momentum=0.9, weight_decay=1e-6),
@@ -72,14 +64,13 @@ def imagenet() -> dict[str, Any]:
     """ResNet-50 with LARS; the loss weighs 1/16 because 16 processes averaged its gradient."""
     return dict(
         model=model(
-            dict(depth=50, out_indices=(4,), zero_init_residual=True),
+            recipes.resnet50(zero_init_residual=True),
             neck=dict(in_channels=2048, hid_channels=2048, out_channels=128),
             temperature=0.1,
             loss_weight=1 / 16,
         ),
-        **data('imagenet2012', test='validation', canvas=512),
-        views=views(size=224),
-        eval_view=dict(type='CenterView', size=224, resize=256),
+        **recipes.imagenet(),
+        views=policies.simclr(size=224),
         batch_size=4096,
         epochs=200,
         optimizer=dict(
@@ -93,20 +84,7 @@ def model(backbone: dict[str, Any], neck: dict[str, Any], **head: float) -> dict
     """The algorithm, in the shape MMSelfSup's users know."""
     return dict(
         type='SimCLR',
-        backbone=dict(type='ResNet', **backbone),
+        backbone=backbone,
         neck=dict(type='NonLinearNeck', num_layers=2, **neck),
         head=dict(type='ContrastiveHead', **head),
     )
-
-
-def data(name: str, test: str, canvas: int) -> dict[str, Any]:
-    """A TFDS data set and its held-out split; images larger than the canvas are shrunk."""
-    source = dict(type='TFDS', name=name, data_dir=placeholder(str))
-    return dict(
-        data=source | dict(split='train'), test_data=source | dict(split=test), canvas=canvas
-    )
-
-
-def views(**view: Any) -> dict[str, Any]:
-    """Two views of one policy."""
-    return dict(type='MultiView', copies=2, view=dict(type='View', **view))

@@ -198,7 +198,7 @@ def load_weights(twin: Twin, params: Params, state: State) -> None:
     Raises:
       JsslError: a weight has no place in the twin or is missing.
     """
-    weights = export_state(params, state['batch_stats'])
+    weights = export_state(params, state)
     tensors = {key: torch.tensor(np.ascontiguousarray(value)) for key, value in weights.items()}
     missing, unexpected = twin.load_state_dict(tensors, strict=False)
     missing = [key for key in missing if not key.endswith('num_batches_tracked')]

@@ -8,12 +8,13 @@ the shortest complete example.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import flax.struct
 import jax
 
+from jssl.errors import JsslError
 from jssl.layers.pooling import pool_features
 
 Params = Mapping[str, Any]  # what the optimizer trains
@@ -41,15 +42,72 @@ class TrainState:
     rng: jax.Array
 
 
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """How long a run is and on how many images: what momentum schedules and banks depend on.
+
+    Attributes:
+      samples: images in the training set.
+      steps_per_epoch: optimizer steps in an epoch.
+      epochs: length of the run.
+      classes: of the training set; None where it does not know any.
+    """
+
+    samples: int
+    steps_per_epoch: int
+    epochs: int
+    classes: int | None = None
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return self.steps_per_epoch * self.epochs
+
+
 class Encoder(nn.Module):
     """A backbone and its neck as one module: images (B, H, W, C) -> projections (B, D)."""
 
     backbone: nn.Module
     neck: nn.Module
 
-    def __call__(self, images: jax.Array, train: bool = True) -> jax.Array:
+    def __call__(self, images: jax.Array, train: bool = True) -> Any:
         """Projections of `images`; `train` chooses the batch norm's statistics."""
         return self.neck(self.backbone(images, train=train), train=train)
+
+
+class Network(Encoder):
+    """An encoder and a head with parameters of its own, such as a predictor, as one module."""
+
+    head: nn.Module
+
+    def __call__(self, images: jax.Array, train: bool = True) -> Any:
+        """What the head makes of the projections; initialises all three parts."""
+        return self.predict(self.encode(images, train), train)
+
+    def encode(self, images: jax.Array, train: bool = True) -> Any:
+        """Images (B, H, W, C) -> projections (B, D)."""
+        return super().__call__(images, train)
+
+    def predict(self, projections: jax.Array, train: bool = True) -> Any:
+        """Projections (B, D) -> what the head makes of them."""
+        return self.head(projections, train=train)
+
+
+def forward(
+    module: nn.Module, params: Params, stats: State, *inputs: Any, method: str = '__call__'
+) -> tuple[Any, State]:
+    """A pass in training mode: the outputs, and the batch statistics after it.
+
+    Args:
+      module: to be applied.
+      params: its parameters; further entries are ignored.
+      stats: its batch statistics; those of parts that do not run come back unchanged.
+      inputs: of the method.
+      method: which of the module's methods runs.
+    """
+    variables = {'params': params, 'batch_stats': stats}
+    outputs, updates = module.apply(variables, *inputs, method=method, mutable=['batch_stats'])
+    return outputs, updates.get('batch_stats', stats)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +116,18 @@ class Algorithm:
 
     `loss` is deterministic: everything random enters through `batch`, put there by the views and
     by `draw`. That is what makes replay, parity tests and a user's own loop simple.
+
+    Attributes:
+      is_classifier: whether `predict(params, state, images)` gives logits (B, K), or (B, heads, K),
+        of the classes of the data; a run then reports their accuracy in place of kNN's.
     """
+
+    is_classifier: ClassVar[bool] = False
+
+    def for_run(self, run: Run) -> 'Algorithm':
+        """The algorithm as a run of that length needs it; called once, before `init`."""
+        del run
+        return self
 
     def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
         """Fresh parameters and state for batches shaped like `batch`."""
@@ -79,10 +148,33 @@ class Algorithm:
         """What follows the optimizer's update inside the same step."""
         return params, state
 
-    def refresh(self, state: State, features: jax.Array, rng: jax.Array) -> State:
-        """What happens between epochs, given features (N, D) of the whole set; nothing here."""
+    def refreshes(self, epoch: int) -> bool:
+        """Whether `refresh` runs before `epoch` (from 0); for no algorithm unless it says so."""
+        del epoch
+        return False
+
+    def refresh_feat(self, params: Params, state: State, images: jax.Array) -> jax.Array:
+        """The features (B, D) of normalised `images` for `refresh`; those of the backbone."""
+        return self.extract_feat(params, state, images)
+
+    def sampler_labels(self, state: State) -> jax.Array | None:
+        """Labels (N,) that a sampler by class goes by until the next refresh; None for the data's.
+
+        They may change in `refresh` alone, or a resumed run would see another order.
+        """
+        del state
+        return None
+
+    def refresh(
+        self, params: Params, state: State, features: jax.Array, rng: jax.Array
+    ) -> tuple[Params, State]:
+        """What happens between epochs, given features (N, D) of the whole training set.
+
+        Compiled as a whole. A parameter that it replaces starts with a fresh optimizer state; one
+        that it returns as it came keeps its own.
+        """
         del features, rng
-        return state
+        return params, state
 
     def extract_feat(self, params: Params, state: State, images: jax.Array) -> jax.Array:
         """Backbone features (B, D) of normalised `images` (B, H, W, C), pooled, in eval mode."""
@@ -94,6 +186,32 @@ class Algorithm:
         stats = state.get('batch_stats', {}).get('backbone', {})
         variables = {'params': params['backbone'], 'batch_stats': stats}
         return pool_features(backbone.apply(variables, images, train=False))
+
+    def is_frozen(self, name: str) -> bool:
+        """Whether the parameter `name` is left as it is: not trained, and not decayed either.
+
+        Args:
+          name: its path in the parameters, such as ``backbone.layer1.0.conv1.kernel``.
+        """
+        part, _, rest = name.partition('.')
+        says = getattr(getattr(self, part, None), 'is_frozen', None)
+        return says is not None and says(rest)
+
+    def get_layer_depth(self, name: str) -> tuple[int, int]:
+        """The depth of the parameter `name` and the number of depths, for layer-wise rates.
+
+        Raises:
+          JsslError: if the backbone cannot tell the depth of its layers.
+        """
+        depth_of = getattr(getattr(self, 'backbone', None), 'get_layer_depth', None)
+        if depth_of is None:
+            raise JsslError(
+                'optimizer.layer_decay_rate needs a backbone that knows the depth of its layers, '
+                'such as VisionTransformer or SwinTransformer; choose one or leave it out.'
+            )
+        part, _, rest = name.partition('.')
+        last = depth_of('')[1]
+        return depth_of(rest) if part == 'backbone' else (last - 1, last)
 
     @property
     def with_neck(self) -> bool:

@@ -1,8 +1,10 @@
 """How a config becomes components.
 
-A config is a nested dict. `model`, `data`, `test_data`, `views`, `eval_view`, `optimizer` and
-`schedule` each describe a component: a `type` and its fields. `canvas`, `batch_size` and `epochs`
-are numbers, and the other keys are the fields of `jssl.training.settings.Runtime`.
+A config is a nested dict. `model`, `data`, `test_data`, `probe_data`, `sampler`, `views`,
+`eval_view`, `optimizer` and `schedule` each describe a component: a `type` and its fields.
+`canvas`, `channels`, `batch_size` and `epochs` are numbers, `pretrained` says where the backbone's
+weights come from and `inherit` what is taken over from that run (`jssl.training.inheritance`). The
+other keys are the fields of `jssl.training.settings.Runtime`.
 """
 
 import dataclasses
@@ -14,9 +16,20 @@ from jssl.errors import JsslError, suggest
 from jssl.training.experiment import Experiment
 from jssl.training.settings import Runtime
 
-COMPONENTS = ('model', 'data', 'test_data', 'views', 'eval_view', 'optimizer', 'schedule')
-NUMBERS = ('canvas', 'batch_size', 'epochs')
-OPTIONAL = ('test_data',)
+COMPONENTS = (
+    'model',
+    'data',
+    'test_data',
+    'probe_data',
+    'sampler',
+    'views',
+    'eval_view',
+    'optimizer',
+    'schedule',
+)
+NUMBERS = ('canvas', 'channels', 'batch_size', 'epochs')
+OPTIONAL = ('test_data', 'probe_data', 'sampler', 'channels')
+WEIGHTS = ('pretrained', 'inherit')
 
 
 def choose(variant: str, **experiments: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -28,7 +41,7 @@ def choose(variant: str, **experiments: Callable[[], dict[str, Any]]) -> dict[st
     name = variant or next(iter(experiments))
     if name not in experiments:
         raise JsslError(f'This config has no variant {name!r}. {suggest(name, experiments)}')
-    return dataclasses.asdict(Runtime()) | experiments[name]()
+    return dataclasses.asdict(Runtime()) | {'channels': 3} | experiments[name]()
 
 
 def experiment(config: Mapping[str, Any]) -> Experiment:
@@ -38,17 +51,18 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
       JsslError: names an unknown or missing key, a wrong type, or what a component objects to.
     """
     runtime_keys = [field.name for field in dataclasses.fields(Runtime)]
-    valid = (*COMPONENTS, *NUMBERS, *runtime_keys)
+    valid = (*COMPONENTS, *NUMBERS, *WEIGHTS, *runtime_keys)
     for key in config:
         if key not in valid:
             raise JsslError(f'config.{key} is not a key of a config. {suggest(key, valid)}')
     missing = [key for key in (*COMPONENTS, *NUMBERS) if key not in (*config, *OPTIONAL)]
     if missing:
         raise JsslError(f'The config lacks {", ".join(missing)}; configs/simclr.py shows them all.')
-    for key in NUMBERS:
-        if type(config[key]) is not int or config[key] < 1:
-            raise JsslError(f'config.{key}={config[key]!r} must be a whole number of at least 1.')
-    arguments = {key: config[key] for key in NUMBERS}
+    arguments = {key: config[key] for key in NUMBERS if key in config}
+    for key, value in arguments.items():
+        if type(value) is not int or value < 1:
+            raise JsslError(f'config.{key}={value!r} must be a whole number of at least 1.')
+    arguments['pretrained'] = config.get('pretrained') or ''
     runtime = {key: config[key] for key in runtime_keys if key in config}
     arguments['runtime'] = _options('', Runtime, runtime)
     for key in COMPONENTS:

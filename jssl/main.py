@@ -18,8 +18,11 @@ from ml_collections.config_dict import placeholder
 from jssl.components import default_of
 from jssl.config import experiment
 from jssl.errors import JsslError
+from jssl.training.inheritance import inherited
 from jssl.training.loop import Interrupted
 from jssl.training.run import fit
+
+PRETRAINED = '--config.pretrained='
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -97,7 +100,10 @@ def parse(argv: Sequence[str]) -> flags.FlagValues:
             return values
         if values.config is not None:
             values.config.to_dict()  # raises where it stands for a file that was not found
-            override(values.config, overrides)
+            first = [argument for argument in overrides if argument.startswith(PRETRAINED)]
+            override(values.config, first)
+            inherit(values.config)
+            override(values.config, [argument for argument in overrides if argument not in first])
     except JsslError:
         raise
     except (AttributeError, KeyError) as error:
@@ -110,6 +116,17 @@ def parse(argv: Sequence[str]) -> flags.FlagValues:
     if values.config is None:
         raise JsslError('Name an experiment, for example --config=configs/simclr.py.')
     return values
+
+
+def inherit(config: ConfigDict) -> None:
+    """Puts what `config` leaves to the run in its `pretrained` in the place of its own."""
+    with config.unlocked():
+        for name, value in inherited(config.to_dict()).items():
+            *path, field = name.split('.')
+            part = config
+            for key in path:
+                part = part[key]
+            part[field] = ConfigDict(value) if isinstance(value, dict) else value
 
 
 def override(config: ConfigDict, overrides: Sequence[str]) -> None:

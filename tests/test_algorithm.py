@@ -37,7 +37,9 @@ def test_the_optional_parts_change_nothing_by_default() -> None:
     params, state, key = {'w': 1}, {'queue': 2}, jax.random.key(0)
     assert Nothing().draw(key, state, BATCH) is BATCH
     assert Nothing().after_step(params, state) == (params, state)
-    assert Nothing().refresh(state, jnp.zeros((4, 2)), key) is state
+    assert Nothing().refresh(params, state, jnp.zeros((4, 2)), key) == (params, state)
+    assert not any(Nothing().refreshes(epoch) for epoch in range(3))
+    assert Nothing().sampler_labels(state) is None
 
 
 def test_an_algorithm_tells_which_parts_it_has() -> None:

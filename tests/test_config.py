@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jssl.algorithm import Run
 from jssl.config import choose, experiment
 from jssl.training.optimizers import SGD
 from jssl.training.schedules import Constant
@@ -17,6 +18,9 @@ class Part:
 
     size: int = 1
 
+    def for_run(self, run: Run) -> 'Part':
+        return self
+
 
 @dataclasses.dataclass(frozen=True)
 class Noise:
@@ -29,6 +33,14 @@ class Noise:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return {'image': np.full((4, 4, 3), index, 'uint8')}
+
+
+@dataclasses.dataclass(frozen=True)
+class Labelled(Noise):
+    """The same with labels."""
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return super().__getitem__(index) | {'label': index % 3}
 
 
 PART = {'type': f'{__name__}:Part'}
@@ -69,6 +81,15 @@ def test_held_out_images_may_be_left_out(without: dict[str, Any]) -> None:
     assert experiment({**config, **without}).test_data is None
 
 
+def test_a_source_to_probe_with_and_the_channels_may_be_given() -> None:
+    labelled = {'type': f'{__name__}:Labelled'}
+    config = {**CONFIG, 'test_data': labelled, 'probe_data': {**labelled, 'count': 6}}
+    found = experiment({**config, 'channels': 1})
+    assert (found.probe_data, found.channels) == (Labelled(count=6), 1)
+    found = experiment({**CONFIG, 'probe_data': None})
+    assert (found.probe_data, found.channels) == (None, 3)
+
+
 def test_an_unknown_key_is_refused_with_the_nearest() -> None:
     with refused('config.optimiser', "Did you mean 'optimizer'?"):
         experiment({**CONFIG, 'optimiser': PART})
@@ -92,6 +113,8 @@ def test_an_unknown_key_of_a_section_is_refused(section: str, wrong: str) -> Non
         ('batch_size', '16'),
         ('batch_size', 0),
         ('canvas', 4.0),
+        ('channels', '3'),
+        ('channels', 0),
         ('epochs', None),
         ('seed', 0.5),
         ('seed', -1),
@@ -122,7 +145,7 @@ def test_a_wrong_component_is_refused_under_its_key() -> None:
 
 def test_the_first_experiment_is_the_default_and_has_the_runtime_s_defaults() -> None:
     experiments = {'small': lambda: {'epochs': 1}, 'large': lambda: {'epochs': 9, 'seed': 3}}
-    defaults = dataclasses.asdict(Runtime())
+    defaults = {**dataclasses.asdict(Runtime()), 'channels': 3}
     assert choose('', **experiments) == {**defaults, 'epochs': 1}
     assert choose('large', **experiments) == {**defaults, 'epochs': 9, 'seed': 3}
 

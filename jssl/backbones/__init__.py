@@ -1,3 +1,13 @@
 """Backbones: images (B, H, W, C) -> a tuple of features."""
 
+from jssl.backbones.cae_vit import CAEViT as CAEViT
+from jssl.backbones.mae_vit import MAEViT as MAEViT
+from jssl.backbones.mae_vit import MaskFeatViT as MaskFeatViT
+from jssl.backbones.mocov3_vit import MoCoV3ViT as MoCoV3ViT
 from jssl.backbones.resnet import ResNet as ResNet
+from jssl.backbones.resnet_sobel import ResNetSobel as ResNetSobel
+from jssl.backbones.resnetv1d import ResNetV1d as ResNetV1d
+from jssl.backbones.resnext import ResNeXt as ResNeXt
+from jssl.backbones.simmim_swin import SimMIMSwinTransformer as SimMIMSwinTransformer
+from jssl.backbones.swin import SwinTransformer as SwinTransformer
+from jssl.backbones.vit import VisionTransformer as VisionTransformer

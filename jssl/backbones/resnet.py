@@ -17,13 +17,21 @@ from jssl.layers.batch_norm import BatchNorm
 from jssl.layers.initializers import kaiming_normal
 
 
-def _conv(features: int, kernel: int, stride: int, dtype: jnp.dtype | None, name: str) -> nn.Conv:
+def conv(
+    features: int,
+    kernel: int,
+    stride: int,
+    dtype: jnp.dtype | None,
+    name: str,
+    groups: int = 1,
+) -> nn.Conv:
     """A convolution without bias, padded symmetrically (SAME is lop-sided where it strides)."""
     return nn.Conv(
         features,
         (kernel, kernel),
         strides=stride,
         padding=kernel // 2,
+        feature_group_count=groups,
         use_bias=False,
         kernel_init=kaiming_normal,
         dtype=dtype,
@@ -38,12 +46,14 @@ class BasicBlock(nn.Module):
       channels: width of the convolutions; the block's output has as many.
       stride: of the first convolution.
       norm: makes a batch norm from its name.
+      avg_down: whether the shortcut strides by averaging.
       zero_init_residual: whether the closing batch norm starts with scale 0.
     """
 
     channels: int
     stride: int
     norm: partial[BatchNorm]
+    avg_down: bool = False
     zero_init_residual: bool = False
     dtype: jnp.dtype | None = None
     expansion = 1
@@ -51,9 +61,9 @@ class BasicBlock(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """(B, h, w, c) -> (B, h / stride, w / stride, channels)."""
-        y = _conv(self.channels, 3, self.stride, self.dtype, 'conv1')(x)
+        y = conv(self.channels, 3, self.stride, self.dtype, 'conv1')(x)
         y = nn.relu(self.norm(name='bn1')(y, train))
-        y = _conv(self.channels, 3, 1, self.dtype, 'conv2')(y)
+        y = conv(self.channels, 3, 1, self.dtype, 'conv2')(y)
         y = self.norm(name='bn2', scale_init=_closing_scale(self.zero_init_residual))(y, train)
         return nn.relu(y + _shortcut(self, x, y.shape, train))
 
@@ -62,9 +72,12 @@ class Bottleneck(nn.Module):
     """1x1, 3x3, 1x1 convolutions and a shortcut (He et al. 2016, figure 5 right).
 
     Attributes:
-      channels: width of the 3x3 convolution; the block's output has four times as many.
+      channels: a quarter of the block's width, and that of the 3x3 convolution if not told.
       stride: of the 3x3 convolution (style 'pytorch') or the first 1x1 (style 'caffe').
       norm: makes a batch norm from its name.
+      width: of the 3x3 convolution; None for `channels`.
+      groups: of that convolution (Xie et al. 2017).
+      avg_down: whether the shortcut strides by averaging.
       style: where the block strides.
       zero_init_residual: whether the closing batch norm starts with scale 0.
     """
@@ -72,6 +85,9 @@ class Bottleneck(nn.Module):
     channels: int
     stride: int
     norm: partial[BatchNorm]
+    width: int | None = None
+    groups: int = 1
+    avg_down: bool = False
     style: str = 'pytorch'
     zero_init_residual: bool = False
     dtype: jnp.dtype | None = None
@@ -81,11 +97,12 @@ class Bottleneck(nn.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """(B, h, w, c) -> (B, h / stride, w / stride, 4 * channels)."""
         first, second = (1, self.stride) if self.style == 'pytorch' else (self.stride, 1)
-        y = _conv(self.channels, 1, first, self.dtype, 'conv1')(x)
+        width = self.width or self.channels
+        y = conv(width, 1, first, self.dtype, 'conv1')(x)
         y = nn.relu(self.norm(name='bn1')(y, train))
-        y = _conv(self.channels, 3, second, self.dtype, 'conv2')(y)
+        y = conv(width, 3, second, self.dtype, 'conv2', self.groups)(y)
         y = nn.relu(self.norm(name='bn2')(y, train))
-        y = _conv(4 * self.channels, 1, 1, self.dtype, 'conv3')(y)
+        y = conv(4 * self.channels, 1, 1, self.dtype, 'conv3')(y)
         y = self.norm(name='bn3', scale_init=_closing_scale(self.zero_init_residual))(y, train)
         return nn.relu(y + _shortcut(self, x, y.shape, train))
 
@@ -98,11 +115,23 @@ def _closing_scale(zero: bool) -> nn.initializers.Initializer:
 
 
 def _shortcut(block: Block, x: jax.Array, shape: tuple[int, ...], train: bool) -> jax.Array:
-    """The identity, or a strided 1x1 projection where the shape changes."""
+    """The identity, or a strided 1x1 projection where the shape changes.
+
+    With `avg_down` averaging strides, which takes the first place in the reference's sequence.
+    """
     if x.shape == shape:
         return x
-    x = _conv(shape[-1], 1, block.stride, block.dtype, 'downsample.0')(x)
-    return block.norm(name='downsample.1')(x, train)
+    stride, place = block.stride, 0
+    if block.avg_down and stride > 1:
+        x, stride, place = average(x, stride), 1, 1
+    x = conv(shape[-1], 1, stride, block.dtype, f'downsample.{place}')(x)
+    return block.norm(name=f'downsample.{place + 1}')(x, train)
+
+
+def average(x: jax.Array, stride: int) -> jax.Array:
+    """Means over squares of that side; those cut off by the border are over what they have."""
+    missing = [(0, -side % stride) for side in x.shape[1:3]]
+    return nn.avg_pool(x, (stride,) * 2, (stride,) * 2, missing, count_include_pad=False)
 
 
 LAYOUTS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, ...]]] = {
@@ -128,10 +157,15 @@ class ResNet(nn.Module):
       cifar_stem_stride: of that stem; 2 makes small experiments several times cheaper.
       zero_init_residual: start every residual branch at 0 (Goyal et al. 2017, section 5.1).
       bn_group_size: samples per group of batch statistics; None for the whole batch.
+      frozen_stages: -1 trains everything; 0 freezes the stem; i the first i stages too. Frozen
+        batch norms use, and keep, their running statistics.
+      norm_eval: whether all batch norms do so, while their scales and biases are trained.
+      remat: compute each block again in the backward pass instead of keeping its activations.
       dtype: of the computation (parameters stay as they are); None follows the input.
 
     Raises:
-      JsslError: at construction, for a depth, style or out_indices that does not exist.
+      JsslError: at construction, for a depth, style, out_indices or frozen_stages that does not
+        exist.
     """
 
     depth: int = 50
@@ -143,6 +177,9 @@ class ResNet(nn.Module):
     cifar_stem_stride: int = 1
     zero_init_residual: bool = False
     bn_group_size: int | None = None
+    frozen_stages: int = -1
+    norm_eval: bool = False
+    remat: bool = False
     dtype: jnp.dtype | None = None
 
     def __post_init__(self) -> None:
@@ -159,34 +196,61 @@ class ResNet(nn.Module):
                 f'ResNet out_indices={self.out_indices!r} must be among 0 (stem) to '
                 f'{len(self.strides)} (last stage).'
             )
+        if not -1 <= self.frozen_stages <= len(self.strides):
+            raise JsslError(
+                f'ResNet frozen_stages={self.frozen_stages} must be -1 (none), 0 (stem) to '
+                f'{len(self.strides)} (all stages).'
+            )
         super().__post_init__()
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = True) -> tuple[jax.Array, ...]:
         """Features of `images`; `train` normalises by, and records, the batch's statistics."""
         norm = partial(BatchNorm, group_size=self.bn_group_size, dtype=self.dtype)
-        kernel, stride = (3, self.cifar_stem_stride) if self.cifar_stem else (7, 2)
-        x = _conv(self.base_channels, kernel, stride, self.dtype, 'conv1')(images)
-        x = nn.relu(norm(name='bn1')(x, train))
+        x = self._freeze(self._stem(images, norm, self._adapts(0, train)), 0)
         features = [x]
         if not self.cifar_stem:
             x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
-        for stage in range(len(self.strides)):
-            x = self._stage(x, stage, norm, train)
+        for stage in range(1, len(self.strides) + 1):
+            x = self._freeze(self._stage(x, stage, norm, self._adapts(stage, train)), stage)
             features.append(x)
         return tuple(features[index] for index in self.out_indices)
 
+    def _adapts(self, stage: int, train: bool) -> bool:
+        """Whether the batch norms of a stage go by the batch's statistics."""
+        return train and not self.norm_eval and stage > self.frozen_stages
+
+    def _freeze(self, x: jax.Array, stage: int) -> jax.Array:
+        return jax.lax.stop_gradient(x) if stage <= self.frozen_stages else x
+
+    def _stem(self, images: jax.Array, norm: partial[BatchNorm], train: bool) -> jax.Array:
+        kernel, stride = (3, self.cifar_stem_stride) if self.cifar_stem else (7, 2)
+        x = conv(self.base_channels, kernel, stride, self.dtype, 'conv1')(images)
+        return nn.relu(norm(name='bn1')(x, train))
+
     def _stage(self, x: jax.Array, stage: int, norm: partial[BatchNorm], train: bool) -> jax.Array:
         block, counts = LAYOUTS[self.depth]
-        style: dict[str, Any] = {'style': self.style} if block is Bottleneck else {}
-        for index in range(counts[stage]):
+        options = self._block_options(self.base_channels * 2 ** (stage - 1))
+        if self.remat:
+            block = nn.remat(block, static_argnums=2)
+        for index in range(counts[stage - 1]):
             x = block(
-                channels=self.base_channels * 2**stage,
-                stride=self.strides[stage] if index == 0 else 1,
+                stride=self.strides[stage - 1] if index == 0 else 1,
                 norm=norm,
                 zero_init_residual=self.zero_init_residual,
                 dtype=self.dtype,
-                name=f'layer{stage + 1}.{index}',
-                **style,
+                name=f'layer{stage}.{index}',
+                **options,
             )(x, train)
         return x
+
+    def _block_options(self, channels: int) -> dict[str, Any]:
+        """The further fields of the blocks of a stage."""
+        bottleneck = LAYOUTS[self.depth][0] is Bottleneck
+        return {'channels': channels} | ({'style': self.style} if bottleneck else {})
+
+    @nn.nowrap
+    def is_frozen(self, name: str) -> bool:
+        """Whether the parameter `name`, such as ``layer1.0.bn1.scale``, is not trained."""
+        stage = name.removeprefix('layer').split('.')[0]
+        return (int(stage) if stage.isdecimal() else 0) <= self.frozen_stages

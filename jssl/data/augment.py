@@ -33,7 +33,16 @@ def _cubic(distance: jax.Array) -> jax.Array:
     return jnp.where(x < 1, near, jnp.where(x < 2, far, 0))
 
 
-KERNELS: dict[str, Callable[[jax.Array], jax.Array]] = {'bilinear': _triangle, 'bicubic': _cubic}
+def _lanczos(distance: jax.Array) -> jax.Array:
+    """The sinc windowed by the central lobe of a sinc three times as wide (Duchon 1979)."""
+    return jnp.where(jnp.abs(distance) < 3, jnp.sinc(distance) * jnp.sinc(distance / 3), 0)
+
+
+KERNELS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    'bilinear': _triangle,
+    'bicubic': _cubic,
+    'lanczos': _lanczos,
+}
 
 
 def _resize_matrix(
@@ -45,6 +54,7 @@ def _resize_matrix(
     first: jax.Array | int,
     rows: int,
     interpolation: str,
+    antialias: bool = True,
 ) -> jax.Array:
     """The weights that resize `extent` pixels of a line to `resized`, as a matrix.
 
@@ -53,7 +63,8 @@ def _resize_matrix(
       start, extent: the part of the line that is the image; nothing outside it is sampled.
       resized: pixels of the whole resized line.
       first, rows: which of those are wanted: `rows` of them from `first` on.
-      interpolation: a name in `KERNELS`; its support grows with the down-scaling (antialiasing).
+      interpolation: a name in `KERNELS`.
+      antialias: whether the kernel's support grows with the down-scaling.
 
     Returns:
       Float32 `(rows, length)`; every row sums to 1.
@@ -62,8 +73,8 @@ def _resize_matrix(
     target = (jnp.arange(rows, dtype=jnp.int32) + first)[:, None]
     # Twice the distance between the two pixel centres times `resized`: whole numbers, so exact.
     distance = (2 * source + 1) * resized - (2 * target + 1) * extent
-    widest = jnp.maximum(extent, resized)
-    scaled = distance.astype(jnp.float32) / (2 * widest).astype(jnp.float32)
+    widest = jnp.maximum(extent, resized) if antialias else resized
+    scaled = distance.astype(jnp.float32) / jnp.asarray(2 * widest, jnp.float32)
     weights = KERNELS[interpolation](scaled)
     weights = jnp.where((source >= 0) & (source < extent), weights, 0)
     return weights / jnp.sum(weights, axis=1, keepdims=True)
@@ -87,7 +98,11 @@ def _resample(pixels: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Arr
 
 
 def crop_and_resize(
-    pixels: jax.Array, box: jax.Array, size: int, interpolation: str = 'bilinear'
+    pixels: jax.Array,
+    box: jax.Array,
+    size: int,
+    interpolation: str = 'bilinear',
+    antialias: bool = True,
 ) -> jax.Array:
     """Cut out a box and resize it to a square, as Pillow's `crop(box).resize((size, size))`.
 
@@ -98,14 +113,20 @@ def crop_and_resize(
       pixels: `(H, W, C)`, levels 0..255 of any dtype.
       box: int32 `(4,)`: top, left, height and width, inside the canvas; may be traced.
       size: output height and width in pixels.
-      interpolation: 'bilinear' or 'bicubic', antialiased.
+      interpolation: a name in `KERNELS`.
+      antialias: False samples without antialiasing, as OpenCV's bilinear resize does.
 
     Returns:
       Float32 `(size, size, C)`, whole levels.
     """
     top, left, height, width = box
     matrix = functools.partial(
-        _resize_matrix, resized=size, first=0, rows=size, interpolation=interpolation
+        _resize_matrix,
+        resized=size,
+        first=0,
+        rows=size,
+        interpolation=interpolation,
+        antialias=antialias,
     )
     rows = matrix(pixels.shape[0], start=top, extent=height)
     columns = matrix(pixels.shape[1], start=left, extent=width)
@@ -121,7 +142,6 @@ def resize_and_center_crop(
 ) -> jax.Array:
     """Resize the short side to `resize`, keep the aspect, cut the central square.
 
-    The weights are those of the whole image's resize, of which only the crop's rows are made.
     Rounding is torchvision's: the long side is truncated, the offset rounded half to even.
 
     Args:
@@ -129,22 +149,50 @@ def resize_and_center_crop(
       size_hw: int32 `(2,)`: the image's true height and width; may be traced.
       resize: length of the short side after resizing, in pixels.
       size: side of the square, at most `resize`.
-      interpolation: 'bilinear' or 'bicubic', antialiased.
+      interpolation: a name in `KERNELS`, antialiased.
 
     Returns:
       Float32 `(size, size, C)`, whole levels, equal to Pillow's within one level.
     """
     resized = resize * size_hw // jnp.min(size_hw)
     first = jnp.round((resized - size) / 2).astype(jnp.int32)
+    return resize_and_crop(pixels, size_hw, resized, first, size, interpolation)
+
+
+def resize_and_crop(
+    pixels: jax.Array,
+    size_hw: jax.Array,
+    resized_hw: jax.Array,
+    first: jax.Array,
+    size: int,
+    interpolation: str = 'bilinear',
+    antialias: bool = True,
+) -> jax.Array:
+    """Resize the whole image, each side by itself, and cut a square out of the result.
+
+    The weights are those of the whole image's resize, of which only the crop's rows are made.
+
+    Args:
+      pixels: `(H, W, C)`, levels 0..255 of any dtype, the image in the top-left corner.
+      size_hw: int32 `(2,)`: the image's true height and width; may be traced.
+      resized_hw: int32 `(2,)`: height and width after resizing.
+      first: int32 `(2,)`: row and column, in the resized image, of the square's first pixel.
+      size: side of the square, which lies inside the resized image.
+      interpolation, antialias: as in `crop_and_resize`.
+
+    Returns:
+      Float32 `(size, size, C)`, whole levels.
+    """
     rows, columns = (
         _resize_matrix(
             pixels.shape[axis],
             start=0,
             extent=size_hw[axis],
-            resized=resized[axis],
+            resized=resized_hw[axis],
             first=first[axis],
             rows=size,
             interpolation=interpolation,
+            antialias=antialias,
         )
         for axis in (0, 1)
     )

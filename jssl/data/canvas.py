@@ -8,7 +8,26 @@ from PIL import Image
 
 from jssl.errors import JsslError
 
-MODES = {1: 'L', 3: 'RGB'}
+MODES = {1: 'L', 3: 'RGB', 4: 'RGBA'}
+# Only these are looked for: Pillow would hand others, such as EPS, to programs outside.
+FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP', 'TIFF', 'GIF', 'PPM')
+ANY_SIDE = 2**31
+ORIENTATION = 0x0112  # the EXIF tag
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def check_channels(channels: int) -> None:
+    """Raises a `JsslError` for a number of channels that no canvas has."""
+    if channels not in MODES:
+        raise JsslError(f'channels is {channels}; set it to 3 (RGB), 1 (grey) or 4 (RGBA).')
 
 
 def decode(
@@ -17,51 +36,82 @@ def decode(
     """Puts an image into the top-left corner of a black square.
 
     An image that is larger than the square is shrunk, antialiased and with its aspect ratio kept,
-    until its long side fits. Grey, palette, transparent, CMYK and 16-bit images are converted;
-    transparency is dropped and the EXIF orientation not applied, as in torchvision's image folder.
+    until its long side fits. The pixels are those that OpenCV gives MMSelfSup: turned upright as
+    EXIF says, grey and palette and CMYK converted to RGB, transparency dropped and not blended, the
+    high byte of 16-bit levels, the first frame of an animation.
 
     Args:
       image: the bytes of an image file, or uint8 (H, W) or (H, W, C).
       canvas: the side of the square in pixels.
-      channels: 3 for RGB, 1 for grey.
+      channels: 3 for RGB, 1 for grey, 4 for RGBA.
 
     Returns:
       uint8 (canvas, canvas, channels), and the image's (height, width) on it.
 
     Raises:
-      JsslError: the bytes are no readable image, or the array is no image.
+      JsslError: the bytes are no readable image, a truncated one, one of more than 179 million
+        pixels (twice Pillow's MAX_IMAGE_PIXELS) or one without fixed levels; or the array is no
+        image.
     """
-    if channels not in MODES:
-        raise JsslError(f'channels is {channels}; set it to 3 (RGB) or 1 (grey).')
-    mode = MODES[channels]
-    if isinstance(image, bytes):
-        picture = _shrink(_read_bytes(image, canvas, mode), canvas)
-    else:
-        picture = _shrink(_read_array(image, mode), canvas)
+    picture = to_picture(image, channels, canvas)
     pixels = np.zeros((canvas, canvas, channels), np.uint8)
     height, width = picture.height, picture.width
     pixels[:height, :width] = np.asarray(picture).reshape(height, width, channels)
     return pixels, (height, width)
 
 
+def to_picture(
+    image: bytes | NDArray[np.uint8], channels: int = 3, longest: int = ANY_SIDE
+) -> Image.Image:
+    """The image that `decode` puts on its canvas, as one of Pillow's; `longest` bounds its sides.
+
+    Raises:
+      JsslError: as `decode`.
+    """
+    check_channels(channels)
+    if isinstance(image, bytes):
+        return _read_bytes(image, longest, MODES[channels])
+    return _shrink(_read_array(image, MODES[channels]), longest)
+
+
 def _read_bytes(data: bytes, canvas: int, mode: str) -> Image.Image:
     """The decoded image; a JPEG of twice the canvas or more is decoded at a half, a quarter, …"""
     try:
-        picture = Image.open(io.BytesIO(data))
-        picture.draft(None, _fitting(picture.size, canvas))
-        return _convert(picture, mode)
+        file = Image.open(io.BytesIO(data), formats=FORMATS)
+        file.draft(None, _fitting(file.size, canvas))
+        file.load()  # some formats know their orientation only now, and some apply it
+        turn = UPRIGHT.get(_orientation(file))
+        picture = _shrink(_convert(file, mode), canvas)
+        return picture if turn is None else picture.transpose(turn)
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, zlib.error…
         raise JsslError(
-            f'the image ({len(data)} bytes) cannot be decoded: {error}; '
+            f'the image ({len(data)} bytes) cannot be decoded: {_reason(data, error)}; '
             'replace the file or leave it out.'
         ) from None
+
+
+def _reason(data: bytes, error: Exception) -> str:
+    """What is wrong, in words; Pillow names an object in memory where no format fits."""
+    if not data:
+        return 'the file is empty'
+    if isinstance(error, Image.UnidentifiedImageError):
+        return f'it is none of {", ".join(FORMATS)}, for it begins with {data[:12]!r}'
+    return ' '.join(str(error).split()) or type(error).__name__
+
+
+def _orientation(picture: Image.Image) -> int:
+    try:
+        return int(picture.getexif().get(ORIENTATION, 1))
+    except Exception:  # a damaged EXIF block does not damage the pixels
+        return 1
 
 
 def _read_array(array: NDArray[np.uint8], mode: str) -> Image.Image:
     """The array as a Pillow image."""
     array = np.asarray(array)
     channels = array.shape[2] if array.ndim == 3 else 1
-    if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in (1, 3, 4):
+    shaped = array.ndim in (2, 3) and channels in (1, 3, 4) and array.size > 0
+    if array.dtype != np.uint8 or not shaped:
         raise JsslError(
             f'the image is an array of shape {array.shape} and type {array.dtype}; give uint8 of '
             'shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or the bytes of an image file.'
@@ -71,11 +121,20 @@ def _read_array(array: NDArray[np.uint8], mode: str) -> Image.Image:
 
 
 def _convert(picture: Image.Image, mode: str) -> Image.Image:
-    if picture.mode.startswith('I;16'):  # Pillow would clip at 255 instead of scaling
-        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    if picture.mode == 'I' or picture.mode.startswith('I;16'):  # Pillow would clip, not scale
+        picture = _high_byte(picture)
+    if picture.mode == 'F':
+        raise JsslError('its pixels are floating-point numbers, of which no range is known')
     if 'transparency' in picture.info:  # without this step Pillow warns about every such palette
         picture = picture.convert('RGBA')
     return picture.convert(mode)
+
+
+def _high_byte(picture: Image.Image) -> Image.Image:
+    levels = np.asarray(picture)
+    if levels.min() < 0 or levels.max() > 65535:
+        raise JsslError(f'its levels go from {levels.min()} to {levels.max()}, beyond 16 bits')
+    return Image.fromarray((levels >> 8).astype(np.uint8))
 
 
 def _shrink(picture: Image.Image, canvas: int) -> Image.Image:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 ITU_WEIGHTS = (0.2989, 0.587, 0.114)
+GRAY_WEIGHTS = {'itu': ITU_WEIGHTS, 'equal': (1.0, 1.0, 1.0)}
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 
 

@@ -1,5 +1,6 @@
 """What a representation is worth: neighbours, a linear probe, signs of collapse."""
 
+from jssl.evaluation.accuracy import classifier_scores, top_k_accuracy
 from jssl.evaluation.collapse import collapse_warning, evenly_spaced, feature_statistics
 from jssl.evaluation.evaluator import Evaluator
 from jssl.evaluation.features import (
@@ -18,6 +19,7 @@ __all__ = [
     'Extracted',
     'LinearProbe',
     'SourceBatches',
+    'classifier_scores',
     'collapse_warning',
     'evenly_spaced',
     'feature_statistics',
@@ -28,4 +30,5 @@ __all__ = [
     'make_extractor',
     'ranking_accuracy',
     'raw_pixels',
+    'top_k_accuracy',
 ]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from jax.sharding import NamedSharding
 
 from jssl.algorithm import Algorithm, Batch, Params, State
+from jssl.evaluation.accuracy import classifier_scores
 from jssl.evaluation.collapse import feature_statistics
 from jssl.evaluation.features import EvalView, Extract, Extracted, make_extractor, raw_pixels
 from jssl.evaluation.inputs import class_count
@@ -23,7 +24,7 @@ class Evaluator:
       view: deterministic view of one canvas, such as `CenterView`.
       train: batches that neighbours come from and the probe learns on; gone through every time, so
         `ArrayBatches` or `SourceBatches`. To bound the cost of large sets, give them
-        ``rows=evenly_spaced(len(source), 20_000)``.
+        ``rows=evenly_spaced(len(source), 20_000)``. None measures collapse alone.
       test: batches that are scored.
       num_classes: None for the largest label plus one.
       k: neighbours that vote.
@@ -33,7 +34,7 @@ class Evaluator:
 
     algorithm: Algorithm
     view: EvalView
-    train: Iterable[Batch]
+    train: Iterable[Batch] | None
     test: Iterable[Batch]
     num_classes: int | None = None
     k: int = 20
@@ -45,12 +46,19 @@ class Evaluator:
         """``extract(params, state, batches) -> Extracted``, compiled once."""
         return make_extractor(self.algorithm, self.view, self.batch_sharding)
 
+    @functools.cached_property
+    def classify(self) -> Extract:
+        """As `extract`, with the logits of a classifier in place of features."""
+        predict = self.algorithm.predict  # type: ignore[attr-defined]
+        return make_extractor(self.algorithm, self.view, self.batch_sharding, outputs=predict)
+
     def evaluate(self, params: Params, state: State) -> dict[str, float]:
         """Numbers about the features of a network.
 
         Returns:
           `std` and `rankme` of the test features; if there are labels, `knn`, `knn_top5` and
-          `linear`, accuracies from 0 to 1 on the test images.
+          `linear`, accuracies from 0 to 1 on the test images; of a classifier `test_accuracy` and
+          `test_top5` instead, see `classifier_scores`.
 
         Raises:
           JsslError: features that are not finite, or labels outside `num_classes`.
@@ -58,6 +66,11 @@ class Evaluator:
         test = self.extract(params, state, self.test)
         statistics = feature_statistics(test.features)
         if test.labels is None:
+            return statistics
+        if self.algorithm.is_classifier:
+            logits = self.classify(params, state, self.test).features
+            return {**classifier_scores(logits, test.labels), **statistics}
+        if self.train is None:
             return statistics
         return {**self.score(self.extract(params, state, self.train), test), **statistics}
 
@@ -70,7 +83,7 @@ class Evaluator:
         """
         test = raw_pixels(self.view, self.test, batch_sharding=self.batch_sharding)
         pixels = {}
-        if test.labels is not None:
+        if test.labels is not None and self.train is not None:
             train = raw_pixels(self.view, self.train, batch_sharding=self.batch_sharding)
             pixels = self.score(train, test)
         return {'raw pixels': pixels, 'random network': self.evaluate(params, state)}

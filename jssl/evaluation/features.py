@@ -12,8 +12,9 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jssl.algorithm import Algorithm, Batch, Params, State
+from jssl.data.faults import Faults
 from jssl.data.loader import THREADS, resident
-from jssl.data.sources import Sample, Source
+from jssl.data.sources import Source
 from jssl.data.views import Canvas
 from jssl.errors import JsslError
 
@@ -28,6 +29,7 @@ class Extracted(NamedTuple):
 
 
 Extract = Callable[[Params, State, Iterable[Batch]], Extracted]
+Outputs = Callable[[Params, State, jax.Array], jax.Array]  # of normalised images, row by row
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,6 +63,7 @@ class SourceBatches:
       rows: which samples, in which order; None takes all.
       channels: 3 for RGB, 1 for grey.
       threads: how many decode at the same time.
+      faults: counts broken samples, which are replaced; None allows none.
     """
 
     source: Source
@@ -69,25 +72,19 @@ class SourceBatches:
     rows: np.ndarray | None = None
     channels: int = 3
     threads: int = THREADS
+    faults: Faults | None = None
 
     def __iter__(self) -> Iterator[Batch]:
         rows = np.arange(len(self.source)) if self.rows is None else self.rows
         for chunk in _chunks(rows, self.batch_size):
-            yield resident(_Rows(self.source, chunk), self.canvas, self.channels, self.threads)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Rows:
-    """Some samples of a source, as a source."""
-
-    source: Source
-    rows: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int, /) -> Sample:
-        return self.source[int(self.rows[index])]
+            yield resident(
+                self.source,
+                self.canvas,
+                self.channels,
+                self.threads,
+                rows=chunk,
+                faults=self.faults,
+            )
 
 
 def _chunks(rows: np.ndarray, length: int) -> Iterator[np.ndarray]:
@@ -96,7 +93,11 @@ def _chunks(rows: np.ndarray, length: int) -> Iterator[np.ndarray]:
 
 
 def make_extractor(
-    algorithm: Algorithm, view: EvalView, batch_sharding: NamedSharding | None = None
+    algorithm: Algorithm,
+    view: EvalView,
+    batch_sharding: NamedSharding | None = None,
+    *,
+    outputs: Outputs | None = None,
 ) -> Extract:
     """A function that runs a network over a whole set.
 
@@ -104,6 +105,7 @@ def make_extractor(
       algorithm: its `extract_feat` gives the features.
       view: deterministic view of one canvas, such as `CenterView`.
       batch_sharding: how a batch is split over devices by rows; None leaves it to JAX.
+      outputs: what to compute in place of the features, such as a classifier's `predict`.
 
     Returns:
       ``extract(params, state, batches) -> Extracted``. It compiles once: a shorter last batch is
@@ -113,9 +115,11 @@ def make_extractor(
       JsslError: (from `extract`) no images, or a batch longer than the first.
     """
 
+    compute = outputs or algorithm.extract_feat
+
     def features(params: Params, state: State, batch: Batch) -> jax.Array:
         images = jax.vmap(view)(Canvas(batch['canvas'], batch['size']))
-        pooled = algorithm.extract_feat(params, state, images)
+        pooled = compute(params, state, images)
         return pooled.astype(jnp.promote_types(pooled.dtype, jnp.float32))
 
     compiled = _compile(features, batch_sharding)

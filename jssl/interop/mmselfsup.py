@@ -5,7 +5,7 @@ its last part renamed (`kernel` -> `weight`, `mean` -> `running_mean`), and its 
 transposition: convolutions (h, w, in, out) <-> (out, in, h, w), linear (in, out) <-> (out, in).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -17,108 +17,254 @@ from jssl.components import build
 from jssl.errors import JsslError
 
 LEAVES = {'kernel': 'weight', 'scale': 'weight', 'mean': 'running_mean', 'var': 'running_var'}
+# What the reference calls the momentum network that is `state['target']` here.
+TARGETS = {
+    'BYOL': 'target_net',
+    'DenseCL': 'encoder_k',
+    'MoCo': 'encoder_k',
+    'MoCoV3': 'momentum_encoder',
+}
+TARGET_PARTS = {'backbone': 'module.0', 'neck': 'module.1'}
+# Parameters that are not trained, under the same names here and there.
+FROZEN = ('teacher', 'target_generator')
+SAVED = ('loss_weight', 'queue', 'queue_ptr', 'queue2', 'queue2_ptr')  # besides statistics
+# What the reference saves of a memory; the rows and labels of ODC's it does not.
+MEMORIES = {'NPID': ('bank', 'multinomial'), 'ODC': ('centroids',)}
+MEMORY_PLACES = {'bank': 'feature_bank'}  # where it calls them otherwise
+BANK = 'memory_bank.feature_bank'
+POINTERS = ('queue_ptr', 'queue2_ptr')  # arrays of one entry there, scalars here
+# Keys of the reference without a place here: counters that nothing reads, and tables that follow
+# from the size of a window, or are the same in every model.
+UNREAD = (
+    'num_batches_tracked',
+    'relative_position_index',
+    'multinomial.prob',
+    'multinomial.alias',
+)
 # What a model dict of the reference says that is no property of the model here: normalisation of
 # the input belongs to the views, initial weights to checkpoints, and a plain or synchronised batch
 # norm on one device is the same thing (`bn_group_size` is the other).
-DROPPED = ('data_preprocessor', 'init_cfg', 'norm_cfg', 'conv_cfg', 'pretrained')
+DROPPED = ('data_preprocessor', 'init_cfg', 'norm_cfg', 'conv_cfg', 'pretrained', 'debug')
+# A loss is a part of its head here, so the settings of its dict become the head's.
+LOSSES = (
+    'CAELoss',
+    'CrossEntropyLoss',
+    'CosineSimilarityLoss',
+    'CrossCorrelationLoss',
+    'MAEReconstructionLoss',
+    'SimMIMReconstructionLoss',
+    'SwAVLoss',
+)
+LOSS_SETTINGS = {
+    'CAELoss': {'lambd': 'align_weight'},
+    'CrossCorrelationLoss': {'lambd': 'off_diagonal_weight'},
+}
+# Components and fields that are called otherwise here; None for a field without a meaning.
+RENAMED = {'DALL-E': 'DALLE'}
+FIELDS: dict[str, dict[str, str | None]] = {
+    'CAENeck': {'init_values': 'layer_scale', 'patch_size': None},
+    'CAEViT': {'init_values': 'layer_scale'},
+}
+# What a hook of the reference sets is a field of the algorithm here.
+HOOK_SETTINGS = {
+    'DenseCLHook': {'start_iters': 'start_iters'},
+    'ODCHook': {
+        'centroids_update_interval': 'centroid_interval',
+        'deal_with_small_clusters_interval': 'small_cluster_interval',
+    },
+    'SwAVHook': {
+        'epoch_queue_starts': 'queue_start_epoch',
+        'frozen_layers_cfg.prototypes': 'freeze_prototypes',
+        'queue_length': 'queue_length',
+    },
+}
+# What happens by default here and there only by a hook.
+WITHOUT_HOOK = {
+    'ODC': {
+        'ODCHook': {'centroid_interval': 0, 'small_cluster_interval': 0, 'reweight': False},
+    }
+}
+# Modules that the reference saves a second time, under another name.
+ALIASES = {'SwAV': {'neck.bn.': 'neck.projection_neck.1.'}}
 StateDict = Mapping[str, np.ndarray]
 
 
-def build_model(model: Mapping[str, Any]) -> Algorithm:
-    """The algorithm that a `model` dict of an MMSelfSup config describes.
+def build_model(model: Mapping[str, Any], hooks: Sequence[Mapping[str, Any]] = ()) -> Algorithm:
+    """The algorithm that the `model` dict and the `custom_hooks` of an MMSelfSup config describe.
 
     Raises:
       JsslError: for a component or field that jssl does not have.
     """
-    return build('model', model_config(model))
+    present = {hook['type'] for hook in hooks}
+    settings: dict[str, Any] = {}
+    for hook_type, fields in WITHOUT_HOOK.get(_bare(model.get('type', '')), {}).items():
+        settings |= {} if hook_type in present else fields
+    for hook in hooks:
+        names = HOOK_SETTINGS.get(hook['type'], {})
+        settings |= {names[key]: value for key, value in _settings(hook) if key in names}
+    return build('model', model_config(model) | settings)
+
+
+def _settings(hook: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """``{'a': {'b': 1}}`` -> ``'a.b', 1``."""
+    for key, value in hook.items():
+        if isinstance(value, Mapping):
+            yield from ((f'{key}.{inner}', setting) for inner, setting in value.items())
+        else:
+            yield key, value
 
 
 def model_config(model: Mapping[str, Any]) -> dict[str, Any]:
     """A `model` dict of the reference in jssl's terms, with the same shape."""
     if 'type' not in model:
         raise JsslError(f"A model needs a 'type', as in dict(type='SimCLR', ...), not {model!r}.")
-    config = {key: value for key, value in model.items() if key not in DROPPED}
-    config['type'] = config['type'].rpartition('.')[2]  # 'mmcls.ResNet' -> 'ResNet'
-    if config['type'].startswith('ResNet') and config.get('in_channels') == 3:
+    fields = FIELDS.get(_bare(model['type']), {})
+    named = {fields.get(key, key): value for key, value in model.items() if key not in DROPPED}
+    config: dict[str, Any] = {key: value for key, value in named.items() if key is not None}
+    config['type'] = _bare(config['type'])
+    if config['type'].startswith(('ResNet', 'ResNeXt')) and config.get('in_channels') == 3:
         del config['in_channels']  # ours reads it off the images
-    loss = config.get('loss')
-    if isinstance(loss, Mapping) and loss.get('type', '').rpartition('.')[2] == 'CrossEntropyLoss':
-        del config['loss']  # the algorithm's own; only its weight is a setting
-        if 'loss_weight' in loss:
-            config['loss_weight'] = loss['loss_weight']
+    if config['type'] == 'MoCoV3ViT':
+        config.pop('norm_eval', None)  # a network without batch norms
+    config |= config.pop('stage_cfgs', {}).get('block_cfgs', {})  # Swin's window
+    loss: Any = config.get('loss')
+    loss_type = _bare(loss.get('type', '')) if isinstance(loss, Mapping) else ''
+    if loss_type in LOSSES:
+        del config['loss']
+        names = LOSS_SETTINGS.get(loss_type, {})
+        config |= {names.get(key, key): loss[key] for key in loss if key != 'type'}
     for key, value in config.items():
         if isinstance(value, Mapping) and 'type' in value:
             config[key] = model_config(value)
     return config
 
 
+def _bare(name: str) -> str:
+    """``'mmcls.ResNet'`` -> ``'ResNet'``, by the name that it has here."""
+    bare = name.rpartition('.')[2]
+    return RENAMED.get(bare, bare)
+
+
 def import_state(
-    weights: StateDict, params: Params, state: State
+    weights: StateDict, params: Params, state: State, *, algorithm: Algorithm | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The reference's weights in the place of `params` and of the batch statistics in `state`.
+    """The reference's weights in the place of `params` and `state`.
 
     Args:
       weights: the reference's `state_dict`, arrays by key.
       params: parameters of the same model, or their shapes (`jax.eval_shape` of `init`).
       state: the algorithm's state, or its shapes.
+      algorithm: whose they are; its type decides what a momentum network is called.
 
     Returns:
-      Parameters and state with the reference's values, in the precision they came in.
+      Parameters and state with the reference's values, floats in the precision they came in. What
+      the reference does not save keeps its value, and is 0 where only its shape is given.
 
     Raises:
       JsslError: names a key that is missing, has another shape, or has no place in the model.
     """
-    unused = {key for key in weights if not key.endswith('num_batches_tracked')}
+    unread = tuple(_aliases(algorithm).values())
+    unused = {key for key in weights if not key.endswith(UNREAD) and not key.startswith(unread)}
 
     def take(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
-        key = reference_key(path)
+        key = reference_key(path, algorithm)
+        if key is None:
+            return jnp.zeros(leaf.shape, leaf.dtype) if _is_shape(leaf) else leaf
         if key not in weights:
             raise JsslError(
                 f'The weights have no {key!r}; they belong to another model. Their keys start '
                 f'with: {", ".join(sorted(weights)[:5])}.'
             )
-        value = _from_reference(np.asarray(weights[key]))
+        value = _from_reference(key, np.asarray(weights[key]))
+        if key == BANK and len(value) == _images(algorithm):
+            value = np.pad(value, ((0, leaf.shape[0] - len(value)), (0, 0)))
         if value.shape != leaf.shape:
             raise JsslError(
                 f'{key!r} has shape {np.shape(weights[key])} in the weights, where the model has '
-                f'{_to_reference(np.empty(leaf.shape)).shape}; depth or widths differ.'
+                f'{_to_reference(key, np.empty(leaf.shape)).shape}; depth or widths differ.'
             )
         unused.discard(key)
-        return jnp.asarray(value)
+        return jnp.asarray(value, None if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.dtype)
 
-    trained = jax.tree.map_with_path(take, params)
-    stats = jax.tree.map_with_path(take, state['batch_stats'])
+    given = {'params': params, 'state': state}
+    imported = jax.tree.map_with_path(take, given, is_leaf=_is_shape)
     if unused:
         raise JsslError(
             f'{len(unused)} keys of the weights have no place in the model, for example '
             f'{", ".join(sorted(unused)[:3])}; they belong to another model.'
         )
-    return trained, {**state, 'batch_stats': stats}
+    return imported['params'], imported['state']
 
 
-def export_state(*trees: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Trees of parameters, gradients or batch statistics as the reference names and lays them out.
+def export_state(
+    params: Params, state: State | None = None, *, algorithm: Algorithm | None = None
+) -> dict[str, np.ndarray]:
+    """Parameters (or their gradients) and state as the reference names and lays them out.
 
     Args:
-      trees: for example `params` and `state['batch_stats']`, or the gradients of `params`.
+      params: the parameters, or any tree like them, such as their gradients.
+      state: the algorithm's state; what the reference does not save is left out.
+      algorithm: whose they are; its type decides what a momentum network is called.
     """
-    leaves = [leaf for tree in trees for leaf in jax.tree.leaves_with_path(tree)]
-    return {reference_key(path): _to_reference(np.asarray(leaf)) for path, leaf in leaves}
+    leaves = jax.tree.leaves_with_path({'params': params, 'state': state or {}})
+    keyed = [(reference_key(path, algorithm), np.asarray(leaf)) for path, leaf in leaves]
+    exported = {key: _to_reference(key, array) for key, array in keyed if key is not None}
+    if BANK in exported:
+        exported[BANK] = exported[BANK][: _images(algorithm)]
+    for name, alias in _aliases(algorithm).items():
+        again = {key: array for key, array in exported.items() if key.startswith(name)}
+        exported |= {key.replace(name, alias, 1): array for key, array in again.items()}
+    return exported
 
 
-def reference_key(path: tuple[Any, ...]) -> str:
-    """``('backbone', 'layer1.0', 'bn1', 'scale')`` -> ``'backbone.layer1.0.bn1.weight'``."""
-    names = [entry.key for entry in path]
+def reference_key(path: tuple[Any, ...], algorithm: Algorithm | None = None) -> str | None:
+    """The reference's name of a leaf of ``{'params': …, 'state': …}``, or None.
+
+    ``('params', 'backbone', 'layer1.0', 'bn1', 'scale')`` -> ``'backbone.layer1.0.bn1.weight'``.
+    """
+    kind, *names = (entry.key for entry in path)
+    if kind == 'state':
+        place, *names = names
+        if place == 'target':
+            names = [TARGETS[type(algorithm).__name__], *_in_target(names)]
+        elif place in MEMORIES.get(type(algorithm).__name__, ()):
+            return '.'.join(['memory_bank', MEMORY_PLACES.get(place, place), *names])
+        elif place in FROZEN:
+            names = [place, *names]
+        elif place != 'batch_stats':
+            return place if place in SAVED else None
     return '.'.join([*names[:-1], LEAVES.get(names[-1], names[-1])])
 
 
-def _from_reference(array: np.ndarray) -> np.ndarray:
+def _images(algorithm: Any) -> int | None:
+    """How many images NPID has a row for; its bank is longer by up to 63 rows that nothing uses."""
+    return algorithm.memory_bank.length
+
+
+def _aliases(algorithm: Algorithm | None) -> dict[str, str]:
+    return ALIASES.get(type(algorithm).__name__, {})
+
+
+def _in_target(names: list[str]) -> list[str]:
+    """``['params', 'neck', 'fc0', 'bias']`` -> ``['module.1', 'fc0', 'bias']``; `steps` stays."""
+    return names if len(names) == 1 else [TARGET_PARTS[names[1]], *names[2:]]
+
+
+def _is_shape(leaf: Any) -> bool:
+    return isinstance(leaf, jax.ShapeDtypeStruct)
+
+
+def _from_reference(key: str, array: np.ndarray) -> np.ndarray:
+    if key in POINTERS:
+        return array.reshape(())
     if array.ndim == 4:
         return array.transpose(2, 3, 1, 0)
-    return array.T if array.ndim == 2 else array
+    return array.T if array.ndim == 2 and not key.startswith('memory_bank.') else array
 
 
-def _to_reference(array: np.ndarray) -> np.ndarray:
+def _to_reference(key: str, array: np.ndarray) -> np.ndarray:
+    if key in POINTERS:
+        return array.reshape(1)
     if array.ndim == 4:
         return array.transpose(3, 2, 0, 1)
-    return array.T if array.ndim == 2 else array
+    return array.T if array.ndim == 2 and not key.startswith('memory_bank.') else array

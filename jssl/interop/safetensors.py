@@ -33,7 +33,7 @@ def save_backbone(
     from safetensors.numpy import save
 
     stats = {'backbone': state.get('batch_stats', {}).get('backbone', {})}
-    weights = export_state({'backbone': params['backbone']}, stats)
+    weights = export_state({'backbone': params['backbone']}, {'batch_stats': stats})
     weights = {
         key.removeprefix(PREFIX): np.ascontiguousarray(value) for key, value in weights.items()
     }

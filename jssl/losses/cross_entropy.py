@@ -14,6 +14,31 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     Returns:
       A scalar, computed in at least float32.
     """
+    return jnp.mean(_each(logits, labels))
+
+
+def weighted_cross_entropy(
+    logits: jax.Array, labels: jax.Array, weights: jax.Array, *, normalize: bool = False
+) -> jax.Array:
+    """Mean over samples of the cross entropy times the weight of the sample's class.
+
+    Args:
+      logits: (n, K).
+      labels: int (n,), each in [0, K).
+      weights: (K,).
+      normalize: divide by the mean weight of the samples too, as PyTorch does and the reference
+        does not; only the ratios of the weights matter then.
+
+    Returns:
+      A scalar, computed in at least float32.
+    """
+    chosen = weights[labels]
+    scale = chosen.mean() if normalize else 1
+    return jnp.mean(chosen * _each(logits, labels)) / scale
+
+
+def _each(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """The cross entropy of every sample, (n,)."""
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     picked = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
-    return jnp.mean(jax.nn.logsumexp(logits, axis=1) - picked)
+    return jax.nn.logsumexp(logits, axis=1) - picked

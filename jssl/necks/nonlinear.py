@@ -6,8 +6,8 @@ import jax.numpy as jnp
 
 from jssl.errors import JsslError
 from jssl.layers.batch_norm import BatchNorm
-from jssl.layers.initializers import torch_linear, torch_linear_bias
-from jssl.layers.pooling import pool_features
+from jssl.layers.initializers import kaiming_uniform, torch_linear, torch_linear_bias
+from jssl.layers.pooling import Features, pool_features
 
 
 class NonLinearNeck(nn.Module):
@@ -25,6 +25,9 @@ class NonLinearNeck(nn.Module):
       with_last_bn_affine: whether that batch norm has scale and bias.
       with_last_bias: whether the last linear layer has a bias.
       with_avg_pool: pool maps (B, h, w, C) to (B, C) first; False takes (B, C).
+      vit_backbone: take the class token of a vision transformer, which gives (map, class token).
+      kaiming_uniform: draw the kernels in +-sqrt(6 / fan_out), as Barlow Twins does, and not as
+        PyTorch in +-1/sqrt(fan_in).
       bn_group_size: samples per group of batch statistics; None for the whole batch.
       dtype: of the computation; None follows the input.
     """
@@ -38,30 +41,45 @@ class NonLinearNeck(nn.Module):
     with_last_bn_affine: bool = True
     with_last_bias: bool = False
     with_avg_pool: bool = True
+    vit_backbone: bool = False
+    kaiming_uniform: bool = False
     bn_group_size: int | None = None
     dtype: jnp.dtype | None = None
 
     @nn.compact
-    def __call__(self, features: tuple[jax.Array, ...], train: bool = True) -> jax.Array:
+    def __call__(self, features: Features, train: bool = True) -> jax.Array:
         """The backbone's features -> (B, out_channels)."""
-        x = pool_features(features) if self.with_avg_pool else features[-1]
-        if x.shape[-1] != self.in_channels:
-            raise JsslError(
-                f'neck.in_channels={self.in_channels}, but the backbone gives {x.shape[-1]} '
-                f'channels; set neck.in_channels={x.shape[-1]}.'
-            )
+        x = self._vectors(features)
+        check_width(x, self.in_channels)
         for index in range(self.num_layers):
             if index > 0:
                 x = nn.relu(x)
             x = self._layer(x, index, train)
         return x
 
+    def _vectors(self, features: Features) -> jax.Array:
+        """The backbone's features as (B, C)."""
+        last = features[-1]
+        if self.vit_backbone and not isinstance(last, tuple):
+            raise JsslError(
+                'neck.vit_backbone=True takes a class token, but the backbone gives none; set '
+                'vit_backbone=False.'
+            )
+        if self.vit_backbone or self.with_avg_pool:
+            return pool_features(features)
+        if isinstance(last, tuple):
+            raise JsslError(
+                'neck.with_avg_pool=False takes vectors, but the backbone gives a map and a class '
+                'token; set neck.vit_backbone=True.'
+            )
+        return last
+
     def _layer(self, x: jax.Array, index: int, train: bool) -> jax.Array:
         last = index == self.num_layers - 1
         x = nn.Dense(
             self.out_channels if last else self.hid_channels,
             use_bias=self.with_last_bias if last else self.with_bias,
-            kernel_init=torch_linear,
+            kernel_init=kaiming_uniform if self.kaiming_uniform else torch_linear,
             bias_init=torch_linear_bias(x.shape[-1]),
             dtype=self.dtype,
             name=f'fc{index}',
@@ -73,3 +91,12 @@ class NonLinearNeck(nn.Module):
             group_size=self.bn_group_size,
             name=f'bn{index}',
         )(x, train)
+
+
+def check_width(x: jax.Array, in_channels: int) -> None:
+    """Raises a `JsslError` unless features x (..., C) have the width that a neck was told."""
+    if x.shape[-1] != in_channels:
+        raise JsslError(
+            f'neck.in_channels={in_channels}, but the backbone gives {x.shape[-1]} channels; set '
+            f'neck.in_channels={x.shape[-1]}.'
+        )

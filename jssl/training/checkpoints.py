@@ -18,6 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from flax.traverse_util import unflatten_dict
 from jax.experimental import multihost_utils
 
 from jssl.errors import JsslError
@@ -236,6 +237,50 @@ class Checkpoints:
             f'{_one_line(error)}; {intact}. Make room there and repeat the command, which '
             'continues from the newest checkpoint, or give another --workdir.'
         )
+
+
+def read_parts(directory: Path | str, *names: tuple[str, ...]) -> tuple[Any, int]:
+    """Parts of the newest intact checkpoint of a run, for another run to begin with.
+
+    Args:
+      directory: `checkpoints` of a run; nothing in it is changed, so the run may be going on.
+      names: where each part is, such as ``('params', 'backbone')``; one that the train state does
+        not have is left out.
+
+    Returns:
+      The train state as nested dicts with these parts alone, in NumPy arrays, and its step.
+
+    Raises:
+      JsslError: there is no checkpoint that can be read.
+    """
+    folders = [path for path in Path(directory).glob('*') if path.name.isdecimal()]
+    intact = (path for path in sorted(folders, key=_step, reverse=True) if _damage(path) is None)
+    folder = next(intact, None)
+    if folder is None:
+        raise JsslError(
+            f'There is no checkpoint that can be read in {directory}; give the directory of a run '
+            'that has saved one, or a file of weights.'
+        )
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        stored = checkpointer.metadata(folder / ITEM).item_metadata.tree
+        leaves = jax.tree_util.tree_leaves_with_path(stored)
+        paths = {tuple(str(getattr(e, 'key', e)) for e in path): leaf for path, leaf in leaves}
+        chosen = {path: leaf for path, leaf in paths.items() if _within(path, names)}
+        shapes = {p: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for p, leaf in chosen.items()}
+        args = ocp.args.PyTreeRestore(
+            item=unflatten_dict(shapes),
+            restore_args=unflatten_dict({p: ocp.RestoreArgs(np.ndarray) for p in chosen}),
+            partial_restore=True,
+        )
+        return checkpointer.restore(folder / ITEM, args=args), _step(folder)
+
+
+def _step(folder: Path) -> int:
+    return int(folder.name)
+
+
+def _within(path: tuple[str, ...], names: tuple[tuple[str, ...], ...]) -> bool:
+    return any(path[: len(name)] == name for name in names)
 
 
 def _is_not_orbax(record: logging.LogRecord) -> bool:

@@ -10,9 +10,13 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from jssl.algorithm import Algorithm, TrainState
+from jssl.algorithm import Algorithm, Run, TrainState
+from jssl.data.canvas import check_channels
+from jssl.data.faults import Faults
 from jssl.data.loader import Batch, Loader, fits_on_device, resident
-from jssl.data.sources import Source, has_labels
+from jssl.data.samplers import Sampler, Shuffled
+from jssl.data.sources import Source, check_same_classes, has_labels
+from jssl.errors import JsslError
 from jssl.evaluation.features import EvalView
 from jssl.training import sharding
 from jssl.training.loop import Plan
@@ -21,8 +25,6 @@ from jssl.training.schedules import Constant, Schedule, ScheduleFactory
 from jssl.training.settings import Runtime
 from jssl.training.step import Step, Views, init_train_state, make_train_step
 
-CHANNELS = 3
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Experiment:
@@ -30,7 +32,7 @@ class Experiment:
 
     Attributes:
       algorithm: anything that fulfils the contract of `jssl.algorithm`.
-      data: what to train on; labels are never used for training.
+      data: what to train on; labels are used by classifiers alone.
       views: (key, canvas) of one image -> what it adds to the batch, such as `MultiView`.
       optimizer: its settings, such as `AdamW(lr=1e-3)`.
       batch_size: global, over all devices.
@@ -40,11 +42,18 @@ class Experiment:
       schedule: of the learning rate.
       test_data: held-out images on which the features are judged, by kNN and a linear probe if
         they have labels. Without them only the spread of the training features is watched.
+      probe_data: labelled images that kNN and the linear probe learn from, for where `data` has no
+        labels or other classes than `test_data`; None takes `data`.
+      sampler: which samples an epoch sees, and in which order.
+      channels: of an image: 3 for RGB, 1 for grey, 4 for RGBA.
+      pretrained: whose backbone the run begins with: the directory of a run, or a file of weights,
+        see `jssl.training.pretrained`; empty for fresh weights.
       runtime: seed, logging, evaluation, checkpoints and devices.
 
     Raises:
       JsslError: for a batch that is larger than the data or does not divide over the devices, too
-        few devices, or a warm-up longer than the run.
+        few devices, a warm-up longer than the run, or data to probe with that lack labels or have
+        other classes than the test data.
     """
 
     algorithm: Algorithm
@@ -57,12 +66,37 @@ class Experiment:
     eval_view: EvalView
     schedule: ScheduleFactory = Constant()  # noqa: RUF009  a frozen dataclass
     test_data: Source | None = None
+    probe_data: Source | None = None
+    sampler: Sampler = Shuffled()  # noqa: RUF009
+    channels: int = 3
+    pretrained: str = ''
     runtime: Runtime = Runtime()  # noqa: RUF009
 
     def __post_init__(self) -> None:
         """Refuses, before any compute is spent, what cannot run."""
+        check_channels(self.channels)
+        self._check_probes()
         sharding.check_batch_size(self.batch_size, self.mesh)
-        _ = self.loader, self.transformation
+        classes = getattr(self.data, 'num_classes', None)
+        run = Run(samples=len(self.data), classes=classes, **self._length)
+        object.__setattr__(self, 'algorithm', self.algorithm.for_run(run))
+        _ = self.transformation
+
+    def _check_probes(self) -> None:
+        probe = {'probe_data': self.probe_data, 'test_data': self.test_data}
+        for name, source in probe.items() if self.probe_data is not None else ():
+            if source is None or not has_labels(source):
+                raise JsslError(
+                    f'config.probe_data is for kNN and the linear probe, but {name} has no labels; '
+                    'give both labelled images, or leave probe_data out.'
+                )
+        if self.test_data is not None:
+            check_same_classes(self.probe_source, self.test_data)
+
+    @property
+    def probe_source(self) -> Source:
+        """The images that kNN and the linear probe learn from."""
+        return self.data if self.probe_data is None else self.probe_data
 
     @functools.cached_property
     def mesh(self) -> Mesh:
@@ -78,25 +112,37 @@ class Experiment:
             source=self.data,
             batch_size=self.batch_size,
             canvas=self.canvas,
-            channels=CHANNELS,
+            channels=self.channels,
             seed=self.runtime.seed,
             shards=(jax.process_index(), jax.process_count()),
             threads=self.runtime.threads,
+            workers=self.runtime.workers,
+            sampler=self.sampler,
+            faults=self.faults,
             resident=keep == 'yes'
-            or (keep == 'auto' and fits_on_device(len(self.data), self.canvas, CHANNELS)),
+            or (keep == 'auto' and fits_on_device(len(self.data), self.canvas, self.channels)),
         )
+
+    @functools.cached_property
+    def faults(self) -> Faults:
+        """The training images found broken; `fit` has them reported beside its progress."""
+        return Faults(len(self.data), self.runtime.faults, print)
 
     @functools.cached_property
     def arrays(self) -> Batch | None:
         """The whole training set in memory, None where batches are decoded as they are needed."""
         if not self.loader.resident:
             return None
-        return resident(self.data, self.canvas, CHANNELS, self.runtime.threads)
+        return resident(
+            self.data, self.canvas, self.channels, self.runtime.threads, faults=self.faults
+        )
 
     @functools.cached_property
     def transformation(self) -> optax.GradientTransformation:
         """The optimizer with its schedule."""
-        return make_optimizer(self.optimizer, self.schedule, **self._length)
+        return make_optimizer(
+            self.optimizer, self.schedule, algorithm=self.algorithm, **self._length
+        )
 
     @property
     def rate(self) -> Schedule:
@@ -134,7 +180,7 @@ class Experiment:
         """A batch of the right shapes; XLA drops it, since parameters do not depend on it."""
         rows, side = self.batch_size, self.canvas
         batch = {
-            'canvas': jnp.zeros((rows, side, side, CHANNELS), jnp.uint8),
+            'canvas': jnp.zeros((rows, side, side, self.channels), jnp.uint8),
             'size': jnp.full((rows, 2), side, jnp.int32),
             'index': jnp.zeros(rows, jnp.int32),
         }

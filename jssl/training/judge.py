@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jssl.algorithm import TrainState
+from jssl.data.faults import Faults
 from jssl.data.loader import Batch, fits_on_device, resident
-from jssl.data.sources import Source
+from jssl.data.sources import Source, has_labels
 from jssl.data.views import Canvas
 from jssl.evaluation import (
     ArrayBatches,
@@ -21,10 +22,20 @@ from jssl.evaluation import (
     evenly_spaced,
 )
 from jssl.training import sharding
-from jssl.training.experiment import CHANNELS, Experiment
+from jssl.training.experiment import Experiment
 
 RAW = 'raw_pixels_'  # prefix of the raw-pixel baseline's scores in the metrics of step 0
-SHOWN = {'knn': 'kNN', 'linear': 'linear probe', 'std': 'spread', 'rankme': 'RankMe'}
+SHOWN = {
+    'test_accuracy': 'accuracy',
+    'knn': 'kNN',
+    'linear': 'linear probe',
+    'std': 'spread',
+    'rankme': 'RankMe',
+}
+UNPROBED = (
+    'no kNN and no linear probe: the training images have no labels; labelled ones can be named as '
+    'config.probe_data'
+)
 UNJUDGED = 1000  # training images whose features stand in where there is no test data
 Batches = ArrayBatches | SourceBatches
 Scores = dict[str, float]
@@ -50,16 +61,27 @@ class Judge:
     def evaluator(self) -> Evaluator:
         """Compiled once, used for every evaluation."""
         experiment, options = self.experiment, self.experiment.runtime.evaluate
-        rows = evenly_spaced(len(experiment.data), options.max_train)
         return Evaluator(
             algorithm=experiment.algorithm,
             view=experiment.eval_view,
-            train=self._batches(experiment.data, rows, experiment.arrays),
+            train=self.probe_batches,
             test=self.test_batches,
-            num_classes=getattr(experiment.test_data, 'num_classes', None),
-            k=min(options.neighbors, len(rows)),
+            num_classes=_most_classes(experiment.probe_source, experiment.test_data),
+            k=min(options.neighbors, options.max_train, len(experiment.probe_source)),
             batch_sharding=sharding.batch_sharding(experiment.mesh),
         )
+
+    @functools.cached_property
+    def probe_batches(self) -> Batches | None:
+        """What kNN and the linear probe learn from; None without labels to learn or to test on."""
+        experiment, source = self.experiment, self.experiment.probe_source
+        if experiment.test_data is None or not has_labels(experiment.test_data):
+            return None
+        if not has_labels(source):
+            self.report(UNPROBED)
+            return None
+        rows = evenly_spaced(len(source), experiment.runtime.evaluate.max_train)
+        return self._batches(source, rows, experiment.arrays if source is experiment.data else None)
 
     @functools.cached_property
     def test_batches(self) -> Batches:
@@ -73,15 +95,27 @@ class Judge:
         arrays = {k: np.concatenate([batch[k] for batch in unlabelled]) for k in unlabelled[0]}
         return ArrayBatches(arrays, self.experiment.batch_size)
 
+    def training_batches(self) -> Batches:
+        """All images that are trained on, in order."""
+        data = self.experiment.data
+        return self._batches(data, np.arange(len(data)), self.experiment.arrays)
+
     def _batches(self, source: Source, rows: np.ndarray, arrays: Batch | None) -> Batches:
         """Kept in memory where the set is small, else decoded each time."""
         size, side = self.experiment.batch_size, self.experiment.canvas
-        threads = self.experiment.runtime.threads
-        if arrays is None and fits_on_device(len(source), side, CHANNELS):
-            arrays = resident(source, side, CHANNELS, threads)
+        threads, channels = self.experiment.runtime.threads, self.experiment.channels
+        faults = self._faults(source)
+        if arrays is None and fits_on_device(len(source), side, channels):
+            arrays = resident(source, side, channels, threads, faults=faults)
         if arrays is not None:
             return ArrayBatches(arrays, size, rows)
-        return SourceBatches(source, size, side, rows, CHANNELS, threads)
+        return SourceBatches(source, size, side, rows, channels, threads, faults)
+
+    def _faults(self, source: Source) -> Faults:
+        """Counts the broken images of one source."""
+        if source is self.experiment.data:
+            return self.experiment.faults
+        return Faults(len(source), self.experiment.runtime.faults, self.report)
 
     def baselines(self, train_state: TrainState) -> Scores:
         """Scores of the untrained network, and of raw pixels under names with `RAW` in front."""
@@ -111,7 +145,8 @@ class Judge:
     def _dimensions(self) -> int:
         """Of a feature, found without computing one."""
         experiment, side = self.experiment, self.experiment.canvas
-        canvas = Canvas(jnp.zeros((side, side, CHANNELS), jnp.uint8), jnp.array([side, side]))
+        pixels = jnp.zeros((side, side, experiment.channels), jnp.uint8)
+        canvas = Canvas(pixels, jnp.array([side, side]))
 
         def features(train_state: TrainState) -> jax.Array:
             images = experiment.eval_view(canvas)[None]
@@ -122,6 +157,13 @@ class Judge:
     def test_features(self, train_state: TrainState) -> Extracted:
         """Features of the held-out images, and their labels."""
         return self.evaluator.extract(train_state.params, train_state.state, self.test_batches)
+
+
+def _most_classes(train: Source, test: Source | None) -> int | None:
+    """The number of classes if both sources know theirs; a split may lack the last ones."""
+    counts = [getattr(source, 'num_classes', None) for source in (train, test)]
+    known = [count for count in counts if count is not None]
+    return max(known) if len(known) == len(counts) else None
 
 
 def in_words(scores: Scores) -> str:

@@ -10,18 +10,23 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
 
 from jssl.algorithm import Metrics, TrainState
+from jssl.data.faults import Faults
 from jssl.errors import JsslError
 from jssl.training.checkpoints import Checkpoints
 from jssl.training.logging import MetricsWriter
-from jssl.training.progress import Meter, Progress
+from jssl.training.progress import DataWait, Meter, Progress
 from jssl.training.schedules import Schedule
 from jssl.training.signals import StopSignal
 from jssl.training.step import Step
+
+if TYPE_CHECKING:
+    from jssl.training.refresh import Refresher  # which needs the experiment, and that the plan
 
 HostBatch = Mapping[str, np.ndarray]
 DeviceBatch = Mapping[str, jax.Array]
@@ -94,6 +99,9 @@ class Loop:
       checkpoints: where states are saved.
       writer: where metrics go.
       progress: what a person watches.
+      data_wait: watches whether the data come fast enough.
+      faults: the broken images so far; their number is logged after every epoch that has some.
+      refresher: what happens between epochs.
       images: per step, for the speed.
       workdir: the run's directory, for messages.
     """
@@ -105,13 +113,19 @@ class Loop:
     checkpoints: Checkpoints
     writer: MetricsWriter
     progress: Progress
+    data_wait: DataWait
+    faults: Faults
+    refresher: 'Refresher'
     images: int
     workdir: Path
 
     def run(
-        self, train_state: TrainState, batches: Iterator[DeviceBatch], data: DeviceBatch | None
+        self,
+        train_state: TrainState,
+        feed: Callable[[TrainState], Iterator[DeviceBatch]],
+        data: DeviceBatch | None,
     ) -> TrainState:
-        """Trains from `train_state` on; `batches` begin with that step's.
+        """Trains from `train_state` on; `feed` gives the batches from a state's step on.
 
         Raises:
           Interrupted: on SIGTERM or Ctrl-C, after saving.
@@ -120,8 +134,17 @@ class Loop:
         meter = Meter(self.images, step=int(train_state.step))
         pending: tuple[int, Metrics] | None = None
         running: deque[Metrics] = deque()
+        batches: Iterator[DeviceBatch] | None = None
         with StopSignal() as stop:
             for step in range(int(train_state.step) + 1, self.plan.steps + 1):
+                if self.refresher.due(step - 1):
+                    if pending:
+                        self._log(*pending, meter)
+                    pending = None
+                    with meter.paused():
+                        train_state = self.refresher.refresh(train_state)
+                    batches = None  # the order may follow what has changed
+                batches = feed(train_state) if batches is None else batches
                 with meter.waiting():
                     batch = next(batches)
                 train_state, metrics = self.step(train_state, batch, data)
@@ -131,6 +154,8 @@ class Loop:
                 if pending:
                     self._log(*pending, meter)
                 pending = (step, metrics) if self.plan.due(self.plan.log_every, step) else None
+                if self.plan.due(self.plan.steps_per_epoch, step):
+                    self._log_epoch(step, train_state)
                 stopping = stop.requested or self.checkpoints.reached_preemption(step)
                 if stopping or self.plan.pauses(step):
                     self._log(step, metrics, meter)
@@ -146,11 +171,18 @@ class Loop:
         """Writes the numbers of a step; waits until the device has them."""
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
         speed = meter.read(step)
+        self.data_wait.check(speed.data_wait)
         values['lr'] = float(self.rate(step - 1))
         check_finite(step, values['loss'])
         epoch = step / self.plan.steps_per_epoch
         self.writer.write(step, values | speed._asdict(), epoch=epoch)
         self.progress.update(step, epoch=epoch, loss=values['loss'], speed=speed)
+
+    def _log_epoch(self, step: int, train_state: TrainState) -> None:
+        """What is counted once an epoch: broken images, and how clusters fare."""
+        faults = {'faults': float(self.faults.count)} if self.faults.count else {}
+        if values := faults | self.refresher.scores(train_state):
+            self.writer.write(step, values, epoch=step / self.plan.steps_per_epoch)
 
     def _evaluate_and_save(self, step: int, train_state: TrainState, stopping: bool) -> None:
         """What is due after a step that was logged, and so found finite."""

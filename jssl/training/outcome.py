@@ -3,13 +3,14 @@
 import dataclasses
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jssl.algorithm import TrainState
+from jssl.algorithm import Params, State, TrainState
+from jssl.algorithms.masked import PixelModel
 from jssl.data.views import Canvas
 from jssl.evaluation import Extracted, evenly_spaced
 from jssl.evaluation.features import EvalView
@@ -21,6 +22,9 @@ from jssl.training.progress import Progress, format_duration
 from jssl.training.sharding import replicated
 from jssl.training.step import make_views
 from jssl.training.workdir import read_config
+
+if TYPE_CHECKING:  # matplotlib stays out of `import jssl`
+    from jssl.visualization.reconstructions import Reconstructions
 
 WEIGHTS = 'backbone.safetensors'
 REPORT = 'report.html'
@@ -77,7 +81,11 @@ def conclude(
     facts: dict[str, Any] = {'epochs': experiment.epochs, 'seconds': time.monotonic() - started}
     if warning := judge.warning:
         facts['warning'] = warning
-    report(experiment, judge, outcome, metrics, extracted, facts)
+    painted = picture_reconstructions(experiment, jax.device_get(params), jax.device_get(state))
+    if painted is not None:
+        facts |= {'psnr': painted.psnr, 'mean_psnr': painted.mean_psnr}
+        progress.print(f'{"reconstructions":<16} {painted.summary}')
+    report(experiment, judge, outcome, metrics, extracted, facts, painted)
     show_table(outcome, time.monotonic() - started, progress)
     return outcome
 
@@ -89,6 +97,7 @@ def report(
     metrics: list[dict[str, float]],
     extracted: Extracted,
     facts: dict[str, Any],
+    painted: 'Reconstructions | None',
 ) -> None:
     """Writes report.html."""
     from jssl.visualization.report import write_report
@@ -107,6 +116,7 @@ def report(
         labels=None if labels is None else labels[: len(images)],
         label_names=getattr(experiment.test_data, 'label_names', None),
         config=read_config(outcome.workdir),
+        reconstructions=painted,
     )
 
 
@@ -142,6 +152,17 @@ def picture_views(experiment: Experiment) -> np.ndarray:
     shape = originals.shape
     same = [jax.image.resize(images, shape, 'nearest') for images in pictures]
     return np.stack([to_levels(images, experiment.eval_view) for images in same], axis=1)
+
+
+def picture_reconstructions(
+    experiment: Experiment, params: Params, state: State
+) -> 'Reconstructions | None':
+    """What the network makes of held-out images, where its algorithm predicts pixels."""
+    from jssl.visualization.reconstructions import reconstruct
+
+    if not isinstance(experiment.algorithm, PixelModel):
+        return None
+    return reconstruct(experiment, params, state)
 
 
 def picture_tests(experiment: Experiment, judge: Judge) -> np.ndarray:

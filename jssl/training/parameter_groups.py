@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 
+from jssl.algorithm import Algorithm
 from jssl.errors import JsslError, suggest
 from jssl.training.schedules import check_range
 
@@ -32,12 +33,16 @@ class ParameterGroup:
       decay_mult: multiplies the weight decay.
       momentum: replaces the optimizer's momentum; None keeps it.
       lars_exclude: whether LARS uses the plain learning rate.
+      fix_lr: whether the learning rate keeps its base value whatever the schedule.
+      frozen: whether the parameter stays as it is.
     """
 
     lr_mult: float = 1.0
     decay_mult: float = 1.0
     momentum: float | None = None
     lars_exclude: bool = False
+    fix_lr: bool = False
+    frozen: bool = False
 
     def __post_init__(self) -> None:
         """Refuses negative multipliers and a momentum outside [0, 1)."""
@@ -65,15 +70,25 @@ def check_custom_keys(custom_keys: CustomKeys, entries: Iterable[str]) -> None:
         ParameterGroup(**group)
 
 
-def parameter_groups(params: Any, custom_keys: CustomKeys) -> Any:
+def parameter_groups(
+    params: Any,
+    custom_keys: CustomKeys,
+    *,
+    algorithm: Algorithm | None = None,
+    layer_decay_rate: float | None = None,
+) -> Any:
     """The group of every parameter.
 
     Keys are tried longest first, equally long ones in alphabetical order; the first that is a part
-    of the parameter's name decides alone.
+    of the parameter's name decides alone. With layer decay it is the last one tried, the shortest,
+    as the reference has it; its `lr_mult` is then multiplied by rate^(depths - 1 - depth).
 
     Args:
       params: pytree of arrays.
       custom_keys: for each key the fields of `ParameterGroup` that differ from the default.
+      algorithm: whose parameters they are; says which are frozen and how deep each lies.
+      layer_decay_rate: of the learning rates from each layer to the one before it (Bao et al. 2022,
+        BEiT); None for no layer decay.
 
     Returns:
       A pytree of `ParameterGroup` with the structure of `params`.
@@ -84,9 +99,19 @@ def parameter_groups(params: Any, custom_keys: CustomKeys) -> Any:
     keys = sorted(custom_keys, key=lambda key: (-len(key), key))
     _check_matched(keys, [_name(path) for path, _ in jax.tree.leaves_with_path(params)])
 
+    if layer_decay_rate is not None:
+        keys.reverse()
+
     def group(path: Any, _: Any) -> ParameterGroup:
-        key = next((key for key in keys if key in _name(path)), None)
-        return ParameterGroup() if key is None else ParameterGroup(**custom_keys[key])
+        name = _name(path)
+        key = next((key for key in keys if key in name), None)
+        group = ParameterGroup() if key is None else ParameterGroup(**custom_keys[key])
+        if algorithm is not None and layer_decay_rate is not None:
+            depth, depths = algorithm.get_layer_depth(name)
+            lr_mult = group.lr_mult * layer_decay_rate ** (depths - 1 - depth)
+            group = dataclasses.replace(group, lr_mult=lr_mult)
+        frozen = algorithm is not None and algorithm.is_frozen(name)
+        return dataclasses.replace(group, frozen=frozen)
 
     return jax.tree.map_with_path(group, params)
 

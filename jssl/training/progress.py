@@ -12,6 +12,8 @@ import jax
 if TYPE_CHECKING:
     from rich.console import Console
 
+TOLERATED_WAIT = 0.1
+
 
 class Speed(NamedTuple):
     """What a `Meter` measured over an interval."""
@@ -72,6 +74,28 @@ class Meter:
         self._step = step
         self._start = self._clock()
         self._waited = self._paused = 0.0
+
+
+class DataWait:
+    """Says once in a run, and how to mend it, that the device waits for data."""
+
+    def __init__(self, advice: str, report: Callable[[str], None]) -> None:
+        """Nothing is known yet.
+
+        Args:
+          advice: what to do about it; none is given where it is empty.
+          report: is told.
+        """
+        self._advice = advice
+        self._report = report
+        self._intervals = 0
+
+    def check(self, share: float) -> None:
+        """Looks at the share of an interval, 0 to 1; lets the first pass, in which things start."""
+        self._intervals += 1
+        if self._advice and self._intervals > 1 and share > TOLERATED_WAIT:
+            self._report(f'the device waits for data {share:.0%} of the time: {self._advice}')
+            self._advice = ''
 
 
 class Progress:

@@ -1,7 +1,8 @@
 """`fit`: an experiment, carried out in a directory from the beginning or from where it stopped."""
 
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from jssl.training.checkpoints import Checkpoints
 from jssl.training.experiment import Experiment
 from jssl.training.judge import Judge
 from jssl.training.logging import MetricsWriter
-from jssl.training.loop import Loop, to_device
+from jssl.training.loop import DeviceBatch, Loop, to_device
 from jssl.training.outcome import Outcome, conclude
-from jssl.training.progress import Progress
+from jssl.training.pretrained import load_backbone_into, read_weights
+from jssl.training.progress import DataWait, Progress
+from jssl.training.refresh import Refresher
 from jssl.training.workdir import open_workdir
 
 
@@ -54,6 +57,7 @@ def fit(
             keep=experiment.runtime.checkpoint.keep,
             report=progress.print,
         )
+        experiment.faults.report = progress.print
         judge = Judge(experiment, progress.print)
         with MetricsWriter(directory) as writer:
             train_state = begin(experiment, checkpoints, judge, writer, progress)
@@ -65,6 +69,9 @@ def fit(
                 checkpoints=checkpoints,
                 writer=writer,
                 progress=progress,
+                data_wait=DataWait(advice(experiment), progress.print),
+                faults=experiment.faults,
+                refresher=Refresher(experiment, judge.training_batches, progress.print),
                 images=experiment.batch_size,
                 workdir=directory,
             )
@@ -88,9 +95,13 @@ def begin(
         progress.print(f'resuming after step {step} of {experiment.plan.steps}')
         return train_state
     writer.truncate(-1)
+    weights = read_weights(experiment.pretrained) if experiment.pretrained else None
     initialise = jax.jit(experiment.initial_state, out_shardings=experiment.state_shardings)
     train_state = initialise()
     writer.write(0, judge.baselines(train_state), epoch=0)
+    if weights is not None:
+        path = experiment.pretrained
+        train_state = load_backbone_into(train_state, weights, path, progress.print)
     return train_state
 
 
@@ -108,9 +119,25 @@ def run_loop(loop: Loop, experiment: Experiment, train_state: TrainState) -> Tra
     mesh, data = experiment.mesh, None
     if experiment.arrays is not None:
         data = sharding.put_replicated(experiment.arrays, mesh)
-    host_batches = experiment.loader.iterate(int(train_state.step))
-    batches = to_device(host_batches, lambda batch: sharding.put_batch(batch, mesh))
-    return loop.run(train_state, batches, data)
+
+    def feed(train_state: TrainState) -> Iterator[DeviceBatch]:
+        host_batches = loop.refresher.loader(train_state).iterate(int(train_state.step))
+        return to_device(host_batches, lambda batch: sharding.put_batch(batch, mesh))
+
+    return loop.run(train_state, feed, data)
+
+
+def advice(experiment: Experiment) -> str:
+    """What makes batches come faster; empty where only row numbers travel."""
+    runtime = experiment.runtime
+    if experiment.loader.resident:
+        return ''
+    return (
+        f'raise config.threads (now {runtime.threads}; this host has {os.cpu_count()} cores) or, '
+        f'above about 16 cores, config.workers (now {runtime.workers}); decode once to the size '
+        f'you train on with python -m jssl.data.prepare; lower config.canvas (now '
+        f"{experiment.canvas}); or set config.resident='yes' where the set fits on the device."
+    )
 
 
 def _summary(experiment: Experiment) -> str:

@@ -56,19 +56,25 @@ class Runtime:
       seed: of the initial parameters, the order of the data and all augmentation.
       log_every: steps between two lines of metrics.
       resident: keep the whole data set on the device: 'auto' where it is small, 'yes' or 'no'.
-      threads: decode images when the set is not resident.
+      threads: decode images when the set is not resident, in each worker if there are any; 0
+        decodes between the steps.
+      workers: processes that decode beside the one that trains; 0 decodes in its threads, which
+        is enough up to about 16 cores.
+      faults: which share of the data set may be broken, from 0 to 1; broken images are replaced.
       evaluate: when and on how much the features are judged.
       checkpoint: when the run is saved.
       mesh: on what devices.
 
     Raises:
-      JsslError: for a number that is too small or an unknown `resident`.
+      JsslError: for a number out of its range or an unknown `resident`.
     """
 
     seed: int = 0
     log_every: int = 20
     resident: str = 'auto'
     threads: int = 8
+    workers: int = 0
+    faults: float = 0.01
     evaluate: Evaluate = Evaluate()
     checkpoint: Checkpoint = Checkpoint()
     mesh: MeshShape = MeshShape()
@@ -78,7 +84,9 @@ class Runtime:
         lowest = {
             'seed': (self.seed, 0),
             'log_every': (self.log_every, 1),
-            'threads': (self.threads, 1),
+            'threads': (self.threads, 0),
+            'workers': (self.workers, 0),
+            'faults': (self.faults, 0),
             'evaluate.every_epochs': (self.evaluate.every_epochs, 0),
             'evaluate.neighbors': (self.evaluate.neighbors, 1),
             'evaluate.max_train': (self.evaluate.max_train, 1),
@@ -89,5 +97,7 @@ class Runtime:
         for name, (value, low) in lowest.items():
             if value < low:
                 raise JsslError(f'config.{name}={value} must be at least {low}.')
+        if self.faults > 1:
+            raise JsslError(f'config.faults={self.faults} is a share and must be at most 1.')
         if self.resident not in RESIDENT:
             raise JsslError(f'config.resident={self.resident!r} must be one of {RESIDENT}.')

@@ -4,6 +4,7 @@ One program for every algorithm, compiled once, with the state donated. Nothing 
 host, and nothing in it depends on how many devices there are.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import use_abstract_mesh
 
 from jssl.algorithm import Algorithm, Batch, Metrics, TrainState
 from jssl.data.views import Canvas
@@ -41,9 +43,17 @@ def make_train_step(
       The train state that goes in is donated: its buffers are gone afterwards. Metrics are scalars:
       what the loss reports, and `loss` and `grad_norm`.
     """
+    mesh = None if shardings is None else jax.tree.leaves(shardings)[0].mesh
 
     def step(
         train_state: TrainState, batch: Batch, data: Batch | None = None
+    ) -> tuple[TrainState, Metrics]:
+        # What has to know how a sharded memory is split finds the mesh in JAX's context.
+        with contextlib.nullcontext() if mesh is None else use_abstract_mesh(mesh.abstract_mesh):
+            return advance(train_state, batch, data)
+
+    def advance(
+        train_state: TrainState, batch: Batch, data: Batch | None
     ) -> tuple[TrainState, Metrics]:
         view_key, draw_key = step_keys(train_state.rng, train_state.step)
         batch = make_views(views, view_key, gather(batch, data))
@@ -106,6 +116,12 @@ def step_keys(rng: jax.Array, step: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The keys of one step: for its views, and for what the algorithm draws."""
     view_key, draw_key = jax.random.split(jax.random.fold_in(rng, step))
     return view_key, draw_key
+
+
+def refresh_key(rng: jax.Array, step: jax.Array) -> jax.Array:
+    """The key of what happens between epochs, after `step` steps."""
+    # 0 and 1 are those that `step_keys` splits off.
+    return jax.random.fold_in(jax.random.fold_in(rng, step), 2)
 
 
 def gather(batch: Batch, data: Batch | None) -> dict[str, jax.Array]:

@@ -18,6 +18,7 @@ from jax.experimental import multihost_utils
 from jssl.errors import JsslError
 
 CONFIG = 'config.json'
+SPEED = ('threads', 'workers')  # fields of the config that change no number of a run
 PACKAGES = {
     'jssl': 'jssl',
     'jax': 'jax',
@@ -164,7 +165,7 @@ def _check_same(
     report: Callable[[str], None],
 ) -> None:
     """Refuses another config; reports other versions."""
-    changed = _differences(stored['config'], given['config'])
+    changed = _differences(*(_decisive(record['config']) for record in (stored, given)))
     if changed:
         raise JsslError(
             f'{workdir} holds a run of another config (stored → given): {"; ".join(changed)}. '
@@ -174,6 +175,11 @@ def _check_same(
     changed = _differences(*rest)
     if changed and jax.process_index() == 0:
         report(f'The run in {workdir} began elsewhere (then → now): {"; ".join(changed)}.')
+
+
+def _decisive(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run's numbers depend on: another machine may need other `SPEED` settings."""
+    return {key: value for key, value in config.items() if key not in SPEED}
 
 
 def _differences(stored: Any, given: Any) -> list[str]:

@@ -12,15 +12,15 @@ SMALL = 64  # pixels up to which an image is stored exactly and enlarged with sh
 
 
 def to_picture(image: np.ndarray, side: int | None = None) -> Image.Image:
-    """An image uint8 (h, w, C), C = 1 or 3, for Pillow; shrunk if longer than `side` pixels.
+    """An image uint8 (h, w, C), C = 1, 3 or 4, for Pillow; shrunk if longer than `side` pixels.
 
     Raises:
       JsslError: another type or shape.
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3):
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3, 4):
         raise JsslError(
             f'An image of {image.dtype} {image.shape} cannot be shown; give uint8 (height, width, '
-            '1 or 3), for normalised views times deviation plus mean times 255.'
+            '1, 3 or 4), for normalised views times deviation plus mean times 255.'
         )
     picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
     if side is not None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,20 +17,31 @@ from jssl.visualization.figures import Line, Panel, draw_map, draw_panel, to_png
 from jssl.visualization.images import is_small, picture_uri, to_picture, view_grid
 from jssl.visualization.page import cards, folded, image, page, pairs, section, table, themed_image
 
+if TYPE_CHECKING:  # so that its command is not imported before it runs
+    from jssl.visualization.reconstructions import Reconstructions
+
 Row = Mapping[str, Any]
 
-ACCURACIES = {'knn': 'kNN', 'knn_top5': 'kNN top-5', 'linear': 'linear probe'}
+ACCURACIES = {
+    'test_accuracy': 'accuracy',
+    'test_top5': 'top-5',
+    'knn': 'kNN',
+    'knn_top5': 'kNN top-5',
+    'linear': 'linear probe',
+}
 INDICATORS = {'std': 'feature spread', 'rankme': 'RankMe'}
 PANELS = {
     'Loss': ('loss',),
-    'Accuracy on held-out images': ('knn', 'linear'),
+    'Accuracy on held-out images': ('test_accuracy', 'knn', 'linear'),
     'Learning rate': ('lr',),
+    'Explained variance of what is masked': ('explained_variance',),
     'Feature spread': ('std',),
     'Effective rank (RankMe)': ('rankme',),
     'Images per second': ('images_per_second',),
 }
 QUERIES = 10
 NEIGHBORS = 8
+PAINTED = 8  # images whose reconstructions are shown
 CELL = 112  # pixels of the longest side of an image in a grid
 
 
@@ -47,6 +58,7 @@ def write_report(
     config: Row,
     labels: np.ndarray | None = None,
     label_names: Sequence[str] | None = None,
+    reconstructions: 'Reconstructions | None' = None,
 ) -> Path:
     """Writes the report of a run.
 
@@ -64,6 +76,7 @@ def write_report(
       config: the resolved config; `versions` in it is shown as a table.
       labels: (N,) class indices, if any.
       label_names: of the classes.
+      reconstructions: what a masked image model makes of held-out images, if it is one.
 
     Returns:
       `path`.
@@ -81,6 +94,7 @@ def write_report(
         _results(summary, baselines),
         _curves(metrics, baselines),
         _views(views),
+        _reconstructions(reconstructions),
         _map(features, labels, label_names),
         _neighbors(test_images, features, labels, named),
         _configuration(summary, config),
@@ -99,6 +113,7 @@ def _label_name(labels: np.ndarray | None, names: Sequence[str] | None, row: int
 
 def _headline(summary: Row) -> str:
     show = {
+        'test_accuracy': ('accuracy', _percent),
         'knn': ('kNN accuracy', _percent),
         'linear': ('linear probe', _percent),
         'rankme': ('RankMe', '{:.1f}'.format),
@@ -175,7 +190,7 @@ def _panel(
 ) -> Panel:
     x = 'epoch' if all('epoch' in row for row in metrics) else 'step'
     lines = [series(metrics, x, key) for key in keys]
-    noisy = 'loss' in keys or 'images_per_second' in keys
+    noisy = keys[0] in ('loss', 'explained_variance', 'images_per_second')
     references = {f'{name} (kNN)': row['knn'] for name, row in baselines.items() if 'knn' in row}
     return Panel(
         title=title,
@@ -213,6 +228,21 @@ def _views(views: np.ndarray) -> str:
     return section(
         'Augmented views', text, image(picture_uri(grid, lossless=small), description, style)
     )
+
+
+def _reconstructions(found: 'Reconstructions | None') -> str:
+    if found is None:
+        return ''
+    pictures = found.pictures[evenly_spaced(len(found.pictures), PAINTED)]
+    small = is_small(pictures[0, 0])
+    style = 'views pixels' if small else 'views'
+    text = (
+        'One row a held-out image: the original, what the network saw of it, and the hidden part '
+        f'as the network paints it. {found.summary}'
+    )
+    description = f'{len(pictures)} images, each masked and reconstructed'
+    uri = picture_uri(view_grid(pictures, side=CELL), lossless=small)
+    return section('Reconstructions', text, image(uri, description, style))
 
 
 def _map(features: np.ndarray, labels: np.ndarray | None, label_names: Sequence[str] | None) -> str:

@@ -12,6 +12,7 @@ from PIL import Image, ImageFilter, ImageOps
 from jssl.data import augment
 
 BILINEAR, BICUBIC = Image.Resampling.BILINEAR, Image.Resampling.BICUBIC
+LANCZOS = Image.Resampling.LANCZOS
 SIDE = 40
 OUTPUT = 24
 
@@ -61,6 +62,33 @@ def test_bicubic_crop_equals_pillow_horizontally_first_within_one_level():
         # Two calls fix the order of the passes, which Pillow 13 chooses by the box's shape.
         wide = pillow_crop(pixels, box).resize((OUTPUT, int(box[2])), BICUBIC)
         assert worst(image, wide.resize((OUTPUT, OUTPUT), BICUBIC)) <= 1, box
+
+
+def test_lanczos_crop_equals_pillow_horizontally_first_within_one_level():
+    pixels = noise(SIDE, SIDE, 3)
+    crop = partial(augment.crop_and_resize, size=OUTPUT, interpolation='lanczos')
+    drawn = boxes(60)
+    for box, image in zip(drawn, jax.jit(jax.vmap(crop, (None, 0)))(pixels, drawn), strict=True):
+        wide = pillow_crop(pixels, box).resize((OUTPUT, int(box[2])), LANCZOS)
+        assert worst(image, wide.resize((OUTPUT, OUTPUT), LANCZOS)) <= 1, box
+
+
+def two_taps(length: int, size: int) -> np.ndarray:
+    """Bilinear weights without antialiasing, (size, length), half-pixel centres, edges repeated."""
+    place = np.clip((np.arange(size) + 0.5) * length / size - 0.5, 0, length - 1)
+    return np.maximum(1 - np.abs(place[:, None] - np.arange(length)), 0)
+
+
+def test_crop_without_antialiasing_weighs_the_nearest_two_pixels_of_a_line():
+    """As OpenCV's bilinear resize; its fixed point rounds once, ours twice: within one level."""
+    pixels = noise(SIDE, SIDE, 3)
+    crop = partial(augment.crop_and_resize, size=OUTPUT, antialias=False)
+    drawn = boxes(60)
+    for box, image in zip(drawn, jax.jit(jax.vmap(crop, (None, 0)))(pixels, drawn), strict=True):
+        cut = np.asarray(pillow_crop(pixels, box), np.float64)
+        rows, columns = (two_taps(length, OUTPUT) for length in cut.shape[:2])
+        expected = np.einsum('oh,hwc,pw->opc', rows, cut, columns)
+        assert worst(image, np.floor(expected + 0.5)) <= 1, box
 
 
 def test_crop_samples_nothing_outside_the_box():

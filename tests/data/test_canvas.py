@@ -1,14 +1,19 @@
 """Decoding, compared with Pillow."""
 
 import io
+import struct
 import warnings
+import zlib
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from jssl.data.canvas import decode
 from jssl.errors import JsslError
+from tests.checks import refused
 
 RNG = np.random.default_rng(0)
 
@@ -37,21 +42,26 @@ def test_a_smaller_image_keeps_its_pixels_in_the_top_left_corner():
 
 
 @pytest.mark.parametrize('mode', ['L', 'LA', '1', 'P', 'RGBA', 'CMYK', 'YCbCr'])
-@pytest.mark.parametrize('channels', [1, 3])
+@pytest.mark.parametrize('channels', [1, 3, 4])
 def test_every_mode_is_converted_as_pillow_does(mode, channels):
     image = picture(mode)
     form = 'PNG' if mode in ('L', 'LA', '1', 'P', 'RGBA') else 'TIFF'
     data = encoded(image, form)
-    expected = np.asarray(Image.open(io.BytesIO(data)).convert({1: 'L', 3: 'RGB'}[channels]))
+    target = {1: 'L', 3: 'RGB', 4: 'RGBA'}[channels]
+    expected = np.asarray(Image.open(io.BytesIO(data)).convert(target))
     pixels, _ = decode(data, 32, channels)
     assert pixels.shape == (32, 32, channels)
     np.testing.assert_array_equal(pixels[:12, :20], expected.reshape(12, 20, channels))
 
 
-def test_a_cmyk_jpeg_becomes_rgb():
-    data = encoded(picture('CMYK'), 'JPEG')
-    expected = np.asarray(Image.open(io.BytesIO(data)).convert('RGB'))
-    np.testing.assert_array_equal(decode(data, 32)[0][:12, :20], expected)
+def test_an_adobe_cmyk_jpeg_becomes_rgb_as_in_opencv():
+    """OpenCV's rule on the levels as an Adobe file stores them, inverted: k - (255 - c) k / 256."""
+    data = encoded(picture('RGB').convert('CMYK'), 'JPEG', quality=100)
+    assert b'Adobe' in data
+    stored = 255 - np.asarray(Image.open(io.BytesIO(data)), np.int32)
+    black = stored[..., 3:]
+    expected = black - ((255 - stored[..., :3]) * black >> 8)
+    assert np.abs(decode(data, 32)[0][:12, :20] - expected).max() <= 1
 
 
 def test_a_transparent_palette_is_converted_without_a_warning():
@@ -63,10 +73,98 @@ def test_a_transparent_palette_is_converted_without_a_warning():
     np.testing.assert_array_equal(pixels[:12, :20], np.asarray(image.convert('RGB')))
 
 
-def test_sixteen_bits_are_scaled_to_eight():
+@pytest.mark.parametrize('form', ['PNG', 'TIFF', 'PPM'])
+def test_of_sixteen_bits_the_high_byte_stays(form):
     grey = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
-    pixels, _ = decode(encoded(Image.fromarray(grey)), 8)
+    pixels, _ = decode(encoded(Image.fromarray(grey), form), 8)
     np.testing.assert_array_equal(pixels, np.repeat((grey // 256)[..., None], 3, -1))
+
+
+def test_thirty_two_bits_are_taken_for_sixteen_if_they_fit():
+    levels = np.array([[0, 255], [256, 65535]], np.int32)
+    pixels, _ = decode(encoded(Image.fromarray(levels), 'TIFF'), 2, channels=1)
+    assert pixels[..., 0].tolist() == [[0, 0], [1, 255]]
+    with refused('its levels go from 1 to 65536, beyond 16 bits', 'replace the file'):
+        decode(encoded(Image.fromarray(levels + 1), 'TIFF'), 2)
+
+
+def test_floating_point_levels_are_refused():
+    with refused('floating-point numbers, of which no range is known'):
+        decode(encoded(picture('F'), 'TIFF'), 32)
+
+
+def test_transparency_is_dropped_and_not_blended():
+    image = picture('RGBA')
+    image.putalpha(Image.fromarray(RNG.integers(0, 256, (12, 20), np.uint8)))
+    grey = picture('L')
+    for data, expected in [
+        (encoded(image), np.asarray(image)[..., :3]),
+        (encoded(image, 'WEBP', lossless=True, exact=True), np.asarray(image)[..., :3]),
+        (encoded(picture_of(image), transparency=image.getpixel((3, 3))[:3]), np.asarray(image)),
+        (encoded(grey, transparency=grey.getpixel((0, 0))), np.asarray(grey)[..., None]),
+    ]:
+        pixels, _ = decode(data, 32)
+        np.testing.assert_array_equal(
+            pixels[:12, :20], np.broadcast_to(expected[..., :3], (12, 20, 3))
+        )
+    np.testing.assert_array_equal(decode(encoded(image), 32, 4)[0][:12, :20], np.asarray(image))
+
+
+def picture_of(image: Image.Image) -> Image.Image:
+    """The colours of a transparent picture."""
+    return Image.fromarray(np.ascontiguousarray(np.asarray(image)[..., :3]))
+
+
+def test_opaque_images_have_full_alpha():
+    assert (decode(encoded(picture()), 32, channels=4)[0][:12, :20, 3] == 255).all()
+
+
+TURNS = {
+    2: np.fliplr,
+    3: lambda pixels: np.rot90(pixels, 2),
+    4: np.flipud,
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: np.rot90(pixels, 2).swapaxes(0, 1),
+    8: np.rot90,
+}
+
+
+@pytest.mark.parametrize('form', ['PNG', 'WEBP', 'TIFF'])
+@pytest.mark.parametrize('orientation', [0, 1, *TURNS, 9])
+def test_images_are_turned_upright_as_exif_says(form, orientation):
+    image, exif = picture(), Image.Exif()
+    exif[0x0112] = orientation
+    options = {'lossless': True} if form == 'WEBP' else {}
+    pixels, size = decode(encoded(image, form, exif=exif, **options), 32)
+    expected = TURNS.get(orientation, np.asarray)(np.asarray(image))
+    assert size == expected.shape[:2]
+    np.testing.assert_array_equal(pixels[: size[0], : size[1]], expected)
+
+
+def test_a_jpeg_that_is_shrunk_is_turned_too():
+    image, exif = picture(size=(200, 100)), Image.Exif()
+    exif[0x0112] = 8
+    pixels, size = decode(encoded(image, 'JPEG', exif=exif), 40)
+    assert size == (40, 20)
+    assert pixels[0, 10].mean() > pixels[39, 10].mean() + 100  # the bright right end is on top
+
+
+@pytest.mark.filterwarnings('ignore:Corrupt EXIF data')
+@pytest.mark.parametrize('block', [b'MM\0*\xff\xff\xff\xff\xff', b'no TIFF header', b''])
+def test_a_damaged_exif_block_does_not_matter(block):
+    image = picture()
+    data = encoded(image, exif=b'Exif\0\0' + block)
+    np.testing.assert_array_equal(decode(data, 32)[0][:12, :20], np.asarray(image))
+
+
+@pytest.mark.parametrize('form', ['GIF', 'WEBP', 'PNG', 'TIFF'])
+def test_of_an_animation_the_first_frame_is_decoded(form):
+    frames = [Image.new('RGB', (6, 5), (40 * grey, 0, 0)) for grey in range(1, 4)]
+    data = encoded(frames[0], form, save_all=True, append_images=frames[1:])
+    pixels, size = decode(data, 6)
+    assert size == (5, 6)
+    assert np.abs(pixels[:5].astype(int) - [40, 0, 0]).max() <= 2
 
 
 @pytest.mark.parametrize(('shape', 'size'), [((100, 60), (30, 50)), ((60, 100), (50, 30))])
@@ -111,7 +209,12 @@ def test_a_larger_array_is_shrunk_as_its_file_would_be():
 
 @pytest.mark.parametrize(
     'array',
-    [np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 2), np.uint8), np.zeros(4, np.uint8)],
+    [
+        np.zeros((4, 4, 3), np.float32),
+        np.zeros((4, 4, 2), np.uint8),
+        np.zeros((4, 0, 3), np.uint8),
+        np.zeros(4, np.uint8),
+    ],
 )
 def test_an_array_that_is_no_image_is_refused(array):
     with pytest.raises(JsslError, match=r'array of shape \(4.*give uint8 of shape'):
@@ -129,9 +232,85 @@ def test_two_channels_are_refused():
         decode(encoded(picture()), 32, channels=2)
 
 
+def test_an_empty_file_is_refused():
+    with refused('(0 bytes)', 'the file is empty', 'replace the file'):
+        decode(b'', 8)
+
+
+@pytest.mark.parametrize('data', [b'<html>404 Not Found</html>', b'%!PS-Adobe-3.0 EPSF-3.0\n'])
+def test_what_is_no_image_is_refused_with_how_it_begins(data):
+    with refused('it is none of JPEG, PNG', f'it begins with {data[:12]!r}'):
+        decode(data, 8)
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG of a few bytes that claims to be large."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        sum_of = zlib.crc32(name + content)
+        return struct.pack('>I', len(content)) + name + content + struct.pack('>I', sum_of)
+
+    header = chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 1, 0, 0, 0, 0))
+    return b'\x89PNG\r\n\x1a\n' + header + chunk(b'IDAT', zlib.compress(b'')) + chunk(b'IEND', b'')
+
+
+@pytest.mark.parametrize('size', [(2**31 - 1, 2**31 - 1), (20_000, 20_000)])
+def test_a_decompression_bomb_is_refused_before_it_is_unpacked(size):
+    with refused('cannot be decoded: Image size', 'exceeds limit'):
+        decode(bomb(*size), 8)
+
+
 @pytest.mark.parametrize('form', ['PNG', 'JPEG', 'GIF', 'BMP', 'WEBP', 'TIFF'])
 @pytest.mark.parametrize('keep', [0.0, 0.1, 0.5])
-def test_broken_bytes_are_refused(form, keep):
+def test_truncated_bytes_are_refused(form, keep):
     data = encoded(picture(size=(64, 64)), form)
     with pytest.raises(JsslError, match=r'cannot be decoded: .*replace the file'):
         decode(data[: int(keep * len(data))], 64)
+
+
+FILES = [
+    encoded(picture(mode), form, **options)
+    for mode, form, options in [
+        ('RGB', 'JPEG', {}),
+        ('L', 'JPEG', {'progressive': True}),
+        ('CMYK', 'JPEG', {}),
+        ('RGB', 'PNG', {}),
+        ('P', 'PNG', {'transparency': 3}),
+        ('LA', 'PNG', {}),
+        ('RGB', 'WEBP', {}),
+        ('RGBA', 'WEBP', {'lossless': True}),
+        ('RGB', 'TIFF', {}),
+        ('RGB', 'TIFF', {'compression': 'tiff_lzw'}),
+        ('RGB', 'TIFF', {'compression': 'jpeg'}),
+        ('RGB', 'BMP', {}),
+        ('P', 'GIF', {}),
+        ('RGB', 'PPM', {}),
+    ]
+]
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """A file with some bytes overwritten, most of them near its head, and perhaps cut short."""
+    data = bytearray(draw(st.sampled_from(FILES)))
+    reach = draw(st.sampled_from([60, len(data)]))
+    places = st.integers(0, min(reach, len(data)) - 1)
+    for place, byte in draw(st.lists(st.tuples(places, st.integers(0, 255)), max_size=6)):
+        data[place] = byte
+    return bytes(data[: draw(st.one_of(st.just(len(data)), st.integers(0, len(data))))])
+
+
+@pytest.mark.filterwarnings('ignore')  # Pillow's, about TIFF tags and large sizes
+@settings(max_examples=600, deadline=None, derandomize=True, database=None)
+@given(damaged(), st.sampled_from([1, 3, 4]))
+def test_any_damage_leaves_a_valid_canvas_or_the_user_s_error(data, channels):
+    try:
+        pixels, (height, width) = decode(data, 16, channels)
+    except JsslError as error:
+        assert '\n' not in str(error)  # noqa: PT017  either outcome is right
+        return
+    assert (pixels.dtype, pixels.shape) == (np.uint8, (16, 16, channels))
+    assert 1 <= height <= 16
+    assert 1 <= width <= 16
+    assert not pixels[height:].any()
+    assert not pixels[:, width:].any()

@@ -2,14 +2,16 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jssl.algorithm import Algorithm
 from jssl.algorithms import SimCLR
+from jssl.backbones import ResNetSobel
 from jssl.interop import mmselfsup
 from tests.checks import assert_trees_close, refused, tiny_simclr, well_scaled
-from tests.test_parity import reference
+from tests.parity import reference
 
 # As published for 16 devices of 256 images, without the pipeline.
 PUBLISHED = {
@@ -48,7 +50,7 @@ def shapes(algorithm: Algorithm, side: int = 8) -> tuple[Any, Any]:
 def tiny() -> tuple[dict[str, np.ndarray], Any, Any]:
     """Weights of a tiny SimCLR in the reference's names, and the shapes they belong to."""
     params, state = shapes(tiny_simclr())
-    weights = mmselfsup.export_state(*well_scaled((params, state['batch_stats'])))
+    weights = mmselfsup.export_state(*well_scaled((params, state)))
     return weights, params, state
 
 
@@ -104,9 +106,9 @@ def test_reference_weights_survive_the_way_in_and_out(golden: Path) -> None:
     saved = reference(golden, 'simclr_r18')
     weights = saved.state()
     params, state = shapes(mmselfsup.build_model(saved.meta['model']), side=64)
-    params, state = mmselfsup.import_state(weights, params, {**state, 'queue': 'kept'})
-    assert state['queue'] == 'kept'
-    exported = mmselfsup.export_state(params, state['batch_stats'])
+    params, state = mmselfsup.import_state(weights, params, {**state, 'counter': np.int32(7)})
+    assert state['counter'] == 7
+    exported = mmselfsup.export_state(params, state)
     expected = {key: value for key, value in weights.items() if 'num_batches' not in key}
     assert exported.keys() == expected.keys()
     for key, value in expected.items():
@@ -129,7 +131,7 @@ def test_the_way_out_and_in_gives_the_same_trees(
 ) -> None:
     _, params, state = tiny
     params, state = well_scaled((params, state))
-    weights = mmselfsup.export_state(params, state['batch_stats'])
+    weights = mmselfsup.export_state(params, state)
     assert_trees_close(mmselfsup.import_state(weights, params, state), (params, state), rtol=0)
 
 
@@ -162,3 +164,48 @@ def test_another_shape_is_refused_in_the_reference_s_layout(
     wider = {**weights, 'backbone.conv1.weight': np.zeros((16, 3, 7, 7))}
     with refused("'backbone.conv1.weight'", '(16, 3, 7, 7)', '(8, 3, 3, 3)'):
         mmselfsup.import_state(wider, *others)
+
+
+ODC = {
+    'type': 'ODC',
+    'backbone': {'type': 'ResNet', 'depth': 18, 'out_indices': [4], 'norm_cfg': {'type': 'SyncBN'}},
+    'neck': {'type': 'ODCNeck', 'in_channels': 512, 'hid_channels': 16, 'out_channels': 8},
+    'head': {'type': 'ClsHead', 'in_channels': 8, 'num_classes': 6},
+    'memory_bank': {
+        'type': 'ODCMemory',
+        'length': 48,
+        'feat_dim': 8,
+        'momentum': 0.5,
+        'num_classes': 6,
+        'min_cluster': 2,
+        'debug': False,
+    },
+}
+
+
+def test_what_a_hook_of_odc_does_happens_only_with_that_hook() -> None:
+    plain = mmselfsup.build_model(ODC)
+    settings = (plain.centroid_interval, plain.small_cluster_interval, plain.reweight)
+    assert settings == (0, 0, False)
+    hook = {
+        'type': 'ODCHook',
+        'centroids_update_interval': 7,
+        'deal_with_small_clusters_interval': 3,
+        'reweight': False,  # which the reference does not read
+    }
+    hooked = mmselfsup.build_model(ODC, [hook])
+    assert (hooked.centroid_interval, hooked.small_cluster_interval) == (7, 3)
+    assert hooked.reweight
+
+
+def test_filters_of_a_sobel_network_come_along() -> None:
+    model = ResNetSobel(10, 4, strides=(2,), out_indices=(1,), cifar_stem=True)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
+    variables = well_scaled(shapes)
+    params = {'backbone': variables['params']}
+    state = {'batch_stats': {'backbone': variables['batch_stats']}}
+    weights = mmselfsup.export_state(params, state)
+    assert weights['backbone.sobel_layer.sobel.0.weight'].shape == (1, 3, 1, 1)
+    assert weights['backbone.sobel_layer.sobel.1.weight'].shape == (2, 1, 3, 3)
+    _, again = mmselfsup.import_state(weights, params, state)
+    assert_trees_close(again, state)

@@ -2,7 +2,12 @@ import jax
 import numpy as np
 import pytest
 
-from jssl.layers.initializers import kaiming_normal, torch_linear, torch_linear_bias
+from jssl.layers.initializers import (
+    kaiming_normal,
+    torch_linear,
+    torch_linear_bias,
+    xavier_uniform,
+)
 
 SIZE, FAN_IN = 200, 400
 
@@ -30,3 +35,17 @@ def test_linear_layers_are_uniform_by_fan_in_as_in_pytorch() -> None:
         assert np.abs(ours).max() == pytest.approx(np.abs(values).max(), rel=0.02)
         assert ours.std() == pytest.approx(values.std(), rel=0.1)
         assert abs(ours.mean()) < 4 * values.std() / ours.size**0.5
+
+
+@pytest.mark.parametrize(
+    ('shape', 'matrices', 'fans'),
+    [((40, 90), 1, 130), ((40, 90), 3, 70), ((4, 4, 3, 80), 1, 128)],
+)
+def test_xavier_takes_matrices_by_themselves_and_patches_as_one(
+    shape: tuple[int, ...], matrices: int, fans: int
+) -> None:
+    values = np.abs(xavier_uniform(jax.random.key(0), shape, matrices=matrices))
+    bound = (6 / fans) ** 0.5
+    assert values.max() <= bound
+    assert values.max() == pytest.approx(bound, rel=0.01)
+    assert values.mean() == pytest.approx(bound / 2, rel=0.05)

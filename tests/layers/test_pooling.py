@@ -1,7 +1,9 @@
 import jax.numpy as jnp
 import numpy as np
+import pytest
+import torch
 
-from jssl.layers.pooling import pool_features
+from jssl.layers.pooling import adaptive_average_pool, pool_features
 
 
 def test_the_last_map_is_averaged_over_its_places() -> None:
@@ -21,3 +23,16 @@ def test_bfloat16_is_reduced_in_float32() -> None:
     pooled = pool_features((values.reshape(1, 16, 32, 1),))
     assert pooled.dtype == 'float32'
     np.testing.assert_allclose(pooled, 1 + 255 / 512 / 128, rtol=1e-6)
+
+
+def test_the_class_token_stands_for_its_map() -> None:
+    tokens = jnp.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(pool_features(((jnp.ones((2, 4, 4, 3)), tokens),)), tokens)
+
+
+@pytest.mark.parametrize('side', [1, 2, 3, 5, 7])
+def test_adaptive_pooling_is_that_of_pytorch(side: int) -> None:
+    x = np.random.default_rng(0).standard_normal((2, 7, 5, 3)).astype('float32')
+    expected = torch.nn.functional.adaptive_avg_pool2d(torch.tensor(x).permute(0, 3, 1, 2), side)
+    found = adaptive_average_pool(jnp.asarray(x), side)
+    np.testing.assert_allclose(found, expected.permute(0, 2, 3, 1), atol=1e-6)

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jssl.losses import cross_entropy
+from jssl.losses import cross_entropy, weighted_cross_entropy
 from tests.checks import matrix
 
 LOGITS, LABELS = matrix(4, 3, 0.7), np.array([0, 2, 1, 2])
@@ -44,3 +44,14 @@ def test_bfloat16_logits_are_summed_in_float32() -> None:
     loss = cross_entropy(logits, jnp.zeros(4, 'int32'))
     assert loss.dtype == 'float32'
     assert float(loss) == pytest.approx(np.log(1000), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('normalize', 'expected'), [(False, 0.6523261574791125), (True, 1.7395364199443)]
+)
+def test_class_weights_of_the_reference_and_of_pytorch(normalize: bool, expected: float) -> None:
+    weights = np.array([0.2, 0.3, 0.5])
+    with jax.enable_x64(True):
+        inputs = (jnp.asarray(x) for x in (LOGITS, LABELS, weights))
+        loss = weighted_cross_entropy(*inputs, normalize=normalize)
+    assert float(loss) == pytest.approx(expected, abs=1e-12)

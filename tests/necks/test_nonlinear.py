@@ -20,7 +20,9 @@ def names(**flags: Any) -> set[str]:
     neck = NonLinearNeck(**WIDTHS, **flags)
     features = (jax.ShapeDtypeStruct((4, 2, 2, 3), 'float32'),)
     params = jax.eval_shape(neck.init, jax.random.key(0), features)['params']
-    return {mmselfsup.reference_key(path) for path, _ in jax.tree.leaves_with_path(params)}
+    return {
+        mmselfsup.reference_key(path) for path, _ in jax.tree.leaves_with_path({'params': params})
+    }
 
 
 def run(neck: NonLinearNeck, variables: Any, features: jax.Array, train: bool = True) -> jax.Array:
@@ -43,7 +45,9 @@ def test_hand_made_values() -> None:
     with jax.enable_x64(True):
         features = (jnp.asarray(matrix(5, 3, 0.7)),)
         shapes = jax.eval_shape(neck.init, jax.random.key(0), features)
-        params, state = mmselfsup.import_state(weights, shapes['params'], shapes)
+        params, state = mmselfsup.import_state(
+            weights, shapes['params'], {'batch_stats': shapes['batch_stats']}
+        )
         variables = {'params': params, 'batch_stats': state['batch_stats']}
         out, _ = neck.apply(variables, features, mutable=['batch_stats'])
     expected = [
@@ -148,3 +152,21 @@ def test_a_fresh_bias_is_drawn_too() -> None:
 def test_another_width_is_refused_with_the_right_one() -> None:
     with refused('in_channels=3', 'set neck.in_channels=5'):
         NonLinearNeck(**WIDTHS).init(jax.random.key(0), (jnp.zeros((4, 2, 2, 5)),))
+
+
+def test_the_class_token_of_a_vision_transformer() -> None:
+    neck = NonLinearNeck(**WIDTHS, vit_backbone=True, with_avg_pool=False)
+    tokens = jax.random.normal(jax.random.key(1), (6, 3))
+    features = ((jnp.ones((6, 2, 2, 3)), tokens),)
+    out, _ = neck.apply(VARIABLES, features, mutable=['batch_stats'])
+    from_vectors = run(NonLinearNeck(**WIDTHS, with_avg_pool=False), VARIABLES, tokens)
+    np.testing.assert_allclose(out, from_vectors, atol=1e-5)
+
+
+def test_features_of_the_wrong_kind_are_refused() -> None:
+    maps = jnp.ones((6, 2, 2, 3))
+    with refused('vit_backbone=True', 'set vit_backbone=False'):
+        NonLinearNeck(**WIDTHS, vit_backbone=True).apply(VARIABLES, (maps,), False)
+    with refused('with_avg_pool=False', 'vit_backbone=True'):
+        pair = ((maps, maps[:, 0, 0]),)
+        NonLinearNeck(**WIDTHS, with_avg_pool=False).apply(VARIABLES, pair, False)

@@ -12,7 +12,7 @@ from jssl.training.parameter_groups import (
 
 UNDECAYED = {'decay_mult': 0.0}
 SLOW = {key: {**group, 'lr_mult': 0.024} for key, group in NO_DECAY_NO_ADAPT.items()}
-RECIPES = {  # the keys of ALGORITHMS 2.4; SimSiam's needs a schedule of its own
+RECIPES = {  # the keys of ALGORITHMS 2.4
     'barlowtwins': SLOW,
     'byol': NO_DECAY_NO_ADAPT,
     'cae': dict.fromkeys(('norm', 'bias', 'gamma'), UNDECAYED),
@@ -23,6 +23,7 @@ RECIPES = {  # the keys of ALGORITHMS 2.4; SimSiam's needs a schedule of its own
     'odc': {'head': {'momentum': 0.0}},
     'relative_loc': {key: {'decay_mult': 5.0} for key in ('neck', 'head')},
     'simclr': NO_DECAY_NO_ADAPT,
+    'simsiam': {'predictor': {'fix_lr': True}},
     'swav': {},
 }
 
@@ -61,6 +62,7 @@ def test_the_groups_of_the_published_recipes(golden, name):
         decay = optimizer['weight_decay'] * group.decay_mult
         assert decay == pytest.approx(settings['weight_decay'])
         assert group.lars_exclude == settings.get('lars_exclude', False)
+        assert group.fix_lr == settings.get('fix_lr', False)
         momentum = optimizer.get('momentum') if group.momentum is None else group.momentum
         assert momentum == settings.get('momentum')
 

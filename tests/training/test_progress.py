@@ -5,7 +5,14 @@ import io
 import pytest
 from rich.console import Console
 
-from jssl.training.progress import Meter, Progress, Speed, format_duration, format_loss
+from jssl.training.progress import (
+    DataWait,
+    Meter,
+    Progress,
+    Speed,
+    format_duration,
+    format_loss,
+)
 
 SPEED = Speed(images_per_second=1234.4, data_wait=0.012)
 
@@ -49,6 +56,22 @@ def test_the_end_of_the_data_passes_through_the_meter(clock: Clock) -> None:
     meter = Meter(images_per_step=1, clock=clock)
     with pytest.raises(StopIteration), meter.waiting():
         next(iter(()))
+
+
+def test_waiting_for_data_is_told_once_and_not_of_the_first_interval() -> None:
+    said: list[str] = []
+    watch = DataWait('use more threads', said.append)
+    for share in (0.9, 0.1, 0.25, 0.8):
+        watch.check(share)
+    assert said == ['the device waits for data 25% of the time: use more threads']
+
+
+def test_without_advice_nothing_is_told() -> None:
+    said: list[str] = []
+    watch = DataWait('', said.append)
+    for _ in range(3):
+        watch.check(0.5)
+    assert not said
 
 
 def test_plain_line_where_there_is_no_terminal(clock: Clock) -> None:

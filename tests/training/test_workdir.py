@@ -80,6 +80,14 @@ def test_another_config_is_refused_field_by_field(tmp_path: Path) -> None:
     ]
 
 
+def test_a_run_goes_on_with_other_settings_of_speed(tmp_path: Path) -> None:
+    open_workdir(tmp_path, EXPERIMENT | {'threads': 8, 'workers': 0}, 'x')
+    lines: list[str] = []
+    faster = EXPERIMENT | {'threads': 64, 'workers': 4}
+    open_workdir(tmp_path, faster, 'x', report=lines.append)
+    assert not lines
+
+
 def test_other_versions_are_only_told(tmp_path: Path) -> None:
     open_workdir(tmp_path, EXPERIMENT, 'x')
     stored = json.loads((tmp_path / CONFIG).read_text())

@@ -33,6 +33,11 @@ def test_grid_places_every_image(channels):
     assert not grid[:, 4:10, 3].any(), 'the gap beside the originals is transparent'
 
 
+def test_transparent_images_stay_transparent():
+    image = noise(5, 4, 4)
+    np.testing.assert_array_equal(np.asarray(view_grid(image[None, None])), image)
+
+
 def test_grid_shrinks_large_images_only():
     assert view_grid(noise(1, 1, 40, 80, 3), side=20).size == (20, 10)
     assert view_grid(noise(1, 1, 8, 8, 3), side=20).size == (8, 8)
@@ -49,7 +54,7 @@ def test_pictures_are_stored_exactly_or_small():
     assert [is_small(noise(side, 8, 3)) for side in (64, 65)] == [True, False]
 
 
-@pytest.mark.parametrize('shape', [(4, 4), (4, 4, 2), (4, 4, 4)])
+@pytest.mark.parametrize('shape', [(4, 4), (4, 4, 2), (4, 4, 5)])
 def test_images_of_other_shapes_are_refused(shape):
     with pytest.raises(JsslError, match='cannot be shown'):
         to_picture(noise(*shape))

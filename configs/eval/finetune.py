@@ -1,0 +1,147 @@
+"""Fine-tuning: a classifier whose backbone begins with the weights of a run and is trained too.
+
+    python -m jssl.main --config=configs/eval/finetune.py --config.pretrained=RUN
+    python -m jssl.main --config=configs/eval/finetune.py --config.pretrained=RUN \
+        --config.data.split='train[:100]' --config.batch_size=50 --config.epochs=100
+    python -m jssl.main --config=configs/eval/finetune.py:imagenet-mae-base \
+        --config.pretrained=WEIGHTS
+
+RUN is the --workdir of any run; without a variant its backbone, its data (labels are needed) and
+its evaluation view are taken over, and --config.… sets fields on top. Without --config.pretrained
+a small ResNet is trained from scratch on the embedded digits. WEIGHTS may be a RUN, a
+backbone.safetensors or the reference's weights; the `imagenet-…` variants are the reference's
+recipes, whose results docs/evaluation.md lists.
+"""
+
+import functools
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from jssl import recipes
+from jssl.config import choose
+from jssl.data import policies
+
+FROM_RUN = ('model.backbone', 'data', 'test_data', 'canvas', 'channels', 'eval_view')
+MEAN_OF_TOKENS = dict(avg_token=True, final_norm=False)
+CAE = dict(qkv_bias=False, layer_scale=0.1, **MEAN_OF_TOKENS)
+HALF = dict(mean=(127.5,) * 3, std=(127.5,) * 3)
+SLOW = dict(warmup=20.0)
+SWIN = dict(factor=2e-4, clip=5.0, no_decay=('.norm', '.bias', 'relative_position_bias'), **SLOW)
+MOCO = dict(factor=1e-3, floor=1e-5, clip=5.0, init_std=0.01)
+# Backbone; then batch size, epochs, base rate, its decay from layer to layer, and the rest.
+RECIPES: dict[str, tuple[dict[str, Any], tuple[int, int, float, float | None], dict[str, Any]]] = {
+    'mae-base': (MEAN_OF_TOKENS, (1024, 100, 2e-3, 0.65), {}),
+    'mae-large': (dict(arch='large', **MEAN_OF_TOKENS), (1024, 50, 4e-3, 0.75), {}),
+    'mae-huge': (
+        dict(arch='huge', patch_size=14, drop_path_rate=0.3, **MEAN_OF_TOKENS),
+        (1024, 50, 4e-3, 0.75),
+        {},
+    ),
+    'mae-huge-448': (
+        dict(arch='huge', patch_size=14, drop_path_rate=0.3, **MEAN_OF_TOKENS),
+        (256, 50, 4e-3, 0.75),
+        dict(size=448, resize=512),
+    ),
+    'maskfeat': (MEAN_OF_TOKENS, (2048, 100, 8e-3, 0.65), dict(init_std=0.02, **SLOW)),
+    'cae': (CAE, (1024, 100, 8e-3, 0.65), dict(view=HALF)),
+    'mocov3-base': ({}, (512, 150, 5e-4, None), MOCO),
+    'mocov3-large': (dict(arch='large', drop_path_rate=0.5), (512, 100, 5e-4, None), MOCO),
+    'simmim-192': (
+        dict(type='SwinTransformer', window_size=6),
+        (2048, 100, 5e-3, 0.9),
+        dict(size=192, resize=219, **SWIN),
+    ),
+    'simmim-224': (
+        dict(type='SwinTransformer', window_size=7),
+        (2048, 100, 5e-3, 0.9),
+        SWIN,
+    ),
+    'simmim-large': (
+        dict(
+            type='SwinTransformer',
+            arch='large',
+            window_size=14,
+            pad_small_map=True,
+            drop_path_rate=0.2,
+        ),
+        (2048, 100, 5e-3, 0.7),
+        SWIN,
+    ),
+}
+
+
+def get_config(variant: str = '') -> ConfigDict:
+    """The experiment called `variant`."""
+    real = {
+        f'imagenet-{name}': functools.partial(imagenet, backbone, *numbers, **options)
+        for name, (backbone, numbers, options) in RECIPES.items()
+    }
+    return ConfigDict(choose(variant, any_run=any_run, **real), allow_dotted_keys=True)
+
+
+def any_run() -> dict[str, Any]:
+    """Whatever the run was; crops alone, so that it fits many kinds of images."""
+    return dict(
+        pretrained='',
+        inherit=FROM_RUN,
+        model=dict(
+            type='ImageClassifier',
+            backbone=recipes.small_resnet(),
+            head=dict(type='LinearClsHead'),
+        ),
+        **recipes.digits(),
+        views=policies.linear_probe(size=32, scale=(0.5, 1.0), flip=0.0),
+        batch_size=64,
+        epochs=10,
+        optimizer=dict(type='AdamW', lr=3e-3, weight_decay=0.05),
+        schedule=dict(type='WarmupCosine', warmup_epochs=1.0),
+    )
+
+
+def imagenet(
+    backbone: dict[str, Any],
+    batch_size: int,
+    epochs: int,
+    lr: float,
+    layer_decay_rate: float | None,
+    *,
+    size: int = 224,
+    resize: int = 256,
+    warmup: float = 5.0,
+    factor: float = 1e-4,
+    floor: float = 1e-6,
+    clip: float | None = None,
+    init_std: float = 2e-5,
+    view: dict[str, Any] | None = None,
+    no_decay: tuple[str, ...] = ('.ln', '.bias', '.cls_token', '.pos_embed'),
+) -> dict[str, Any]:
+    """RandAugment, erasing, Mixup or CutMix, label smoothing 0.1 and AdamW."""
+    network = dict(type='VisionTransformer', arch='base', img_size=size, drop_path_rate=0.1)
+    loss = dict(type='CrossEntropyLoss', label_smoothing=0.1)
+    normalise = view or {}
+    return dict(
+        pretrained='',
+        model=dict(
+            type='ImageClassifier',
+            backbone=network | backbone,
+            head=dict(type='LinearClsHead', init_std=init_std, loss=loss),
+            mixup=0.8,
+            cutmix=1.0,
+        ),
+        **recipes.imagenet(size=size, resize=resize, interpolation='bicubic', **normalise),
+        views=policies.fine_tune(size=size, **normalise),
+        batch_size=batch_size,
+        epochs=epochs,
+        optimizer=dict(
+            type='AdamW',
+            lr=lr,
+            weight_decay=0.05,
+            layer_decay_rate=layer_decay_rate,
+            clip=clip,
+            custom_keys={key: dict(decay_mult=0.0) for key in no_decay},
+        ),
+        schedule=dict(
+            type='WarmupCosine', warmup_epochs=warmup, warmup_factor=factor, min_lr=floor
+        ),
+    )

@@ -1,0 +1,84 @@
+"""MaskFeat with HOG targets (Wei et al. 2022, arXiv 2112.09133).
+
+    python -m jssl.main --config=configs/maskfeat.py             # embedded digits
+    python -m jssl.main --config=configs/maskfeat.py:imagenet    # ViT-B/16, 300 epochs
+
+Embedded: features above raw pixels, within 4 minutes on two CPU cores.
+ImageNet: the reference's recipe for 8 GPUs; fine-tuned its own runs reach 83.4 %.
+"""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from jssl import recipes
+from jssl.config import choose
+from jssl.data import policies
+
+NO_DECAY = {
+    key: dict(decay_mult=0.0) for key in ('ln', 'bias', 'pos_embed', 'mask_token', 'cls_token')
+}
+
+
+def get_config(variant: str = '') -> ConfigDict:
+    """The experiment called `variant`."""
+    experiments = dict(embedded=embedded, imagenet=imagenet)
+    return ConfigDict(choose(variant, **experiments), allow_dotted_keys=True)
+
+
+def embedded() -> dict[str, Any]:
+    """A small ViT on 6,000 images of handwritten digits, in minutes on a laptop."""
+    arch = dict(embed_dims=96, num_layers=4, num_heads=4, feedforward_channels=384)
+    return dict(
+        model=model(
+            dict(arch=arch, img_size=32, patch_size=4),
+            neck=dict(in_channels=96, out_channels=27),
+            hog=dict(pool=4, patch_size=4),
+            masked_patches=26,
+            smallest_block=4,
+        ),
+        **recipes.digits(),
+        views=policies.mae(size=32, scale=(0.5, 1.0), flip=0.0),
+        batch_size=64,
+        epochs=15,
+        optimizer=adamw(lr=2e-3, clip=1.0),
+        schedule=dict(type='WarmupCosine', warmup_epochs=2.0),
+    )
+
+
+def imagenet() -> dict[str, Any]:
+    """ViT-B/16 in bfloat16; 78 of 196 patches are masked in blocks of at least 15."""
+    return dict(
+        model=model(
+            dict(arch='base', dtype='bfloat16'),
+            neck=dict(in_channels=768, out_channels=108),
+            hog=dict(patch_size=16),
+            masked_patches=78,
+            smallest_block=15,
+        ),
+        **recipes.imagenet(interpolation='bicubic'),
+        views=policies.mae(size=224, scale=(0.5, 1.0)),
+        batch_size=2048,
+        epochs=300,
+        optimizer=adamw(lr=1.6e-3, clip=0.02),
+        schedule=dict(type='WarmupCosine', warmup_epochs=30.0, warmup_factor=1e-6),
+    )
+
+
+def model(
+    backbone: dict[str, Any], neck: dict[str, int], hog: dict[str, int], **mask: int
+) -> dict[str, Any]:
+    """The algorithm, in the shape MMSelfSup's users know."""
+    return dict(
+        type='MaskFeat',
+        backbone=dict(type='MaskFeatViT', **backbone),
+        neck=dict(type='LinearNeck', with_avg_pool=False, **neck),
+        head=dict(type='MaskFeatPretrainHead'),
+        target_generator=dict(type='HOGGenerator', **hog),
+        **mask,
+    )
+
+
+def adamw(lr: float, clip: float) -> dict[str, Any]:
+    """AdamW with clipping, no decay of norms, biases, tokens and positions."""
+    return dict(type='AdamW', lr=lr, weight_decay=0.05, clip=clip, custom_keys=NO_DECAY)

@@ -1,0 +1,84 @@
+"""NPID, instance discrimination (Wu et al. 2018, arXiv 1805.01978).
+
+    python -m jssl.main --config=configs/npid.py                          # embedded digits
+    python -m jssl.main --config=configs/npid.py:imagenet                 # ResNet-50, 200 epochs
+    python -m jssl.main --config=configs/npid.py:imagenet-ensure-neg
+
+Embedded: kNN and linear accuracy well above the random network within 4 minutes on two CPU cores.
+ImageNet: the reference's recipe for 8 GPUs; its own run reaches 58.3 % linear. The bank takes 656
+MB, or half with --config.model.memory_bank.dtype=bfloat16; --config.mesh.fsdp=8 splits it by rows.
+"""
+
+import functools
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from jssl import recipes
+from jssl.config import choose
+from jssl.data import policies
+
+
+def get_config(variant: str = '') -> ConfigDict:
+    """The experiment called `variant`."""
+    experiments = dict(embedded=embedded, imagenet=imagenet)
+    experiments['imagenet-ensure-neg'] = functools.partial(imagenet, ensure_neg=True)
+    return ConfigDict(choose(variant, **experiments), allow_dotted_keys=True)
+
+
+def embedded() -> dict[str, Any]:
+    """A small ResNet on 6,000 images of handwritten digits, in minutes on a laptop."""
+    return dict(
+        model=model(
+            recipes.small_resnet(),
+            neck=dict(in_channels=64, out_channels=64),
+            feat_dim=64,
+            temperature=0.1,
+            neg_num=2048,
+            ensure_neg=True,
+        ),
+        **recipes.digits(),
+        views=policies.npid(size=32, scale=(0.35, 1.0), flip=0.0, jitter=0.3),
+        batch_size=64,
+        epochs=32,
+        optimizer=dict(type='AdamW', lr=5e-3, weight_decay=1e-4),
+        schedule=dict(type='WarmupCosine', warmup_epochs=2.0),
+    )
+
+
+def imagenet(ensure_neg: bool = False) -> dict[str, Any]:
+    """ResNet-50 with SGD and 65,536 negatives of each image."""
+    return dict(
+        model=model(
+            recipes.resnet50(),
+            neck=dict(in_channels=2048, out_channels=128),
+            feat_dim=128,
+            temperature=0.07,
+            neg_num=65536,
+            ensure_neg=ensure_neg,
+        ),
+        **recipes.imagenet(),
+        views=policies.npid(size=224),
+        batch_size=256,
+        epochs=200,
+        optimizer=dict(type='SGD', lr=0.03, momentum=0.9, weight_decay=1e-4),
+        schedule=dict(type='MultiStep', milestones=(120, 160), gamma=0.1),
+    )
+
+
+def model(
+    backbone: dict[str, Any],
+    neck: dict[str, Any],
+    feat_dim: int,
+    temperature: float,
+    **settings: Any,
+) -> dict[str, Any]:
+    """The algorithm, in the shape MMSelfSup's users know."""
+    return dict(
+        type='NPID',
+        backbone=backbone,
+        neck=dict(type='LinearNeck', **neck),
+        head=dict(type='ContrastiveHead', temperature=temperature),
+        memory_bank=dict(type='SimpleMemory', feat_dim=feat_dim, momentum=0.5, dtype='float32'),
+        **settings,
+    )

@@ -1,0 +1,67 @@
+"""Relative location (Doersch et al. 2015, arXiv 1505.05192).
+
+    python -m jssl.main --config=configs/relative_loc.py              # embedded digits
+    python -m jssl.main --config=configs/relative_loc.py:imagenet     # ResNet-50, 70 epochs
+
+Embedded: patches of 16 pixels from digits enlarged to 60; `accuracy` is that of the pretext task,
+1/8 by chance, and cannot come near 1, for many patches are empty. kNN and linear accuracy above the
+random network within 4 minutes on two CPU cores.
+ImageNet: the reference's recipe for 8 GPUs with batch norm over the patches of 64 images; its own
+run reaches 40.4 % linear.
+"""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from jssl import recipes
+from jssl.config import choose
+from jssl.data import policies
+
+
+def get_config(variant: str = '') -> ConfigDict:
+    """The experiment called `variant`."""
+    return ConfigDict(choose(variant, embedded=embedded, imagenet=imagenet), allow_dotted_keys=True)
+
+
+def embedded() -> dict[str, Any]:
+    """A small ResNet on 6,000 images of handwritten digits, in minutes on a laptop."""
+    backbone = recipes.small_resnet(strides=(1, 1, 2))
+    # The features are judged on digits of the size that the patches show.
+    enlarged = dict(eval_view=policies.evaluation(60, 60))
+    return dict(
+        model=model(backbone, widths=(64, 128)),
+        **(recipes.digits() | enlarged),
+        views=policies.relative_loc(resize=66, crop=60, patch=16),
+        batch_size=64,
+        epochs=12,
+        optimizer=dict(type='AdamW', lr=3e-3, weight_decay=1e-4),
+        schedule=dict(type='WarmupCosine', warmup_epochs=1.0),
+    )
+
+
+def imagenet() -> dict[str, Any]:
+    """ResNet-50 with SGD; the decay of neck and head is five times that of the backbone."""
+    more_decay = {part: dict(decay_mult=5.0) for part in ('neck', 'head')}
+    return dict(
+        model=model(recipes.resnet50(bn_group_size=512), widths=(2048, 4096), bn_group_size=512),
+        **recipes.imagenet(),
+        views=policies.relative_loc(),
+        batch_size=512,
+        epochs=70,
+        optimizer=dict(type='SGD', lr=0.2, momentum=0.9, weight_decay=1e-4, custom_keys=more_decay),
+        schedule=dict(
+            type='MultiStep', milestones=(30, 50), gamma=0.1, warmup_epochs=5.0, warmup_factor=0.1
+        ),
+    )
+
+
+def model(backbone: dict[str, Any], widths: tuple[int, int], **neck: Any) -> dict[str, Any]:
+    """The algorithm, in the shape MMSelfSup's users know; `widths` are those of the neck."""
+    width, out = widths
+    return dict(
+        type='RelativeLoc',
+        backbone=backbone,
+        neck=dict(type='RelativeLocNeck', in_channels=width, out_channels=out, **neck),
+        head=dict(type='ClsHead', in_channels=out, num_classes=8, init_std=0.005),
+    )

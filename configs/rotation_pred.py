@@ -1,0 +1,57 @@
+"""Rotation prediction (Gidaris et al. 2018, arXiv 1803.07728).
+
+    python -m jssl.main --config=configs/rotation_pred.py              # embedded digits
+    python -m jssl.main --config=configs/rotation_pred.py:imagenet     # ResNet-50, 70 epochs
+
+Embedded: `accuracy` is that of the pretext task, 1/4 by chance; a 0, 1 or 8 looks the same upside
+down and a 6 like a 9, so it cannot come near 1. kNN and linear accuracy above the random network
+within 4 minutes on two CPU cores.
+ImageNet: the reference's recipe for 8 GPUs; its own run reaches 47.0 % linear.
+"""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from jssl import recipes
+from jssl.config import choose
+from jssl.data import policies
+
+
+def get_config(variant: str = '') -> ConfigDict:
+    """The experiment called `variant`."""
+    return ConfigDict(choose(variant, embedded=embedded, imagenet=imagenet), allow_dotted_keys=True)
+
+
+def embedded() -> dict[str, Any]:
+    """A small ResNet on 6,000 images of handwritten digits, in minutes on a laptop."""
+    return dict(
+        model=model(recipes.small_resnet(), width=64),
+        **recipes.digits(),
+        views=policies.rotation_pred(size=32, scale=(0.35, 1.0), flip=0.0),
+        batch_size=32,
+        epochs=8,
+        optimizer=dict(type='AdamW', lr=3e-3, weight_decay=1e-4),
+        schedule=dict(type='WarmupCosine', warmup_epochs=1.0),
+    )
+
+
+def imagenet() -> dict[str, Any]:
+    """ResNet-50 with SGD; a batch of 128 images are 512 turns."""
+    return dict(
+        model=model(recipes.resnet50(), width=2048),
+        **recipes.imagenet(),
+        views=policies.rotation_pred(size=224),
+        batch_size=128,
+        epochs=70,
+        optimizer=dict(type='SGD', lr=0.2, momentum=0.9, weight_decay=1e-4),
+        schedule=dict(
+            type='MultiStep', milestones=(30, 50), gamma=0.1, warmup_epochs=5.0, warmup_factor=0.1
+        ),
+    )
+
+
+def model(backbone: dict[str, Any], width: int) -> dict[str, Any]:
+    """The algorithm, in the shape MMSelfSup's users know."""
+    head = dict(type='ClsHead', in_channels=width, num_classes=4, with_avg_pool=True)
+    return dict(type='RotationPred', backbone=backbone, head=head)

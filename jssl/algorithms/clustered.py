@@ -1,0 +1,53 @@
+"""What DeepCluster and ODC have in common: labels that are clusters, and a classifier of them."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jssl.algorithm import Metrics, Params
+from jssl.errors import JsslError
+from jssl.heads import ClsHead
+from jssl.memories.odc import cluster_sizes
+
+
+def fresh_head(params: Params, head: nn.Module, rng: jax.Array) -> dict[str, Any]:
+    """`params` with a classifier drawn anew: after a clustering its old classes mean nothing."""
+    weights = params['head']['fc_cls']['kernel']
+    return {**params, 'head': head.init(rng, jnp.zeros((1, len(weights))))['params']}
+
+
+def cluster_health(labels: jax.Array, count: int) -> Metrics:
+    """Scalars worth watching: the size of the smallest and largest cluster, and how many are empty.
+
+    Args:
+      labels: int (N,), of all images.
+      count: how many clusters there are.
+    """
+    sizes = cluster_sizes(labels, count)
+    return {
+        'cluster_min': sizes.min(),
+        'cluster_max': sizes.max(),
+        'cluster_empty': (sizes == 0).sum(),
+    }
+
+
+def known_samples(samples: int | None, algorithm: str) -> int:
+    """How many images have a label, once that is known."""
+    if samples is None:
+        raise JsslError(
+            f'{algorithm} keeps a label for every image and was not told how many there are; use '
+            'algorithm.for_run(Run(samples=..., steps_per_epoch=..., epochs=...)) of '
+            'jssl.algorithm.'
+        )
+    return samples
+
+
+def check_classes(head: ClsHead, clusters: int) -> None:
+    """Refuses a head with another number of classes than there are clusters."""
+    if head.num_classes != clusters:
+        raise JsslError(
+            f'head.num_classes={head.num_classes}, but memory_bank.num_classes={clusters}; each '
+            'cluster is a class, so set both to the same number.'
+        )

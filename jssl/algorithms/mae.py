@@ -1,0 +1,117 @@
+"""MAE: encode a quarter of the patches, and let a light decoder paint the rest.
+
+He, Chen, Xie, Li, Dollár, Girshick, "Masked Autoencoders Are Scalable Vision Learners", CVPR 2022,
+arXiv 2111.06377.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jssl.algorithm import Batch, Metrics, Params, State
+from jssl.algorithms.masked import PixelModel, Reconstruction, one_view, run
+from jssl.backbones import MAEViT
+from jssl.data.masks import random_masking
+from jssl.heads import MAEPretrainHead
+from jssl.layers.patches import enlarge_mask
+from jssl.losses import explained_variance
+from jssl.necks import MAEPretrainDecoder
+
+
+class Autoencoder(nn.Module):
+    """Encoder and decoder as one module."""
+
+    backbone: MAEViT
+    neck: MAEPretrainDecoder
+
+    def __call__(self, images: jax.Array, noise: jax.Array, train: bool = True) -> jax.Array:
+        """Images and the noise of their patches (B, L) -> predictions (B, L, p * p * C)."""
+        ids_keep, ids_restore, _ = self.mask(noise)
+        latent = self.backbone(images, train=train, ids_keep=ids_keep)
+        return self.neck(latent, ids_restore)
+
+    @nn.nowrap
+    def mask(self, noise: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Which patches stay, and what is masked; see `random_masking`."""
+        return random_masking(noise, self.backbone.count_visible(noise.shape[1]))
+
+
+@dataclasses.dataclass(frozen=True)
+class MAE(PixelModel):
+    """MAE; `batch['views']` holds one array (B, H, W, C).
+
+    Attributes:
+      backbone: tokens of the patches it is given; it says how many are masked.
+      neck: these tokens -> all patches.
+      head: what a patch's target is.
+      target_generator: images -> the images to reconstruct, as in PixMIM; None for the view itself.
+    """
+
+    backbone: MAEViT
+    neck: MAEPretrainDecoder
+    head: MAEPretrainHead
+    target_generator: Callable[[jax.Array], jax.Array] | None = None
+
+    @property
+    def network(self) -> Autoencoder:
+        """Encoder and decoder as one module."""
+        return Autoencoder(backbone=self.backbone, neck=self.neck)
+
+    def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
+        """Parameters of both parts; there is no state."""
+        images = one_view(batch, 'MAE')
+        noise = jnp.zeros((len(images), self._count_patches(images)))
+        return self.network.init(rng, images, noise, train=False)['params'], {}
+
+    def draw(self, rng: jax.Array, state: State, batch: Batch) -> Batch:
+        """Adds the `noise` of every patch, and the `mask` (B, L) that follows from it."""
+        del state
+        images = one_view(batch, 'MAE')
+        noise_key, key = jax.random.split(rng)
+        shape = (len(images), self._count_patches(images))
+        noise = jax.random.uniform(noise_key, shape, jnp.float32)
+        # The loss goes by the noise, which is what the reference draws; the mask is for pictures.
+        masked = {**batch, 'noise': noise, 'mask': self.network.mask(noise)[2]}
+        return self.draw_noise(key, masked)
+
+    def loss(
+        self, params: Params, state: State, batch: Batch
+    ) -> tuple[jax.Array, tuple[State, Metrics]]:
+        """The error of the masked patches, in pixels (section 3)."""
+        images = one_view(batch, 'MAE')
+        mask = self.network.mask(batch['noise'])[2]
+        prediction = run(self.network, params, batch, images, batch['noise'])
+        target = self.head.target(self._target_images(images))
+        metrics = {'explained_variance': explained_variance(prediction, target, mask)}
+        return self.head.loss(prediction, target, mask), (state, metrics)
+
+    def predict(self, params: Params, state: State, batch: Batch) -> Reconstruction:
+        """Reconstructs the view; see `MAEPretrainHead.to_images` for normalised patches."""
+        del state
+        images = one_view(batch, 'MAE')
+        prediction = run(self.network, params, batch, images, batch['noise'], train=False)
+        side = self.head.patch_size
+        mask = self.network.mask(batch['noise'])[2]
+        grid = mask.reshape(len(images), images.shape[1] // side, images.shape[2] // side)
+        painted = self.head.to_images(prediction, self._target_images(images))
+        return Reconstruction(painted, enlarge_mask(grid, side))
+
+    @property
+    def caveat(self) -> str:
+        """That normalised patches borrow from the original."""
+        if not self.head.norm_pix:
+            return ''
+        return (
+            'Mean and contrast of every hidden patch are those of the original: with norm_pix the '
+            'network does not predict them, so the two numbers are no fair comparison.'
+        )
+
+    def _target_images(self, images: jax.Array) -> jax.Array:
+        return images if self.target_generator is None else self.target_generator(images)
+
+    def _count_patches(self, images: jax.Array) -> int:
+        side = self.backbone.patch_size
+        return (images.shape[1] // side) * (images.shape[2] // side)

@@ -1,0 +1,83 @@
+"""What masked image models have in common: one view, noise inside the network, reconstructions."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+
+from jssl.algorithm import Algorithm, Batch, Params, State
+from jssl.errors import JsslError
+
+
+class Reconstruction(NamedTuple):
+    """What a model makes of images of which it sees a part.
+
+    Attributes:
+      images: (B, H, W, C), normalised as the view was.
+      hidden: bool (B, H, W), True for pixels that the model did not see.
+    """
+
+    images: jax.Array
+    hidden: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskedImageModel(Algorithm):
+    """A network that sees a part of an image, and predicts something of the rest.
+
+    Attributes:
+      backbone: images and what is masked of them -> features.
+      neck: features -> predictions.
+    """
+
+    backbone: nn.Module
+    neck: nn.Module
+
+    def draw_noise(self, rng: jax.Array, batch: Batch) -> Batch:
+        """Adds the key of drop path, where the backbone has any."""
+        if getattr(self.backbone, 'drop_path_rate', 0) == 0:
+            return batch
+        return {**batch, 'drop_path': rng}
+
+
+@dataclasses.dataclass(frozen=True)
+class PixelModel(MaskedImageModel):
+    """A masked image model whose predictions are pixels; reports show its reconstructions."""
+
+    def predict(self, params: Params, state: State, batch: Batch) -> Reconstruction:
+        """Reconstructs the view of `batch`, with what `draw` has masked hidden; in eval mode."""
+        raise NotImplementedError(f'{type(self).__name__} must define predict')
+
+    @property
+    def caveat(self) -> str:
+        """What one has to know to read the reconstructions, a sentence or nothing."""
+        return ''
+
+
+def one_view(batch: Batch, algorithm: str) -> jax.Array:
+    """The only view of a batch, (B, H, W, C).
+
+    Raises:
+      JsslError: if there are more; the message names `algorithm`.
+    """
+    if len(batch['views']) != 1:
+        raise JsslError(
+            f'{algorithm} needs one view of each image and got {len(batch["views"])}; set '
+            'config.views.copies=1.'
+        )
+    return batch['views'][0]
+
+
+def run(module: nn.Module, params: Params, batch: Batch, *inputs: Any, train: bool = True) -> Any:
+    """A pass of `module`, with the noise that `draw` put into the batch.
+
+    Args:
+      module: to be applied.
+      params: its parameters.
+      batch: `drop_path` is the key of drop path, if there is any.
+      inputs: of the module.
+      train: whether drop path is on.
+    """
+    keys = {'drop_path': batch['drop_path']} if train and 'drop_path' in batch else {}
+    return module.apply({'params': params}, *inputs, train=train, rngs=keys)

@@ -1,0 +1,111 @@
+"""MaskFeat: mask blocks of an image, and predict features of what they hide, such as HOG.
+
+Wei, Fan, Xie, Wu, Yuille, Feichtenhofer, "Masked Feature Prediction for Self-Supervised Visual
+Pre-Training", CVPR 2022, arXiv 2112.09133.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jssl.algorithm import Batch, Metrics, Params, State
+from jssl.algorithms.masked import MaskedImageModel, one_view, run
+from jssl.backbones import MaskFeatViT
+from jssl.data.masks import block_mask
+from jssl.errors import JsslError
+from jssl.heads import MaskFeatPretrainHead
+from jssl.layers.pooling import pool_features
+from jssl.losses import explained_variance
+
+
+class TokenPredictor(nn.Module):
+    """Backbone and neck as one module; the neck sees every patch token by itself."""
+
+    backbone: nn.Module
+    neck: nn.Module
+
+    def __call__(self, images: jax.Array, mask: jax.Array, train: bool = True) -> jax.Array:
+        """Images (B, H, W, C) and a mask of their patches (B, h, w) -> predictions (B, L, D)."""
+        tokens, _ = self.backbone(images, train=train, mask=mask)[-1]
+        rows = self.neck((tokens.reshape(-1, tokens.shape[-1]),), train=train)
+        return rows.reshape(len(images), -1, rows.shape[-1])
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskFeat(MaskedImageModel):
+    """MaskFeat; `batch['views']` holds one array (B, H, W, C).
+
+    Attributes:
+      backbone: images with masked patches -> tokens.
+      neck: tokens (N, C) -> predictions (N, D), such as `LinearNeck` without pooling.
+      head: the loss of the masked patches.
+      target_generator: images -> targets (B, L, D), such as `HOGGenerator`.
+      masked_patches: how many patches of an image are masked.
+      smallest_block: least area of a masked block in patches.
+    """
+
+    backbone: MaskFeatViT
+    head: MaskFeatPretrainHead
+    target_generator: Callable[[jax.Array], jax.Array]
+    masked_patches: int = 78
+    smallest_block: int = 15
+
+    @property
+    def network(self) -> TokenPredictor:
+        """Backbone and neck as one module."""
+        return TokenPredictor(backbone=self.backbone, neck=self.neck)
+
+    def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
+        """Parameters of backbone and neck; there is no state."""
+        images = one_view(batch, 'MaskFeat')
+        grid = self._grid(images)
+        mask = jnp.zeros((len(images), grid, grid), bool)
+        return self.network.init(rng, images, mask, train=False)['params'], {}
+
+    def draw(self, rng: jax.Array, state: State, batch: Batch) -> Batch:
+        """Adds the `mask` (B, h, w) of the patches, True where they are masked."""
+        del state
+        images = one_view(batch, 'MaskFeat')
+        mask_key, key = jax.random.split(rng)
+        mask = jax.vmap(
+            functools.partial(
+                block_mask,
+                grid=self._grid(images),
+                count=self.masked_patches,
+                smallest=self.smallest_block,
+            )
+        )(jax.random.split(mask_key, len(images)))
+        return self.draw_noise(key, {**batch, 'mask': mask})
+
+    def loss(
+        self, params: Params, state: State, batch: Batch
+    ) -> tuple[jax.Array, tuple[State, Metrics]]:
+        """The squared error of the masked patches' features (section 3.1)."""
+        images = one_view(batch, 'MaskFeat')
+        prediction = run(self.network, params, batch, images, batch['mask'])
+        target = jax.lax.stop_gradient(self.target_generator(images))
+        mask = batch['mask'].reshape(len(images), -1)
+        loss = self.head.loss(prediction, target, mask)
+        explained = explained_variance(prediction, target, mask)
+        return loss, (state, {'explained_variance': explained})
+
+    def extract_feat(self, params: Params, state: State, images: jax.Array) -> jax.Array:
+        """The mean of the patch tokens (B, D): no loss looks at the class token here."""
+        del state
+        variables = {'params': params['backbone']}
+        features: Any = self.backbone.apply(variables, images, train=False)
+        return pool_features(features[-1][:1])
+
+    def _grid(self, images: jax.Array) -> int:
+        height, width = images.shape[1:3]
+        if height != width:
+            raise JsslError(
+                f'MaskFeat masks blocks of square images, not of {height} x {width} px; set a size '
+                'of one number in config.views.'
+            )
+        return height // self.backbone.patch_size

@@ -1,0 +1,129 @@
+"""MoCo v1 and v2: find a momentum network's key of the other view among a queue of earlier keys.
+
+He, Fan, Wu, Xie, Girshick, "Momentum Contrast for Unsupervised Visual Representation Learning",
+CVPR 2020, arXiv 1911.05722. Chen, Fan, Girshick, He, "Improved Baselines with Momentum Contrastive
+Learning", arXiv 2003.04297, changes the neck, the views and the schedule.
+"""
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jssl.algorithm import Algorithm, Batch, Encoder, Metrics, Params, State, forward
+from jssl.algorithms.passes import two_views
+from jssl.errors import JsslError
+from jssl.heads import ContrastiveHead
+from jssl.layers.normalize import l2_normalize
+from jssl.layers.shuffle import has_grouped_norm, unshuffle
+from jssl.losses import cross_entropy
+from jssl.memories.ema import check_momentum, init_target, update_target
+from jssl.memories.queue import enqueue, init_queue, queue_health
+
+
+@dataclasses.dataclass(frozen=True)
+class MoCo(Algorithm):
+    """MoCo; `batch['views']` holds two arrays (B, H, W, C), of queries and of keys.
+
+    Attributes:
+      backbone: images -> features.
+      neck: features -> projections (B, D).
+      head: similarities -> logits.
+      queue_len: keys in the queue, a multiple of the batch.
+      feat_dim: D.
+      momentum: share of the momentum network that stays at an update.
+
+    Raises:
+      JsslError: if the momentum is not in [0, 1].
+    """
+
+    backbone: nn.Module
+    neck: nn.Module
+    head: ContrastiveHead
+    queue_len: int = 65536
+    feat_dim: int = 128
+    momentum: float = 0.999
+
+    def __post_init__(self) -> None:
+        """Refuses a momentum that is none."""
+        check_momentum('model.momentum', self.momentum)
+
+    @property
+    def encoder(self) -> Encoder:
+        """Backbone and neck as one module."""
+        return Encoder(backbone=self.backbone, neck=self.neck)
+
+    def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
+        """Parameters of backbone and neck; the state adds their copy `target` and the queue.
+
+        Raises:
+          JsslError: if the neck's projections are not `feat_dim` wide.
+        """
+        network_key, queue_key = jax.random.split(rng)
+        outputs, variables = self.encoder.init_with_output(
+            network_key, batch['views'][0], train=False
+        )
+        width = jax.tree.leaves(outputs)[-1].shape[-1]
+        if width != self.feat_dim:
+            raise JsslError(
+                f'model.feat_dim={self.feat_dim}, but model.neck.out_channels={width}; give both '
+                'the same value.'
+            )
+        params, stats = variables['params'], variables.get('batch_stats', {})
+        return params, {
+            'batch_stats': stats,
+            'target': init_target(params, stats),
+            'queue': init_queue(queue_key, self.queue_len, width),
+            'queue_ptr': jnp.zeros((), jnp.int32),
+        }
+
+    def draw(self, rng: jax.Array, state: State, batch: Batch) -> Batch:
+        """Adds `shuffle`, a permutation of the batch, where it decides on batch statistics."""
+        if not has_grouped_norm(self.backbone, self.neck):
+            return batch
+        return {**batch, 'shuffle': jax.random.permutation(rng, len(batch['views'][1]))}
+
+    def loss(
+        self, params: Params, state: State, batch: Batch
+    ) -> tuple[jax.Array, tuple[State, Metrics]]:
+        """InfoNCE against the queue as it was before this step (equation 1 of MoCo)."""
+        view, key_view = two_views(batch, type(self).__name__)
+        query, stats = forward(self.encoder, params, state['batch_stats'], view)
+        target = update_target(state['target'], params, stats, self.momentum)
+        key, target = self.encode_keys(target, key_view, batch)
+        query, key = l2_normalize(query), l2_normalize(key)
+        positive = jnp.sum(query * key, axis=1, keepdims=True)
+        logits = self.head(positive, similarities(query, state['queue']))
+        loss = self.head.loss_weight * cross_entropy(logits, jnp.zeros(len(logits), jnp.int32))
+        queue, pointer = enqueue(state['queue'], state['queue_ptr'], key)
+        after = {'batch_stats': stats, 'target': target, 'queue': queue, 'queue_ptr': pointer}
+        return loss, ({**state, **after}, {**watch(logits), **self.watch_queue(target, queue, key)})
+
+    def encode_keys(self, target: State, images: jax.Array, batch: Batch) -> tuple[Any, State]:
+        """The momentum network's outputs for `images` and its state after that, no gradient.
+
+        With `shuffle` in the batch the images pass in that order, and their outputs come back in
+        the order of the batch.
+        """
+        shuffle = batch.get('shuffle')
+        images = images if shuffle is None else images[shuffle]
+        variables = (target['params'], target['batch_stats'])
+        outputs, stats = jax.lax.stop_gradient(forward(self.encoder, *variables, images))
+        outputs = outputs if shuffle is None else unshuffle(outputs, shuffle)
+        return outputs, {**target, 'batch_stats': stats}
+
+    def watch_queue(self, target: State, queue: jax.Array, keys: jax.Array) -> Metrics:
+        """The health of a queue that takes `keys` at every step."""
+        return queue_health(queue, target['steps'] * len(keys))
+
+
+def similarities(query: jax.Array, queue: jax.Array) -> jax.Array:
+    """Inner products of unit rows: (n, D) and (K, D) -> (n, K)."""
+    return jnp.matmul(query, queue.T, precision=jax.lax.Precision.HIGHEST)
+
+
+def watch(logits: jax.Array) -> Metrics:
+    """How often the positive, column 0 of `logits` (n, 1 + K), is above all negatives."""
+    return {'accuracy': jnp.mean(logits[:, 0] > logits[:, 1:].max(axis=1))}

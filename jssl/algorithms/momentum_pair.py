@@ -1,0 +1,100 @@
+"""What BYOL and MoCo v3 share: predictions of each view, and targets from a momentum network."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Self
+
+import flax.linen as nn
+import jax
+
+from jssl.algorithm import Algorithm, Batch, Encoder, Metrics, Network, Params, Run, State
+from jssl.algorithms.passes import one_by_one, spread, two_views
+from jssl.errors import JsslError
+from jssl.memories.ema import check_momentum, cosine_momentum, init_target, update_target
+
+Pair = list[jax.Array]  # of the first view and of the second, each (B, D)
+
+
+@dataclasses.dataclass(frozen=True)
+class MomentumPair(Algorithm):
+    """An online network with a predictor and its slow copy; a subclass gives head and loss.
+
+    Attributes:
+      backbone: images -> features.
+      neck: features -> projections (B, D).
+      head: a predictor, projections -> predictions (B, D).
+      base_momentum: of the copy at the first step; it follows half a cosine to 1 at the last.
+      steps: optimizer steps of the whole run; `for_run` sets it.
+
+    Raises:
+      JsslError: if the momentum is not in [0, 1].
+    """
+
+    backbone: nn.Module
+    neck: nn.Module
+    head: nn.Module
+    base_momentum: float = 0.996
+    steps: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses a momentum that is none."""
+        check_momentum('model.base_momentum', self.base_momentum)
+
+    def for_run(self, run: Run) -> Self:
+        """The same with the length of the run, over which the momentum rises."""
+        return dataclasses.replace(self, steps=run.steps)
+
+    @property
+    def encoder(self) -> Encoder:
+        """Backbone and neck as one module: the momentum network."""
+        return Encoder(backbone=self.backbone, neck=self.neck)
+
+    @property
+    def network(self) -> Network:
+        """Backbone, neck and head as one module: the online network."""
+        return Network(backbone=self.backbone, neck=self.neck, head=self.head)
+
+    def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
+        """Parameters of all three parts; the state adds `target`, the copy of the first two."""
+        variables = self.network.init(rng, batch['views'][0], train=False)
+        params, stats = variables['params'], variables.get('batch_stats', {})
+        return params, {'batch_stats': stats, 'target': init_target(params, stats)}
+
+    def predict_targets(
+        self, params: Params, state: State, batch: Batch
+    ) -> tuple[Pair, Pair, State, Metrics]:
+        """All passes of a step, the update of the copy between them.
+
+        Returns:
+          The predictions of both views, their targets, the state after it and what to watch.
+        """
+        views = two_views(batch, type(self).__name__)
+        projections, stats = self._online(params, state['batch_stats'], views, 'encode')
+        momentum = self.momentum(state['target']['steps'])
+        target = update_target(state['target'], params, stats, momentum)
+        slow, slow_stats = target['params'], target['batch_stats']
+        targets, slow_stats = one_by_one(self.encoder, slow, slow_stats, views)
+        predictions, stats = self._online(params, stats, projections, 'predict')
+        after = {'batch_stats': stats, 'target': {**target, 'batch_stats': slow_stats}}
+        metrics = {'momentum': momentum, 'projection_std': spread(projections[0])}
+        return predictions, targets, {**state, **after}, metrics
+
+    def _online(
+        self, params: Params, stats: State, inputs: Sequence[jax.Array], method: str
+    ) -> tuple[Pair, State]:
+        """The online network's method on each of `inputs`, and its batch statistics after that."""
+        return one_by_one(self.network, params, stats, inputs, method=method)
+
+    def momentum(self, updates: jax.Array) -> jax.Array:
+        """The momentum after so many updates.
+
+        Raises:
+          JsslError: if the length of the run is not known.
+        """
+        if self.steps is None:
+            raise JsslError(
+                f'{type(self).__name__} raises its momentum over the whole run and was not told '
+                'how long that is; use algorithm.for_run(Run(samples=..., steps_per_epoch=..., '
+                'epochs=...)) of jssl.algorithm, or set its field steps.'
+            )
+        return cosine_momentum(updates, self.steps, base=self.base_momentum)

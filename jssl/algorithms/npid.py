@@ -1,0 +1,106 @@
+"""NPID: every image is a class of its own, and its weight vector is what was remembered of it.
+
+Wu, Xiong, Yu, Lin, "Unsupervised Feature Learning via Non-Parametric Instance Discrimination", CVPR
+2018, arXiv 1805.01978. As the reference has it: a softmax over the positive and drawn negatives,
+without the paper's estimate of the partition function and its proximal term.
+"""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jssl.algorithm import Algorithm, Batch, Encoder, Metrics, Params, Run, State, forward
+from jssl.algorithms.passes import one_view, spread
+from jssl.errors import JsslError
+from jssl.heads import ContrastiveHead
+from jssl.layers.normalize import l2_normalize
+from jssl.losses import cross_entropy
+from jssl.memories import SimpleMemory
+from jssl.memories.bank import (
+    check_dominance,
+    draw_negatives,
+    known_length,
+    similarities,
+    update_rows,
+    with_length,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class NPID(Algorithm):
+    """Instance discrimination; `batch['views']` holds one array (B, H, W, C).
+
+    Attributes:
+      backbone: images -> features.
+      neck: features -> projections (B, D).
+      head: similarities -> logits; the paper's temperature is 0.07.
+      memory_bank: the settings of `state['bank']` (N, D), which holds the images' projections; its
+        rows are rounded up to a multiple of 64.
+      neg_num: negatives of each image.
+      ensure_neg: whether an image is never its own negative.
+
+    Raises:
+      JsslError: `neg_num` is not positive, or `ensure_neg` cannot be had with these weights.
+    """
+
+    backbone: nn.Module
+    neck: nn.Module
+    head: ContrastiveHead
+    memory_bank: SimpleMemory
+    neg_num: int = 65536
+    ensure_neg: bool = False
+
+    def __post_init__(self) -> None:
+        if self.neg_num < 1:
+            raise JsslError(f'model.neg_num={self.neg_num} must be at least 1; 65536 is usual.')
+        if self.ensure_neg:
+            check_dominance(self.memory_bank.weights)
+
+    def for_run(self, run: Run) -> 'NPID':
+        """A bank as long as the training set."""
+        return dataclasses.replace(self, memory_bank=with_length(self.memory_bank, run))
+
+    @property
+    def encoder(self) -> Encoder:
+        """Backbone and neck as one module."""
+        return Encoder(backbone=self.backbone, neck=self.neck)
+
+    def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
+        """Parameters of backbone and neck; batch statistics and a bank of random directions."""
+        network_key, bank_key = jax.random.split(rng)
+        variables = self.encoder.init(network_key, one_view(batch, 'NPID'), train=False)
+        stats = variables.get('batch_stats', {})
+        return variables['params'], {'batch_stats': stats, **self.memory_bank.init(bank_key)}
+
+    def draw(self, rng: jax.Array, state: State, batch: Batch) -> Batch:
+        """Adds `neg_idx`, int (B, neg_num), rows of the bank drawn with replacement."""
+        index = batch['index']
+        negatives = draw_negatives(
+            rng,
+            (len(index), self.neg_num),
+            known_length(self.memory_bank.length),
+            table=state.get('multinomial'),
+            exclude=index if self.ensure_neg else None,
+        )
+        return {**batch, 'neg_idx': negatives}
+
+    def loss(
+        self, params: Params, state: State, batch: Batch
+    ) -> tuple[jax.Array, tuple[State, Metrics]]:
+        """The softmax of equation 2 over an image's own row and its negatives; moves the rows."""
+        images, index = one_view(batch, 'NPID'), batch['index']
+        projections, stats = forward(self.encoder, params, state['batch_stats'], images)
+        features = l2_normalize(projections)
+        rows = jnp.concatenate([index[:, None], batch['neg_idx'].reshape(len(index), -1)], axis=1)
+        products = similarities(state['bank'], features, rows)
+        logits = self.head(products[:, :1], products[:, 1:])
+        loss = self.head.loss_weight * cross_entropy(logits, jnp.zeros(len(index), jnp.int32))
+        bank, _ = update_rows(state['bank'], index, features, self.memory_bank.momentum)
+        metrics = {
+            'accuracy': jnp.mean(logits[:, 0] > logits[:, 1:].max(axis=1)),
+            'remembered': products[:, 0].mean(),  # cosine of features and their rows, up to 1
+            'spread': spread(projections),
+        }
+        return loss, ({**state, 'batch_stats': stats, 'bank': bank}, metrics)

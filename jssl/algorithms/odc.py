@@ -1,0 +1,187 @@
+"""ODC: clusters that move with every batch, where DeepCluster stops to make them anew.
+
+Zhan, Xie, Liu, Ong, Loy, "Online Deep Clustering for Unsupervised Representation Learning", CVPR
+2020, arXiv 2006.10645.
+"""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State, forward
+from jssl.algorithms.clustered import check_classes, cluster_health, fresh_head
+from jssl.algorithms.passes import in_eval_mode, one_view
+from jssl.heads import ClsHead
+from jssl.layers.normalize import l2_normalize
+from jssl.losses import weighted_cross_entropy
+from jssl.memories import ODCMemory
+from jssl.memories.bank import known_length, with_length
+from jssl.memories.kmeans import cluster
+from jssl.memories.odc import (
+    Memory,
+    class_weights,
+    merge_small_clusters,
+    update_centroids,
+    update_samples,
+)
+from jssl.necks import ODCNeck
+from jssl.necks.pretext import draw_keep
+
+
+class ClusterNetwork(nn.Module):
+    """Backbone, neck and classifier as one module."""
+
+    backbone: nn.Module
+    neck: nn.Module
+    head: nn.Module
+
+    def __call__(
+        self, images: jax.Array, keep: jax.Array | None = None, train: bool = True
+    ) -> tuple[jax.Array, jax.Array]:
+        """Images (B, H, W, C) -> projections (B, D) and logits (B, k)."""
+        projections = self.project(images, keep, train)
+        return projections, self.head(projections, train=train)
+
+    def project(
+        self, images: jax.Array, keep: jax.Array | None = None, train: bool = True
+    ) -> jax.Array:
+        """Images (B, H, W, C) -> projections (B, D)."""
+        return self.neck(self.backbone(images, train=train), keep, train=train)
+
+
+@dataclasses.dataclass(frozen=True)
+class ODC(Algorithm):
+    """Online deep clustering; `batch['views']` holds one array (B, H, W, C).
+
+    The memory is in the state: `bank` (N, D), `labels` (N,) and `centroids` (k, D). It is filled by
+    `refresh` before the first epoch.
+
+    Attributes:
+      backbone: images -> features.
+      neck: features -> projections (B, D), with a dropout mask.
+      head: projections -> logits of the clusters.
+      memory_bank: the settings of the memory.
+      centroid_interval: optimizer steps between two updates of the centroids; 0 for never.
+      small_cluster_interval: steps between two searches for small clusters; 0 for never.
+      reweight: whether the weights of the clusters in the loss follow their sizes at every step.
+      normalize_weights: whether the loss is divided by the mean weight of the batch. Without, as in
+        the reference, weights that sum to 1 make it about k times smaller than a cross entropy.
+
+    Raises:
+      JsslError: head and memory have different numbers of clusters.
+    """
+
+    backbone: nn.Module
+    neck: ODCNeck
+    head: ClsHead
+    memory_bank: ODCMemory
+    centroid_interval: int = 10
+    small_cluster_interval: int = 1
+    reweight: bool = True
+    normalize_weights: bool = False
+
+    def __post_init__(self) -> None:
+        check_classes(self.head, self.memory_bank.num_classes)
+
+    def for_run(self, run: Run) -> 'ODC':
+        """A memory as long as the training set."""
+        return dataclasses.replace(self, memory_bank=with_length(self.memory_bank, run))
+
+    @property
+    def network(self) -> ClusterNetwork:
+        """Backbone, neck and head as one module."""
+        return ClusterNetwork(backbone=self.backbone, neck=self.neck, head=self.head)
+
+    def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
+        """Parameters; batch statistics, and an empty memory in which all images have label 0."""
+        variables = self.network.init(rng, one_view(batch, 'ODC'), train=False)
+        memory, length = self.memory_bank, known_length(self.memory_bank.length)
+        return variables['params'], {
+            'batch_stats': variables.get('batch_stats', {}),
+            'bank': jnp.zeros((length, memory.feat_dim)),
+            'labels': jnp.zeros(length, jnp.int32),
+            'centroids': jnp.zeros((memory.num_classes, memory.feat_dim)),
+            'loss_weight': jnp.full(memory.num_classes, 1 / memory.num_classes),
+            'iterations': jnp.zeros((), jnp.int32),
+        }
+
+    def draw(self, rng: jax.Array, state: State, batch: Batch) -> Batch:
+        """Adds `dropout_keep`, bool (B, hid_channels): which hidden units of the neck stay."""
+        del state
+        shape = (len(batch['index']), self.neck.hid_channels)
+        return {**batch, 'dropout_keep': draw_keep(rng, shape)}
+
+    def loss(
+        self, params: Params, state: State, batch: Batch
+    ) -> tuple[jax.Array, tuple[State, Metrics]]:
+        """Cross entropy with the labels from before this batch, whose rows and labels then move.
+
+        In the first iteration all clusters weigh 1, as in the reference.
+        """
+        (projections, logits), stats = forward(
+            self.network,
+            params,
+            state['batch_stats'],
+            one_view(batch, 'ODC'),
+            batch.get('dropout_keep'),
+        )
+        index = batch['index']
+        labels = state['labels'][index]
+        weights = jnp.where(state['iterations'] == 0, 1, state['loss_weight'])
+        loss = weighted_cross_entropy(logits, labels, weights, normalize=self.normalize_weights)
+        memory, changed = update_samples(
+            _memory(state), index, projections, self.memory_bank.momentum
+        )
+        metrics = {
+            'accuracy': jnp.mean(logits.argmax(axis=1) == labels),
+            'change_ratio': changed,
+            **cluster_health(memory.labels, self.head.num_classes),
+        }
+        return loss, ({**state, 'batch_stats': stats, **memory._asdict()}, metrics)
+
+    def after_step(self, params: Params, state: State) -> tuple[Params, State]:
+        """Every so many steps the centroids and the small clusters, then the loss weights."""
+        done, memory = state['iterations'] + 1, _memory(state)
+        if self.centroid_interval:
+            due = done % self.centroid_interval == 0
+            memory = jax.lax.cond(due, update_centroids, lambda memory: memory, memory)
+        if self.small_cluster_interval:
+            memory = jax.lax.cond(
+                done % self.small_cluster_interval == 0,
+                lambda memory: merge_small_clusters(memory, self.memory_bank.min_cluster),
+                lambda memory: memory,
+                memory,
+            )
+        state = {**state, **memory._asdict(), 'iterations': done}
+        return params, self._reweighted(state) if self.reweight else state
+
+    def _reweighted(self, state: State) -> State:
+        weights = class_weights(state['labels'], self.head.num_classes)
+        return {**state, 'loss_weight': weights.astype(state['loss_weight'].dtype)}
+
+    def refreshes(self, epoch: int) -> bool:
+        """Before the first epoch."""
+        return epoch == 0
+
+    def refresh_feat(self, params: Params, state: State, images: jax.Array) -> jax.Array:
+        """Projections (B, D) in eval mode: what the memory holds."""
+        stats = state['batch_stats']
+        return in_eval_mode(self.network, params, stats, images, method='project')
+
+    def refresh(
+        self, params: Params, state: State, features: jax.Array, rng: jax.Array
+    ) -> tuple[Params, State]:
+        """Fills the memory with projections (N, D) and their k-means clusters; a fresh head."""
+        cluster_key, head_key = jax.random.split(rng)
+        found = cluster(features, self.head.num_classes, cluster_key)
+        bank = l2_normalize(features).astype(state['bank'].dtype)
+        memory = update_centroids(Memory(bank, found.labels, found.centroids.astype(bank.dtype)))
+        state = {**state, **memory._asdict()}
+        state = self._reweighted(state) if self.reweight else state
+        return fresh_head(params, self.head, head_key), state
+
+
+def _memory(state: State) -> Memory:
+    return Memory(state['bank'], state['labels'], state['centroids'])

@@ -1,0 +1,115 @@
+"""SimMIM: mask patches of an image, and predict their pixels with one linear layer.
+
+Xie, Zhang, Cao, Lin, Bao, Yao, Dai, Hu, "SimMIM: A Simple Framework for Masked Image Modeling",
+CVPR 2022, arXiv 2111.09886.
+"""
+
+import dataclasses
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jssl.algorithm import Batch, Metrics, Params, State
+from jssl.algorithms.masked import PixelModel, Reconstruction, one_view, run
+from jssl.backbones import SimMIMSwinTransformer
+from jssl.data.masks import patch_mask
+from jssl.errors import JsslError
+from jssl.heads import SimMIMHead
+from jssl.losses import explained_variance
+
+
+class MaskedEncoder(nn.Module):
+    """Backbone and neck as one module that sees images through a mask."""
+
+    backbone: nn.Module
+    neck: nn.Module
+
+    def __call__(self, images: jax.Array, mask: jax.Array, train: bool = True) -> jax.Array:
+        """Images (B, H, W, C) and a mask of their tokens (B, h, w) -> what the neck predicts."""
+        return self.neck(self.backbone(images, train=train, mask=mask), train=train)
+
+
+@dataclasses.dataclass(frozen=True)
+class SimMIM(PixelModel):
+    """SimMIM; `batch['views']` holds one array (B, H, W, C).
+
+    Attributes:
+      backbone: images with masked tokens -> maps.
+      neck: the last map -> images.
+      head: the loss of the masked pixels.
+      mask_patch_size: side in pixels of the cells that are masked or not.
+      mask_ratio: share of the cells that is masked, rounded up to whole cells.
+
+    Raises:
+      JsslError: at construction, for a cell that is no multiple of the backbone's patch; at a call,
+        for images that do not divide into cells.
+    """
+
+    backbone: SimMIMSwinTransformer
+    head: SimMIMHead
+    mask_patch_size: int = 32
+    mask_ratio: float = 0.6
+
+    def __post_init__(self) -> None:
+        """Refuses cells that are not made of patches."""
+        side = self.backbone.patch_size
+        if self.mask_patch_size < 1 or self.mask_patch_size % side:
+            raise JsslError(
+                f'config.model.mask_patch_size={self.mask_patch_size} must be a multiple of '
+                f'backbone.patch_size={side}; SimMIM has 32 pixels on patches of 4.'
+            )
+
+    @property
+    def network(self) -> MaskedEncoder:
+        """Backbone and neck as one module."""
+        return MaskedEncoder(backbone=self.backbone, neck=self.neck)
+
+    def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
+        """Parameters of backbone and neck; there is no state."""
+        images = one_view(batch, 'SimMIM')
+        side = self.backbone.patch_size
+        mask = jnp.zeros((len(images), images.shape[1] // side, images.shape[2] // side), bool)
+        return self.network.init(rng, images, mask, train=False)['params'], {}
+
+    def draw(self, rng: jax.Array, state: State, batch: Batch) -> Batch:
+        """Adds the `mask` (B, h, w) of the tokens, True where they are masked (section 3.3)."""
+        del state
+        images = one_view(batch, 'SimMIM')
+        mask_key, key = jax.random.split(rng)
+        mask = jax.vmap(
+            functools.partial(
+                patch_mask,
+                grid=self._grid(images),
+                cell=self.mask_patch_size // self.backbone.patch_size,
+                ratio=self.mask_ratio,
+            )
+        )(jax.random.split(mask_key, len(images)))
+        return self.draw_noise(key, {**batch, 'mask': mask})
+
+    def loss(
+        self, params: Params, state: State, batch: Batch
+    ) -> tuple[jax.Array, tuple[State, Metrics]]:
+        """The absolute error of the masked pixels (section 3.5)."""
+        images = one_view(batch, 'SimMIM')
+        prediction = run(self.network, params, batch, images, batch['mask'])
+        loss = self.head.loss(prediction, images, batch['mask'])
+        explained = explained_variance(prediction, images, self.head.hidden(batch['mask']))
+        return loss, (state, {'explained_variance': explained})
+
+    def predict(self, params: Params, state: State, batch: Batch) -> Reconstruction:
+        """Reconstructs the view."""
+        del state
+        images = one_view(batch, 'SimMIM')
+        prediction = run(self.network, params, batch, images, batch['mask'], train=False)
+        return Reconstruction(prediction, self.head.hidden(batch['mask']) != 0)
+
+    def _grid(self, images: jax.Array) -> int:
+        height, width = images.shape[1:3]
+        if height != width or height % self.mask_patch_size:
+            raise JsslError(
+                f'Images of {height} x {width} px do not divide into cells of '
+                f'config.model.mask_patch_size={self.mask_patch_size}; change it or the views.'
+            )
+        return height // self.mask_patch_size

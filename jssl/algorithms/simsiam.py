@@ -1,0 +1,50 @@
+"""SimSiam: predict the projection of the other view; a stop-gradient replaces the momentum copy.
+
+Chen, He, "Exploring Simple Siamese Representation Learning", CVPR 2021, arXiv 2011.10566.
+"""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+
+from jssl.algorithm import Algorithm, Batch, Metrics, Network, Params, State
+from jssl.algorithms.passes import one_by_one, spread, two_views
+from jssl.heads import LatentPredictHead
+
+
+@dataclasses.dataclass(frozen=True)
+class SimSiam(Algorithm):
+    """SimSiam; `batch['views']` holds two arrays (B, H, W, C).
+
+    Attributes:
+      backbone: images -> features.
+      neck: features -> projections (B, D).
+      head: the predictor and the loss.
+    """
+
+    backbone: nn.Module
+    neck: nn.Module
+    head: LatentPredictHead
+
+    @property
+    def network(self) -> Network:
+        """Backbone, neck and head as one module."""
+        return Network(backbone=self.backbone, neck=self.neck, head=self.head)
+
+    def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
+        """Parameters of all three parts; the state is their batch statistics."""
+        variables = self.network.init(rng, batch['views'][0], train=False)
+        return variables['params'], {'batch_stats': variables.get('batch_stats', {})}
+
+    def loss(
+        self, params: Params, state: State, batch: Batch
+    ) -> tuple[jax.Array, tuple[State, Metrics]]:
+        """Equation 4, symmetric in the views: from -1 to 1."""
+        views, stats = two_views(batch, 'SimSiam'), state['batch_stats']
+        projections, stats = one_by_one(self.network, params, stats, views, method='encode')
+        predictions, stats = one_by_one(self.network, params, stats, projections, method='predict')
+        first = self.head.loss(predictions[0], projections[1])
+        second = self.head.loss(predictions[1], projections[0])
+        metrics = {'projection_std': spread(projections[0])}
+        return (first + second) / 2, ({**state, 'batch_stats': stats}, metrics)

@@ -1,0 +1,185 @@
+"""Image classification: how a pre-trained backbone is judged, frozen or trained on with labels.
+
+A linear probe trains a head on a frozen backbone (Zhang, Isola, Efros 2016, arXiv 1603.08511,
+section 3.2); fine-tuning trains both.
+"""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State
+from jssl.algorithms.passes import one_view
+from jssl.data.mixing import cutmix, mix, mixup
+from jssl.errors import JsslError
+from jssl.losses.classification import top_k_hits
+
+TOP = 5
+
+
+class Classifier(nn.Module):
+    """Backbone, neck if any, and head as one module: images (B, H, W, C) -> logits.
+
+    Attributes:
+      backbone: images -> features.
+      head: features -> logits.
+      neck: features -> features; None hands those of the backbone on.
+      frozen: whether the backbone runs in evaluation mode always, and has no gradient.
+    """
+
+    backbone: nn.Module
+    head: nn.Module
+    neck: nn.Module | None = None
+    frozen: bool = False
+
+    def __call__(self, images: jax.Array, train: bool = True) -> jax.Array:
+        """Logits (B, K), or (B, heads, K) of a head that has several."""
+        features = self.backbone(images, train=train and not self.frozen)
+        if self.frozen:
+            features = jax.lax.stop_gradient(features)
+        if self.neck is not None:
+            features = self.neck(features, train=train)
+        return self.head(features, train=train)
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageClassifier(Algorithm):
+    """A classifier of images; `batch` holds one view (B, H, W, C) and `label` (B,).
+
+    Attributes:
+      backbone: images -> features.
+      head: features -> logits (B, K), or (B, heads, K); its field `loss` is what is minimised, a
+        function of logits (B, K) and of labels (B,) or, mixed, of targets (B, K).
+      neck: features -> features; None hands those of the backbone to the head.
+      frozen_backbone: train neck and head alone. The backbone's batch norms use, and keep, their
+        running statistics; its parameters are not decayed either.
+      mixup: alpha of Mixup (Zhang et al. 2018); 0 for none.
+      cutmix: alpha of CutMix (Yun et al. 2019); 0 for none. With both, each batch gets one of them,
+        with equal probability.
+
+    Raises:
+      JsslError: for a negative alpha.
+    """
+
+    backbone: nn.Module
+    head: nn.Module
+    neck: nn.Module | None = None
+    frozen_backbone: bool = False
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+    is_classifier: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Refuses alphas that no ratio can be drawn with."""
+        for field in ('mixup', 'cutmix'):
+            if getattr(self, field) < 0:
+                raise JsslError(
+                    f'model.{field}={getattr(self, field)} must be 0 (off) or positive; 0.8 is '
+                    'usual for mixup, 1.0 for cutmix.'
+                )
+
+    @property
+    def network(self) -> Classifier:
+        """Backbone, neck and head as one module."""
+        return Classifier(self.backbone, self.head, self.neck, self.frozen_backbone)
+
+    def for_run(self, run: Run) -> 'ImageClassifier':
+        """The classifier with as many logits as the data have classes, unless it says how many.
+
+        Raises:
+          JsslError: if it says fewer.
+        """
+        wanted = getattr(self.head, 'num_classes', run.classes)
+        if wanted is None and run.classes is not None:
+            head = self.head.clone(num_classes=run.classes)
+            return dataclasses.replace(self, head=head)
+        if run.classes is not None and wanted is not None and wanted < run.classes:
+            raise JsslError(
+                f'head.num_classes={wanted}, but the data have {run.classes} classes; set '
+                f'config.model.head.num_classes={run.classes}, or leave it out.'
+            )
+        return self
+
+    def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
+        """Parameters of all parts; the state is their batch statistics."""
+        variables = self.network.init(rng, _image(batch), train=False)
+        return variables['params'], {'batch_stats': variables.get('batch_stats', {})}
+
+    def draw(self, rng: jax.Array, state: State, batch: Batch) -> Batch:
+        """Adds the key of drop path, and mixes images and labels where the recipe does."""
+        del state
+        noise, key = jax.random.split(rng)
+        batch = {**batch, 'drop_path': noise}
+        if not self.mixup and not self.cutmix:
+            return batch
+        images, targets = self._mix(key, _image(batch), jax.nn.one_hot(_label(batch), self._count))
+        return {**batch, 'views': (images,), 'target': targets}
+
+    def _mix(
+        self, key: jax.Array, images: jax.Array, targets: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        if not self.cutmix:
+            return mixup(key, images, targets, self.mixup)
+        if not self.mixup:
+            return cutmix(key, images, targets, self.cutmix)
+        return mix(key, images, targets, self.mixup, self.cutmix)
+
+    @property
+    def _count(self) -> int:
+        return self.head.num_classes  # type: ignore[attr-defined]
+
+    def loss(
+        self, params: Params, state: State, batch: Batch
+    ) -> tuple[jax.Array, tuple[State, Metrics]]:
+        """The head's loss of labels or mixed targets; that of several heads is their sum."""
+        logits, updates = self.network.apply(
+            {'params': params, **state},
+            _image(batch),
+            mutable=['batch_stats'],
+            rngs={'drop_path': batch['drop_path']} if 'drop_path' in batch else {},
+        )
+        targets = batch.get('target', _label(batch))
+        if logits.ndim == 2:
+            loss, metrics = self._scores(logits, targets)
+        else:
+            each = [self._scores(logits[:, i], targets) for i in range(logits.shape[1])]
+            loss = jnp.stack([part for part, _ in each]).sum()
+            metrics = {
+                f'{name}.{i + 1}': value
+                for i, (part, scores) in enumerate(each)
+                for name, value in {'loss': part, **scores}.items()
+            }
+        return loss, ({**state, **updates}, metrics)
+
+    def _scores(self, logits: jax.Array, targets: jax.Array) -> tuple[jax.Array, Metrics]:
+        """Loss, and how often the label (or the larger part of a mixture) comes first."""
+        loss = self.head.loss(logits, targets)  # type: ignore[attr-defined]
+        labels = targets if targets.ndim == 1 else targets.argmax(axis=1)
+        places = [1, TOP] if logits.shape[1] > TOP else [1]
+        return loss, {f'top{k}': jnp.mean(top_k_hits(logits, labels, k)) for k in places}
+
+    def predict(self, params: Params, state: State, images: jax.Array) -> jax.Array:
+        """Logits (B, K), or (B, heads, K), of normalised `images` (B, H, W, C), in eval mode."""
+        logits = self.network.apply({'params': params, **state}, images, train=False)
+        return jnp.asarray(logits)
+
+    def is_frozen(self, name: str) -> bool:
+        """Whether the parameter `name` is left as it is."""
+        return (self.frozen_backbone and name.startswith('backbone.')) or super().is_frozen(name)
+
+
+def _image(batch: Batch) -> jax.Array:
+    return one_view(batch, 'ImageClassifier')
+
+
+def _label(batch: Batch) -> Any:
+    if 'label' not in batch:
+        raise JsslError(
+            'ImageClassifier learns from labels, and config.data has none; name a labelled data '
+            'set, such as dict(type="TFDS", ...) or a Folder with one sub-folder a class.'
+        )
+    return batch['label']

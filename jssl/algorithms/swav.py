@@ -1,0 +1,254 @@
+"""SwAV: the prototypes that one view of an image is assigned to are predicted from its others.
+
+Caron, Misra, Mairal, Goyal, Bojanowski, Joulin, "Unsupervised Learning of Visual Features by
+Contrasting Cluster Assignments", NeurIPS 2020, arXiv 2006.09882.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State, forward
+from jssl.errors import JsslError
+from jssl.heads import SwAVHead
+from jssl.layers.normalize import l2_normalize
+from jssl.layers.pooling import pool_features
+from jssl.losses import sinkhorn, swapped_prediction
+from jssl.memories import feature_queue
+
+PROTOTYPES = 'loss.prototypes'  # of params['head']; its kernel (D, K) holds one in each column
+
+
+class CropNetwork(nn.Module):
+    """Backbone, neck and head on crops of several sizes."""
+
+    backbone: nn.Module
+    neck: nn.Module
+    head: nn.Module
+
+    def __call__(
+        self, crops: Sequence[jax.Array], train: bool = True
+    ) -> tuple[jax.Array, jax.Array]:
+        """One pass of the backbone for each size, one of the neck for all.
+
+        Args:
+          crops: for each size (B, copies, H, W, C).
+          train: whether batch norm uses the batch's statistics.
+
+        Returns:
+          Projections (B, V, D) and scores (B, V, K), V being the copies of all sizes.
+        """
+        features = jnp.concatenate([self._pooled(images, train) for images in crops], axis=1)
+        rows = features.reshape(-1, features.shape[-1])
+        projections = self.neck((rows,), train=train)
+        scores = self.head(projections, train=train)
+        images, views = features.shape[:2]
+        return projections.reshape(images, views, -1), scores.reshape(images, views, -1)
+
+    def _pooled(self, images: jax.Array, train: bool) -> jax.Array:
+        """(B, copies, H, W, C) -> (B, copies, c); an image's copies stay where the image is."""
+        rows = images.reshape(-1, *images.shape[2:])
+        features = pool_features(self.backbone(rows, train=train))
+        return features.reshape(*images.shape[:2], -1)
+
+
+@dataclasses.dataclass(frozen=True)
+class SwAV(Algorithm):
+    """SwAV; `batch['views']` holds arrays (B, H, W, C), those of equal size side by side.
+
+    Attributes:
+      backbone: images -> features.
+      neck: features -> projections (B, D) of unit length.
+      head: projections -> scores against the prototypes.
+      queue_length: projections of former batches that help to make the codes, for each view that is
+        assigned; rounded down to whole batches. 0 for no queue.
+      queue_start_epoch: epoch, from 0, in which the queue begins to fill. It is used once full.
+      freeze_prototypes: steps at the start of the run in which the prototypes do not move.
+      steps_per_epoch: of the run; `for_run` sets it.
+
+    Raises:
+      JsslError: for a negative number.
+    """
+
+    backbone: nn.Module
+    neck: nn.Module
+    head: SwAVHead
+    queue_length: int = 0
+    queue_start_epoch: int = 15
+    freeze_prototypes: int = 0
+    steps_per_epoch: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses negative numbers."""
+        for field in ('queue_length', 'queue_start_epoch', 'freeze_prototypes'):
+            if getattr(self, field) < 0:
+                raise JsslError(f'model.{field}={getattr(self, field)} must be at least 0.')
+
+    @property
+    def network(self) -> CropNetwork:
+        """Backbone, neck and head as one module."""
+        return CropNetwork(backbone=self.backbone, neck=self.neck, head=self.head)
+
+    def for_run(self, run: Run) -> 'SwAV':
+        """With the length of an epoch, by which the queue starts."""
+        return dataclasses.replace(self, steps_per_epoch=run.steps_per_epoch)
+
+    def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
+        """Parameters with unit prototypes; the state holds statistics, steps, and empty queues."""
+        self._check(batch)
+        crops = by_size(batch['views'])
+        variables = self.network.init(rng, crops, train=False)
+        state = {
+            'batch_stats': variables.get('batch_stats', {}),
+            'steps': jnp.zeros((), jnp.int32),
+        }
+        if self.queue_length:
+            images = len(crops[0])
+            shape = (len(self.head.crops_for_assign), self._rows(images), self.head.feat_dim)
+            dtype = jnp.promote_types(crops[0].dtype, jnp.float32)
+            state |= {'feature_queue': jnp.zeros(shape, dtype), 'queue_used': jnp.array(False)}
+        return with_unit_prototypes(variables['params']), state
+
+    def loss(
+        self, params: Params, state: State, batch: Batch
+    ) -> tuple[jax.Array, tuple[State, Metrics]]:
+        """The swapped prediction of the codes of some views by all others (equations 1 to 6)."""
+        self._check(batch)
+        params, prototypes = self._prototypes(params, state['steps'])
+        (projections, scores), stats = forward(
+            self.network, params, state['batch_stats'], by_size(batch['views'])
+        )
+        seen = jax.lax.stop_gradient((projections, scores))
+        codes, queues = self._assign(state, prototypes, *seen)
+        loss = swapped_prediction(scores, codes, self.head.crops_for_assign, self.head.temperature)
+        state = {**state, **queues, 'batch_stats': stats, 'steps': state['steps'] + 1}
+        return loss, (state, watch(codes, state))
+
+    def after_step(self, params: Params, state: State) -> tuple[Params, State]:
+        """Puts the prototypes back on the sphere."""
+        return with_unit_prototypes(params), state
+
+    def _prototypes(self, params: Params, step: jax.Array) -> tuple[Params, jax.Array]:
+        """The parameters as this step uses them, and the prototypes (D, K) without gradient.
+
+        The prototypes are of unit length already where they come from this class; weights from
+        elsewhere may not be. Their gradient does not pass through that division.
+        """
+        kernel = params['head'][PROTOTYPES]['kernel']
+        unit = jax.lax.stop_gradient(l2_normalize(kernel, axis=0))
+        moving = kernel + jax.lax.stop_gradient(unit - kernel)
+        return with_prototypes(params, jnp.where(step < self.freeze_prototypes, unit, moving)), unit
+
+    def _assign(
+        self, state: State, prototypes: jax.Array, projections: jax.Array, scores: jax.Array
+    ) -> tuple[list[jax.Array], State]:
+        """Codes (B, K) of each assigned view, and what changes in the queues.
+
+        Each epoch uses no queue until the last row of one is found to be written; from then on all
+        are used.
+        """
+        views = self.head.crops_for_assign
+        if not self.queue_length:
+            return [self._codes(scores[:, view]) for view in views], {}
+        steps, epoch = state['steps'], self._epoch()
+        used = state['queue_used'] & (steps % epoch != 0)
+        codes, queues = [], []
+        for queue, view in zip(state['feature_queue'], views, strict=True):
+            used |= feature_queue.is_full(queue)
+            stored = jnp.matmul(queue, prototypes, precision=jax.lax.Precision.HIGHEST)
+            codes.append(
+                jax.lax.cond(
+                    used, self._codes, lambda now, _: self._codes(now), scores[:, view], stored
+                )
+            )
+            queues.append(feature_queue.push(queue, projections[:, view]))
+        filling = steps >= self.queue_start_epoch * epoch
+        after = jnp.where(filling, jnp.stack(queues), state['feature_queue'])
+        return codes, {'feature_queue': after, 'queue_used': used}
+
+    def _codes(self, scores: jax.Array, stored: jax.Array | None = None) -> jax.Array:
+        """Codes (B, K) of scores (B, K), balanced together with those of a queue (L, K)."""
+        head, (images, prototypes) = self.head, scores.shape
+        if stored is not None:
+            scores = jnp.concatenate([stored, scores])
+        group = head.sinkhorn_group_size or images
+        # A device's queue holds, batch by batch, what its own images were: the rows at its place.
+        rows = scores.reshape(-1, images // group, group, prototypes).swapaxes(0, 1)
+        codes = sinkhorn(
+            rows.reshape(scores.shape),
+            epsilon=head.epsilon,
+            iterations=head.sinkhorn_iterations,
+            group_size=rows.shape[1] * group,
+        )
+        return codes.reshape(rows.shape)[:, -1].reshape(images, prototypes)
+
+    def _epoch(self) -> int:
+        """Steps of an epoch."""
+        if self.steps_per_epoch is None:
+            raise JsslError(
+                f'SwAV with queue_length={self.queue_length} needs the length of an epoch; use '
+                'algorithm.for_run(run), as jssl.fit does, or set steps_per_epoch.'
+            )
+        return self.steps_per_epoch
+
+    def _rows(self, images: int) -> int:
+        """The queue's length in whole batches."""
+        rows = self.queue_length - self.queue_length % images
+        if not rows:
+            raise JsslError(
+                f'model.queue_length={self.queue_length} is less than the batch of {images}; set '
+                f'it to a multiple of {images}, or to 0 for no queue.'
+            )
+        return rows
+
+    def _check(self, batch: Batch) -> None:
+        """Refuses views that the head does not expect, and groups that do not fill the batch."""
+        count, images = len(batch['views']), len(batch['views'][0])
+        group, crops = self.head.sinkhorn_group_size, tuple(self.head.num_crops)
+        if count != sum(crops) or count < 2:
+            raise JsslError(
+                f'SwAV got {count} views of each image, but head.num_crops={crops} makes '
+                f'{sum(crops)} and at least two are needed; set it to the copies of config.views.'
+            )
+        if group and images % group:
+            raise JsslError(
+                f'head.sinkhorn_group_size={group} does not divide the batch of {images}; choose a '
+                'divisor, or None to balance the whole batch.'
+            )
+
+
+def by_size(views: Sequence[jax.Array]) -> tuple[jax.Array, ...]:
+    """Views (B, H, W, C) -> for each run of equal shapes (B, copies, H, W, C)."""
+    runs = itertools.groupby(views, key=lambda view: view.shape)
+    return tuple(jnp.stack(list(run), axis=1) for _, run in runs)
+
+
+def with_prototypes(params: Params, kernel: jax.Array) -> Params:
+    """The parameters with other prototypes (D, K)."""
+    head = {**params['head'], PROTOTYPES: {'kernel': kernel}}
+    return {**params, 'head': head}
+
+
+def with_unit_prototypes(params: Params) -> Params:
+    """The parameters with each prototype divided by its norm."""
+    kernel = params['head'][PROTOTYPES]['kernel']
+    return with_prototypes(params, l2_normalize(kernel, axis=0).astype(kernel.dtype))
+
+
+def watch(codes: Sequence[jax.Array], state: State) -> Metrics:
+    """How many prototypes the codes of a batch use, and the state of the queue.
+
+    Returns:
+      `prototypes_used`, the perplexity of the mean code: K where all are used alike, 1 where one
+      takes everything; with a queue `queue_fill`, the share of rows written, and `queue_used`.
+    """
+    mean = jnp.mean(jnp.stack(codes), axis=(0, 1))
+    metrics = {'prototypes_used': jnp.exp(jax.scipy.special.entr(mean).sum())}
+    if 'feature_queue' in state:
+        metrics['queue_fill'] = feature_queue.fill(state['feature_queue'])
+        metrics['queue_used'] = state['queue_used'].astype(jnp.float32)
+    return metrics

@@ -1,0 +1,41 @@
+"""The vision transformer of MoCo v3."""
+
+import functools
+from typing import ClassVar
+
+import flax.linen as nn
+import jax
+
+from jssl.backbones.vit import VisionTransformer
+from jssl.layers.initializers import xavier_uniform
+from jssl.layers.transformer import TransformerInit
+
+
+class MoCoV3ViT(VisionTransformer):
+    """ViT with fixed sine-cosine positions and a patch projection that may stay as it was drawn.
+
+    Chen, Xie, He, "An Empirical Study of Training Self-Supervised Vision Transformers", ICCV 2021,
+    sections 4.1 and 5.
+
+    Attributes:
+      arch, img_size, ...: as `VisionTransformer`.
+      fixed_positions: on unless told otherwise.
+      stop_grad_conv1: whether the patch projection is not trained.
+    """
+
+    fixed_positions: bool = True
+    stop_grad_conv1: bool = False
+
+    init_values: ClassVar[TransformerInit] = TransformerInit(
+        qkv=functools.partial(xavier_uniform, matrices=3), token=nn.initializers.normal(1e-6)
+    )
+
+    def _patch_tokens(self, images: jax.Array) -> jax.Array:
+        tokens = super()._patch_tokens(images)
+        return jax.lax.stop_gradient(tokens) if self.stop_grad_conv1 else tokens
+
+    @nn.nowrap
+    def is_frozen(self, name: str) -> bool:
+        """Whether the parameter `name` is not trained."""
+        projection = self.stop_grad_conv1 and name.startswith('patch_embed.projection')
+        return projection or super().is_frozen(name)

@@ -1,0 +1,244 @@
+"""Vision transformers with the reference's geometry and parameter names."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jssl.backbones.arch import find_arch, make_arch
+from jssl.errors import JsslError
+from jssl.layers.attention import Implementation
+from jssl.layers.drop_path import drop_path_rates
+from jssl.layers.position_embedding import resize_positions, sincos_positions
+from jssl.layers.transformer import (
+    PatchEmbedding,
+    TransformerBlock,
+    TransformerInit,
+    layer_norm,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Arch:
+    """The size of a vision transformer.
+
+    Attributes:
+      embed_dims: width of the tokens.
+      num_layers: number of blocks.
+      num_heads: heads of the attention.
+      feedforward_channels: hidden width of the feed-forward networks.
+    """
+
+    embed_dims: int
+    num_layers: int
+    num_heads: int
+    feedforward_channels: int
+
+
+ARCHS = {
+    'small': Arch(384, 12, 12, 1536),
+    'deit-small': Arch(384, 12, 6, 1536),
+    'base': Arch(768, 12, 12, 3072),
+    'large': Arch(1024, 24, 16, 4096),
+    'huge': Arch(1280, 32, 16, 5120),
+}
+# What the reference calls them too. Its 's' is left out: another network for every class there.
+ARCHS |= {'mocov3-small': ARCHS['small'], 'deit-s': ARCHS['deit-small']}
+ARCHS |= {'b': ARCHS['base'], 'l': ARCHS['large'], 'h': ARCHS['huge']}
+
+
+class VisionTransformer(nn.Module):
+    """ViT (Dosovitskiy et al. 2021), images (B, H, W, C) -> ((map (B, h, w, C), class token),).
+
+    Attributes:
+      arch: 'small' (that of MoCo v3, with 12 heads), 'deit-small', 'base', 'large', 'huge', or a
+        dict with embed_dims, num_layers, num_heads and feedforward_channels.
+      img_size: side in pixels of the images that the position table is made for.
+      patch_size: side of a patch in pixels.
+      fixed_positions: sine-cosine positions that are not trained, in place of learned ones.
+      final_norm: whether a layer norm `ln1` follows the last block.
+      avg_token: give ((B, C),), the mean of the patch tokens after a layer norm `ln2` of its own,
+        as the fine-tuning of MAE has it.
+      qkv_bias: True for one bias of the joint projection; False for one of query and of value.
+      layer_scale: initial value of the blocks' scales; None for none.
+      drop_path_rate: of the last block's branches; it grows linearly from 0 at the first. Needs a
+        random stream, see `DropPath`.
+      frozen_stages: -1 trains everything; 0 freezes patch embedding, class token and positions; i
+        the first i blocks too; the number of blocks also the final norm.
+      remat: compute each block again in the backward pass instead of keeping its activations.
+      scan_layers: compile one block and loop over it. Parameters are then stacked, under `layers`.
+      implementation: of the attention: 'xla', 'cudnn' or None for JAX's choice.
+      dtype: of the computation (parameters stay as they are); None follows the input.
+
+    Raises:
+      JsslError: at construction for an arch, an image size or frozen stages that cannot be built;
+        at a call, for images that do not divide into patches.
+    """
+
+    arch: str | Mapping[str, int] = 'base'
+    img_size: int = 224
+    patch_size: int = 16
+    fixed_positions: bool = False
+    final_norm: bool = True
+    avg_token: bool = False
+    qkv_bias: bool = True
+    layer_scale: float | None = None
+    drop_path_rate: float = 0.0
+    frozen_stages: int = -1
+    remat: bool = False
+    scan_layers: bool = False
+    implementation: Implementation = None
+    dtype: jnp.dtype | None = None
+
+    init_values: ClassVar[TransformerInit] = TransformerInit(ffn_bias=nn.initializers.normal(1e-6))
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be built, before any compute is spent."""
+        _ = self.size
+        if self.img_size % self.patch_size:
+            raise JsslError(
+                f'backbone.img_size={self.img_size} is no multiple of backbone.patch_size='
+                f'{self.patch_size}; change one of them.'
+            )
+        self._check_frozen_stages()
+        super().__post_init__()
+
+    def _check_frozen_stages(self) -> None:
+        depth = self.size.num_layers
+        if not -1 <= self.frozen_stages <= depth:
+            raise JsslError(
+                f'backbone.frozen_stages={self.frozen_stages} must be -1 (none) to {depth} (all).'
+            )
+        if self.scan_layers and 0 < self.frozen_stages < depth:
+            raise JsslError(
+                f'backbone.frozen_stages={self.frozen_stages} freezes some of the blocks, which '
+                'backbone.scan_layers=True holds in one parameter; set it to False.'
+            )
+
+    @property
+    def size(self) -> Arch:
+        """The widths and the depth that `arch` names."""
+        if isinstance(self.arch, str):
+            return find_arch(ARCHS, self.arch)
+        return make_arch(Arch, self.arch)
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool = True) -> tuple[Any, ...]:
+        """Features of `images`; `train` matters to drop path alone."""
+        cls_token, patches = self._embed(self._patch_tokens(images))
+        rows, columns = patches.shape[1:3]
+        x = jnp.concatenate([cls_token, patches.reshape(len(images), rows * columns, -1)], axis=1)
+        return self._outputs(self._transform(x, train), rows, columns)
+
+    def _transform(self, x: jax.Array, train: bool) -> jax.Array:
+        """The blocks and the final norm: tokens (B, N, C) -> (B, N, C)."""
+        x = self._blocks(self._freeze(x, 0), train)
+        return layer_norm('ln1', self.dtype)(x) if self.final_norm else x
+
+    def _transform_some(self, images: jax.Array, ids_keep: jax.Array, train: bool) -> jax.Array:
+        """Tokens (B, 1 + n, C), the class token and the patches of `ids_keep` (B, n) alone."""
+        cls_token, patches = self._embed(self._patch_tokens(images))
+        patches = patches.reshape(len(images), -1, patches.shape[-1])
+        chosen = jnp.take_along_axis(patches, ids_keep[..., None], axis=1)
+        return self._transform(jnp.concatenate([cls_token, chosen], axis=1), train)
+
+    def _freeze(self, x: jax.Array, stage: int) -> jax.Array:
+        return jax.lax.stop_gradient(x) if stage <= self.frozen_stages else x
+
+    def _embed(self, patches: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Class tokens (B, 1, C) and patch tokens (B, h, w, C), both with their positions."""
+        batch, rows, columns, width = patches.shape
+        positions = resize_positions(self._positions(), (rows, columns)).astype(patches.dtype)
+        cls_token = self.param('cls_token', self.init_values.token, (1, 1, width))
+        cls_token = cls_token.astype(patches.dtype) + positions[:, :1]
+        patches += positions[:, 1:].reshape(1, rows, columns, width)
+        return jnp.broadcast_to(cls_token, (batch, 1, width)), patches
+
+    def _patch_tokens(self, images: jax.Array) -> jax.Array:
+        return PatchEmbedding(
+            self.size.embed_dims, self.patch_size, dtype=self.dtype, name='patch_embed'
+        )(images)
+
+    def _positions(self) -> jax.Array:
+        """The position table (1, 1 + tokens, C); a fixed one is stored, as in the reference."""
+        grid, width = self.img_size // self.patch_size, self.size.embed_dims
+        if not self.fixed_positions:
+            init = nn.initializers.normal(0.02)
+            return self.param('pos_embed', init, (1, 1 + grid * grid, width))
+        table = self.param('pos_embed', lambda key: jnp.asarray(sincos_positions(grid, width)))
+        return jax.lax.stop_gradient(table)
+
+    def _blocks(self, x: jax.Array, train: bool) -> jax.Array:
+        depth = self.size.num_layers
+        rates = drop_path_rates(self.drop_path_rate, depth, train)
+        if self.scan_layers:
+            return self._scan(x, None if rates is None else jnp.asarray(rates))
+        for index in range(depth):
+            block = self._block(f'layers.{index}')
+            x = self._freeze(block(x, None if rates is None else rates[index]), index + 1)
+        return x
+
+    def _scan(self, x: jax.Array, rates: jax.Array | None) -> jax.Array:
+        loop = nn.scan(
+            lambda block, x, rate: (block(x, rate), None),
+            variable_axes={'params': 0},
+            split_rngs={'params': True, 'drop_path': True},
+            length=self.size.num_layers,
+        )
+        return loop(self._block('layers'), x, rates)[0]
+
+    def _block(self, name: str) -> nn.Module:
+        size = self.size
+        block = nn.remat(TransformerBlock) if self.remat else TransformerBlock
+        return block(
+            size.num_heads,
+            size.feedforward_channels,
+            qkv_bias=self.qkv_bias,
+            layer_scale=self.layer_scale,
+            init_values=self.init_values,
+            implementation=self.implementation,
+            dtype=self.dtype,
+            name=name,
+        )
+
+    def _outputs(self, x: jax.Array, rows: int, columns: int) -> tuple[Any, ...]:
+        if self.avg_token:
+            wide = jnp.promote_types(x.dtype, jnp.float32)
+            x = layer_norm('ln2', self.dtype)(x[:, 1:].mean(axis=1, dtype=wide))
+            return (self._freeze(x, self.size.num_layers),)
+        x = self._freeze(x, self.size.num_layers)
+        return ((x[:, 1:].reshape(len(x), rows, columns, -1), x[:, 0]),)
+
+    @nn.nowrap
+    def is_frozen(self, name: str) -> bool:
+        """Whether the parameter `name`, such as ``layers.0.ln1.scale``, is not trained."""
+        stage = min(self._stage(name), self.size.num_layers)
+        return stage <= self.frozen_stages or (self.fixed_positions and name == 'pos_embed')
+
+    @nn.nowrap
+    def get_layer_depth(self, name: str) -> tuple[int, int]:
+        """The depth of the parameter `name`, and the number of depths (Bao et al. 2022, BEiT).
+
+        The embedding is 0, the i-th block i, all else the last.
+
+        Raises:
+          JsslError: where the layers are stacked in one parameter.
+        """
+        if self.scan_layers:
+            raise JsslError(
+                'optimizer.layer_decay_rate needs a learning rate of its own for every layer, '
+                'and backbone.scan_layers=True stacks them in one parameter; set it to False.'
+            )
+        return self._stage(name), self.size.num_layers + 2
+
+    @nn.nowrap
+    def _stage(self, name: str) -> int:
+        """0 for the embedding, i for the i-th block, the number of blocks + 1 for what follows."""
+        if name.startswith(('cls_token', 'mask_token', 'pos_embed', 'patch_embed')):
+            return 0
+        if name.startswith('layers.') and not self.scan_layers:
+            return int(name.split('.')[1]) + 1
+        return self.size.num_layers + 1

@@ -1,0 +1,270 @@
+"""Images at another size as a TFDS data set, written so that an interruption costs little."""
+
+import contextlib
+import dataclasses
+import fcntl
+import functools
+import io
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+from jssl.data import records
+from jssl.data.canvas import ORIENTATION, to_picture
+from jssl.data.faults import Faults, name_of
+from jssl.data.records import Records
+from jssl.data.sources import Sample, Source
+from jssl.errors import JsslError
+
+SHARD = 4096  # images in a file: what an interruption costs at most
+PLAN = 'prepare.json'
+
+
+class Target(NamedTuple):
+    """What images become.
+
+    Attributes:
+      size: of the short side in pixels; smaller images keep theirs.
+      encoding: 'jpeg' or 'png'.
+      quality: of JPEG, 1 to 100.
+    """
+
+    size: int
+    encoding: str = 'jpeg'
+    quality: int = 95
+
+
+def shrink(image: Any, target: Target) -> bytes:
+    """An image file whose short side has the target's size, antialiased bicubic.
+
+    The bytes of an upright RGB or grey JPEG or PNG that is no larger are kept as they are.
+
+    Args:
+      image: as in `Sample`.
+      target: size and encoding.
+
+    Raises:
+      JsslError: the image cannot be decoded.
+    """
+    picture = to_picture(image)
+    scale = target.size / min(picture.size)
+    if scale >= 1 and isinstance(image, bytes) and _plain(image):
+        return image
+    if scale < 1:
+        width, height = (max(target.size, round(side * scale)) for side in picture.size)
+        picture = picture.resize((width, height), Image.Resampling.BICUBIC)
+    stream = io.BytesIO()
+    picture.save(stream, target.encoding, quality=target.quality)
+    return stream.getvalue()
+
+
+def _plain(image: bytes) -> bool:
+    """Whether any decoder gives the pixels that ours gave."""
+    with Image.open(io.BytesIO(image)) as file:
+        upright = file.getexif().get(ORIENTATION, 1) == 1
+        return upright and file.format in ('JPEG', 'PNG') and file.mode in ('RGB', 'L')
+
+
+def prepare(
+    sources: Mapping[str, Source],
+    out: Path | str,
+    target: Target,
+    *,
+    described: Mapping[str, str] | None = None,
+    threads: int = os.cpu_count() or 1,
+    faults: float = 0.01,
+    shard: int = SHARD,
+) -> Path:
+    """Writes a data set, or what an interrupted call has left undone.
+
+    It is built in ``<out>.incomplete`` and renamed at the end. Broken images are left out, and
+    named in its files ``skipped-*.json``.
+
+    Args:
+      sources: of each split.
+      out: ``<data_dir>/<name>`` of the data set.
+      target: size and encoding of its images.
+      described: where the splits come from, for the data set's description.
+      threads: how many decode and encode at the same time; changes nothing in the files.
+      faults: which share of the images may be broken.
+      shard: images in a file.
+
+    Returns:
+      `out`.
+
+    Raises:
+      JsslError: the folder holds something else, is being written, cannot be written, or too many
+        images are broken.
+    """
+    out = Path(out).expanduser()
+    if not re.fullmatch('[a-z][a-z0-9_]*', out.name):
+        raise JsslError(
+            f'--out={out} ends in {out.name!r}, and TFDS wants names of lower-case letters, digits '
+            'and underscores, beginning with a letter.'
+        )
+    plan = {
+        'splits': {split: len(source) for split, source in sources.items()},
+        'described': dict(described or {}),
+        'shard': shard,
+        **target._asdict(),
+    }
+    if out.exists():
+        _check_plan(out, plan)
+        return out
+    unfinished = out.with_name(f'{out.name}.incomplete')
+    try:
+        unfinished.mkdir(parents=True, exist_ok=True)
+        with _locked(unfinished):
+            _begin(unfinished, plan)
+            folder = unfinished / records.VERSION
+            work = _Work(folder, out.name, target, threads, faults, shard)
+            work.write(sources, json.dumps(plan))
+            os.rename(unfinished, out)
+    except OSError as error:
+        raise JsslError(
+            f'the data set cannot be written to {unfinished}: {error.strerror or error}; choose '
+            'another --out, or make room and give the same command again.'
+        ) from error
+    return out
+
+
+def _begin(unfinished: Path, plan: Mapping[str, Any]) -> None:
+    """Writes down what is going to be done, or checks that it is what was begun."""
+    part = unfinished / f'{PLAN}.part'
+    if set(unfinished.iterdir()) - {part}:
+        _check_plan(unfinished, plan)
+        return
+    part.write_text(json.dumps(plan, indent=2) + '\n', encoding='utf-8')
+    os.replace(part, unfinished / PLAN)
+
+
+def _check_plan(folder: Path, plan: Mapping[str, Any]) -> None:
+    """Raises a `JsslError` for a folder that was not made by the same command."""
+    try:
+        found = json.loads((folder / PLAN).read_text(encoding='utf-8'))
+    except (OSError, ValueError):
+        found = {}
+    differ = [key for key in plan if found.get(key) != plan[key]]
+    if differ:
+        was = ', '.join(f'{key}: {found.get(key)} → {plan[key]}' for key in differ)
+        raise JsslError(
+            f'{folder} holds another data set (there → asked for): {was}. Choose another --out, '
+            'delete the folder, or give the command that made it.'
+        )
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keeps a second process out; the system lets go when this one ends, however it does."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(number)
+        raise JsslError(
+            f'another process is writing {folder}; wait for it, or choose another --out.'
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(number)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Work:
+    """What it takes to write the shards of a data set."""
+
+    folder: Path
+    name: str
+    target: Target
+    threads: int
+    faults: float
+    shard: int
+
+    def write(self, sources: Mapping[str, Source], description: str) -> None:
+        """Writes all that is missing, then the metadata that make it a data set."""
+        from rich.progress import Progress
+
+        written = Records(sources.values())
+        self.folder.mkdir(exist_ok=True)
+        paths: dict[str, list[Path]] = {}
+        with Progress() as progress, ThreadPoolExecutor(self.threads) as pool:
+            report = functools.partial(progress.console.print, markup=False, soft_wrap=True)
+            for split, source in sources.items():
+                task = progress.add_task(split, total=len(source))
+                found = Faults(len(source), 1.0, report)
+                for rows, path in self._shards(split, len(source)):
+                    if path.exists():
+                        self._count(found, _skipped(path))
+                    else:
+                        self._write_shard(path, source, rows, written, found, pool)
+                    paths.setdefault(split, []).append(path)
+                    progress.update(task, completed=rows.stop)
+        records.write_metadata(self.folder, self.name, written, paths, description)
+
+    def _shards(self, split: str, length: int) -> Iterator[tuple[range, Path]]:
+        starts = range(0, length, self.shard)
+        for number, start in enumerate(starts):
+            path = self.folder / records.shard_name(self.name, split, number, len(starts))
+            yield range(start, min(start + self.shard, length)), path
+
+    def _write_shard(
+        self,
+        path: Path,
+        source: Source,
+        rows: range,
+        written: Records,
+        found: Faults,
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        """Writes the images of `rows`, and beside them what is wrong with those left out."""
+        faults: dict[int, str] = {}
+
+        def good() -> Iterator[bytes]:
+            shrunk = pool.map(functools.partial(self._shrunk, source), rows)
+            for index, sample in zip(rows, shrunk, strict=True):
+                if isinstance(sample, str):
+                    faults[index] = sample
+                    self._count(found, {index: sample})
+                else:
+                    yield written.record(sample)
+            if faults:
+                words = json.dumps(faults, indent=2, ensure_ascii=False)
+                _skipped_path(path).write_text(words + '\n', encoding='utf-8')
+
+        records.write_shard(path, good())
+
+    def _shrunk(self, source: Source, index: int) -> Sample | str:
+        """Sample `index` at its new size, or what is wrong with it."""
+        try:
+            sample = source[index]
+            return {**sample, 'image': shrink(sample['image'], self.target)}
+        except (JsslError, OSError) as error:
+            return f'{name_of(source, index)}: {" ".join(str(error).split())}'
+
+    def _count(self, found: Faults, faults: Mapping[int, str]) -> None:
+        for index, fault in faults.items():
+            found.record(index, fault)
+            if found.count > self.faults * found.length:
+                raise JsslError(
+                    f'{found.count} of {found.length} images cannot be read, more than --faults='
+                    f'{self.faults} allows; repair them, or give the same command with a larger '
+                    f'share. The last is {fault}'
+                )
+
+
+def _skipped_path(shard: Path) -> Path:
+    return shard.with_name(f'skipped-{shard.name}.json')
+
+
+def _skipped(shard: Path) -> dict[int, str]:
+    """What was left out of a shard that is complete."""
+    path = _skipped_path(shard)
+    faults = json.loads(path.read_text(encoding='utf-8')) if path.exists() else {}
+    return {int(index): fault for index, fault in faults.items()}

@@ -1,0 +1,130 @@
+"""Samples that cannot be read or decoded: each gets a substitute, is named once, and is counted."""
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jssl.data.canvas import decode
+from jssl.data.sources import Source
+from jssl.errors import JsslError
+
+TRIES = 100
+NAMED = 20
+
+
+class Decoded(NamedTuple):
+    """One sample on its canvas.
+
+    Attributes:
+      image: uint8 (S, S, C), the image in the top-left corner.
+      size: its (height, width) there.
+      label: its class, None without labels.
+      fault: why this is another sample than the one asked for; None if it is that one.
+    """
+
+    image: NDArray[np.uint8]
+    size: tuple[int, int]
+    label: int | None
+    fault: str | None
+
+
+def read(source: Source, index: int, canvas: int, channels: int = 3) -> Decoded:
+    """Sample `index`, or the nearest following one that can be read and decoded.
+
+    Which one that is depends on the data alone, so a run that is repeated or resumed sees the same
+    substitutes. After the last sample comes the first. The label is that of the image returned.
+
+    Args:
+      source: N samples.
+      index: from 0 to N - 1.
+      canvas: the side S of the canvas in pixels.
+      channels: 1, 3 or 4, as for `decode`.
+
+    Raises:
+      JsslError: none of `TRIES` samples in a row can be read.
+    """
+    first = None
+    for step in range(min(TRIES, len(source))):
+        number = (index + step) % len(source)
+        try:
+            image, size, label = _decoded(source, number, canvas, channels)
+        except (JsslError, OSError) as error:
+            first = first or f'{name_of(source, number)}: {" ".join(str(error).split())}'
+            continue
+        fault = None if first is None else f'{first} Sample {number} takes its place.'
+        return Decoded(image, size, label, fault)
+    raise JsslError(
+        f'none of the samples {index} to {number} of the data set can be read; check the path and '
+        f'the files. The first is {first}'
+    )
+
+
+def _decoded(
+    source: Source, number: int, canvas: int, channels: int
+) -> tuple[NDArray[np.uint8], tuple[int, int], int | None]:
+    sample = source[number]
+    if not isinstance(sample, Mapping) or 'image' not in sample:
+        raise JsslError(
+            f'the source gives {sample!r:.80}; let it give a dict with the key '
+            "'image', and 'label' if there is one."
+        )
+    image, size = decode(sample['image'], canvas, channels)
+    return image, size, sample.get('label')
+
+
+def name_of(source: Source, number: int) -> str:
+    """Such as ``sample 7 ('cats/felix.jpg')``; a source may have `name_of`, as those of files."""
+    known = getattr(source, 'name_of', None)
+    return f'sample {number}' if known is None else f'sample {number} ({known(number)!r})'
+
+
+class Faults:
+    """What is wrong with the data of a run. Any number of threads may record at the same time.
+
+    Attributes:
+      length: the number of samples of the data set.
+      allowed: which share of them may be broken, from 0 to 1.
+      report: is told the first `NAMED` broken samples, each once.
+    """
+
+    def __init__(self, length: int, allowed: float, report: Callable[[str], None]) -> None:
+        self.length = length
+        self.allowed = allowed
+        self.report = report
+        self._lock = threading.Lock()
+        self._broken: set[int] = set()
+
+    @property
+    def count(self) -> int:
+        """How many different samples were broken."""
+        return len(self._broken)
+
+    def record(self, index: int, fault: str) -> None:
+        """Counts sample `index`, asked for in vain; the first time also says so.
+
+        Args:
+          index: of the sample.
+          fault: what `read` found.
+
+        Raises:
+          JsslError: more than the allowed share of the samples is broken.
+        """
+        with self._lock:
+            known = index in self._broken
+            self._broken.add(index)
+            if not known and self.count <= NAMED:
+                self.report(fault)
+            if not known and self.count == NAMED:
+                self.report(f'{NAMED} samples are broken; any more are counted, not named.')
+            if self.count > self.allowed * self.length:
+                raise self._too_many(fault)
+
+    def _too_many(self, fault: str) -> JsslError:
+        return JsslError(
+            f'{self.count} of {self.length} samples cannot be read, and config.faults='
+            f'{self.allowed} allows {int(self.allowed * self.length)}; repair the data set, or '
+            f'raise config.faults to train on substitutes. The last is {fault}'
+        )

@@ -1,0 +1,127 @@
+"""Writing images as a TFDS data set of ArrayRecord files, without TensorFlow."""
+
+import contextlib
+import io
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jssl.data.sources import Sample, Source, has_labels
+from jssl.errors import JsslError
+
+FORMAT = 'array_record'
+VERSION = '1.0.0'
+
+
+class Records:
+    """How samples of some sources become the records of one data set."""
+
+    def __init__(self, sources: Iterable[Source]) -> None:
+        """Finds out what a record holds.
+
+        Args:
+          sources: the splits.
+
+        Raises:
+          JsslError: only some have labels, or their classes differ.
+        """
+        import tensorflow_datasets as tfds
+        from tensorflow_datasets.core import example_serializer
+
+        features: dict[str, Any] = {'image': tfds.features.Image(shape=(None, None, 3))}
+        if (classes := _classes(list(sources))) is not None:
+            features['label'] = tfds.features.ClassLabel(**classes)
+        self.features = tfds.features.FeaturesDict(features)
+        self._serializer = example_serializer.ExampleSerializer(self.features.get_serialized_info())
+
+    def record(self, sample: Sample) -> bytes:
+        """One record of an encoded image and its label; the same bytes in every process."""
+        kept = {name: sample[name] for name in self.features}  # type: ignore[literal-required]
+        example = self._serializer.get_tf_example(self.features.encode_example(kept))
+        return example.SerializeToString(deterministic=True)  # else fields come in any order
+
+
+def _classes(sources: Sequence[Source]) -> dict[str, Any] | None:
+    """What TFDS's ClassLabel is told about the classes of all sources; None without labels."""
+    labelled = [has_labels(source) for source in sources]
+    if not any(labelled):
+        return None
+    names = [getattr(source, 'label_names', None) for source in sources]
+    if not all(labelled) or any(other != names[0] for other in names):
+        raise JsslError(
+            'the splits do not go together: all need labels, of the same classes, or none; prepare '
+            'them one by one, each with an --out of its own.'
+        )
+    if names[0] is not None:
+        return {'names': names[0]}
+    return {'num_classes': max(_num_classes(source) for source in sources)}
+
+
+def _num_classes(source: Source) -> int:
+    known = getattr(source, 'num_classes', None)
+    if known is None:
+        raise JsslError(
+            f'the data source {type(source).__name__} has labels and does not say how many classes '
+            'there are; give it the property num_classes.'
+        )
+    return known
+
+
+def shard_name(name: str, split: str, shard: int, shards: int) -> str:
+    """What TFDS calls a file of a data set."""
+    return f'{name}-{split}.{FORMAT}-{shard:05}-of-{shards:05}'
+
+
+def write_shard(path: Path, records: Iterable[bytes]) -> None:
+    """Writes all records or none: the file gets its name when it is complete and on the disk."""
+    from array_record.python import array_record_module
+
+    part = path.with_name(f'{path.name}.part')
+    # One record a group, for reading at random; images are compressed already.
+    writer = array_record_module.ArrayRecordWriter(str(part), 'group_size:1,uncompressed')
+    for record in records:
+        writer.write(record)
+    writer.close()
+    with part.open('rb') as file:
+        os.fsync(file.fileno())
+    os.replace(part, path)
+
+
+def count_records(path: Path) -> int:
+    """How many records a complete file holds."""
+    from array_record.python import array_record_module
+
+    reader = array_record_module.ArrayRecordReader(str(path))
+    found = reader.num_records()
+    reader.close()
+    return found
+
+
+def write_metadata(
+    folder: Path, name: str, records: Records, splits: Mapping[str, list[Path]], description: str
+) -> None:
+    """Makes a TFDS data set of a folder that holds all shards of all splits."""
+    import tensorflow_datasets as tfds
+
+    infos = []
+    for split, paths in splits.items():
+        template = tfds.core.ShardedFileTemplate(
+            data_dir=folder, dataset_name=name, split=split, filetype_suffix=FORMAT
+        )
+        lengths = [count_records(path) for path in paths]
+        size = sum(path.stat().st_size for path in paths)
+        infos.append(
+            tfds.core.SplitInfo(
+                name=split, shard_lengths=lengths, num_bytes=size, filename_template=template
+            )
+        )
+    with contextlib.redirect_stdout(io.StringIO()):
+        tfds.folder_dataset.write_metadata(
+            data_dir=folder,
+            features=records.features,
+            split_infos=infos,
+            version=VERSION,
+            check_data=False,  # would need TensorFlow
+            description=description,
+        )

@@ -1,0 +1,21 @@
+"""Data sources: what the loader reads samples from by number, encoded or as arrays.
+
+The classes here are what a config may name under `data`, `test_data` and `probe_data`.
+"""
+
+from jssl.data.sources.arrays import Arrays
+from jssl.data.sources.base import Sample, Source, check_same_classes, has_labels
+from jssl.data.sources.folder import Folder
+from jssl.data.sources.image_list import ImageList
+from jssl.data.sources.tfds import TFDS
+
+__all__ = [
+    'TFDS',
+    'Arrays',
+    'Folder',
+    'ImageList',
+    'Sample',
+    'Source',
+    'check_same_classes',
+    'has_labels',
+]

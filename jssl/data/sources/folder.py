@@ -1,0 +1,141 @@
+"""A folder of image files as a source."""
+
+import dataclasses
+import functools
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jssl.data.sources.base import Sample
+from jssl.errors import JsslError
+
+EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff', '.gif', '.ppm', '.pgm')
+
+
+@dataclasses.dataclass(frozen=True)
+class Folder:
+    """The images below a folder, at any depth, in the order of their paths.
+
+    An image is a file with one of `EXTENSIONS`, in any case. Links are followed; files and folders
+    whose name begins with a dot are left out. The folder is listed once: worker processes get the
+    list, so files that come or go during a run do not shift the numbers.
+
+    Attributes:
+      path: of the folder.
+      labelled: True: the first sub-folder of an image is its class, and the classes are numbered
+        by name; False: there are no labels; None: labelled if no image lies in the folder itself
+        and there are at least two sub-folders with images.
+
+    Raises:
+      JsslError: no such folder, no images in it, or images without a class where `labelled`.
+    """
+
+    path: str
+    labelled: bool | None = None
+
+    def __post_init__(self) -> None:
+        outside = [name for name in self._names if '/' not in name]
+        if self.labelled and outside:
+            raise JsslError(
+                f'{self.path!r} is to be labelled by sub-folder, but {len(outside)} images lie in '
+                f'none, such as {outside[0]!r}; move them, or set labelled=False.'
+            )
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, index: int, /) -> Sample:
+        sample: Sample = {'image': read_file(os.path.join(self._root, self._names[index]))}
+        if self._labels is not None:
+            sample['label'] = int(self._labels[index])
+        return sample
+
+    def name_of(self, index: int) -> str:
+        """The path of image `index` inside the folder."""
+        return self._names[index]
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the sub-folders are classes."""
+        return self._labels is not None
+
+    @property
+    def labels(self) -> NDArray[np.int32] | None:
+        """The class of every image; None without labels."""
+        return self._labels
+
+    @property
+    def num_classes(self) -> int | None:
+        """The number of classes; None without labels."""
+        return len(self._classes) if self.has_labels else None
+
+    @property
+    def label_names(self) -> list[str] | None:
+        """The names of the sub-folders; None without labels."""
+        return list(self._classes) if self.has_labels else None
+
+    @property
+    def _root(self) -> str:
+        return os.path.expanduser(self.path)
+
+    @functools.cached_property
+    def _names(self) -> list[str]:
+        return _images_below(self._root)
+
+    @functools.cached_property
+    def _classes(self) -> list[str]:
+        """The first-level sub-folders in which there are images."""
+        return sorted({name.partition('/')[0] for name in self._names if '/' in name})
+
+    @functools.cached_property
+    def _labels(self) -> NDArray[np.int32] | None:
+        decided = len(self._classes) > 1 and all('/' in name for name in self._names)
+        if not (decided if self.labelled is None else self.labelled):
+            return None
+        number = {name: label for label, name in enumerate(self._classes)}
+        return np.array([number[name.partition('/')[0]] for name in self._names], np.int32)
+
+
+def read_file(file: str) -> bytes:
+    """The bytes of a file."""
+    with open(file, 'rb') as stream:
+        return stream.read()
+
+
+def _images_below(root: str) -> list[str]:
+    """The paths of all images below `root`, relative, with slashes, sorted."""
+    try:
+        found = sorted(_walk(root, '', (os.path.realpath(root),)))
+    except OSError as error:
+        raise JsslError(
+            f'the folder {error.filename!r} cannot be read: {error.strerror}; set path to a folder '
+            'of images.'
+        ) from None
+    if not found:
+        raise JsslError(
+            f'there are no images below {root!r}; set path to a folder with files that end in '
+            f'{", ".join(EXTENSIONS)}.'
+        )
+    return found
+
+
+def _walk(root: str, inside: str, above: tuple[str, ...]) -> list[str]:
+    """The images of the folder `inside` of `root`; `above` are the real paths that led there."""
+    found, folders = [], []
+    with os.scandir(os.path.join(root, inside)) as entries:
+        for entry in entries:
+            if entry.name.startswith('.'):
+                continue
+            if entry.is_dir():
+                folders.append(entry)
+            elif entry.name.lower().endswith(EXTENSIONS) and entry.is_file():
+                found.append(inside + entry.name)
+    for entry in folders:
+        real = os.path.join(above[-1], entry.name)
+        if entry.is_symlink():
+            real = os.path.realpath(entry.path)
+            if real in above:  # such a link leads round for ever
+                continue
+        found += _walk(root, f'{inside}{entry.name}/', (*above, real))
+    return found

@@ -1,0 +1,196 @@
+"""TensorFlow Datasets as a source, read from ArrayRecord files without TensorFlow."""
+
+import dataclasses
+import difflib
+import functools
+import os
+import shlex
+from typing import Any
+
+from jssl.data.sources.base import Sample
+from jssl.errors import JsslError, suggest
+
+DIGITS = 'embedded_digits'
+LABEL = 'label'
+UNKNOWN = -1  # what TFDS stores where a sample has no label, as in STL-10's split 'unlabelled'
+
+
+@dataclasses.dataclass(frozen=True)
+class TFDS:
+    """A split of a TensorFlow Datasets data set, read from ArrayRecord files without TensorFlow.
+
+    The embedded data set is prepared on first use. Every other one is read from the files that
+    TFDS, or a builder of your own, has prepared.
+
+    Attributes:
+      name: such as ``'cifar10'``, ``'imagenet_resized/32x32'`` or ``'cifar10:3.0.2'``.
+      split: such as ``'train'``, ``'train[:10%]'`` or ``'train+unlabelled'`` (TFDS's syntax).
+      data_dir: the TFDS folder; None for TFDS_DATA_DIR or ~/tensorflow_datasets.
+      image: the feature that is the image.
+      label: the feature that is the class. Without one of the usual name, or with samples whose
+        class is not known, the data set counts as unlabelled.
+
+    Raises:
+      JsslError: not prepared (with the command that prepares it), prepared in another file format,
+        unknown name, unknown or empty split, no such image, or no such class.
+    """
+
+    name: str
+    split: str
+    data_dir: str | None = None
+    image: str = 'image'
+    label: str = LABEL
+
+    def __post_init__(self) -> None:
+        _ = self._records  # so that a wrong name or split fails here, not in a loader thread
+        if self.label != LABEL:
+            _check_label(self._features, self.name, self.label)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TFDS, (self.name, self.split, self.data_dir, self.image, self.label)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: int, /) -> Sample:
+        record = self._records[index]
+        if not self.has_labels:
+            return {'image': record[self.image]}
+        return {'image': record[self.image], 'label': int(record[self.label])}
+
+    def name_of(self, index: int) -> str:
+        """What a log calls sample `index`."""
+        return f'{self.name} {self.split} {index}'
+
+    @functools.cached_property
+    def has_labels(self) -> bool:
+        """Whether every sample has a class; joined splits are judged by their two ends."""
+        if not _is_class(self._features.get(self.label)):
+            return False
+        ends = (self._records[index][self.label] for index in (0, len(self) - 1))
+        return UNKNOWN not in [int(label) for label in ends]
+
+    @property
+    def num_classes(self) -> int | None:
+        """The number of classes; None without labels."""
+        return self._features[self.label].num_classes if self.has_labels else None
+
+    @property
+    def label_names(self) -> list[str] | None:
+        """The names of the classes; None without labels."""
+        return list(self._features[self.label].names) if self.has_labels else None
+
+    @property
+    def _features(self) -> dict[str, Any]:
+        return dict(self._builder.info.features.items())
+
+    @functools.cached_property
+    def _builder(self) -> Any:
+        return _open(self.name, self.data_dir)
+
+    @functools.cached_property
+    def _records(self) -> Any:
+        return _data_source(self._builder, self.name, self.split, self.image)
+
+
+def tfds_folder(data_dir: str | None) -> str:
+    """The given TFDS folder, or the one that TFDS itself would take."""
+    default = os.path.join('~', 'tensorflow_datasets')
+    return os.path.expanduser(data_dir or os.environ.get('TFDS_DATA_DIR') or default)
+
+
+def _open(name: str, data_dir: str | None) -> Any:
+    """The builder of a data set that is prepared, read from its files alone."""
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.read_only_builder import builder_from_files
+
+    if name == DIGITS:
+        from jssl.data import digits
+
+        return tfds.builder_from_directory(digits.prepare(data_dir))
+    folder = tfds_folder(data_dir)
+    try:
+        builder = builder_from_files(name, data_dir=folder)
+    except (
+        ValueError,
+        ImportError,
+    ):  # no such name or files, or its code needs a missing package
+        raise _not_prepared(name, folder) from None
+    if not any(form.value == 'array_record' for form in builder.info.available_file_formats()):
+        raise _wrong_format(name, builder)
+    return builder
+
+
+def _data_source(builder: Any, name: str, split: str, image: str) -> Any:
+    """The split by number, its images left encoded."""
+    import tensorflow_datasets as tfds
+
+    features = dict(builder.info.features.items())
+    images = [key for key, form in features.items() if isinstance(form, tfds.features.Image)]
+    if image not in images:
+        remedy = f'Set image. {suggest(image, images)}' if images else 'Choose an image data set.'
+        raise JsslError(
+            f'data set {name!r} has no image under the name {image!r}; its features are '
+            f'{", ".join(sorted(features))}. {remedy}'
+        )
+    skip = {key: tfds.decode.SkipDecoding() for key in images}
+    try:
+        return builder.as_data_source(split, decoders=skip, file_format='array_record')
+    except (ValueError, KeyError):
+        raise JsslError(
+            f'split {split!r} cannot be read from data set {name!r}; its splits are '
+            f"{', '.join(sorted(builder.info.splits))}, and parts of them such as 'train[:10%]'."
+        ) from None
+
+
+def _is_class(feature: Any) -> bool:
+    import tensorflow_datasets as tfds
+
+    return isinstance(feature, tfds.features.ClassLabel)
+
+
+def _check_label(features: dict[str, Any], name: str, label: str) -> None:
+    """Raises a `JsslError` for a feature that was asked for and is no class."""
+    classes = [key for key, feature in features.items() if _is_class(feature)]
+    if label not in classes:
+        remedy = suggest(label, classes) if classes else 'It has no classes; leave label out.'
+        raise JsslError(f'data set {name!r} has no class under the name {label!r}. {remedy}')
+
+
+def _not_prepared(name: str, folder: str) -> JsslError:
+    """The error for a name that is not in the folder: prepare it, or correct it."""
+    import tensorflow_datasets as tfds
+
+    unfinished = os.path.join(folder, f'{name}.incomplete')
+    if os.path.isdir(unfinished):
+        return JsslError(
+            f'data set {name!r} is not complete: {unfinished} was left by an interrupted '
+            'preparation. Give the same python -m jssl.data.prepare command again; it continues.'
+        )
+    known = [*tfds.list_builders(with_community_datasets=False), DIGITS]
+    base = name.partition('/')[0].partition(':')[0]
+    if base in known:
+        return JsslError(
+            f'data set {name!r} is not prepared under {folder}. Prepare it on a machine with '
+            f'TensorFlow: pip install tensorflow tensorflow-datasets && tfds build {name} '
+            f'--file_format=array_record --data_dir={shlex.quote(folder)} '
+            '(reading it needs no TensorFlow). If it is elsewhere, set data_dir or the environment '
+            'variable TFDS_DATA_DIR.'
+        )
+    close = [repr(match) for match in difflib.get_close_matches(base.lower(), known, n=3)]
+    hint = f' Did you mean {" or ".join(close)}?' if close else ''
+    return JsslError(
+        f'data set {name!r} is neither prepared under {folder} nor known to TFDS.{hint} '
+        'For a data set of your own set data_dir or TFDS_DATA_DIR to the folder that holds it.'
+    )
+
+
+def _wrong_format(name: str, builder: Any) -> JsslError:
+    """The error for a data set in files that only TensorFlow reads."""
+    folder, written = str(builder.data_path), builder.info.file_format.value
+    return JsslError(
+        f'data set {name!r} under {folder} is written as {written}, and reading it without '
+        'TensorFlow needs array_record. Convert it on a machine with TensorFlow: '
+        'pip install tensorflow tensorflow-datasets && tfds convert_format '
+        f'--dataset_version_dir={shlex.quote(folder)} --out_file_format=array_record.'
+    )

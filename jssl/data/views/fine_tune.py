@@ -1,0 +1,85 @@
+"""The view of supervised fine-tuning: RandAugment and erasing."""
+
+import dataclasses
+import math
+
+import jax
+
+from jssl.data import augment
+from jssl.data.erase import random_erase
+from jssl.data.rand_augment import rand_augment
+from jssl.data.views import checks
+from jssl.data.views.view import Canvas, maybe
+
+
+@dataclasses.dataclass(frozen=True)
+class FineTuneView:
+    """Crop, flip, RandAugment (Cubuk et al. 2020), normalise, erase (Zhong et al. 2020).
+
+    The defaults are those of the reference's recipes for Vision Transformers.
+
+    Attributes:
+      size: side of the view in pixels.
+      scale, ratio: bounds of the crop's area, as a fraction of the image, and of width/height.
+      interpolation: 'bilinear', 'bicubic' or 'lanczos', antialiased.
+      flip: probability of mirroring.
+      operations: of RandAugment, each applied in half of the images; 0 leaves them out.
+      level, level_std: mean and deviation of the level that they are drawn at, of 10.
+      erase: probability of erasing a rectangle.
+      area: bounds of the erased area, as a fraction of the view.
+      mean, std: per channel, on the 0..255 scale.
+
+    Raises:
+      JsslError: an option is out of its range.
+    """
+
+    size: int = 224
+    scale: tuple[float, float] = (0.08, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    interpolation: str = 'bicubic'
+    flip: float = 0.5
+    operations: int = 2
+    level: float = 9.0
+    level_std: float = 0.5
+    erase: float = 0.25
+    area: tuple[float, float] = (0.02, 1 / 3)
+    mean: tuple[float, ...] = augment.IMAGENET_MEAN
+    std: tuple[float, ...] = augment.IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        checks.check_size(self, 'size')
+        checks.check_size(self, 'operations', lowest=0)
+        checks.check_interpolation(self)
+        for field in ('flip', 'erase'):
+            checks.check_number(self, field, 1.0)
+        checks.check_number(self, 'level', 10.0)
+        checks.check_number(self, 'level_std', math.inf)
+        checks.store_interval(self, 'scale', 1.0)
+        checks.store_interval(self, 'ratio', math.inf)
+        checks.store_interval(self, 'area', 1.0)
+        checks.store_statistics(self)
+
+    def __call__(self, key: jax.Array, canvas: Canvas) -> jax.Array:
+        """Draw one view.
+
+        Args:
+          key: one typed key.
+          canvas: one canvas.
+
+        Returns:
+          Float32 `(size, size, C)`, normalised.
+
+        Raises:
+          JsslError: the canvas has another number of channels than `mean`, or is grey while
+            `operations` is not 0.
+        """
+        colored = 'FineTuneView.operations' if self.operations else ''
+        checks.check_channels(self, canvas.pixels.shape[-1], colored)
+        crop, flip, operations, erase = jax.random.split(key, 4)
+        box = augment.random_resized_crop_box(crop, canvas.size, self.scale, self.ratio)
+        image = augment.crop_and_resize(canvas.pixels, box, self.size, self.interpolation)
+        image = maybe(flip, self.flip, lambda _, x: augment.flip_horizontal(x), image)
+        if self.operations:
+            image = rand_augment(operations, image, self.operations, self.level, self.level_std)
+        image = augment.normalize(image, self.mean, self.std)
+        return random_erase(erase, image, self.erase, self.area) if self.erase else image

@@ -1,0 +1,64 @@
+"""What CAE predicts of a masked patch: its token, and the teacher's representation of it."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from jssl.errors import JsslError
+from jssl.losses import context_autoencoder
+
+
+@dataclasses.dataclass(frozen=True)
+class CAEHead:
+    """The loss of CAE (Chen et al. 2022, section 3.3).
+
+    Attributes:
+      align_weight: of the latents' error against that of the tokens; `lambd` in the reference.
+
+    Raises:
+      JsslError: if the weight is negative.
+    """
+
+    align_weight: float = 2.0
+
+    def __post_init__(self) -> None:
+        """Refuses a weight that rewards a distance."""
+        if self.align_weight < 0:
+            raise JsslError(
+                f'head.align_weight={self.align_weight} must be at least 0; the reference has 2.'
+            )
+
+    def tokens(self, targets: jax.Array, patches: int) -> jax.Array:
+        """What a tokenizer gives -> int32 (B, patches), row-major.
+
+        Args:
+          targets: int (B, h, w), or logits (B, h, w, K), of which the largest counts.
+          patches: of the encoder's image.
+
+        Raises:
+          JsslError: if there is not one token for each patch.
+        """
+        if jnp.issubdtype(targets.dtype, jnp.floating):
+            targets = jnp.argmax(targets, axis=-1)
+        batch, rows, columns = targets.shape
+        if rows * columns != patches:
+            raise JsslError(
+                f'The target generator gives {rows} x {columns} tokens for {patches} patches of '
+                'the backbone; change views.token_size or the patch size of one of them.'
+            )
+        return targets.reshape(batch, patches).astype(jnp.int32)
+
+    def loss(
+        self, logits: jax.Array, tokens: jax.Array, latent: jax.Array, target: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """Both terms for masked patches.
+
+        Args:
+          logits: (B, n, K).
+          tokens: int (B, n).
+          latent: (B, n, D), predicted.
+          target: (B, n, D), the teacher's.
+        """
+        flat = logits.reshape(-1, logits.shape[-1])
+        return context_autoencoder(flat, tokens.reshape(-1), latent, target, self.align_weight)

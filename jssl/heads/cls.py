@@ -1,0 +1,56 @@
+"""Classification by one linear layer: pseudo-labels, rotations, positions."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jssl.errors import JsslError
+from jssl.layers.pooling import Features, pool_features
+
+
+class ClsHead(nn.Module):
+    """A linear layer from features to the logits of classes.
+
+    Attributes:
+      in_channels: width of the features, checked against what arrives.
+      num_classes: how many logits there are.
+      with_avg_pool: pool a backbone's maps first; False takes vectors (B, C).
+      vit_backbone: take the class token of a vision transformer.
+      init_std: of the initial weights, which are normal; biases start at 0.
+      dtype: of the computation; None follows the input.
+    """
+
+    in_channels: int
+    num_classes: int
+    with_avg_pool: bool = False
+    vit_backbone: bool = False
+    init_std: float = 0.01
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, features: Features | jax.Array, train: bool = True) -> jax.Array:
+        """Features of a backbone, or vectors (B, in_channels) -> logits (B, num_classes)."""
+        del train
+        x = self._vectors(features)
+        if x.shape[-1] != self.in_channels:
+            raise JsslError(
+                f'head.in_channels={self.in_channels}, but {x.shape[-1]} channels arrive; set '
+                f'head.in_channels={x.shape[-1]}.'
+            )
+        return nn.Dense(
+            self.num_classes,
+            kernel_init=nn.initializers.normal(self.init_std),
+            dtype=self.dtype,
+            name='fc_cls',
+        )(x)
+
+    def _vectors(self, features: Features | jax.Array) -> jax.Array:
+        last = features[-1] if isinstance(features, tuple | list) else features
+        if self.with_avg_pool or self.vit_backbone:
+            return pool_features((last,))
+        if isinstance(last, tuple) or last.ndim != 2:
+            raise JsslError(
+                'head.with_avg_pool=False takes vectors, and the backbone gives maps; set '
+                'head.with_avg_pool=True or a neck that pools.'
+            )
+        return last

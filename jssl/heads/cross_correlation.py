@@ -1,0 +1,43 @@
+"""The cross-correlation of two views' projections (Barlow Twins)."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jssl.errors import JsslError
+from jssl.layers.batch_norm import BatchNorm
+
+
+class LatentCrossCorrelationHead(nn.Module):
+    """Normalises every feature of both views over the batch and correlates them.
+
+    Attributes:
+      in_channels: width of the projections, checked against what arrives.
+      off_diagonal_weight: lambda of the loss (Zbontar et al. 2021, equation 1).
+      loss_weight: multiplies the loss. The reference on D devices back-propagates 1/D of it (LARS
+        rescales weights but neither biases nor norms), which a recipe that relies on it sets here.
+      bn_group_size: samples per group of batch statistics; None for the whole batch. The reference
+        normalises the samples of each device by themselves.
+    """
+
+    in_channels: int
+    off_diagonal_weight: float = 0.0051
+    loss_weight: float = 1.0
+    bn_group_size: int | None = None
+
+    @nn.compact
+    def __call__(self, first: jax.Array, second: jax.Array, train: bool = True) -> jax.Array:
+        """Projections (B, D) of both views -> correlations (D, D), in at least float32."""
+        if first.shape[-1] != self.in_channels:
+            raise JsslError(
+                f'head.in_channels={self.in_channels}, but the neck gives {first.shape[-1]} '
+                f'channels; set head.in_channels={first.shape[-1]}.'
+            )
+        norm = BatchNorm(
+            affine=False,
+            group_size=self.bn_group_size,
+            dtype=jnp.promote_types(first.dtype, jnp.float32),
+            name='bn',
+        )
+        first, second = norm(first, train), norm(second, train)
+        return jnp.matmul(first.T, second, precision=jax.lax.Precision.HIGHEST) / len(first)

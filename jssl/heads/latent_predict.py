@@ -1,0 +1,29 @@
+"""Prediction of one network's projection from another's, as BYOL and SimSiam do."""
+
+import flax.linen as nn
+import jax
+
+from jssl.losses import cosine_similarity_loss
+
+
+class LatentPredictHead(nn.Module):
+    """A predictor, and the distance of its predictions from their targets.
+
+    Attributes:
+      predictor: a neck without pooling, projections (B, D) -> predictions (B, D).
+      shift, scale: of the loss, see `cosine_similarity_loss`.
+    """
+
+    predictor: nn.Module
+    shift: float = 0.0
+    scale: float = 1.0
+
+    def __call__(self, projections: jax.Array, train: bool = True) -> jax.Array:
+        """Projections (B, D) -> predictions (B, D)."""
+        return self.predictor((projections,), train=train)
+
+    @nn.nowrap
+    def loss(self, predictions: jax.Array, targets: jax.Array) -> jax.Array:
+        """The mean distance of predictions (B, D) from targets (B, D), which get no gradient."""
+        targets = jax.lax.stop_gradient(targets)
+        return cosine_similarity_loss(predictions, targets, shift=self.shift, scale=self.scale)

@@ -1,0 +1,121 @@
+"""What masked image models predict, and how far they are from it."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from jssl.errors import JsslError
+from jssl.layers.patches import enlarge_mask, patchify, unpatchify
+from jssl.losses import masked_patch_error, masked_pixel_error
+
+EPSILON = 1e-6  # added to a patch's variance
+
+
+@dataclasses.dataclass(frozen=True)
+class MAEPretrainHead:
+    """The pixels of masked patches, each patch normalised by itself or not (He et al. 2022, 3).
+
+    Attributes:
+      norm_pix: whether a patch is standardised by its own mean and (unbiased) deviation.
+      patch_size: side of a patch in pixels.
+
+    Raises:
+      JsslError: if the patch size is not positive.
+    """
+
+    norm_pix: bool = False
+    patch_size: int = 16
+
+    def __post_init__(self) -> None:
+        """Refuses patches without pixels."""
+        _check_patch_size(self.patch_size)
+
+    def target(self, images: jax.Array) -> jax.Array:
+        """Normalised images (B, H, W, C) -> what is to be predicted, (B, L, p * p * C)."""
+        patches = patchify(images, self.patch_size)
+        if not self.norm_pix:
+            return patches
+        mean, deviation = patch_statistics(patches)
+        return (patches - mean) / deviation
+
+    def loss(self, prediction: jax.Array, target: jax.Array, mask: jax.Array) -> jax.Array:
+        """Mean squared error of predictions (B, L, D) where `mask` (B, L) is 1."""
+        return masked_patch_error(prediction, target, mask)
+
+    def to_images(self, prediction: jax.Array, images: jax.Array) -> jax.Array:
+        """Predictions (B, L, p * p * C) as images (B, H, W, C), normalised as `images` are.
+
+        Where patches were normalised by themselves, their mean and deviation are taken from
+        `images`, the originals: what a prediction does not contain cannot come from it.
+        """
+        if self.norm_pix:
+            mean, deviation = patch_statistics(patchify(images, self.patch_size))
+            prediction = prediction * deviation + mean
+        return unpatchify(prediction, self.patch_size, *images.shape[1:3])
+
+
+@dataclasses.dataclass(frozen=True)
+class SimMIMHead:
+    """The pixels below masked tokens (Xie et al. 2022, sections 3.4 and 3.5).
+
+    Attributes:
+      patch_size: pixels along each side of an entry of the mask.
+      encoder_in_channels: of the images; divides the loss.
+
+    Raises:
+      JsslError: if the patch size is not positive.
+    """
+
+    patch_size: int = 4
+    encoder_in_channels: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuses patches without pixels."""
+        _check_patch_size(self.patch_size)
+
+    def hidden(self, mask: jax.Array) -> jax.Array:
+        """A mask in tokens (B, h, w) -> one in pixels (B, H, W)."""
+        return enlarge_mask(mask, self.patch_size)
+
+    def loss(self, prediction: jax.Array, images: jax.Array, mask: jax.Array) -> jax.Array:
+        """Mean absolute error of images (B, H, W, C) below the mask in tokens (B, h, w)."""
+        if prediction.shape != images.shape:
+            raise JsslError(
+                f'The neck gives images of shape {prediction.shape[1:]} for those of '
+                f'{images.shape[1:]}; neck.encoder_stride must be backbone.patch_size doubled once '
+                'for each stage after the first.'
+            )
+        return masked_pixel_error(prediction, images, self.hidden(mask), self.encoder_in_channels)
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskFeatPretrainHead:
+    """Features of masked patches, by the squared distance (Wei et al. 2022, section 3.1)."""
+
+    def loss(self, prediction: jax.Array, target: jax.Array, mask: jax.Array) -> jax.Array:
+        """Mean squared error of predictions (B, L, D) where `mask` (B, L) is 1.
+
+        Raises:
+          JsslError: if predictions and targets differ in shape.
+        """
+        if prediction.shape != target.shape:
+            raise JsslError(
+                f'The target generator gives {target.shape[1]} patches of {target.shape[2]} '
+                f'numbers, the neck {prediction.shape[1]} of {prediction.shape[2]}; set '
+                f'neck.out_channels={target.shape[2]}, and target_generator.patch_size to that of '
+                'the backbone.'
+            )
+        return masked_patch_error(prediction, target, mask)
+
+
+def patch_statistics(patches: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Mean and deviation, each (B, L, 1), of patches (B, L, D)."""
+    mean = jnp.mean(patches, axis=-1, keepdims=True)
+    variance = jnp.var(patches, axis=-1, keepdims=True, ddof=1)
+    return mean, jnp.sqrt(variance + EPSILON)
+
+
+def _check_patch_size(side: int) -> None:
+    if side < 1:
+        raise JsslError(f'head.patch_size={side} must be at least 1; set that of the backbone.')

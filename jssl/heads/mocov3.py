@@ -1,0 +1,53 @@
+"""The contrast of predictions with the targets of the batch, as MoCo v3 has it."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jssl.errors import JsslError
+from jssl.layers.normalize import l2_normalize
+
+
+class MoCoV3Head(nn.Module):
+    """A predictor, and the similarities of its predictions to all targets of the global batch.
+
+    Chen, Xie, He, "An Empirical Study of Training Self-Supervised Vision Transformers", ICCV 2021,
+    section 3.
+
+    Attributes:
+      predictor: a neck without pooling, projections (B, D) -> predictions (B, D).
+      temperature: divides the similarities.
+      loss_weight: multiplies the loss; the paper and the reference set 2 * temperature.
+
+    Raises:
+      JsslError: if the temperature is not positive.
+    """
+
+    predictor: nn.Module
+    temperature: float = 1.0
+    loss_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuses a temperature that divides by nothing."""
+        if self.temperature <= 0:
+            raise JsslError(
+                f'head.temperature={self.temperature} must be positive; MoCo v3 uses 0.2 for '
+                'vision transformers and 1 for ResNets.'
+            )
+        super().__post_init__()
+
+    def __call__(self, projections: jax.Array, train: bool = True) -> jax.Array:
+        """Projections (B, D) -> predictions (B, D)."""
+        return self.predictor((projections,), train=train)
+
+    @nn.nowrap
+    def logits(self, predictions: jax.Array, targets: jax.Array) -> jax.Array:
+        """Predictions and targets, each (B, D) -> logits (B, B); the right class is the own row.
+
+        The targets get no gradient.
+        """
+        targets = jax.lax.stop_gradient(l2_normalize(targets))
+        similarity = jnp.matmul(
+            l2_normalize(predictions), targets.T, precision=jax.lax.Precision.HIGHEST
+        )
+        return similarity / self.temperature

@@ -1,0 +1,68 @@
+"""SwAV's prototypes: what the projections are compared with."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jssl.errors import JsslError
+from jssl.layers.initializers import torch_linear
+
+
+class SwAVHead(nn.Module):
+    """Scores of projections against prototypes, and how codes are made of them.
+
+    Attributes:
+      feat_dim: width of the projections, checked against what arrives.
+      num_prototypes: K.
+      epsilon: of the Sinkhorn iterations; the smaller, the harder the codes.
+      sinkhorn_iterations: how many there are.
+      sinkhorn_group_size: images over which the prototypes are used alike; None for the batch, as
+        in the paper. The reference balances the images of each device by themselves.
+      temperature: of the predictions.
+      crops_for_assign: the views whose codes the others predict.
+      num_crops: views of each size; their sum is how many there must be.
+
+    Raises:
+      JsslError: for a number that is not positive, or a view to assign that there is not.
+    """
+
+    feat_dim: int
+    num_prototypes: int = 3000
+    epsilon: float = 0.05
+    sinkhorn_iterations: int = 3
+    sinkhorn_group_size: int | None = None
+    temperature: float = 0.1
+    crops_for_assign: tuple[int, ...] = (0, 1)
+    num_crops: tuple[int, ...] = (2,)
+
+    def __post_init__(self) -> None:
+        """Refuses what would divide by nothing or look for views that there are not."""
+        for field in ('num_prototypes', 'epsilon', 'sinkhorn_iterations', 'temperature'):
+            if getattr(self, field) <= 0:
+                raise JsslError(
+                    f'head.{field}={getattr(self, field)} must be positive; the reference has '
+                    f'{getattr(type(self), field)}.'
+                )
+        views = sum(self.num_crops)
+        if not self.crops_for_assign or not all(0 <= i < views for i in self.crops_for_assign):
+            raise JsslError(
+                f'head.crops_for_assign={tuple(self.crops_for_assign)} must name some of the views '
+                f'0 to {views - 1}, which head.num_crops={tuple(self.num_crops)} makes.'
+            )
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, projections: jax.Array, train: bool = True) -> jax.Array:
+        """Unit projections (n, feat_dim) -> scores (n, num_prototypes), in at least float32."""
+        if projections.shape[-1] != self.feat_dim:
+            raise JsslError(
+                f'head.feat_dim={self.feat_dim}, but the neck gives {projections.shape[-1]} '
+                f'channels; set head.feat_dim={projections.shape[-1]}.'
+            )
+        return nn.Dense(
+            self.num_prototypes,
+            use_bias=False,
+            kernel_init=torch_linear,
+            precision=jax.lax.Precision.HIGHEST,
+            name='loss.prototypes',
+        )(projections.astype(jnp.promote_types(projections.dtype, jnp.float32)))

@@ -1,0 +1,90 @@
+"""MMClassification's and MMPretrain's classifier dicts, as MMSelfSup's benchmarks have them.
+
+Parts and parameters carry the same names here (`head.fc.weight`, `head.layers.head.weight`), so
+`import_state` and `export_state` of `jssl.interop.mmselfsup` take and give their weights.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jssl.algorithms.supervised import ImageClassifier
+from jssl.components import build
+from jssl.errors import JsslError, suggest
+from jssl.interop.mmselfsup import model_config
+
+SCOPES = ('mmcls.', 'mmpretrain.')  # where a ResNet counts its stages from 0
+# The settings of each loss that have a place here; `mode` is checked, the others change nothing.
+LOSSES = {
+    'CrossEntropyLoss': {'loss_weight': 'loss_weight', 'reduction': 'reduction'},
+    'LabelSmoothLoss': {
+        'label_smooth_val': 'label_smoothing',
+        'loss_weight': 'loss_weight',
+        'reduction': 'reduction',
+    },
+}
+IGNORED = ('type', 'mode', 'num_classes', 'use_soft')
+DROPPED = ('topk', 'cal_acc', 'num_stages', 'output_cls_token', 'out_type')
+AUGMENTS = {'Mixup': 'mixup', 'CutMix': 'cutmix'}
+
+
+def build_classifier(model: Mapping[str, Any]) -> ImageClassifier:
+    """The classifier that the `model` dict of a config describes.
+
+    Its loss, `train_cfg.augments` and `frozen_stages` are kept; the rest of `train_cfg`, what only
+    concerns logging and initial weights are not.
+
+    Raises:
+      JsslError: for a component, field, loss or batch augmentation that jssl does not have.
+    """
+    if str(model.get('type')).rpartition('.')[2] != 'ImageClassifier':
+        raise JsslError(
+            f'model.type={model.get("type")!r} is no classifier; build_model of '
+            'jssl.interop.mmselfsup builds the self-supervised algorithms.'
+        )
+    head = dict(model.get('head') or {})
+    loss = _loss(head.pop('loss', {'type': 'CrossEntropyLoss'}))
+    rest = {key: value for key, value in model.items() if key != 'train_cfg'}
+    parts = {key: _part(value) for key, value in rest.items()} | {'head': _part(head)}
+    config = model_config(parts) | _augments(model.get('train_cfg') or {})
+    config['head'] |= {'loss': loss}
+    return build('model', config)
+
+
+def _part(value: Any) -> Any:
+    """A component's dict without what has no meaning here, its stages counted from the stem."""
+    if not isinstance(value, Mapping):
+        return value
+    part = {key: inner for key, inner in value.items() if key not in DROPPED}
+    if str(part.get('type', '')).startswith(SCOPES) and 'ResNet' in part['type']:
+        part['out_indices'] = [index + 1 for index in part.get('out_indices', (3,))]
+    return part
+
+
+def _loss(loss: Mapping[str, Any]) -> dict[str, Any]:
+    name = loss['type'].rpartition('.')[2]
+    if name not in LOSSES:
+        raise JsslError(f'head.loss.type={name!r} is not known. {suggest(name, LOSSES)}')
+    mode = loss.get('mode', 'original')
+    unknown = [key for key in loss if key not in (*LOSSES[name], *IGNORED)]
+    if unknown or mode != 'original':
+        wrong = unknown[0] if unknown else f'mode={mode!r}'
+        raise JsslError(
+            f'head.loss {wrong} of {name} has no place in jssl; leave it out, or name a loss of '
+            "your own as 'my_module:MyLoss' in a config of jssl."
+        )
+    settings = {LOSSES[name][key]: loss[key] for key in loss if key in LOSSES[name]}
+    smooth = {'label_smoothing': loss.get('label_smooth_val', 0.1)}
+    return {'type': 'CrossEntropyLoss'} | (smooth if name == 'LabelSmoothLoss' else {}) | settings
+
+
+def _augments(train_cfg: Mapping[str, Any]) -> dict[str, float]:
+    """Mixup and CutMix of a batch; the reference draws one of them with equal probability."""
+    found = train_cfg.get('augments') or ()
+    augments = [found] if isinstance(found, Mapping) else found
+    for augment in augments:
+        if augment['type'] not in AUGMENTS:
+            raise JsslError(
+                f'train_cfg.augments has {augment["type"]!r}, which jssl does not have. '
+                f'{suggest(augment["type"], AUGMENTS)}'
+            )
+    return {AUGMENTS[augment['type']]: float(augment['alpha']) for augment in augments}

@@ -1,0 +1,110 @@
+"""Scaled dot-product attention, and multi-head self-attention with a joint projection."""
+
+import functools
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jssl.errors import JsslError
+
+Implementation = Literal['xla', 'cudnn'] | None
+
+
+def attend(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    bias: jax.Array | None = None,
+    implementation: Implementation = None,
+) -> jax.Array:
+    """softmax(q k^T / sqrt(d) + bias) v (Vaswani et al. 2017, equation 1), softmax in float32.
+
+    Args:
+      query: (B, N, heads, d), or (B, windows, N, heads, d) for attention within windows.
+      key: as `query`, with its own N.
+      value: as `key`.
+      bias: added to the scaled logits: broadcastable to (B, heads, N, N), or with windows to
+        (windows, heads, N, N).
+      implementation: of `jax.nn.dot_product_attention`: 'xla', 'cudnn' or None for its choice.
+
+    Returns:
+      As `query`.
+
+    Raises:
+      JsslError: for an implementation that does not exist.
+    """
+    if implementation not in (None, 'xla', 'cudnn'):
+        raise JsslError(
+            f"backbone.implementation={implementation!r} must be 'xla', 'cudnn' or None."
+        )
+    if query.ndim == 5:
+        in_windows = functools.partial(attend, bias=bias, implementation=implementation)
+        return jax.vmap(in_windows)(query, key, value)
+    if query.dtype != jnp.float64:
+        return jax.nn.dot_product_attention(
+            query, key, value, bias=bias, implementation=implementation
+        )
+    # JAX's own takes the softmax in float32 whatever comes in: too coarse for float64.
+    logits = jnp.einsum('bnhd,bmhd->bhnm', query, key) * query.shape[-1] ** -0.5
+    logits = logits if bias is None else logits + bias
+    return jnp.einsum('bhnm,bmhd->bnhd', nn.softmax(logits), value)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention; `qkv` gives query, key and value side by side, then `proj`.
+
+    Attributes:
+      num_heads: number of heads; must divide the channels.
+      qkv_bias: True for one bias of the joint projection; False for `q_bias` and `v_bias` as
+        parameters of their own and no bias of the key, as CAE and BEiT have it.
+      qkv_init: initial values of the joint projection.
+      proj_init: initial values of the output projection.
+      implementation: see `attend`.
+      dtype: of the computation; None follows the input.
+    """
+
+    num_heads: int
+    qkv_bias: bool = True
+    qkv_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+    proj_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+    implementation: Implementation = None
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, bias: jax.Array | None = None) -> jax.Array:
+        """(B, N, C) or (B, windows, N, C) -> the same; `bias` as in `attend`.
+
+        Raises:
+          JsslError: if the number of heads does not divide the channels.
+        """
+        channels = x.shape[-1]
+        if channels % self.num_heads:
+            raise JsslError(
+                f'num_heads={self.num_heads} does not divide the {channels} channels of the '
+                'attention; choose a divisor, or other embed_dims.'
+            )
+        shape = (*x.shape[:-1], self.num_heads, channels // self.num_heads)
+        parts = jnp.split(self._joint_projection(x), 3, axis=-1)
+        query, key, value = (part.reshape(shape) for part in parts)
+        mixed = attend(query, key, value, bias, self.implementation).reshape(x.shape)
+        return nn.Dense(channels, kernel_init=self.proj_init, dtype=self.dtype, name='proj')(mixed)
+
+    def _joint_projection(self, x: jax.Array) -> jax.Array:
+        """(..., C) -> (..., 3 C)."""
+        channels = x.shape[-1]
+        qkv = nn.Dense(
+            3 * channels,
+            use_bias=self.qkv_bias,
+            kernel_init=self.qkv_init,
+            dtype=self.dtype,
+            name='qkv',
+        )(x)
+        if self.qkv_bias:
+            return qkv
+        query, value = (
+            self.param(name, nn.initializers.zeros, (channels,)) for name in ('q_bias', 'v_bias')
+        )
+        bias = jnp.concatenate([query, jnp.zeros_like(query), value])
+        return qkv + bias.astype(qkv.dtype)

@@ -1,0 +1,36 @@
+"""Images to rows of pixels, a row for each patch, and back."""
+
+import jax
+import jax.numpy as jnp
+
+from jssl.errors import JsslError
+
+
+def patchify(images: jax.Array, side: int) -> jax.Array:
+    """Images (B, H, W, C) -> patches (B, L, side * side * C).
+
+    Patches are row-major; within one the order is row, column, channel.
+
+    Raises:
+      JsslError: if the images do not divide into patches.
+    """
+    batch, height, width, channels = images.shape
+    if height % side or width % side:
+        raise JsslError(
+            f'Images of {height} x {width} px do not divide into patches of head.patch_size={side};'
+            ' change the size of the views or the patch size.'
+        )
+    x = images.reshape(batch, height // side, side, width // side, side, channels)
+    return x.swapaxes(2, 3).reshape(batch, -1, side * side * channels)
+
+
+def unpatchify(patches: jax.Array, side: int, height: int, width: int) -> jax.Array:
+    """The inverse of `patchify` for images of `height` x `width`."""
+    batch = len(patches)
+    x = patches.reshape(batch, height // side, width // side, side, side, -1)
+    return x.swapaxes(2, 3).reshape(batch, height, width, -1)
+
+
+def enlarge_mask(mask: jax.Array, side: int) -> jax.Array:
+    """A mask (B, h, w) in patches as one in pixels, (B, h * side, w * side)."""
+    return jnp.repeat(jnp.repeat(mask, side, axis=1), side, axis=2)

@@ -1,0 +1,98 @@
+"""Position tables of vision transformers: fixed sine-cosine ones, and resizing a stored one."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jssl.errors import JsslError
+
+
+def sincos_positions(
+    grid: int | tuple[int, int],
+    channels: int,
+    *,
+    temperature: float = 10000.0,
+    cls_token: bool = True,
+) -> np.ndarray:
+    """The two-dimensional sine-cosine table (MoCo v3 and MAE; Vaswani et al. 2017, section 3.5).
+
+    A quarter of the channels each holds sin(a w_k), cos(a w_k), sin(b w_k), cos(b w_k) with
+    w_k = temperature^(-k / (channels / 4)), for a token with slow index a and fast index b.
+
+    Args:
+      grid: tokens a side. A pair (h, w) is enumerated as the reference does it, with the index
+        along w slow; so it fits row-major tokens where h = w alone.
+      channels: width of the tokens, a multiple of 4.
+      temperature: ratio of the slowest to the fastest wave length.
+      cls_token: whether a row of zeros for the class token comes first.
+
+    Returns:
+      float32 (1, tokens, channels).
+
+    Raises:
+      JsslError: if `channels` is no multiple of 4.
+    """
+    if channels % 4:
+        raise JsslError(
+            f'A sine-cosine position table needs a multiple of 4 channels, not {channels}; change '
+            'embed_dims of the backbone.'
+        )
+    rows, columns = (grid, grid) if isinstance(grid, int) else grid
+    slow = np.repeat(np.arange(columns), rows)
+    fast = np.tile(np.arange(rows), columns)
+    frequencies = temperature ** (-np.arange(channels // 4) / (channels // 4))
+    angles = [np.outer(index, frequencies) for index in (slow, fast)]
+    table = np.concatenate([wave(angle) for angle in angles for wave in (np.sin, np.cos)], axis=1)
+    if cls_token:
+        table = np.concatenate([np.zeros((1, channels)), table])
+    return table[None].astype(np.float32)
+
+
+def resize_positions(
+    table: jax.Array, grid: tuple[int, int], *, extra_tokens: int = 1
+) -> jax.Array:
+    """A position table for another grid, bicubic with a = -0.75 as PyTorch's and no antialiasing.
+
+    Args:
+      table: (1, extra_tokens + n * n, C), row-major.
+      grid: rows and columns of the new one.
+      extra_tokens: rows at the front that stay as they are, the class token's.
+
+    Returns:
+      (1, extra_tokens + rows * columns, C).
+
+    Raises:
+      JsslError: if the table's patches are no square grid.
+    """
+    extra, patches = table[:, :extra_tokens], table[:, extra_tokens:]
+    side = round(patches.shape[1] ** 0.5)
+    if side * side != patches.shape[1]:
+        raise JsslError(
+            f'pos_embed has {patches.shape[1]} patch positions, which is no square grid; resize '
+            'it before you load it.'
+        )
+    if grid == (side, side):
+        return table
+    square = patches.reshape(side, side, -1)
+    rows, columns = (jnp.asarray(_cubic_weights(side, size), table.dtype) for size in grid)
+    resized = jnp.einsum(
+        'yi,xj,ijc->yxc', rows, columns, square, precision=jax.lax.Precision.HIGHEST
+    )
+    return jnp.concatenate([extra, resized.reshape(1, -1, table.shape[-1])], axis=1)
+
+
+def _cubic_weights(source: int, target: int) -> np.ndarray:
+    """The matrix (target, source) of Keys' cubic convolution; the border repeats outwards."""
+    places = (np.arange(target) + 0.5) * source / target - 0.5
+    first = np.floor(places).astype(int) - 1
+    weights = np.zeros((target, source))
+    for tap in range(4):
+        index = np.clip(first + tap, 0, source - 1)
+        np.add.at(weights, (np.arange(target), index), _cubic(np.abs(places - first - tap)))
+    return weights
+
+
+def _cubic(x: np.ndarray, a: float = -0.75) -> np.ndarray:
+    near = (a + 2) * x**3 - (a + 3) * x**2 + 1
+    far = a * (x**3 - 5 * x**2 + 8 * x - 4)
+    return np.where(x <= 1, near, np.where(x < 2, far, 0.0))

@@ -1,0 +1,187 @@
+"""The pre-norm transformer block that the vision transformers share, and the patch embedding."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jssl.errors import JsslError
+from jssl.layers.attention import Implementation, SelfAttention
+from jssl.layers.drop_path import DropPath
+from jssl.layers.initializers import xavier_uniform
+
+
+@dataclasses.dataclass(frozen=True)
+class TransformerInit:
+    """The initial values of blocks and tokens; biases not named here start at 0.
+
+    Attributes:
+      qkv: of the joint projection.
+      kernel: of the other linear layers.
+      ffn_bias: of both layers of the feed-forward network.
+      token: of the class token.
+    """
+
+    qkv: nn.initializers.Initializer = xavier_uniform
+    kernel: nn.initializers.Initializer = xavier_uniform
+    ffn_bias: nn.initializers.Initializer = nn.initializers.zeros
+    token: nn.initializers.Initializer = nn.initializers.normal(0.02)  # noqa: RUF009  a function
+
+
+def layer_norm(name: str, dtype: jnp.dtype | None = None, epsilon: float = 1e-6) -> nn.LayerNorm:
+    """Layer normalisation (Ba et al. 2016) with its statistics in at least float32."""
+    # The one-pass variance of the default loses digits where the mean is large.
+    return nn.LayerNorm(epsilon=epsilon, dtype=dtype, use_fast_variance=False, name=name)
+
+
+class FeedForward(nn.Module):
+    """Linear, exact GELU, linear; the layers are called ``layers.0.0`` and ``layers.1``.
+
+    Attributes:
+      channels: hidden width.
+      kernel_init: initial weights.
+      bias_init: initial biases.
+      dtype: of the computation; None follows the input.
+    """
+
+    channels: int
+    kernel_init: nn.initializers.Initializer
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """(..., C) -> (..., C)."""
+        hidden = self._linear(self.channels, 'layers.0.0')(x)
+        return self._linear(x.shape[-1], 'layers.1')(nn.gelu(hidden, approximate=False))
+
+    def _linear(self, features: int, name: str) -> nn.Dense:
+        return nn.Dense(
+            features,
+            kernel_init=self.kernel_init,
+            bias_init=self.bias_init,
+            dtype=self.dtype,
+            name=name,
+        )
+
+
+class TransformerBlock(nn.Module):
+    """x += gamma_1 Attention(LN(x)); x += gamma_2 FFN(LN(x)) (Dosovitskiy et al. 2021, eq. 2, 3).
+
+    Attributes:
+      num_heads: heads of the attention.
+      feedforward_channels: hidden width of the feed-forward network.
+      qkv_bias: see `SelfAttention`.
+      layer_scale: initial value of the scales gamma (Touvron et al. 2021, section 2); None for
+        blocks without them.
+      init_values: of the linear layers.
+      implementation: of the attention, see `attend`.
+      dtype: of the computation; None follows the input.
+    """
+
+    num_heads: int
+    feedforward_channels: int
+    qkv_bias: bool = True
+    layer_scale: float | None = None
+    init_values: TransformerInit = TransformerInit()
+    implementation: Implementation = None
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, drop_rate: jax.Array | float | None = None) -> jax.Array:
+        """(B, N, C) -> (B, N, C); with `drop_rate` both branches go through `DropPath`."""
+        attention = SelfAttention(
+            self.num_heads,
+            qkv_bias=self.qkv_bias,
+            qkv_init=self.init_values.qkv,
+            proj_init=self.init_values.kernel,
+            implementation=self.implementation,
+            dtype=self.dtype,
+            name='attn',
+        )
+        feed_forward = FeedForward(
+            self.feedforward_channels,
+            kernel_init=self.init_values.kernel,
+            bias_init=self.init_values.ffn_bias,
+            dtype=self.dtype,
+            name='ffn',
+        )
+        branch = attention(layer_norm('ln1', self.dtype)(x))
+        x += DropPath()(self._scaled(branch, 'gamma_1'), drop_rate)
+        branch = feed_forward(layer_norm('ln2', self.dtype)(x))
+        return x + DropPath()(self._scaled(branch, 'gamma_2'), drop_rate)
+
+    def _scaled(self, branch: jax.Array, name: str) -> jax.Array:
+        if self.layer_scale is None:
+            return branch
+        fill = nn.initializers.constant(self.layer_scale)
+        return branch * self.param(name, fill, branch.shape[-1:]).astype(branch.dtype)
+
+
+class PatchProjection(nn.Module):
+    """A convolution of stride and kernel `patch_size` as a product of matrices, which is faster.
+
+    Attributes:
+      channels: width of the tokens.
+      patch_size: side of a patch in pixels.
+      kernel_init: initial values of the kernel (p, p, c, C), laid out as a convolution's.
+      bias_init: initial values of the bias.
+      dtype: of the computation; None follows the input.
+    """
+
+    channels: int
+    patch_size: int
+    kernel_init: nn.initializers.Initializer
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> jax.Array:
+        """(B, H, W, c) -> (B, H / p, W / p, C)."""
+        batch, height, width, depth = images.shape
+        p = self.patch_size
+        if height % p or width % p:
+            raise JsslError(
+                f'Images of {height} x {width} px do not divide into patches of '
+                f'backbone.patch_size={p}; change the size of the views or the patch size.'
+            )
+        kernel = self.param('kernel', self.kernel_init, (p, p, depth, self.channels))
+        bias = self.param('bias', self.bias_init, (self.channels,))
+        images, kernel, bias = nn.dtypes.promote_dtype(images, kernel, bias, dtype=self.dtype)
+        patches = images.reshape(batch, height // p, p, width // p, p, depth).swapaxes(2, 3)
+        flat = patches.reshape(batch, height // p, width // p, -1)
+        return flat @ kernel.reshape(-1, self.channels) + bias
+
+
+class PatchEmbedding(nn.Module):
+    """Images to tokens: a projection of patches, with a layer norm after it where asked for.
+
+    Attributes:
+      channels: width of the tokens.
+      patch_size: side of a patch in pixels.
+      norm: whether a layer norm follows, as in Swin.
+      kernel_init: initial values of the projection's kernel (p, p, c, C).
+      bias_init: initial values of its bias.
+      dtype: of the computation; None follows the input.
+    """
+
+    channels: int
+    patch_size: int
+    norm: bool = False
+    kernel_init: nn.initializers.Initializer = xavier_uniform
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> jax.Array:
+        """(B, H, W, c) -> (B, H / p, W / p, C)."""
+        tokens = PatchProjection(
+            self.channels,
+            self.patch_size,
+            kernel_init=self.kernel_init,
+            bias_init=self.bias_init,
+            dtype=self.dtype,
+            name='projection',
+        )(images)
+        return layer_norm('norm', self.dtype, 1e-5)(tokens) if self.norm else tokens

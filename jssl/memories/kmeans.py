@@ -1,0 +1,181 @@
+"""k-means on the device, and what is done to features before it.
+
+Caron, Bojanowski, Joulin, Douze, "Deep Clustering for Unsupervised Learning of Visual Features",
+ECCV 2018, arXiv 1807.05520, section 3.4.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jssl.errors import JsslError
+from jssl.layers.normalize import l2_normalize
+
+ITERATIONS = 20
+DISTANCES = 2**20  # points times centroids whose distances are held at a time, to stay in cache
+ROWS = 1024  # points at a time at least, to keep an accelerator busy
+PERTURBATION = 1 / 1024  # of the two halves of a cluster that is split
+HIGHEST = jax.lax.Precision.HIGHEST
+
+
+class Clusters(NamedTuple):
+    """What `kmeans` found.
+
+    Attributes:
+      labels: int32 (N,), the nearest centroid of each point.
+      centroids: (k, D).
+      inertia: sum of the squared distances to them.
+    """
+
+    labels: jax.Array
+    centroids: jax.Array
+    inertia: jax.Array
+
+
+def cluster(
+    features: jax.Array, count: int, rng: jax.Array, dimensions: int | None = None
+) -> Clusters:
+    """k-means of features on the unit sphere, from `count` of them as the first centroids.
+
+    Args:
+      features: (N, D).
+      count: k.
+      rng: one typed key.
+      dimensions: whiten and keep so many principal components first; None leaves them as they are.
+
+    Raises:
+      JsslError: fewer features than clusters, or more dimensions than they have.
+    """
+    if count > len(features):
+        raise JsslError(
+            f'head.num_classes={count} clusters cannot be made of {len(features)} images; set it '
+            f'to at most {len(features)}.'
+        )
+    start_key, split_key = jax.random.split(rng)
+    wide = features.astype(jnp.promote_types(features.dtype, jnp.float32))
+    points = l2_normalize(wide if dimensions is None else whiten(wide, dimensions))
+    start = points[jax.random.permutation(start_key, len(points))[:count]]
+    return kmeans(points, start, split_key)
+
+
+def whiten(features: jax.Array, dimensions: int) -> jax.Array:
+    """The first principal components, each with a sum of squares of 1.
+
+    An axis along which the features vary by no more than rounding is not blown up.
+
+    Args:
+      features: (N, D).
+      dimensions: how many components are kept.
+
+    Returns:
+      (N, dimensions); the sign of each is arbitrary.
+    """
+    if not 1 <= dimensions <= features.shape[1]:
+        raise JsslError(
+            f'model.pca_dim={dimensions}, but the features have {features.shape[1]} dimensions; '
+            f'set it from 1 to {features.shape[1]}, or to None for no PCA.'
+        )
+    centred = features - features.mean(axis=0)
+    scatter = jnp.matmul(centred.T, centred, precision=HIGHEST)
+    values, axes = jnp.linalg.eigh(scatter)
+    values = jnp.maximum(values, jnp.finfo(values.dtype).eps * values[-1])
+    scaled = axes[:, ::-1] * values[::-1] ** -0.5
+    return jnp.matmul(centred, scaled[:, :dimensions], precision=HIGHEST)
+
+
+def kmeans(
+    points: jax.Array, centroids: jax.Array, rng: jax.Array, iterations: int = ITERATIONS
+) -> Clusters:
+    """Lloyd's iterations; a cluster that becomes empty takes half of a large one.
+
+    Args:
+      points: (N, D).
+      centroids: (k, D), where to start.
+      rng: for the choice of the clusters that are split.
+      iterations: how often centroids are moved.
+    """
+    parts = _parts(points, len(centroids))
+
+    def iterate(round: jax.Array, centroids: jax.Array) -> jax.Array:
+        moved, sizes = _means(parts, len(points), centroids)
+        return _split_for_empty(moved, sizes, jax.random.fold_in(rng, round))
+
+    centroids = jax.lax.fori_loop(0, iterations, iterate, centroids)
+    labels, distances = jax.lax.map(lambda part: nearest(part, centroids), parts)
+    labels, distances = (_joined(array, len(points)) for array in (labels, distances))
+    return Clusters(labels, centroids, distances.sum())
+
+
+def nearest(points: jax.Array, centroids: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The nearest centroid of each point, int32 (N,), and its squared distance (N,)."""
+    products = jnp.matmul(points, -2 * centroids.T, precision=HIGHEST)
+    gaps = products + jnp.square(centroids).sum(axis=1)
+    smallest = gaps.min(axis=1)
+    # An argmin; XLA's own takes longer than the product on a CPU.
+    numbers = jnp.arange(len(centroids), dtype=jnp.int32)
+    labels = jnp.where(gaps == smallest[:, None], numbers, len(centroids)).min(axis=1)
+    return labels, jnp.maximum(smallest + jnp.square(points).sum(axis=1), 0)
+
+
+def _parts(points: jax.Array, count: int) -> jax.Array:
+    """Points in chunks (chunks, rows, D), the last ones filled with zeros.
+
+    Neighbours go to different chunks, so that points that are split over devices by rows stay
+    where they are and every device has its share of every chunk.
+    """
+    rows = min(len(points), max(DISTANCES // count, ROWS))
+    chunks = -(-len(points) // rows)
+    rows = -(-len(points) // chunks)
+    padded = jnp.pad(points, ((0, rows * chunks - len(points)), (0, 0)))
+    return padded.reshape(rows, chunks, -1).swapaxes(0, 1)
+
+
+def _joined(parts: jax.Array, length: int) -> jax.Array:
+    """Undoes `_parts` for one number a point."""
+    return parts.swapaxes(0, 1).reshape(-1)[:length]
+
+
+def _means(parts: jax.Array, length: int, centroids: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The means of the clusters around centroids, and their sizes (k,)."""
+    chunks, rows, _ = parts.shape
+    count = len(centroids)
+
+    def add(
+        sums: tuple[jax.Array, jax.Array], numbered: tuple[jax.Array, jax.Array]
+    ) -> tuple[tuple[jax.Array, jax.Array], None]:
+        chunk, part = numbered
+        labels, _ = nearest(part, centroids)
+        labels = jnp.where(jnp.arange(rows) * chunks + chunk < length, labels, count)
+        total, sizes = sums
+        total = total.at[labels].add(part, mode='drop')
+        return (total, sizes.at[labels].add(1, mode='drop')), None
+
+    zeros = jnp.zeros_like(centroids), jnp.zeros(count, jnp.int32)
+    (total, sizes), _ = jax.lax.scan(add, zeros, (jnp.arange(chunks), parts))
+    return jnp.where(sizes[:, None] > 0, total / jnp.maximum(sizes, 1)[:, None], centroids), sizes
+
+
+def _split_for_empty(centroids: jax.Array, sizes: jax.Array, rng: jax.Array) -> jax.Array:
+    """Gives each empty cluster one half of another, as faiss does.
+
+    The other is drawn with a probability in proportion to its size less one. Its centroid goes to
+    both, moved apart by a thousandth, up and down in turn along the dimensions.
+    """
+    sign = jnp.where(jnp.arange(centroids.shape[1]) % 2, -PERTURBATION, PERTURBATION)
+    count = len(sizes)
+    empty = jnp.nonzero(sizes == 0, size=count, fill_value=count)[0]
+
+    def split(turn: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        centroids, sizes = carry
+        weights = jnp.log(jnp.maximum(sizes - 1, 0).astype(centroids.dtype))
+        large = jax.random.categorical(jax.random.fold_in(rng, turn), weights)
+        pair = jnp.stack([empty[turn], large])
+        both = centroids[large] * jnp.stack([1 + sign, 1 - sign]).astype(centroids.dtype)
+        half = sizes[large] // 2
+        return (
+            centroids.at[pair].set(both),
+            sizes.at[pair].set(jnp.stack([half, sizes[large] - half])),
+        )
+
+    return jax.lax.fori_loop(0, (sizes == 0).sum(), split, (centroids, sizes))[0]

@@ -1,0 +1,58 @@
+"""One linear layer."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jssl.errors import JsslError
+from jssl.layers.initializers import torch_linear, torch_linear_bias
+from jssl.layers.pooling import Features, pool_features
+from jssl.necks.nonlinear import check_width
+
+
+class LinearNeck(nn.Module):
+    """Global average pooling and a linear layer with bias (MoCo v1, instance discrimination).
+
+    Attributes:
+      in_channels: width of the pooled features, checked against what arrives.
+      out_channels: width of the projection.
+      with_avg_pool: pool maps (B, h, w, C) to (B, C) first; False takes (B, C).
+      dtype: of the computation; None follows the input.
+    """
+
+    in_channels: int
+    out_channels: int
+    with_avg_pool: bool = True
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, features: Features, train: bool = True) -> jax.Array:
+        """The backbone's features -> (B, out_channels)."""
+        x = vectors(features, self.with_avg_pool)
+        check_width(x, self.in_channels)
+        return linear(self.out_channels, x, self.dtype, 'fc')
+
+
+def linear(features: int, x: jax.Array, dtype: jnp.dtype | None, name: str) -> jax.Array:
+    """A linear layer with the reference's initial values, called inside a compact method."""
+    return nn.Dense(
+        features,
+        kernel_init=torch_linear,
+        bias_init=torch_linear_bias(x.shape[-1]),
+        dtype=dtype,
+        name=name,
+    )(x)
+
+
+def vectors(features: Features, with_avg_pool: bool) -> jax.Array:
+    """The backbone's features as (B, C).
+
+    Raises:
+      JsslError: if they are not and may not be pooled.
+    """
+    last = features[-1]
+    if not with_avg_pool and (isinstance(last, tuple) or last.ndim != 2):
+        raise JsslError(
+            'neck.with_avg_pool=False takes vectors, but the backbone gives a map; set it to True.'
+        )
+    return pool_features(features)

@@ -1,0 +1,99 @@
+"""Networks that make targets and are not trained, with weights from a file.
+
+An algorithm keeps their weights in its state, so that a checkpoint is complete and no weight is a
+constant of the compiled step.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jssl.algorithm import Params, State
+from jssl.errors import JsslError
+from jssl.interop.mmselfsup import import_state
+from jssl.interop.weights import read_weights
+
+
+class FrozenGenerator(nn.Module):
+    """A network with published weights.
+
+    Attributes:
+      weights: .safetensors or .npz file with the names and layouts of the published one; None
+        draws them at random, which is of use to tests alone.
+    """
+
+    weights: str | None = None
+
+    published: ClassVar[str] = ''  # where
+
+    @nn.nowrap
+    def load(self, shapes: Params) -> Params:
+        """The weights of the file in the place of `shapes`.
+
+        Raises:
+          JsslError: if the file is missing or belongs to another network; says where it is
+            published and how to convert it.
+        """
+        path = Path(str(self.weights))
+        if not path.is_file():
+            name = self.published.rpartition('/')[2]
+            target = path.with_suffix('.safetensors')
+            raise JsslError(
+                f'target_generator.weights={self.weights!r} is not there. The weights of '
+                f'{type(self).__name__} are published at {self.published}; download them and run '
+                f'python -m jssl.interop.convert {name} {target}'
+            )
+        try:
+            loaded, _ = import_state(self.rename(read_weights(path)), shapes, {})
+        except JsslError as error:
+            raise JsslError(f'target_generator.weights={self.weights!r}: {error}') from error
+        return jax.tree.map(lambda value, like: value.astype(like.dtype), loaded, shapes)
+
+    @nn.nowrap
+    def rename(self, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The published entries that this network has, under the names of its own parameters."""
+        raise NotImplementedError(f'{type(self).__name__} must define rename(weights)')
+
+
+def init_generator(generator: Callable[..., Any], rng: jax.Array, images: jax.Array) -> State:
+    """What a target generator adds to an algorithm's state.
+
+    Args:
+      generator: a Flax module, or a pure function of images.
+      rng: for weights that are drawn.
+      images: as `generate` will get them; only their shape matters.
+
+    Returns:
+      ``{'target_generator': weights}``, or nothing for a pure function.
+    """
+    if not isinstance(generator, nn.Module):
+        return {}
+    images = jnp.zeros(images.shape, jnp.float32)
+    if getattr(generator, 'weights', None) is None:
+        return {'target_generator': generator.init(rng, images)['params']}
+    shapes = jax.eval_shape(generator.init, rng, images)['params']
+    return {'target_generator': generator.load(shapes)}
+
+
+def generate(generator: Callable[..., Any], state: State, images: jax.Array) -> Any:
+    """The targets of `images` (B, H, W, C), without gradient and in full float32.
+
+    Which of two close tokens wins should depend neither on the precision that the rest of a model
+    computes in, nor on the rounding with which accelerators multiply by default.
+
+    Args:
+      generator: as for `init_generator`.
+      state: of the algorithm; `target_generator` holds the weights.
+      images: as the generator expects them.
+    """
+    images = images.astype(jnp.float32)
+    with jax.default_matmul_precision('highest'):
+        if not isinstance(generator, nn.Module):
+            return jax.lax.stop_gradient(generator(images))
+        weights = jax.tree.map(lambda x: x.astype(jnp.float32), state['target_generator'])
+        return jax.lax.stop_gradient(generator.apply({'params': weights}, images))

@@ -1,0 +1,112 @@
+"""What a config leaves to the run that it continues: its backbone, its data, its view of them.
+
+A config with ``pretrained=''`` and ``inherit=('model.backbone', 'data', ...)`` stands for itself
+as long as `pretrained` is empty. Once that names a run, the parts that `inherit` lists are those of
+the run's config.json; what the command line sets, it sets on top of them.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jssl.components import find
+from jssl.errors import JsslError, suggest
+from jssl.training.workdir import read_config
+
+# The networks that masked models and MoCo v3 are fine-tuned with (ALGORITHMS 5.6): the same blocks
+# under the same names, with what differs for fine-tuning. Probes take the class token of a network
+# whose norm `ln1` is the pre-trained one.
+MEAN_OF_TOKENS = {'avg_token': True, 'final_norm': False}
+COUNTERPARTS: dict[str, tuple[str, dict[str, Any]]] = {
+    'CAEViT': ('VisionTransformer', MEAN_OF_TOKENS),
+    'MAEViT': ('VisionTransformer', MEAN_OF_TOKENS),
+    'MaskFeatViT': ('VisionTransformer', MEAN_OF_TOKENS),
+    'MoCoV3ViT': ('VisionTransformer', {}),
+    'SimMIMSwinTransformer': ('SwinTransformer', {}),
+}
+LABELLED = {'data': 'probe_data'}  # what takes the place of images without labels
+SHARED = ('size', 'mean', 'std')  # fields of a view that training takes over from evaluation
+
+
+def inherited(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the run in ``config['pretrained']`` gives to a config.
+
+    Args:
+      config: nested dicts; a `pretrained` that is no directory, or no `inherit`, gives nothing.
+
+    Returns:
+      Values by the dotted name of the field that they replace, such as ``'model.backbone'``.
+
+    Raises:
+      JsslError: the run's config.json cannot be read, or lacks a part that is wanted.
+    """
+    run = Path(config.get('pretrained') or '')
+    wanted = config.get('inherit', ())
+    if not config.get('pretrained') or not wanted or not run.is_dir():
+        return {}
+    stored = _config_of(run)
+    found: dict[str, Any] = {}
+    for name in wanted:
+        value = _part(stored, LABELLED[name]) if name in LABELLED else None
+        value = _part(stored, name) if value is None else value
+        if value is None and name != 'test_data':
+            raise JsslError(
+                f'config.pretrained={str(run)!r}: its config.json does not say {name}, since no '
+                f'config described that run. {suggest(name, stored)} Give its backbone.safetensors '
+                'instead, and set config.model.backbone and the data yourself.'
+            )
+        found[name] = _tidy(value)
+    if 'model.backbone' in found:
+        frozen = bool(config['model'].get('frozen_backbone'))
+        found['model.backbone'] = counterpart(found['model.backbone'], frozen=frozen)
+    view = found.get('eval_view') or {}
+    return found | {f'views.view.{field}': view[field] for field in SHARED if field in view}
+
+
+def _config_of(run: Path) -> dict[str, Any]:
+    try:
+        return read_config(run)['config']
+    except JsslError as error:
+        raise JsslError(
+            f'config.pretrained={str(run)!r} is not the directory of a run: {error}'
+        ) from error
+
+
+def counterpart(backbone: Mapping[str, Any], *, frozen: bool) -> dict[str, Any]:
+    """The backbone that classifies with the weights of a pre-trained one.
+
+    Args:
+      backbone: its dict in a config.
+      frozen: for a linear probe, which takes the class token; else for fine-tuning.
+    """
+    name, changes = COUNTERPARTS.get(backbone['type'], (backbone['type'], {}))
+    if name == backbone['type']:
+        return dict(backbone)
+    path = 'model.backbone'
+    before, after = (_fields(find(path, 'backbone', kind)) for kind in (backbone['type'], name))
+    # A default of the one that is another in the other is said: CAE's biases, for example.
+    differing = {k: v for k, v in before.items() if k in after and after[k] != v}
+    given = {k: v for k, v in backbone.items() if k in after}
+    fixed = {'fixed_positions': False} if 'fixed_positions' in after and not frozen else {}
+    return {'type': name} | differing | given | fixed | ({} if frozen else changes)
+
+
+def _fields(component: type) -> dict[str, Any]:
+    """The fields of a module and their defaults."""
+    fields = dataclasses.fields(component)
+    return {field.name: field.default for field in fields if field.name not in ('parent', 'name')}
+
+
+def _part(config: Mapping[str, Any], name: str) -> Any:
+    value: Any = config
+    for key in name.split('.'):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def _tidy(value: Any) -> Any:
+    """Without fields that nobody set, so that the command line can; lists as tuples."""
+    if isinstance(value, Mapping):
+        return {key: _tidy(inner) for key, inner in value.items() if inner is not None}
+    return tuple(_tidy(inner) for inner in value) if isinstance(value, list) else value

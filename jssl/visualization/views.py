@@ -1,0 +1,205 @@
+"""A picture of what a config makes of some images: a row for each, the image and its views.
+
+    python -m jssl.visualization.views --config=configs/simclr.py --images=8 --out=views.png
+
+All other arguments are those of `jssl.main`. Views of several sizes are shown on one scale, and
+where the algorithm draws a `mask` what it hides of the first view is covered with grey.
+"""
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image, ImageOps
+
+from jssl.data.faults import read
+from jssl.errors import JsslError
+from jssl.evaluation import evenly_spaced
+from jssl.training.experiment import Experiment
+from jssl.training.step import make_views, step_keys
+from jssl.visualization.images import view_grid
+
+SIDE = 96  # pixels that a cell has at least
+FORMATS = ('.png', '.webp')  # can be transparent between the cells
+COVER = 0.8  # share of grey on what a mask hides
+
+Numbers = float | Sequence[float]  # one a channel
+Statistics = tuple[Numbers, Numbers]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Writes the picture that the arguments describe and prints its path.
+
+    Args:
+      argv: the command line without the program's name; None takes `sys.argv`.
+
+    Returns:
+      The exit status: 0 done, 2 bad input (told in one paragraph).
+    """
+    from jssl.config import experiment
+    from jssl.main import parse
+
+    options, rest = parser().parse_known_args(argv)
+    try:
+        path = check_path(options.out)
+        subject = experiment(parse(rest).config.to_dict())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw_picture(subject, options.images).save(path)
+    except (JsslError, OSError) as error:
+        print(f'views: {error}', file=sys.stderr)
+        return 2
+    print(path)
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of the command line besides those of `jssl.main`."""
+    result = argparse.ArgumentParser(
+        'jssl.visualization.views',
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    result.add_argument('--images', type=int, default=8, help='rows of the picture')
+    result.add_argument('--out', default='views.png', help='the file to write, .png or .webp')
+    return result
+
+
+def check_path(out: str) -> Path:
+    """The path of the picture.
+
+    Raises:
+      JsslError: its ending is not that of a format that can be written.
+    """
+    path = Path(out)
+    if path.suffix.lower() not in FORMATS:
+        raise JsslError(f'--out={out!r} must end with {" or ".join(FORMATS)}.')
+    return path
+
+
+def draw_picture(subject: Experiment, images: int) -> Image.Image:
+    """Images spread over the training set, each beside its views as the first step draws them.
+
+    Args:
+      subject: the experiment; neither its network nor its optimizer is run.
+      images: how many; no more than there are.
+
+    Raises:
+      JsslError: `images` is not positive, or the policy gives no views.
+    """
+    if images < 1:
+        raise JsslError(f'--images={images} must be a whole number of at least 1.')
+    chosen = evenly_spaced(len(subject.data), images)
+    samples = [read(subject.data, int(row), subject.canvas, subject.channels) for row in chosen]
+    batch = {
+        'canvas': jnp.stack([sample.image for sample in samples]),
+        'size': jnp.array([sample.size for sample in samples], jnp.int32),
+        'index': jnp.asarray(chosen, jnp.int32),
+    }
+    views, mask = draw_views(subject, batch)
+    pairs = zip(views, statistics(subject, len(views)), strict=True)
+    columns = [to_levels(view, *numbers) for view, numbers in pairs]
+    if mask is not None:
+        columns[0] = cover(columns[0], mask)
+    largest = max(column.shape[1] for column in columns)
+    side = largest * math.ceil(SIDE / largest)
+    originals = [sample.image[: sample.size[0], : sample.size[1]] for sample in samples]
+    cells = [np.stack([fit(image, side) for image in originals])]
+    cells += [enlarge(column, side // largest, side) for column in columns]
+    return view_grid(np.stack(cells, axis=1), side=side)
+
+
+def draw_views(
+    subject: Experiment, batch: dict[str, jax.Array]
+) -> tuple[tuple[np.ndarray, ...], np.ndarray | None]:
+    """The views of a batch and the algorithm's mask, if it draws one.
+
+    Raises:
+      JsslError: the policy gives no views.
+    """
+
+    @jax.jit
+    def draw(batch: dict[str, jax.Array]) -> dict[str, Any]:
+        init_key, rng = jax.random.split(jax.random.key(subject.runtime.seed))
+        view_key, draw_key = step_keys(rng, jnp.int32(0))
+        viewed = make_views(subject.views, view_key, batch)
+        # Of the state only what a mask depends on is computed: XLA drops the rest.
+        _, state = subject.algorithm.init(init_key, viewed)
+        drawn = subject.algorithm.draw(draw_key, state, viewed)
+        return {name: drawn[name] for name in ('views', 'mask') if name in drawn}
+
+    drawn = jax.tree.map(np.asarray, draw(batch))
+    if not drawn.get('views'):
+        raise JsslError(
+            f'{type(subject.views).__name__} gives no views; its dict needs the key `views`, a '
+            'tuple of at least one.'
+        )
+    return drawn['views'], drawn.get('mask')
+
+
+def statistics(subject: Experiment, views: int) -> list[Statistics]:
+    """Mean and deviation by which each view was normalised.
+
+    A policy tells them for each view by `statistics`, or for all by `mean` and `std` of its own or
+    of a policy in it; else they are those of the evaluation's view.
+    """
+    policy = subject.views
+    if hasattr(policy, 'statistics'):
+        return list(policy.statistics)
+    parts = (policy, *getattr(policy, '__dict__', {}).values(), subject.eval_view)
+    found = [(part.mean, part.std) for part in parts if hasattr(part, 'mean')]
+    return (found or [(0.0, 1.0)])[:1] * views
+
+
+def to_levels(view: np.ndarray, mean: Numbers, std: Numbers) -> np.ndarray:
+    """Normalised images (B, h, w, C) -> uint8 (B, h, w, 3)."""
+    levels = np.rint(np.asarray(view) * np.asarray(std) + np.asarray(mean)).clip(0, 255)
+    return as_rgb(levels.astype(np.uint8))
+
+
+def as_rgb(images: np.ndarray) -> np.ndarray:
+    """Images (..., C): grey ones with three equal channels, transparent ones without alpha."""
+    return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images[..., :3]
+
+
+def cover(images: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Grey over what is masked.
+
+    Args:
+      images: uint8 (B, h, w, 3).
+      mask: (B, rows, columns) or flattened (B, N) for a square; not 0 is hidden.
+    """
+    rows = mask.shape[1] if mask.ndim == 3 else math.isqrt(mask.shape[1])
+    cells = mask.reshape(len(mask), rows, -1) != 0
+    for axis in (1, 2):
+        places = np.arange(images.shape[axis]) * cells.shape[axis] // images.shape[axis]
+        cells = np.take(cells, places, axis=axis)
+    gray = (COVER * 128 + (1 - COVER) * images).astype(np.uint8)
+    return np.where(cells[..., None], gray, images)
+
+
+def fit(image: np.ndarray, side: int) -> np.ndarray:
+    """An image (h, w, C) in the middle of a white square (side, side, 3), as large as it can be."""
+    picture = Image.fromarray(as_rgb(image))
+    grows = max(picture.size) < side
+    method = Image.Resampling.NEAREST if grows else Image.Resampling.LANCZOS
+    picture = ImageOps.contain(picture, (side, side), method)
+    return np.asarray(ImageOps.pad(picture, (side, side), method, color='white'))
+
+
+def enlarge(images: np.ndarray, factor: int, side: int) -> np.ndarray:
+    """Images (B, h, w, 3), every pixel `factor` times, in the middle of white squares of `side`."""
+    large = images.repeat(factor, axis=1).repeat(factor, axis=2)
+    space = [side - length for length in large.shape[1:3]]
+    margins = [(length // 2, length - length // 2) for length in space]
+    return np.pad(large, [(0, 0), *margins, (0, 0)], constant_values=255)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

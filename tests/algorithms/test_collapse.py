@@ -1,0 +1,114 @@
+"""Collapse, provoked by breaking what each method needs, and the run's warning about it.
+
+Every view has as much noise as image, so that mapping all images to one point is the easiest way to
+make views agree.
+"""
+
+import functools
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jssl.algorithm import Algorithm, Run
+from jssl.algorithms import BYOL, SimCLR, SimSiam
+from jssl.data.views import Canvas
+from jssl.evaluation.collapse import collapse_warning, feature_statistics
+from jssl.heads import ContrastiveHead, LatentPredictHead
+from jssl.layers.batch_norm import BatchNorm
+from jssl.losses import cosine_similarity_loss
+from jssl.necks import NonLinearNeck
+from jssl.training.step import init_train_state, make_train_step
+from tests.algorithms.runs import batch, images
+
+WIDTH = 16
+OPTIMIZER = optax.adam(5e-2)
+LONG = Run(samples=48, steps_per_epoch=3, epochs=200)
+
+
+class Embedding(nn.Module):
+    """Images -> vectors, which nothing but the loss keeps apart."""
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool = True) -> tuple[jax.Array]:
+        hidden = nn.Dense(2 * WIDTH)(images.reshape(len(images), -1))
+        return (nn.Dense(WIDTH)(nn.relu(BatchNorm()(hidden, train))),)
+
+
+class Nothing(nn.Module):
+    """A neck that passes the features on."""
+
+    def __call__(self, features: tuple[jax.Array], train: bool = True) -> jax.Array:
+        return features[-1]
+
+
+class NoStopGradient(LatentPredictHead):
+    @nn.nowrap
+    def loss(self, predictions: jax.Array, targets: jax.Array) -> jax.Array:
+        return cosine_similarity_loss(predictions, targets)
+
+
+class NoPredictor(LatentPredictHead):
+    def __call__(self, projections: jax.Array, train: bool = True) -> jax.Array:
+        return projections
+
+
+PREDICTOR = NonLinearNeck(
+    WIDTH, WIDTH, WIDTH, with_last_bn=False, with_last_bias=True, with_avg_pool=False
+)
+
+
+def simsiam(head: type[LatentPredictHead] = LatentPredictHead) -> Algorithm:
+    return SimSiam(Embedding(), Nothing(), head(PREDICTOR))
+
+
+def byol(head: type[LatentPredictHead] = LatentPredictHead) -> Algorithm:
+    return BYOL(Embedding(), Nothing(), head(PREDICTOR), base_momentum=0.9).for_run(LONG)
+
+
+def simclr(temperature: float = 0.2) -> Algorithm:
+    return SimCLR(Embedding(), Nothing(), ContrastiveHead(temperature))
+
+
+def noisy(key: jax.Array, canvas: Canvas) -> dict[str, Any]:
+    pixels = canvas.pixels / 128 - 1
+    return {'views': tuple(pixels + jax.random.normal(key, (2, *pixels.shape)))}
+
+
+def warning(algorithm: Algorithm, steps: int = 60) -> str | None:
+    """What a run of so many steps says after its evaluations, one every ten steps."""
+    start = functools.partial(init_train_state, algorithm, noisy, OPTIMIZER, seed=0)
+    state = jax.jit(start)(batch(0))
+    step = make_train_step(algorithm, noisy, OPTIMIZER)
+    extract = jax.jit(algorithm.extract_feat)
+    shown = jnp.asarray(images() / 128 - 1, 'float32')
+    history = []
+    for number in range(1, steps + 1):
+        state, _ = step(state, batch(number))
+        if number % 10 == 0:
+            features = extract(state.params, state.state, shown)
+            history.append(feature_statistics(np.asarray(features)))
+    return collapse_warning(history, WIDTH)
+
+
+@pytest.mark.parametrize(
+    'algorithm', [simsiam(), byol(), simclr()], ids=['SimSiam', 'BYOL', 'SimCLR']
+)
+def test_a_healthy_run_says_nothing(algorithm: Algorithm) -> None:
+    assert warning(algorithm) is None
+
+
+@pytest.mark.parametrize(
+    'algorithm',
+    [simsiam(NoStopGradient), simsiam(NoPredictor), byol(NoPredictor), simclr(temperature=1e-3)],
+    ids=['no stop-gradient', 'no predictor', 'BYOL without predictor', 'temperature of 0.001'],
+)
+def test_a_broken_method_collapses_and_the_run_says_so(algorithm: Algorithm) -> None:
+    said = warning(algorithm)
+    assert said is not None
+    for part in ('collapsed to a point', 'stop-gradient', 'temperature'):
+        assert part in said

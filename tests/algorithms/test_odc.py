@@ -1,0 +1,123 @@
+import dataclasses
+import functools
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jssl.heads import ClsHead
+from jssl.memories import odc as memories
+from tests import parity
+from tests.algorithms.runs import IMAGES, RUN, STEM, begin, seen, tiny_odc
+from tests.checks import refused
+
+ODC = tiny_odc().for_run(RUN)
+follow = jax.jit(ODC.after_step)
+
+
+@functools.cache
+def taken() -> tuple:
+    """The state after the first clustering, a batch, and what the loss gives."""
+    start = begin(ODC)
+    batch = ODC.draw(jax.random.key(3), start.state, seen(copies=1))
+    return start, batch, jax.jit(ODC.loss)(start.params, start.state, batch)
+
+
+def test_the_memory_after_a_step_is_the_reference_s(golden: Path) -> None:
+    saved = parity.reference(golden, 'odc_r18')
+    algorithm = parity.algorithm(saved)
+    batch = parity.batch(saved, saved.inputs(), 'float32')
+    _, state = parity.start(saved, algorithm, batch, 'float32')
+    memory = memories.Memory(state['bank'], state['labels'], state['centroids'])
+    features = jnp.asarray(saved.arrays['out/proj0'])
+    after, changed = memories.update_samples(memory, batch['index'], features, 0.5)
+    assert float(changed) == pytest.approx(saved.meta['losses']['change_ratio'])
+    np.testing.assert_allclose(after.bank, saved.arrays['out/feature_bank_after'], atol=1e-6)
+    np.testing.assert_array_equal(after.labels, saved.arrays['out/label_bank_after'])
+
+
+def test_refresh_fills_the_memory_and_draws_a_new_head() -> None:
+    start, _, _ = taken()
+    features = jax.random.normal(jax.random.key(1), (IMAGES, 8))
+    params, state = jax.jit(ODC.refresh)(start.params, start.state, features, jax.random.key(4))
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    np.testing.assert_allclose(state['bank'], unit, atol=1e-5)
+    for cluster, centroid in enumerate(state['centroids']):
+        mean = state['bank'][state['labels'] == cluster].mean(0)
+        np.testing.assert_allclose(centroid, mean, atol=1e-5)
+    assert (np.bincount(state['labels'], minlength=6) > 0).all()
+    np.testing.assert_allclose(state['loss_weight'], memories.class_weights(state['labels'], 6))
+    assert (params['head']['fc_cls']['kernel'] != start.params['head']['fc_cls']['kernel']).all()
+    assert params['backbone'] is not None
+    assert [ODC.refreshes(epoch) for epoch in range(3)] == [True, False, False]
+
+
+def test_projections_in_eval_mode_are_what_is_clustered() -> None:
+    start, batch, _ = taken()
+    given = jax.jit(ODC.refresh_feat)(start.params, start.state, batch['views'][0])
+    variables = {'params': start.params, 'batch_stats': start.state['batch_stats']}
+    projections, _ = ODC.network.apply(variables, batch['views'][0], train=False)
+    np.testing.assert_allclose(given, projections, atol=1e-6)
+
+
+def test_the_loss_takes_the_labels_from_before() -> None:
+    start, batch, (loss, (after, metrics)) = taken()
+    variables = {'params': start.params, 'batch_stats': start.state['batch_stats']}
+    keep = batch['dropout_keep']
+    (_, logits), _ = ODC.network.apply(variables, batch['views'][0], keep, mutable=['batch_stats'])
+    labels = start.state['labels'][batch['index']]
+    each = -jax.nn.log_softmax(logits)[jnp.arange(len(labels)), labels]
+    assert float(loss) == pytest.approx(float(each.mean()), rel=1e-5)  # the first one: no weights
+    later = {**start.state, 'iterations': jnp.ones((), 'int32')}
+    weights = start.state['loss_weight'][labels]
+    weighted, _ = jax.jit(ODC.loss)(start.params, later, batch)
+    assert float(weighted) == pytest.approx(float((weights * each).mean()), rel=1e-5)
+    even = dataclasses.replace(ODC, normalize_weights=True)
+    scaled, _ = jax.jit(even.loss)(start.params, later, batch)
+    assert float(scaled) == pytest.approx(float(weighted) / float(weights.mean()), rel=1e-5)
+    changed = np.mean(after['labels'][batch['index']] != labels)
+    assert float(metrics['change_ratio']) == pytest.approx(changed)
+    sizes = np.bincount(after['labels'], minlength=6)
+    assert (int(metrics['cluster_min']), int(metrics['cluster_max'])) == (sizes.min(), sizes.max())
+    assert int(metrics['cluster_empty']) == (sizes == 0).sum()
+
+
+def test_centroids_follow_every_so_many_steps_and_weights_every_step() -> None:
+    start, _, _ = taken()
+    labels = jnp.arange(IMAGES, dtype='int32') % 6
+    params, first = follow(start.params, {**start.state, 'labels': labels})
+    np.testing.assert_array_equal(first['centroids'], start.state['centroids'])
+    np.testing.assert_allclose(first['loss_weight'], 1 / 6, rtol=1e-6)
+    _, second = follow(params, first)
+    mean = first['bank'][::6].mean(0)
+    np.testing.assert_allclose(second['centroids'][0], mean, atol=1e-6)
+    assert int(second['iterations']) == 2
+
+
+def test_small_clusters_are_refilled_after_every_step() -> None:
+    start, _, _ = taken()
+    labels = jnp.where(jnp.arange(IMAGES) < 2, 5, jnp.arange(IMAGES) % 3).astype('int32')
+    _, after = follow(start.params, {**start.state, 'labels': labels})
+    assert np.bincount(after['labels'], minlength=6).min() > 0
+
+
+def test_nothing_follows_a_step_where_all_is_switched_off() -> None:
+    start, _, _ = taken()
+    still = dataclasses.replace(ODC, centroid_interval=0, small_cluster_interval=0, reweight=False)
+    labels = jnp.zeros(IMAGES, 'int32')
+    _, after = still.after_step(start.params, {**start.state, 'labels': labels})
+    for name in ('labels', 'centroids', 'loss_weight'):
+        expected = labels if name == 'labels' else start.state[name]
+        np.testing.assert_array_equal(after[name], expected)
+
+
+def test_what_cannot_be_is_refused() -> None:
+    start, batch, _ = taken()
+    with refused('ODC needs one view'):
+        ODC.loss(start.params, start.state, {**batch, 'views': batch['views'] * 2})
+    with refused('head.num_classes=5', 'memory_bank.num_classes=6'):
+        dataclasses.replace(ODC, head=ClsHead(8, 5))
+    with refused('memory_bank.length is None'):
+        dataclasses.replace(tiny_odc(STEM)).init(jax.random.key(0), batch)

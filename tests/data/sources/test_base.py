@@ -1,0 +1,82 @@
+"""What any source is asked: for labels, for classes, and to be cheap to import."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from jssl.components import build
+from jssl.data.sources import Arrays, check_same_classes, has_labels
+from tests.checks import refused
+
+LAZY = ('tensorflow_datasets', 'grain', 'sklearn', 'tensorflow')
+IMAGE = np.zeros((4, 4, 3), np.uint8)
+
+
+class Named(list):
+    """A source with named classes."""
+
+    def __init__(self, *names: str):
+        super().__init__([{'image': IMAGE, 'label': 0}])
+        self.label_names = names
+
+
+class Plain:
+    """A user's own source, without fields that a dataclass would have."""
+
+    def __init__(self, count: int = 3):
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        return {'image': IMAGE}
+
+
+def test_importing_the_data_package_imports_no_data_library():
+    code = f'import sys, jssl.data; print([name for name in {LAZY} if name in sys.modules])'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == '[]'
+
+
+def test_a_plain_list_is_a_source():
+    assert has_labels([{'image': IMAGE, 'label': 1}])
+    assert not has_labels([{'image': IMAGE}])
+
+
+def test_what_a_source_says_of_itself_is_believed():
+    assert has_labels(Arrays([IMAGE], labels=[0]))
+    assert not has_labels(Arrays([IMAGE]))
+
+
+def test_a_class_of_the_user_s_own_is_a_source_under_any_data_key():
+    for key in ('data', 'test_data', 'probe_data'):
+        source = build(key, {'type': f'{__name__}:Plain', 'count': 7})
+        assert isinstance(source, Plain)
+        assert len(source) == 7
+        assert not has_labels(source)
+
+
+def test_the_sources_that_a_config_may_name():
+    with refused('Valid names: Arrays, Folder, ImageList, TFDS.'):
+        build('probe_data', {'type': 'Foldr'})
+
+
+@pytest.mark.parametrize('test', [Named('a', 'b'), Plain(), Arrays([IMAGE], [0])])
+def test_classes_that_agree_or_have_no_names_pass(test):
+    check_same_classes(Named('a', 'b'), test)
+
+
+@pytest.mark.parametrize(
+    ('names', 'words'),
+    [
+        (('a',), "2 classes and the labelled training data 1, which differ, for example 'b'"),
+        (('a', 'c'), "for example 'b' in one of them only"),
+        (('b', 'a'), 'in their order'),
+    ],
+)
+def test_classes_that_differ_are_refused(names, words):
+    with refused(words, 'probe_data'):
+        check_same_classes(Named(*names), Named('a', 'b'))

@@ -1,0 +1,219 @@
+"""TFDS data sets, read from real ArrayRecord files."""
+
+import io
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from jssl.data.sources import TFDS, has_labels
+from jssl.errors import JsslError
+
+
+class PicturesAndMasks(tfds.core.GeneratorBasedBuilder):
+    """Two images per sample and no label, as a user's own builder might have."""
+
+    VERSION = tfds.core.Version('2.1.0')
+    url_infos = None
+
+    def _info(self):
+        image = {name: tfds.features.Image(encoding_format='png') for name in ('image', 'mask')}
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(image))
+
+    def _split_generators(self, dl_manager):
+        return {'unlabelled': self._generate_examples()}
+
+    def _generate_examples(self):
+        for grey in range(5):
+            yield grey, {'image': png(grey), 'mask': png(grey)}
+
+
+class NumbersOnly(tfds.core.GeneratorBasedBuilder):
+    """No image at all."""
+
+    VERSION = tfds.core.Version('1.0.0')
+    url_infos = None
+
+    def _info(self):
+        return tfds.core.DatasetInfo(
+            builder=self, features=tfds.features.FeaturesDict({'number': np.int64})
+        )
+
+    def _split_generators(self, dl_manager):
+        return {'train': [(0, {'number': 1})]}
+
+    def _generate_examples(self):
+        return iter(())
+
+
+class Scenes(tfds.core.GeneratorBasedBuilder):
+    """Several labels per image, as VOC07 has, one class of another name, and samples without."""
+
+    VERSION = tfds.core.Version('1.2.0')
+    url_infos = None
+
+    def _info(self):
+        names = ['cat', 'dog', 'emu']
+        features = {
+            'image': tfds.features.Image(encoding_format='png'),
+            'labels': tfds.features.Sequence(tfds.features.ClassLabel(names=names)),
+            'objects': tfds.features.Sequence(
+                {'bbox': tfds.features.BBoxFeature(), 'kind': tfds.features.ClassLabel(names=names)}
+            ),
+            'place': tfds.features.ClassLabel(names=['indoors', 'outdoors']),
+        }
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _split_generators(self, dl_manager):
+        return {
+            'train': self._generate_examples(True),
+            'unlabelled': self._generate_examples(False),
+        }
+
+    def _generate_examples(self, labelled=True):
+        for grey in range(4):
+            box = {'bbox': tfds.features.BBox(0.0, 0.1, 0.5, 1.0), 'kind': 'dog'}
+            place = 'outdoors' if labelled else -1
+            sample = {'labels': ['dog', 'emu'], 'objects': [box] * grey, 'place': place}
+            yield grey, sample | {'image': png(grey)}
+
+
+def png(grey: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new('RGB', (4, 4), (grey, grey, grey)).save(buffer, 'PNG')
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope='module')
+def own_sets(tmp_path_factory) -> str:
+    """A TFDS folder with the three data sets above."""
+    folder = tmp_path_factory.mktemp('own')
+    for builder in (PicturesAndMasks, NumbersOnly, Scenes):
+        builder(data_dir=folder, file_format='array_record').download_and_prepare()
+    return str(folder)
+
+
+@pytest.fixture
+def own_dir(own_sets, tmp_path) -> str:
+    """A copy of it that a test may change."""
+    return str(shutil.copytree(own_sets, tmp_path / 'own'))
+
+
+def test_embedded_digits_are_encoded_images_with_labels(digits_dir):
+    source = TFDS('embedded_digits', 'test', digits_dir)
+    sample = source[len(source) - 1]
+    assert Image.open(io.BytesIO(sample['image'])).size == (32, 32)
+    assert type(sample['label']) is int
+    assert 0 <= sample['label'] < 10
+    assert source.num_classes == 10
+    assert source.label_names == list('0123456789')
+    assert has_labels(source)
+
+
+def test_parts_of_splits(digits_dir):
+    part, whole = (TFDS('embedded_digits', s, digits_dir) for s in ('train[10%:20%]', 'train'))
+    assert len(part) == 600
+    assert part[7] == whole[607]
+
+
+def test_a_source_pickles_small_and_reads_the_same(digits_dir):
+    source = TFDS('embedded_digits', 'train', digits_dir)
+    pickled = pickle.dumps(source)
+    assert len(pickled) < 1000
+    assert pickle.loads(pickled)[5] == source[5]
+
+
+def test_a_data_set_without_labels_and_with_more_images(own_sets):
+    source = TFDS('pictures_and_masks', 'unlabelled', own_sets)
+    assert not source.has_labels
+    assert source.num_classes is None
+    assert source.label_names is None
+    assert sorted(source[i]['image'] for i in range(5)) == sorted(png(grey) for grey in range(5))
+    assert source[0].keys() == {'image'}
+
+
+def test_a_version_can_be_named(own_sets):
+    assert len(TFDS('pictures_and_masks:2.1.0', 'unlabelled', own_sets)) == 5
+    with pytest.raises(JsslError, match=r"'pictures_and_masks:9\.0\.0' is not prepared under"):
+        TFDS('pictures_and_masks:9.0.0', 'unlabelled', own_sets)
+
+
+def test_the_image_can_have_any_name(own_sets):
+    source = TFDS('pictures_and_masks', 'unlabelled', own_sets, image='mask')
+    assert source[0].keys() == {'image'}
+    with pytest.raises(JsslError, match=r"under the name 'masc'.*Did you mean 'mask'"):
+        TFDS('pictures_and_masks', 'unlabelled', own_sets, image='masc')
+
+
+def test_several_labels_per_image_count_as_none(own_sets):
+    source = TFDS('scenes', 'train', own_sets)
+    assert not source.has_labels
+    assert sorted(source[i]['image'] for i in range(4)) == sorted(png(grey) for grey in range(4))
+
+
+def test_the_class_can_have_any_name(own_sets):
+    source = pickle.loads(pickle.dumps(TFDS('scenes', 'train[:2]', own_sets, label='place')))
+    assert (source[1]['label'], source.num_classes) == (1, 2)
+    assert source.label_names == ['indoors', 'outdoors']
+    assert source.name_of(1) == 'scenes train[:2] 1'
+    with pytest.raises(JsslError, match=r"no class under the name 'labels'.*Valid names: place"):
+        TFDS('scenes', 'train', own_sets, label='labels')
+    with pytest.raises(JsslError, match='It has no classes; leave label out'):
+        TFDS('pictures_and_masks', 'unlabelled', own_sets, label='kind')
+
+
+@pytest.mark.parametrize('split', ['unlabelled', 'train+unlabelled', 'unlabelled+train[:1]'])
+def test_samples_whose_class_is_unknown_have_no_labels(own_sets, split):
+    source = TFDS('scenes', split, own_sets, label='place')
+    assert not source.has_labels
+    assert source.num_classes is None
+    assert source[0].keys() == source[len(source) - 1].keys() == {'image'}
+
+
+def test_a_catalogue_name_comes_with_the_command_that_prepares_it(tmp_path):
+    expected = (
+        rf"'cifar10' is not prepared under {tmp_path}.*pip install tensorflow tensorflow-datasets "
+        rf'&& tfds build cifar10 --file_format=array_record --data_dir={tmp_path} '
+    )
+    with pytest.raises(JsslError, match=expected):
+        TFDS('cifar10', 'train', str(tmp_path))
+
+
+def test_a_catalogue_set_whose_code_needs_more_packages_is_still_only_not_prepared(tmp_path):
+    with pytest.raises(JsslError, match='tfds build qm9 '):
+        TFDS('qm9', 'train', str(tmp_path))
+
+
+@pytest.mark.parametrize('name', ['cifar1O', 'Cifar10/plain', 'cifar_10:1.0.0'])
+def test_an_unknown_name_comes_with_the_nearest(tmp_path, name):
+    with pytest.raises(JsslError, match=r"neither prepared under .* Did you mean .*'cifar10'"):
+        TFDS(name, 'train', str(tmp_path))
+
+
+@pytest.mark.parametrize('split', ['validation', 'train[:x]', 'train[:200%]', 'train[:0]', ''])
+def test_an_unknown_or_empty_split_comes_with_the_names_of_all(digits_dir, split):
+    with pytest.raises(JsslError, match='its splits are test, train'):
+        TFDS('embedded_digits', split, digits_dir)
+
+
+def test_a_data_set_in_another_format_comes_with_the_command_that_converts_it(own_dir):
+    info = Path(own_dir) / 'pictures_and_masks' / '2.1.0' / 'dataset_info.json'
+    info.write_text(json.dumps(json.loads(info.read_text()) | {'fileFormat': 'tfrecord'}))
+    expected = (
+        'written as tfrecord.*tfds convert_format '
+        f'--dataset_version_dir={info.parent} --out_file_format=array_record'
+    )
+    with pytest.raises(JsslError, match=expected):
+        TFDS('pictures_and_masks', 'unlabelled', own_dir)
+
+
+def test_a_data_set_without_images_is_refused(own_sets):
+    with pytest.raises(
+        JsslError, match=r"no image under the name 'image'; its features are number"
+    ):
+        TFDS('numbers_only', 'train', own_sets)

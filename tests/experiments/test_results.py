@@ -1,0 +1,34 @@
+"""The table of accuracies is made of real runs, and a finished run is not repeated."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from experiments import results
+from tests import tiny
+
+
+def test_the_table_holds_every_seed_and_finished_runs_are_kept(
+    digits_dir: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overrides = [argument for argument in tiny.arguments(digits_dir) if '--config.' in argument]
+    options = ['--configs', 'simclr', '--seeds', '3', '--runs', str(tmp_path / 'runs')]
+    options += ['--write', str(tmp_path / 'table.md'), '--json', *overrides]
+    assert results.main(options) == 0
+    scores = json.loads(capsys.readouterr().out.splitlines()[-1])['simclr'][0]
+    table = (tmp_path / 'table.md').read_text()
+    assert f'| simclr | {scores["knn"]:.3f} | {scores["linear"]:.3f} |' in table
+    assert '| raw pixels | 0.' in table
+    assert '| random network | 0.' in table
+    report = tmp_path / 'runs' / 'simclr-3' / 'report.html'
+    written = report.stat().st_mtime_ns
+    assert results.main(options) == 0
+    assert report.stat().st_mtime_ns == written
+
+
+def test_a_failed_run_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ['--configs', 'simclr', '--seeds', '0', '--runs', str(tmp_path)]
+    assert results.main([*options, '--config.batch_size=0']) == 1
+    assert f'{tmp_path / "simclr-0"}' in capsys.readouterr().err
+    assert 'batch_size' in (tmp_path / 'simclr-0.log').read_text()

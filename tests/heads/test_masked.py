@@ -1,0 +1,53 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jssl.heads import MAEPretrainHead, MaskFeatPretrainHead, SimMIMHead
+from tests.checks import matrix, refused
+
+IMAGES = matrix(48, 2, 0.4).reshape(2, 3, 4, 4).transpose(0, 2, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ('norm_pix', 'expected'), [(True, 1.4660516635231666), (False, 1.0115054225674938)]
+)
+def test_hand_made_value_of_mae(norm_pix: bool, expected: float) -> None:
+    """ALGORITHMS.md, golden value 6."""
+    head = MAEPretrainHead(norm_pix, patch_size=2)
+    mask = np.array([[1, 0, 1, 1], [0, 1, 1, 0]])
+    with jax.enable_x64(True):
+        target = head.target(jnp.asarray(IMAGES))
+        loss = head.loss(jnp.asarray(matrix(8, 12, 0.6).reshape(2, 4, 12)), target, mask)
+    assert float(loss) == pytest.approx(expected, rel=1e-12)
+
+
+def test_hand_made_value_of_simmim() -> None:
+    """ALGORITHMS.md, golden value 7."""
+    prediction = matrix(24, 4, 0.6).reshape(2, 3, 4, 4).transpose(0, 2, 3, 1)
+    mask = np.array([[[1, 0], [0, 1]], [[1, 1], [0, 0]]])
+    with jax.enable_x64(True):
+        loss = SimMIMHead(patch_size=2).loss(jnp.asarray(prediction), jnp.asarray(IMAGES), mask)
+    assert float(loss) == pytest.approx(0.6620929929021381, rel=1e-12)
+
+
+@pytest.mark.parametrize('norm_pix', [True, False])
+def test_the_target_as_an_image_is_the_image(norm_pix: bool) -> None:
+    head = MAEPretrainHead(norm_pix, patch_size=2)
+    painted = head.to_images(head.target(IMAGES), IMAGES)
+    np.testing.assert_allclose(painted, IMAGES, atol=1e-5)
+
+
+def test_a_prediction_of_nothing_is_each_normalised_patch_s_mean() -> None:
+    painted = MAEPretrainHead(True, patch_size=2).to_images(jnp.zeros((2, 4, 12)), IMAGES)
+    assert float(painted[1, 0, 2, 0]) == pytest.approx(IMAGES[1, :2, 2:].mean(), rel=1e-5)
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    with refused('(2, 2, 3)', '(4, 4, 3)', 'neck.encoder_stride'):
+        SimMIMHead(2).loss(jnp.zeros((2, 2, 2, 3)), IMAGES, jnp.zeros((2, 2, 2)))
+    with refused('4 patches of 27', '4 of 9', 'neck.out_channels=27', 'patch_size'):
+        MaskFeatPretrainHead().loss(jnp.zeros((2, 4, 9)), jnp.zeros((2, 4, 27)), jnp.ones((2, 4)))
+    for head in (MAEPretrainHead, SimMIMHead):
+        with refused('head.patch_size=0'):
+            head(patch_size=0)

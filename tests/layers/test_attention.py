@@ -1,0 +1,86 @@
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jssl.layers.attention import SelfAttention, attend
+from tests.checks import refused, well_scaled
+
+DRAW = np.random.default_rng(0)
+HEADS = [DRAW.standard_normal((2, 5, 3, 4)) for _ in range(3)]  # query, key, value
+BIAS = DRAW.standard_normal((1, 3, 5, 5))
+
+
+def torch_attention(bias: np.ndarray | None) -> np.ndarray:
+    torch = pytest.importorskip('torch')
+    query, key, value = (torch.from_numpy(x).transpose(1, 2) for x in HEADS)
+    mask = None if bias is None else torch.from_numpy(bias)
+    out = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    return out.transpose(1, 2).numpy()
+
+
+@pytest.mark.parametrize(('dtype', 'bound'), [('float64', 1e-13), ('float32', 1e-6)])
+@pytest.mark.parametrize('bias', [None, BIAS])
+def test_attention_is_that_of_torch(dtype: str, bound: float, bias: np.ndarray | None) -> None:
+    with jax.enable_x64(dtype == 'float64'):
+        heads = [jnp.asarray(x, dtype) for x in HEADS]
+        out = attend(*heads, None if bias is None else jnp.asarray(bias, dtype))
+        assert out.dtype == dtype
+    np.testing.assert_allclose(out, torch_attention(bias), atol=bound)
+
+
+def test_windows_attend_each_within_itself_and_with_its_own_bias() -> None:
+    windows = [jnp.asarray(np.stack([x, 2 * x, -x], axis=1), 'float32') for x in HEADS]
+    bias = jnp.asarray(DRAW.standard_normal((3, 3, 5, 5)), 'float32')
+    out = attend(*windows, bias)
+    for index in range(3):
+        alone = attend(*(x[:, index] for x in windows), bias[index : index + 1])
+        np.testing.assert_allclose(out[:, index], alone, atol=1e-6)
+
+
+def test_bfloat16_takes_its_softmax_in_float32() -> None:
+    # 512 equal keys: in bfloat16 the sum of the weights would stop at 256.
+    flat = jnp.zeros((1, 512, 1, 8), 'bfloat16')
+    value = jnp.ones((1, 512, 1, 8), 'bfloat16')
+    out = attend(flat, flat, value)
+    assert out.dtype == 'bfloat16'
+    np.testing.assert_allclose(np.asarray(out, 'float32'), 1, rtol=1e-2)
+
+
+def test_another_implementation_is_refused() -> None:
+    with refused("implementation='flash'", "'cudnn'"):
+        attend(*(jnp.asarray(x, 'float32') for x in HEADS), implementation='flash')
+
+
+def self_attention(**options: Any) -> tuple[SelfAttention, Any, jax.Array]:
+    x = jax.random.normal(jax.random.key(1), (2, 5, 12))
+    module = SelfAttention(3, **options)
+    return module, well_scaled(jax.eval_shape(module.init, jax.random.key(0), x)), x
+
+
+def test_query_key_value_come_in_this_order_and_heads_slow() -> None:
+    module, variables, x = self_attention()
+    params = variables['params']
+    qkv = x @ params['qkv']['kernel'] + params['qkv']['bias']
+    query, key, value = (qkv[..., i * 12 : i * 12 + 12].reshape(2, 5, 3, 4) for i in range(3))
+    expected = attend(query, key, value).reshape(2, 5, 12) @ params['proj']['kernel']
+    out = module.apply(variables, x)
+    np.testing.assert_allclose(out, expected + params['proj']['bias'], atol=1e-5)
+
+
+def test_split_biases_are_a_joint_one_that_leaves_the_key_alone() -> None:
+    module, variables, x = self_attention(qkv_bias=False)
+    params = variables['params']
+    assert set(params) == {'qkv', 'proj', 'q_bias', 'v_bias'}
+    assert set(params['qkv']) == {'kernel'}
+    joint = jnp.concatenate([params['q_bias'], jnp.zeros(12), params['v_bias']])
+    same = {'proj': params['proj'], 'qkv': {'kernel': params['qkv']['kernel'], 'bias': joint}}
+    expected = SelfAttention(3).apply({'params': same}, x)
+    np.testing.assert_allclose(module.apply(variables, x), expected, atol=1e-6)
+
+
+def test_heads_that_do_not_divide_the_channels_are_refused() -> None:
+    with refused('num_heads=5', '12 channels'):
+        SelfAttention(5).init(jax.random.key(0), jnp.zeros((1, 2, 12)))

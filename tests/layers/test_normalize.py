@@ -1,0 +1,34 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+from jssl.layers.normalize import l2_normalize
+from tests.checks import matrix
+
+
+@pytest.mark.parametrize('axis', [0, 1, -1])
+def test_values_and_gradients_are_those_of_pytorch(axis: int) -> None:
+    x, weight = matrix(4, 3, 0.2), matrix(4, 3, 0.9)
+    other = torch.tensor(x, requires_grad=True)
+    expected = torch.nn.functional.normalize(other, dim=axis)
+    (expected * torch.tensor(weight)).sum().backward()
+    with jax.enable_x64(True):
+        found = l2_normalize(jnp.asarray(x), axis)
+        grad = jax.grad(lambda x: jnp.sum(l2_normalize(x, axis) * weight))(jnp.asarray(x))
+    np.testing.assert_allclose(found, expected.detach().numpy(), rtol=1e-12)
+    np.testing.assert_allclose(grad, other.grad.numpy(), rtol=1e-9, atol=1e-12)
+
+
+def test_a_zero_vector_stays_zero_and_its_gradient_finite() -> None:
+    rows = jnp.zeros((2, 3)).at[1, 0].set(2.0)
+    np.testing.assert_array_equal(l2_normalize(rows), [[0, 0, 0], [1, 0, 0]])
+    assert jnp.isfinite(jax.grad(lambda x: l2_normalize(x).sum())(rows)).all()
+
+
+def test_bfloat16_becomes_float32_first() -> None:
+    rows = jnp.asarray(matrix(2, 64, 0.1), 'bfloat16')
+    unit = l2_normalize(rows)
+    assert unit.dtype == 'float32'
+    np.testing.assert_allclose(jnp.linalg.norm(unit, axis=1), 1, rtol=1e-6)

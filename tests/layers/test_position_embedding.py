@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jssl.layers.position_embedding import resize_positions, sincos_positions
+from tests.checks import refused
+from tests.parity import reference
+
+
+def test_the_tables_of_the_reference(golden: Path) -> None:
+    saved = reference(golden, 'part_sincos')
+    for index, options in enumerate(saved.meta['tables']):
+        grid = options['grid']
+        table = sincos_positions(
+            grid if isinstance(grid, int) else tuple(grid),
+            options['dim'],
+            temperature=options['temperature'],
+            cls_token=options['cls_token'],
+        )
+        assert table.dtype == np.float32
+        np.testing.assert_allclose(table, saved.arrays[f'out/table{index}'], atol=2e-6)
+
+
+def test_rows_come_before_columns_and_the_class_token_is_0() -> None:
+    table = sincos_positions(3, 8)[0]
+    np.testing.assert_array_equal(table[0], 0)
+    by_place = table[1:].reshape(3, 3, 8)
+    assert (by_place[..., :4] == by_place[:, :1, :4]).all()
+    assert (by_place[..., 4:] == by_place[:1, :, 4:]).all()
+
+
+def test_a_width_that_does_not_divide_is_refused() -> None:
+    with refused('multiple of 4', '30'):
+        sincos_positions(4, 30)
+
+
+@pytest.mark.parametrize('grid', [(7, 7), (3, 8), (14, 2)])
+def test_resizing_is_that_of_torch(grid: tuple[int, int]) -> None:
+    torch = pytest.importorskip('torch')
+    table = np.random.default_rng(0).standard_normal((1, 1 + 25, 6)).astype('float32')
+    square = torch.from_numpy(table[:, 1:]).reshape(1, 5, 5, 6).permute(0, 3, 1, 2)
+    expected = torch.nn.functional.interpolate(square, grid, mode='bicubic', align_corners=False)
+    resized = resize_positions(jnp.asarray(table), grid)
+    np.testing.assert_array_equal(resized[:, 0], table[:, 0])
+    ours = np.asarray(resized[0, 1:]).reshape(*grid, 6)
+    np.testing.assert_allclose(ours, expected[0].permute(1, 2, 0), atol=1e-5)
+
+
+def test_the_same_grid_and_a_table_without_class_token() -> None:
+    table = jnp.arange(36.0).reshape(1, 9, 4)
+    assert resize_positions(table, (3, 3), extra_tokens=0) is table
+    assert resize_positions(table, (2, 4), extra_tokens=0).shape == (1, 8, 4)
+
+
+def test_a_table_that_is_no_square_is_refused() -> None:
+    with refused('8 patch positions', 'no square'):
+        resize_positions(jnp.zeros((1, 9, 4)), (3, 3))

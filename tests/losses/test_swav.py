@@ -1,0 +1,112 @@
+import functools
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jssl.losses import sinkhorn, swapped_prediction
+from tests.checks import matrix
+
+ASSIGN = jax.jit(sinkhorn, static_argnames=('epsilon', 'iterations', 'group_size'))
+
+
+def balanced(scores: np.ndarray, epsilon: float, iterations: int) -> np.ndarray:
+    """Appendix A of the paper in float64."""
+    q = np.exp(scores / epsilon).T
+    q /= q.sum()
+    for _ in range(iterations):
+        q /= q.sum(axis=1, keepdims=True) * q.shape[0]
+        q /= q.sum(axis=0, keepdims=True) * q.shape[1]
+    return (q * q.shape[1]).T
+
+
+def test_hand_made_codes() -> None:
+    with jax.enable_x64(True):
+        codes = ASSIGN(jnp.asarray(0.5 * matrix(4, 3, 0.3)))
+    expected = [
+        [0.00002701, 0.28873286, 0.71124013],
+        [0.21205115, 0.76194187, 0.02600697],
+        [0.99787042, 0.00189057, 0.00023901],
+        [0.99627049, 0.00005435, 0.00367516],
+    ]
+    np.testing.assert_allclose(codes, expected, atol=1e-8)
+
+
+@pytest.mark.parametrize(('float64', 'bound'), [(True, 1e-9), (False, 1e-5)])
+def test_the_reference_s_codes(golden: Path, float64: bool, bound: float) -> None:
+    """Also where a prototype's scores all underflow."""
+    from weights import Golden
+
+    file = Golden(golden / 'part_sinkhorn.npz')
+    for i, case in enumerate(file.meta['cases']):
+        with jax.enable_x64(float64):
+            scores = jnp.asarray(file.arrays[f'in/scores{i}'], 'float64' if float64 else 'float32')
+            codes = ASSIGN(scores, epsilon=case['epsilon'], iterations=case['iterations'])
+        expected = file.arrays[f'{"out64" if float64 else "out"}/codes{i}']
+        np.testing.assert_allclose(codes, expected, rtol=bound, atol=1e-2 * bound)
+
+
+def test_large_scores_do_not_overflow() -> None:
+    scores = np.random.default_rng(0).standard_normal((6, 4)).astype('float32')
+    np.testing.assert_allclose(ASSIGN(scores + 100), ASSIGN(scores), rtol=1e-3, atol=1e-6)
+
+
+def test_many_iterations_use_all_prototypes_alike() -> None:
+    scores = np.random.default_rng(0).standard_normal((12, 4)).astype('float32')
+    codes = ASSIGN(scores, epsilon=0.5, iterations=50)
+    np.testing.assert_allclose(codes.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(codes.sum(axis=0), 3, rtol=1e-5)
+
+
+def test_groups_are_balanced_by_themselves() -> None:
+    scores = np.random.default_rng(0).standard_normal((8, 3))
+    with jax.enable_x64(True):
+        codes = ASSIGN(jnp.asarray(scores), epsilon=0.5, group_size=4)
+        together = ASSIGN(jnp.asarray(scores), epsilon=0.5)
+    halves = [balanced(half, 0.5, 3) for half in (scores[:4], scores[4:])]
+    np.testing.assert_allclose(codes, np.concatenate(halves), rtol=1e-9)
+    np.testing.assert_allclose(together, balanced(scores, 0.5, 3), rtol=1e-9)
+
+
+def test_an_empty_prototype_is_summed_over_all_groups() -> None:
+    """As the reference's devices do; without it the sums would be 0 and the codes no numbers."""
+    scores = np.random.default_rng(0).standard_normal((4, 3)).astype('float32')
+    scores[2:, 0] = -100.0  # empty in the second group alone
+    q = np.exp(scores / 0.5) / np.exp(scores / 0.5).sum()
+    q = q + np.float32(1e-12)
+    q = q / q.sum(axis=0) / 3
+    q = q / q.sum(axis=1, keepdims=True)
+    codes = ASSIGN(scores, epsilon=0.5, iterations=1, group_size=2)
+    np.testing.assert_allclose(codes, q, rtol=1e-4, atol=1e-9)
+
+
+def test_codes_have_no_gradient() -> None:
+    scores = jnp.asarray(matrix(4, 3, 0.3), 'float32')
+    weighed = jax.grad(lambda x: (sinkhorn(x) * x).sum())(scores)
+    np.testing.assert_allclose(weighed, sinkhorn(scores), rtol=1e-4)
+    assert not jax.grad(lambda x: (sinkhorn(x) ** 2).sum())(scores).any()
+
+
+@pytest.mark.parametrize('views', [(0, 1), (2,)])
+def test_the_loss_is_the_mean_cross_entropy_of_all_pairs_of_views(views: tuple[int, ...]) -> None:
+    draw = np.random.default_rng(0)
+    scores, codes = draw.standard_normal((6, 4, 3)), draw.dirichlet(np.ones(3), (len(views), 6))
+    terms = []
+    for view, code in zip(views, codes, strict=True):
+        for other in set(range(4)) - {view}:
+            p = np.exp(scores[:, other] / 0.3)
+            p /= p.sum(axis=1, keepdims=True)
+            terms.append(-(code * np.log(p)).sum(axis=1).mean())
+    loss = functools.partial(swapped_prediction, views=views, temperature=0.3)
+    with jax.enable_x64(True):
+        found = loss(jnp.asarray(scores), [jnp.asarray(code) for code in codes])
+    assert float(found) == pytest.approx(np.mean(terms), rel=1e-12)
+
+
+def test_at_least_float32() -> None:
+    scores = jnp.zeros((4, 2, 3), jnp.bfloat16)
+    codes = [sinkhorn(scores[:, view]) for view in (0, 1)]
+    assert codes[0].dtype == 'float32'
+    assert swapped_prediction(scores, codes).dtype == 'float32'

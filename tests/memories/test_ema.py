@@ -1,0 +1,99 @@
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jssl.memories.ema import check_momentum, cosine_momentum, init_target, update_target
+from tests.checks import assert_trees_close, matrix, refused
+from tests.parity import reference
+
+ONLINE = {'backbone': {'w': matrix(2, 3, 0.1)}, 'neck': {'b': matrix(1, 2, 0.5)}, 'head': {}}
+STATS = {'backbone': {'mean': matrix(1, 2, 0.7)}}
+
+
+def online(shift: float = 0.0) -> tuple[Any, Any]:
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf + shift), (ONLINE, STATS))
+
+
+def test_it_starts_as_a_copy_of_backbone_and_neck_in_memory_of_its_own() -> None:
+    params, stats = online()
+    target = init_target(params, stats)
+    assert target['params'].keys() == {'backbone', 'neck'}
+    assert target['batch_stats'].keys() == {'backbone'}
+    assert int(target['steps']) == 0
+    assert_trees_close(target['params']['backbone'], params['backbone'], rtol=0)
+    donate = jax.jit(lambda one, other: (one, other), donate_argnums=(0, 1))
+    donate(params['backbone'], target['params']['backbone'])  # fails for shared buffers
+
+
+def test_the_first_update_copies_and_later_ones_average() -> None:
+    target = init_target(*online())
+    copied = update_target(target, *online(1.0), 0.9)
+    assert_trees_close(copied['params']['neck'], online(1.0)[0]['neck'], rtol=0)
+    moved = update_target(copied, *online(3.0), 0.9)
+    expected = jax.tree.map(lambda leaf: leaf + 1.2, ONLINE['backbone'])
+    assert_trees_close(moved['params']['backbone'], expected, rtol=1e-6)
+    assert int(moved['steps']) == 2
+
+
+def test_batch_statistics_are_overwritten_and_not_averaged() -> None:
+    target = update_target(init_target(*online()), *online(), 0.9)
+    target = update_target(target, *online(5.0), 0.9)
+    assert_trees_close(target['batch_stats'], online(5.0)[1], rtol=0)
+
+
+def test_no_gradient_flows_through_it() -> None:
+    target = init_target(*online())
+
+    def total(params: Any, stats: Any) -> jax.Array:
+        updated = update_target(target, params, stats, 0.5)
+        kinds = (updated['params'], updated['batch_stats'])
+        return sum(leaf.sum() for leaf in jax.tree.leaves(kinds))
+
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(jax.grad(total, (0, 1))(*online())))
+
+
+def test_a_small_rate_keeps_its_digits_in_float32() -> None:
+    target = {**init_target(*online()), 'steps': jnp.array(7)}
+    moved = update_target(target, *online(1.0), 0.999)['params']['backbone']['w']
+    np.testing.assert_allclose(moved - ONLINE['backbone']['w'], 0.001, rtol=2e-4)
+
+
+@pytest.mark.parametrize('case', range(3))
+def test_cosine_momentum_is_the_reference_s(golden: Path, case: int) -> None:
+    saved = reference(golden, 'part_momentum_schedules')
+    settings = saved.meta['cosine'][case]
+    total = settings['max_iters']
+    found = cosine_momentum(
+        jnp.arange(total + 1), total, base=settings['base'], end=settings['end']
+    )
+    np.testing.assert_allclose(found, saved.arrays[f'out/cosine{case}'], rtol=2e-7)
+
+
+def test_cosine_momentum_stays_at_its_end_after_the_run() -> None:
+    assert float(cosine_momentum(jnp.array(25), 20, base=0.9, end=0.95)) == pytest.approx(0.95)
+
+
+@pytest.mark.parametrize('case', range(3))
+def test_averages_are_the_reference_s(golden: Path, case: int) -> None:
+    saved = reference(golden, 'part_momentum_schedules')
+    settings, expected = saved.meta['constant'][case], saved.arrays[f'out/constant{case}']
+    with jax.enable_x64(True):
+        weights = [jnp.asarray(saved.arrays[f'in/ema_w{step}'], float) for step in range(5)]
+        start = {'backbone': jnp.full_like(weights[0], settings['start'])}
+        target = init_target(start, {})
+        for step, weight in enumerate(weights):
+            if step % settings['interval'] == 0:  # a pause between updates is the caller's doing
+                count = {**target, 'steps': jnp.array(step)}
+                target = update_target(count, {'backbone': weight}, {}, settings['momentum'])
+            found = target['params']['backbone']
+            np.testing.assert_allclose(found, expected[step], rtol=1e-7)
+
+
+@pytest.mark.parametrize('momentum', [-0.1, 1.5])
+def test_a_momentum_is_a_share(momentum: float) -> None:
+    with refused(f'model.momentum={momentum}', '0.99'):
+        check_momentum('model.momentum', momentum)

@@ -1,0 +1,101 @@
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.cluster import KMeans
+
+from jssl.layers.normalize import l2_normalize
+from jssl.memories import kmeans as clustering
+from tests import parity
+from tests.checks import refused
+
+run_kmeans = jax.jit(clustering.kmeans, static_argnames='iterations')
+
+
+def blobs(count: int = 12, members: int = 50, spread: float = 0.6) -> np.ndarray:
+    draw = np.random.default_rng(0)
+    centres = draw.standard_normal((count, 1, 8))
+    points = centres + spread * draw.standard_normal((count, members, 8))
+    return points.reshape(-1, 8).astype('float32')
+
+
+@pytest.mark.parametrize(('case', 'dimensions'), [('pca', 8), ('plain', None)])
+def test_labels_of_the_reference(golden: Path, case: str, dimensions: int | None) -> None:
+    saved = parity.reference(golden, 'part_kmeans')
+    features = jnp.asarray(saved.arrays['in/features'])
+    points = l2_normalize(clustering.whiten(features, dimensions) if dimensions else features)
+    theirs = saved.arrays[f'out/{case}/features']
+    np.testing.assert_allclose(points @ points.T, theirs @ theirs.T, atol=1e-5)
+    start = points[saved.arrays[f'in/{case}/init_index']]
+    found = run_kmeans(points, start, jax.random.key(0))
+    np.testing.assert_array_equal(found.labels, saved.arrays[f'out/{case}/labels'])
+    (loss,) = (row['loss'] for row in saved.meta['runs'] if row['tag'] == case)
+    assert float(found.inertia) == pytest.approx(loss, rel=1e-5)
+
+
+def test_inertia_is_within_a_percent_of_scikit_learn_s() -> None:
+    points = blobs()
+    start = points[np.random.default_rng(1).permutation(len(points))[:12]]
+    ours = run_kmeans(points, start, jax.random.key(0))
+    theirs = KMeans(12, init=start, n_init=1, max_iter=20).fit(points)
+    assert float(ours.inertia) <= 1.01 * theirs.inertia_
+    distances = np.square(points[:, None] - np.asarray(ours.centroids)).sum(2)
+    np.testing.assert_array_equal(ours.labels, distances.argmin(1))
+    assert float(ours.inertia) == pytest.approx(distances.min(1).sum(), rel=1e-4)
+
+
+def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = blobs()
+    whole = run_kmeans(points, points[::50], jax.random.key(0))
+    monkeypatch.setattr(clustering, 'ROWS', 64)
+    monkeypatch.setattr(clustering, 'DISTANCES', 64)
+    jax.clear_caches()
+    parts = run_kmeans(points, points[::50], jax.random.key(0))
+    np.testing.assert_array_equal(parts.labels, whole.labels)
+    np.testing.assert_allclose(parts.centroids, whole.centroids, atol=1e-5)
+
+
+def test_no_cluster_stays_empty() -> None:
+    points = blobs()
+    far = np.full((6, 8), 100.0, 'float32')  # nearest to nobody
+    start = np.concatenate([points[:6], far])
+    found = run_kmeans(points, start, jax.random.key(0))
+    sizes = np.bincount(found.labels, minlength=12)
+    assert sizes.min() > 0
+    best = run_kmeans(points, points[::50], jax.random.key(0))
+    assert float(found.inertia) < 1.5 * float(best.inertia)
+
+
+def test_an_empty_cluster_is_half_of_another_moved_by_a_thousandth() -> None:
+    centroids = jnp.array([[1.0, 2.0], [5.0, 5.0], [3.0, 4.0]])
+    split = clustering._split_for_empty(centroids, jnp.array([1, 0, 9]), jax.random.key(0))
+    step = 1 / 1024
+    np.testing.assert_allclose(split[1], [3 * (1 + step), 4 * (1 - step)])
+    np.testing.assert_allclose(split[2], [3 * (1 - step), 4 * (1 + step)])
+    np.testing.assert_array_equal(split[0], centroids[0])
+
+
+def test_whitened_components_are_uncorrelated_and_noise_stays_small() -> None:
+    features = blobs() @ np.diag([10, 5, 3, 1, 1, 1, 0, 0]).astype('float32')
+    whitened = clustering.whiten(jnp.asarray(features), 8)
+    gram = np.asarray(whitened.T @ whitened)
+    np.testing.assert_allclose(gram[:6, :6], np.eye(6), atol=1e-4)
+    assert np.abs(gram[6:]).max() < 1
+
+
+def test_clusters_follow_the_key_alone() -> None:
+    cluster = jax.jit(clustering.cluster, static_argnums=(1, 3))
+    first, again, other = (cluster(blobs(), 12, jax.random.key(k), 4) for k in (0, 0, 1))
+    np.testing.assert_array_equal(first.labels, again.labels)
+    assert (first.labels != other.labels).any()
+    assert first.centroids.shape == (12, 4)
+
+
+def test_what_cannot_be_clustered_is_refused() -> None:
+    with refused('head.num_classes=9', '8 images'):
+        clustering.cluster(jnp.ones((8, 2)), 9, jax.random.key(0))
+    for dimensions in (0, 3):
+        with refused(f'model.pca_dim={dimensions}', '2 dimensions'):
+            clustering.whiten(jnp.ones((8, 2)), dimensions)

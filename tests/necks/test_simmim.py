@@ -1,0 +1,42 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+
+from jssl.necks import SimMIMNeck
+from jssl.necks.simmim import pixel_shuffle
+from tests.checks import refused
+
+
+def test_pixel_shuffle_is_pytorch_s() -> None:
+    x = np.arange(2 * 12 * 2 * 3).reshape(2, 12, 2, 3).astype('float32')
+    expected = torch.nn.functional.pixel_shuffle(torch.from_numpy(x), 2).numpy()
+    found = pixel_shuffle(x.transpose(0, 2, 3, 1), 2)
+    np.testing.assert_array_equal(np.asarray(found).transpose(0, 3, 1, 2), expected)
+
+
+def test_hand_made_value() -> None:
+    """ALGORITHMS.md, golden value 23: the top left blocks of the three planes."""
+    x = np.arange(48).reshape(1, 12, 2, 2).transpose(0, 2, 3, 1)
+    corner = np.asarray(pixel_shuffle(x, 2))[0, :2, :2].transpose(2, 0, 1)
+    np.testing.assert_array_equal(corner.reshape(3, 4), np.arange(0, 48, 4).reshape(3, 4))
+
+
+def test_each_token_paints_the_pixels_below_it() -> None:
+    neck = SimMIMNeck(5, encoder_stride=4)
+    features = (jnp.ones((1, 2, 3, 5)),)
+    params = neck.init(jax.random.key(0), features)
+    assert params['params']['decoder.0']['kernel'].shape == (1, 1, 5, 48)
+    bound = 5**-0.5
+    assert float(jnp.abs(params['params']['decoder.0']['bias']).max()) <= bound
+    moved = (features[0].at[0, 1, 2].add(1),)
+    changed = neck.apply(params, moved) - neck.apply(params, features)
+    assert changed.shape == (1, 8, 12, 3)
+    places = np.argwhere(np.abs(changed[0]).max(axis=-1) > 0)
+    assert places.min(axis=0).tolist() == [4, 8]
+    assert places.max(axis=0).tolist() == [7, 11]
+
+
+def test_a_map_of_another_width_is_refused() -> None:
+    with refused('neck.in_channels=5', '6 channels'):
+        jax.eval_shape(SimMIMNeck(5).init, jax.random.key(0), (jnp.ones((1, 2, 2, 6)),))

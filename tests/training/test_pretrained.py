@@ -1,0 +1,172 @@
+"""Beginning with another run's backbone, or with published weights."""
+
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from jssl.algorithm import Algorithm, TrainState
+from jssl.algorithms import ImageClassifier
+from jssl.backbones import MAEViT, ResNet, SwinTransformer, VisionTransformer
+from jssl.heads import LinearClsHead
+from jssl.interop.mmselfsup import export_state
+from jssl.interop.safetensors import save_backbone
+from jssl.training import sharding
+from jssl.training.checkpoints import Checkpoints
+from jssl.training.pretrained import load_backbone_into, read_weights
+from tests.algorithms.runs import Stem
+from tests.checks import assert_trees_close, refused, well_scaled
+
+VIT = {'embed_dims': 8, 'num_layers': 2, 'num_heads': 2, 'feedforward_channels': 16}
+SWIN = {'embed_dims': 8, 'depths': (2,), 'num_heads': (2,)}
+RESNET = ResNet(10, 8, strides=(2,), out_indices=(1,), cifar_stem=True)
+
+
+def train_state(backbone: nn.Module, seed: int = 0, side: int = 8) -> TrainState:
+    """The state of a classifier with values of its own for every seed."""
+    algorithm: Algorithm = ImageClassifier(backbone, LinearClsHead(3))
+    views = {'views': (jnp.zeros((2, side, side, 3)),)}
+    params, state = well_scaled(jax.eval_shape(algorithm.init, jax.random.key(0), views))
+    params, state = jax.tree.map(lambda leaf: leaf + seed, (params, state))
+    return TrainState(jnp.zeros((), 'int32'), params, state, (), jax.random.key(seed))
+
+
+def export(folder: Path, state: TrainState) -> Path:
+    path = folder / 'backbone.safetensors'
+    save_backbone(path, state.params, state.state, metadata={})
+    return path
+
+
+def assert_same_backbone(state: TrainState, other: TrainState) -> None:
+    for tree, wanted in ((state.params, other.params), (stats(state), stats(other))):
+        assert_trees_close(tree.get('backbone'), wanted.get('backbone'), rtol=0)
+
+
+def stats(state: TrainState) -> Any:
+    return state.state['batch_stats']
+
+
+def load(path: Path, into: TrainState) -> tuple[TrainState, str]:
+    """The state with the weights in it, and what was said."""
+    said: list[str] = []
+    loaded = load_backbone_into(into, read_weights(str(path)), str(path), said.append)
+    return loaded, said[0]
+
+
+@pytest.mark.parametrize('whole_run', [True, False])
+def test_the_exported_backbone_of_a_run_takes_the_place_of_the_fresh_one(
+    tmp_path: Path, whole_run: bool
+) -> None:
+    trained, fresh = train_state(RESNET, 1), train_state(RESNET)
+    path = export(tmp_path, trained)
+    loaded, said = load(tmp_path if whole_run else path, fresh)
+    assert_same_backbone(loaded, trained)
+    assert_trees_close(loaded.params['head'], fresh.params['head'], rtol=0)
+    assert jax.tree.structure(loaded) == jax.tree.structure(fresh)
+    assert 'backbone from' in said
+    assert 'new here' not in said
+    assert 'not used' not in said
+
+
+def test_a_run_that_has_not_ended_gives_its_newest_intact_checkpoint(tmp_path: Path) -> None:
+    mesh = sharding.make_mesh(fsdp=8)
+    checkpoints = Checkpoints(tmp_path / 'checkpoints')
+    for step in (1, 2, 3):
+        state = train_state(RESNET, step)
+        placed = jax.device_put(state, sharding.state_shardings(state, mesh))
+        checkpoints.save(step, placed)
+        checkpoints.wait()
+    checkpoints.close()
+    damaged = next((tmp_path / 'checkpoints' / '3' / 'train_state').rglob('manifest.ocdbt'))
+    damaged.write_bytes(b'')
+    loaded, _ = load(tmp_path, train_state(RESNET))
+    assert_same_backbone(loaded, train_state(RESNET, 2))
+    assert (tmp_path / 'checkpoints' / '3').is_dir()  # left for the run itself to move aside
+
+
+def test_arrays_stay_where_the_fresh_ones_were(tmp_path: Path) -> None:
+    fresh, mesh = train_state(Stem()), sharding.make_mesh(devices=8)
+    placed = jax.device_put(fresh, sharding.state_shardings(fresh, mesh))
+    export(tmp_path, train_state(Stem(), 1))
+    loaded, _ = load(tmp_path, placed)
+    for leaf, wanted in zip(jax.tree.leaves(loaded), jax.tree.leaves(placed), strict=True):
+        assert leaf.sharding == wanted.sharding
+        assert leaf.dtype == wanted.dtype
+
+
+def test_of_a_whole_model_of_the_reference_the_backbone_is_taken(tmp_path: Path) -> None:
+    trained = train_state(RESNET, 1)
+    weights = export_state(trained.params, trained.state)
+    weights['backbone.bn1.num_batches_tracked'] = np.array(7)
+    assert 'head.fc.weight' in weights
+    path = tmp_path / 'model.safetensors'
+    save_file({key: np.ascontiguousarray(value) for key, value in weights.items()}, path)
+    loaded, said = load(path, train_state(RESNET))
+    assert_same_backbone(loaded, trained)
+    assert 'not used' not in said
+
+
+def test_a_masked_model_is_fine_tuned_with_larger_images(tmp_path: Path) -> None:
+    torch = pytest.importorskip('torch')
+    trained = train_state(MAEViT(VIT, img_size=8, patch_size=4), 1)
+    export(tmp_path, trained)
+    vit = VisionTransformer(VIT, img_size=16, patch_size=4, avg_token=True, final_norm=False)
+    fresh = train_state(vit, side=16)
+    loaded, said = load(tmp_path, fresh)
+    old, new = (state.params['backbone'] for state in (trained, loaded))
+    assert_trees_close(new['layers.1'], old['layers.1'], rtol=0)
+    assert_trees_close(new['ln2'], fresh.params['backbone']['ln2'], rtol=0)
+    assert 'new here: backbone.ln2.bias, backbone.ln2.weight' in said
+    assert 'not used: backbone.ln1.bias, backbone.ln1.weight' in said
+    table = torch.tensor(np.array(old['pos_embed'][:, 1:])).reshape(1, 2, 2, 8).permute(0, 3, 1, 2)
+    resized = torch.nn.functional.interpolate(table, (4, 4), mode='bicubic')
+    expected = resized.permute(0, 2, 3, 1).reshape(1, 16, 8).numpy()
+    np.testing.assert_allclose(new['pos_embed'][:, 1:], expected, rtol=1e-5)
+    np.testing.assert_array_equal(new['pos_embed'][:, :1], old['pos_embed'][:, :1])
+
+
+def swin(window: int) -> SwinTransformer:
+    return SwinTransformer(SWIN, patch_size=2, window_size=window, out_indices=(0,))
+
+
+def test_tables_of_relative_positions_are_resized_to_the_window(tmp_path: Path) -> None:
+    torch = pytest.importorskip('torch')
+    trained = train_state(swin(2), 1, side=16)
+    export(tmp_path, trained)
+    same, _ = load(tmp_path, train_state(swin(2), side=16))
+    assert_same_backbone(same, train_state(swin(2), 1, side=16))
+    wider, _ = load(tmp_path, train_state(swin(4), side=16))
+    names = ('backbone', 'stages.0.blocks.1', 'attn', 'w_msa', 'relative_position_bias_table')
+    before, after = trained.params, wider.params
+    for name in names:
+        before, after = before[name], after[name]
+    table = torch.tensor(np.array(before)).reshape(1, 2, 3, 3)
+    resized = torch.nn.functional.interpolate(table, (7, 7), mode='bicubic')
+    np.testing.assert_allclose(after, resized.reshape(2, 49).numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_another_backbone_is_refused_and_the_difference_named(tmp_path: Path) -> None:
+    path = export(tmp_path, train_state(RESNET))
+    with refused(str(path), 'has shape (8,)', '(16,)', 'depth or widths differ'):
+        load(path, train_state(RESNET.clone(base_channels=16)))
+    with refused('config.model.backbone', 'lack', 'layer2.0', 'type, depth and widths'):
+        load(path, train_state(RESNET.clone(strides=(2, 2), out_indices=(2,))))
+    with refused('part called backbone'):
+        load(path, TrainState(jnp.zeros(()), {}, {}, (), jax.random.key(0)))
+
+
+def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    with refused('not the directory of a run', '--workdir'):
+        read_weights(str(tmp_path))
+    with refused('nowhere.safetensors'):
+        read_weights(str(tmp_path / 'nowhere.safetensors'))
+    with refused('python -m jssl.interop.convert mocov2.pth mocov2.safetensors'):
+        read_weights('mocov2.pth')
+    (tmp_path / 'checkpoints').mkdir()
+    with refused('no checkpoint that can be read', 'file of weights'):
+        read_weights(str(tmp_path))

@@ -1,0 +1,99 @@
+"""Reconstructions: pictures and PSNR of known arrays, of a run, in the report and as a command."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jssl.data.sources import Arrays
+from jssl.data.views import CenterView
+from jssl.training.experiment import Experiment
+from jssl.training.optimizers import AdamW
+from jssl.training.run import fit
+from jssl.visualization import reconstructions
+from jssl.visualization.reconstructions import compare, psnr, reconstruct, reconstruct_run
+from tests.algorithms import runs
+from tests.checks import refused
+
+
+def subject(**fields: Any) -> Experiment:
+    options = {
+        'algorithm': runs.tiny_mae(),
+        'data': Arrays(runs.images()),
+        'views': runs.views_for(runs.tiny_mae()),
+        'optimizer': AdamW(lr=3e-3),
+        'batch_size': 16,
+        'epochs': 1,
+        'canvas': 8,
+        'eval_view': CenterView(size=8, resize=8),
+    }
+    return Experiment(**(options | fields))
+
+
+def test_psnr_is_that_of_the_hidden_pixels() -> None:
+    originals = np.full((2, 4, 4, 3), 100.0)
+    hidden = np.zeros((2, 4, 4), bool)
+    hidden[:, :2] = True
+    images = originals + np.where(hidden, 5.1, 90)[..., None]
+    assert psnr(images, originals, hidden) == pytest.approx(20 * np.log10(255 / 5.1))
+    assert np.isfinite(psnr(originals, originals, hidden))
+
+
+def test_a_row_shows_original_masked_input_and_reconstruction() -> None:
+    originals = np.stack([np.full((4, 4, 3), 40.0), np.full((4, 4, 3), 60.0)])
+    painted = np.full_like(originals, 200.0)
+    hidden = np.zeros((2, 4, 4), bool)
+    hidden[:, 0] = True
+    found = compare(originals, painted, hidden, 'Beware.')
+    assert found.pictures.shape == (2, 3, 4, 4, 3)
+    np.testing.assert_array_equal(found.pictures[1, 0], 60)
+    for column, level in ((1, 128), (2, 200)):
+        np.testing.assert_array_equal(found.pictures[1, column, 0], level)
+        np.testing.assert_array_equal(found.pictures[1, column, 1:], 60)
+    assert found.mean_psnr == pytest.approx(20 * np.log10(255 / 10))  # the mean is 50
+    assert found.psnr == pytest.approx(10 * np.log10(255**2 / ((160**2 + 140**2) / 2)))
+    assert found.summary.endswith('28.1 dB. Beware.')
+
+
+def test_a_run_s_report_and_the_command_show_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = fit(subject(), workdir=tmp_path / 'run')
+    said = capsys.readouterr().out
+    found = reconstruct(subject(), outcome.train_state.params, outcome.train_state.state)
+    assert found.pictures.shape == (48, 3, 8, 8, 3)
+    assert ' '.join(found.summary.split()) in ' '.join(said.split())
+    report = (tmp_path / 'run' / 'report.html').read_text(encoding='utf-8')
+    assert '<h2>Reconstructions</h2>' in report
+    assert f'{found.psnr:.1f} dB' in report
+    # A run of a config is read back from its directory; this one was described in Python.
+    monkeypatch.setattr('jssl.config.experiment', lambda config: subject())
+    again = reconstruct_run(tmp_path / 'run')
+    np.testing.assert_array_equal(again.pictures, found.pictures)
+    out = tmp_path / 'new' / 'mae.png'
+    arguments = [f'--workdir={tmp_path / "run"}', '--images=3', f'--out={out}']
+    assert reconstructions.main(arguments) == 0
+    assert capsys.readouterr().out.startswith(f'{out}: PSNR')
+    with Image.open(out) as picture:
+        assert picture.size == (3 * 10 - 2 + 4, 3 * 10 - 2)
+
+
+def test_what_cannot_be_reconstructed_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with refused('MaskFeat', 'MAE or SimMIM'):
+        reconstruct(subject(algorithm=runs.tiny_maskfeat()), {}, {})
+    assert reconstructions.main([f'--workdir={tmp_path}']) == 2
+    assert 'config.json' in capsys.readouterr().err
+    (tmp_path / 'config.json').write_text(json.dumps({'config': {}}))
+    monkeypatch.setattr('jssl.config.experiment', lambda config: subject())
+    with refused('no checkpoint', str(tmp_path)):
+        reconstruct_run(tmp_path)
+    for wrong, part in (('--images=0', '--images=0'), ('--out=a.jpg', '.png or .webp')):
+        assert reconstructions.main([f'--workdir={tmp_path}', wrong]) == 2
+        said = capsys.readouterr().err.strip()
+        assert part in said
+        assert '\n' not in said
