@@ -3,8 +3,8 @@
     python -m jssl.main --config=configs/cae.py             # embedded digits
     python -m jssl.main --config=configs/cae.py:imagenet    # ViT-B/16, 300 epochs
 
-Embedded: a tokenizer without weights, `BrightnessTokenizer`; features above raw pixels, within 4
-minutes on two CPU cores.
+Embedded: a tokenizer without weights, `BrightnessTokenizer`; minutes on two CPU cores, its
+hyper-parameters are not tuned yet.
 ImageNet: the reference's recipe for 16 GPUs with DALL-E's tokenizer, whose weights docs/cae.md says
 how to get; fine-tuned its own runs reach 83.2 %.
 """

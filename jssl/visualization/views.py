@@ -132,7 +132,9 @@ def draw_views(
         # Of the state only what a mask depends on is computed: XLA drops the rest.
         _, state = subject.algorithm.init(init_key, viewed)
         drawn = subject.algorithm.draw(draw_key, state, viewed)
-        return {name: drawn[name] for name in ('views', 'mask') if name in drawn}
+        # The views as the policy made them: an algorithm may pair or mix them.
+        kept = {'views': viewed.get('views'), 'mask': drawn.get('mask')}
+        return {name: value for name, value in kept.items() if value is not None}
 
     drawn = jax.tree.map(np.asarray, draw(batch))
     if not drawn.get('views'):

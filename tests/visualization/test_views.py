@@ -166,3 +166,17 @@ def test_the_command_refuses_in_one_paragraph(
     assert '\n' not in said
     for part in parts:
         assert part in said
+
+
+@dataclasses.dataclass(frozen=True)
+class Paired(Masked):
+    """Replaces the views by one that holds each of them twice, as pairs of patches are made."""
+
+    def draw(self, rng: jax.Array, state: Any, batch: Any) -> Any:
+        return {**batch, 'views': (jnp.concatenate(batch['views'] * 2),)}
+
+
+def test_views_are_shown_as_the_policy_made_them() -> None:
+    views = MultiView(PLAIN, copies=2)
+    shown = pictures.draw_picture(subject(views, Paired()), 3)
+    assert shown.size == pictures.draw_picture(subject(views, Masked()), 3).size
