@@ -1,6 +1,9 @@
 """Decoding: one image, encoded or as an array, becomes one canvas of the batch."""
 
+import functools
+import importlib
 import io
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +14,7 @@ from jssl.errors import JsslError
 MODES = {1: 'L', 3: 'RGB', 4: 'RGBA'}
 # Only these are looked for: Pillow would hand others, such as EPS, to programs outside.
 FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP', 'TIFF', 'GIF', 'PPM')
+JPEG, EXIF = b'\xff\xd8\xff', b'Exif\0\0'
 ANY_SIDE = 2**31
 ORIENTATION = 0x0112  # the EXIF tag
 UPRIGHT = {
@@ -53,11 +57,40 @@ def decode(
         pixels (twice Pillow's MAX_IMAGE_PIXELS) or one without fixed levels; or the array is no
         image.
     """
-    picture = to_picture(image, channels, canvas)
+    levels = _decode_fast(image, canvas) if channels == 3 and isinstance(image, bytes) else None
+    if levels is None:
+        levels = np.asarray(to_picture(image, channels, canvas))
     pixels = np.zeros((canvas, canvas, channels), np.uint8)
-    height, width = picture.height, picture.width
-    pixels[:height, :width] = np.asarray(picture).reshape(height, width, channels)
+    height, width = levels.shape[:2]
+    pixels[:height, :width] = levels.reshape(height, width, channels)
     return pixels, (height, width)
+
+
+def _decode_fast(data: bytes, canvas: int) -> NDArray[np.uint8] | None:
+    """The same levels from the extra `fast`, for a plain JPEG that fits; None leaves it to Pillow.
+
+    So is everything that may have to be turned, and what that decoder objects to: both ways refuse
+    the same files. It is half as fast again, and spares the way through Pillow's own image.
+    """
+    simplejpeg = _simplejpeg()
+    if simplejpeg is None or not data.startswith(JPEG) or EXIF in data:
+        return None
+    try:
+        height, width, colors, _ = simplejpeg.decode_jpeg_header(data)
+        if colors != 'YCbCr' or max(height, width) > canvas:
+            return None
+        return simplejpeg.decode_jpeg(data, 'RGB')
+    except ValueError:
+        return None
+
+
+@functools.cache
+def _simplejpeg() -> Any:
+    """The module, or None where the extra `fast` is not installed."""
+    try:
+        return importlib.import_module('simplejpeg')
+    except ImportError:
+        return None
 
 
 def to_picture(

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from jssl.data import canvas
 from jssl.data.canvas import decode
 from jssl.errors import JsslError
 from tests.checks import refused
@@ -187,6 +188,27 @@ def test_a_large_jpeg_is_shrunk_like_the_fully_decoded_one():
     assert size == (50, 80)
     whole = Image.open(io.BytesIO(data)).resize((80, 50), Image.Resampling.BILINEAR)
     assert np.abs(pixels[:50] - np.asarray(whole, np.float64)).mean() < 2
+
+
+@pytest.mark.parametrize('subsampling', ['4:4:4', '4:2:2', '4:2:0'])
+@pytest.mark.parametrize('options', [{}, {'progressive': True}, {'quality': 30}])
+def test_the_fast_decoder_gives_pillow_s_pixels(subsampling, options):
+    pytest.importorskip('simplejpeg')
+    noise = np.random.default_rng(0).integers(0, 256, (53, 75, 3), dtype=np.uint8)
+    data = encoded(Image.fromarray(noise), 'JPEG', subsampling=subsampling, **options)
+    fast = canvas._decode_fast(data, 75)
+    np.testing.assert_array_equal(fast, Image.open(io.BytesIO(data)))
+    assert canvas._decode_fast(data, 74) is None  # Pillow shrinks while it decodes
+    assert canvas._decode_fast(data[:-20], 75) is None  # Pillow says what is wrong
+
+
+def test_what_may_be_turned_and_other_colours_are_left_to_pillow():
+    pytest.importorskip('simplejpeg')
+    exif = Image.Exif()
+    exif[canvas.ORIENTATION] = 6
+    assert canvas._decode_fast(encoded(picture(), 'JPEG', exif=exif), 75) is None
+    for mode in ('L', 'CMYK'):
+        assert canvas._decode_fast(encoded(picture(mode), 'JPEG'), 75) is None
 
 
 def test_a_very_long_image_keeps_at_least_one_row():
