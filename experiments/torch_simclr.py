@@ -116,7 +116,7 @@ def network(options: argparse.Namespace) -> tuple[SimCLR, int, int]:
 def resnet(options: argparse.Namespace) -> dict[str, Any]:
     """A model with the ResNet of the arguments and the neck of SimCLR for CIFAR-10."""
     features = 8 * options.base_channels * (4 if options.depth >= 50 else 1)  # bottlenecks widen
-    backbone = {'depth': options.depth, 'base_channels': options.base_channels}
+    backbone = {'type': 'ResNet', 'depth': options.depth, 'base_channels': options.base_channels}
     return model(
         backbone | {'cifar_stem': options.cifar_stem, 'out_indices': (4,)},
         neck={'in_channels': features, 'hid_channels': features, 'out_channels': 128},

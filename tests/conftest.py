@@ -1,6 +1,7 @@
 """Eight fake CPU devices and one compilation cache for the whole run, set before JAX starts."""
 
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -11,6 +12,10 @@ os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 CACHE = Path(tempfile.gettempdir()) / f'jssl-test-compilation-cache-{os.getuid()}'
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(CACHE))
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.5')
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A suite in the background of a shell hands this down to programs that tests stop by Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest  # noqa: E402
 
