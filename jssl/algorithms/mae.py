@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from jssl.algorithm import Batch, Metrics, Params, State
-from jssl.algorithms.masked import PixelModel, Reconstruction, one_view, run
+from jssl.algorithms.masked import PixelModel, Reconstruction, run
+from jssl.algorithms.passes import one_view
 from jssl.backbones import MAEViT
 from jssl.data.masks import random_masking
 from jssl.heads import MAEPretrainHead

@@ -7,7 +7,6 @@ import flax.linen as nn
 import jax
 
 from jssl.algorithm import Algorithm, Batch, Params, State
-from jssl.errors import JsslError
 
 
 class Reconstruction(NamedTuple):
@@ -53,20 +52,6 @@ class PixelModel(MaskedImageModel):
     def caveat(self) -> str:
         """What one has to know to read the reconstructions, a sentence or nothing."""
         return ''
-
-
-def one_view(batch: Batch, algorithm: str) -> jax.Array:
-    """The only view of a batch, (B, H, W, C).
-
-    Raises:
-      JsslError: if there are more; the message names `algorithm`.
-    """
-    if len(batch['views']) != 1:
-        raise JsslError(
-            f'{algorithm} needs one view of each image and got {len(batch["views"])}; set '
-            'config.views.copies=1.'
-        )
-    return batch['views'][0]
 
 
 def run(module: nn.Module, params: Params, batch: Batch, *inputs: Any, train: bool = True) -> Any:

@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from jssl.algorithm import Batch, Metrics, Params, State
-from jssl.algorithms.masked import MaskedImageModel, one_view, run
+from jssl.algorithms.masked import MaskedImageModel, run
+from jssl.algorithms.passes import one_view
 from jssl.backbones import MaskFeatViT
 from jssl.data.masks import block_mask
 from jssl.errors import JsslError

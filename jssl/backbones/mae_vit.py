@@ -6,13 +6,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jssl.backbones.vit import VisionTransformer
+from jssl.backbones.vit import PartialViT, VisionTransformer
 from jssl.errors import JsslError
 from jssl.layers.initializers import torch_linear_bias, xavier_uniform
 from jssl.layers.transformer import PatchEmbedding, TransformerInit
 
 
-class MAEViT(VisionTransformer):
+class MAEViT(PartialViT):
     """ViT that computes the visible patches only (He et al. 2022, section 3).
 
     Attributes:
@@ -43,25 +43,6 @@ class MAEViT(VisionTransformer):
     def count_visible(self, patches: int) -> int:
         """How many of the patches of an image the encoder computes in pre-training."""
         return int(patches * (1 - self.mask_ratio))
-
-    @nn.compact
-    def __call__(
-        self, images: jax.Array, train: bool = True, ids_keep: jax.Array | None = None
-    ) -> Any:
-        """Features of whole images, or tokens of the patches that `ids_keep` chooses.
-
-        Args:
-          images: (B, H, W, C).
-          train: matters to drop path alone.
-          ids_keep: int (B, n), patches by their row-major number; None for all.
-
-        Returns:
-          As `VisionTransformer`; with `ids_keep` (B, 1 + n, C), class token first, patches in the
-          order of `ids_keep`.
-        """
-        if ids_keep is None:
-            return super().__call__(images, train)
-        return self._transform_some(images, ids_keep, train)
 
     def _patch_tokens(self, images: jax.Array) -> jax.Array:
         fan_in = self.patch_size**2 * images.shape[-1]

@@ -138,13 +138,6 @@ class VisionTransformer(nn.Module):
         x = self._blocks(self._freeze(x, 0), train)
         return layer_norm('ln1', self.dtype)(x) if self.final_norm else x
 
-    def _transform_some(self, images: jax.Array, ids_keep: jax.Array, train: bool) -> jax.Array:
-        """Tokens (B, 1 + n, C), the class token and the patches of `ids_keep` (B, n) alone."""
-        cls_token, patches = self._embed(self._patch_tokens(images))
-        patches = patches.reshape(len(images), -1, patches.shape[-1])
-        chosen = jnp.take_along_axis(patches, ids_keep[..., None], axis=1)
-        return self._transform(jnp.concatenate([cls_token, chosen], axis=1), train)
-
     def _freeze(self, x: jax.Array, stage: int) -> jax.Array:
         return jax.lax.stop_gradient(x) if stage <= self.frozen_stages else x
 
@@ -242,3 +235,33 @@ class VisionTransformer(nn.Module):
         if name.startswith('layers.') and not self.scan_layers:
             return int(name.split('.')[1]) + 1
         return self.size.num_layers + 1
+
+
+class PartialViT(VisionTransformer):
+    """ViT that computes all patches of an image, or those that it is told to keep alone."""
+
+    @nn.compact
+    def __call__(
+        self, images: jax.Array, train: bool = True, ids_keep: jax.Array | None = None
+    ) -> Any:
+        """Features of whole images, or tokens of the patches that `ids_keep` chooses.
+
+        Args:
+          images: (B, H, W, C).
+          train: matters to drop path alone.
+          ids_keep: int (B, n), patches by their row-major number; None for all.
+
+        Returns:
+          As `VisionTransformer`; with `ids_keep` (B, 1 + n, C), class token first, patches in the
+          order of `ids_keep`.
+        """
+        if ids_keep is None:
+            return super().__call__(images, train)
+        return self._transform_some(images, ids_keep, train)
+
+    def _transform_some(self, images: jax.Array, ids_keep: jax.Array, train: bool) -> jax.Array:
+        """Tokens (B, 1 + n, C), the class token and the patches of `ids_keep` (B, n) alone."""
+        cls_token, patches = self._embed(self._patch_tokens(images))
+        patches = patches.reshape(len(images), -1, patches.shape[-1])
+        chosen = jnp.take_along_axis(patches, ids_keep[..., None], axis=1)
+        return self._transform(jnp.concatenate([cls_token, chosen], axis=1), train)
