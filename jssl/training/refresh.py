@@ -1,7 +1,9 @@
 """What happens between epochs: an algorithm's `refresh`, and a look at its clusters."""
 
+import contextlib
 import dataclasses
 import functools
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -15,12 +17,37 @@ from jssl.data.loader import Loader
 from jssl.errors import JsslError
 from jssl.evaluation.clusters import ClusterWatch
 from jssl.evaluation.features import Extract, Extracted, make_extractor
+from jssl.memories import kmeans
 from jssl.training import sharding
 from jssl.training.experiment import Experiment
 from jssl.training.progress import format_duration
 from jssl.training.step import refresh_key, strongly_typed
 
-SILENCE = 10.0  # seconds between two lines about a pass over the training set
+SILENCE = 10.0  # seconds between two lines about how far a refresh is
+
+
+class _Passing(logging.Handler):
+    """Hands each message to a function."""
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        super().__init__(logging.INFO)
+        self.report = report
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.report(record.getMessage())
+
+
+@contextlib.contextmanager
+def following(logger: logging.Logger, report: Callable[[str], None]) -> Iterator[None]:
+    """While it is open, what a logger is told reaches `report` too."""
+    handler, level = _Passing(report), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 @dataclasses.dataclass(eq=False)
@@ -64,7 +91,8 @@ class Refresher:
             )
         extracted = self.clock()
         self.watch.truth = found.labels
-        train_state = jax.block_until_ready(self._refresh(train_state, self._put(found)))
+        with following(kmeans.LOGGER, self._paced()):
+            train_state = jax.block_until_ready(self._refresh(train_state, self._put(found)))
         epoch = int(train_state.step) // self.experiment.plan.steps_per_epoch
         self.report(
             f'before epoch {epoch + 1}: features of {len(found.features):,} images in '
@@ -103,13 +131,23 @@ class Refresher:
 
     def _watched(self) -> Iterator[Batch]:
         """The batches, with a line now and then about how far they are."""
-        done, last, total = 0, self.clock(), len(self.experiment.data)
+        done, total, report = 0, len(self.experiment.data), self._paced()
         for batch in self.batches():
             yield batch
             done += len(batch['size'])
+            report(f'features of {done:,} of {total:,} images ({done / total:.0%})')
+
+    def _paced(self) -> Callable[[str], None]:
+        """`report`, for a line now and then; the others are dropped."""
+        last = self.clock()
+
+        def report(line: str) -> None:
+            nonlocal last
             if self.clock() - last > SILENCE:
                 last = self.clock()
-                self.report(f'features of {done:,} of {total:,} images ({done / total:.0%})')
+                self.report(line)
+
+        return report
 
     def _put(self, found: Extracted) -> jax.Array:
         """The features on the devices, split by rows; filled with zeros where that is uneven."""

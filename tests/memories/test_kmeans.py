@@ -57,6 +57,13 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(parts.centroids, whole.centroids, atol=1e-5)
 
 
+def test_every_round_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level('INFO', 'jssl.memories.kmeans'):
+        jax.block_until_ready(run_kmeans(blobs(), blobs()[:12], jax.random.key(0), iterations=3))
+        jax.effects_barrier()
+    assert sorted(caplog.messages) == [f'k-means: {done} of 3 rounds' for done in range(3)]
+
+
 def test_no_cluster_stays_empty() -> None:
     points = blobs()
     far = np.full((6, 8), 100.0, 'float32')  # nearest to nobody

@@ -15,6 +15,7 @@ import pytest
 from jssl.data.samplers import ClassBalanced
 from jssl.data.sources import Arrays
 from jssl.data.views import Canvas
+from jssl.memories import kmeans
 from jssl.training import run
 from jssl.training.checkpoints import Checkpoints
 from jssl.training.experiment import Experiment
@@ -133,6 +134,14 @@ def test_a_refresh_changes_labels_and_the_head_alone() -> None:
 def test_devices_do_not_change_the_clusters() -> None:
     one, eight = (refreshed(devices)[1] for devices in (1, 8))
     np.testing.assert_array_equal(one.state['labels'], eight.state['labels'])
+
+
+@pytest.mark.parametrize('devices', [1, 8])
+def test_progress_is_said_while_clusters_are_made(devices: int) -> None:
+    rounds = [line for line in refreshed(devices)[2] if line.startswith('k-means')]
+    assert rounds[0].endswith('of 20 rounds')
+    assert 5 <= len(rounds) == len(set(rounds)) <= 10
+    assert not kmeans.LOGGER.handlers
 
 
 def test_the_sampler_goes_by_the_clusters() -> None:
