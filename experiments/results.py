@@ -23,7 +23,6 @@ from jssl.training.progress import format_duration
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
 SCORES = {'knn': 'kNN', 'linear': 'linear probe'}
-BASELINES = ('raw pixels', 'random network')
 
 
 class Result(NamedTuple):
@@ -32,11 +31,14 @@ class Result(NamedTuple):
     Attributes:
       scores: of its features, by the names in `SCORES` and others.
       baselines: of raw pixels and of the untrained network.
+      own_task: accuracy in what the loss asks for, over the last epoch; None where that is no
+        question with one answer.
       seconds: from the first to the last line of its metrics.
     """
 
     scores: dict[str, float]
     baselines: dict[str, dict[str, float]]
+    own_task: float | None
     seconds: float
 
 
@@ -75,27 +77,37 @@ def read(folder: Path) -> Result:
     """What the metrics of a finished run say."""
     metrics = read_metrics(folder / METRICS)
     seconds = metrics[-1]['time'] - metrics[0]['time']
-    return Result(final_scores(metrics), baseline_scores(metrics), seconds)
+    last = metrics[-1]['epoch'] - 1
+    correct = [row['accuracy'] for row in metrics if 'accuracy' in row and row['epoch'] > last]
+    own_task = float(np.mean(correct)) if correct else None
+    return Result(final_scores(metrics), baseline_scores(metrics), own_task, seconds)
 
 
 def markdown(table: dict[str, list[Result]], seeds: Sequence[int]) -> str:
     """The table as Markdown: every seed's accuracy, and how long a run took."""
-    head = f'| config | {" | ".join(SCORES.values())} | the run |'
+    columns = (*SCORES.values(), *(f'untrained: {name}' for name in SCORES.values()))
+    head = f'| config | {" | ".join(columns)} | own task | a run |'
     rows = [_row(name, results) for name, results in table.items()]
-    baselines = next(iter(table.values()))[0].baselines
-    for name in BASELINES:
-        scores = [f'{baselines.get(name, {}).get(key, float("nan")):.3f}' for key in SCORES]
-        rows.append(f'| {name} | {" | ".join(scores)} | |')
+    raw = next(iter(table.values()))[0].baselines.get('raw pixels', {})
+    scores = [f'{raw[key]:.3f}' if key in raw else '' for key in SCORES]
+    rows.append(f'| raw pixels | {" | ".join(scores)} |' + ' |' * (len(columns) - len(scores) + 2))
     title = (
         f'Accuracy on held-out embedded digits, seeds {", ".join(map(str, seeds))}; {processor()}.'
     )
-    return '\n'.join([title, '', head, '|---' * (len(SCORES) + 2) + '|', *rows, ''])
+    return '\n'.join([title, '', head, '|---' * (len(columns) + 3) + '|', *rows, ''])
 
 
 def _row(name: str, results: Sequence[Result]) -> str:
+    """One config: its seeds side by side, the mean of its untrained networks, the median time."""
     cells = [' / '.join(f'{result.scores[key]:.3f}' for result in results) for key in SCORES]
+    for key in SCORES:
+        networks = [result.baselines.get('random network', {}) for result in results]
+        untrained = [network[key] for network in networks if key in network]
+        cells.append(f'{np.mean(untrained):.3f}' if untrained else '')
+    solved = [result.own_task for result in results if result.own_task is not None]
+    own_task = ' / '.join(f'{accuracy:.2f}' for accuracy in solved)
     seconds = float(np.median([result.seconds for result in results]))
-    return f'| {name} | {" | ".join(cells)} | {format_duration(seconds)} |'
+    return f'| {name} | {" | ".join(cells)} | {own_task} | {format_duration(seconds)} |'
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -135,7 +135,7 @@ def default_of(path: str, kind: str, name: str, field: str) -> Any:
     default = parameters[field].default
     hint = typing.get_type_hints(component).get(field, str)
     if default is not None and default is not inspect.Parameter.empty:
-        return default
+        return float(default) if hint is float else default  # a whole one would refuse 0.5
     plain = [option for option in (hint, *typing.get_args(hint)) if option in (int, float, str)]
     return (plain or [str])[0]
 

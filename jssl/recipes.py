@@ -17,6 +17,21 @@ def digits() -> Config:
     return _data('embedded_digits', test='test', canvas=32, eval_view=policies.evaluation(32, 32))
 
 
+def digit_views(**fields: Any) -> Config:
+    """Fields of a policy's views for the digits, which are grey and of 14 to 24 pixels.
+
+    Crops of half the image or more keep most of a digit; 24 pixels keep it about as large as the
+    evaluation shows it, at half the cost.
+    """
+    grey = dict(flip=0.0, jitter=0.3, saturation=0.0, hue=0.0, gray=0.0, blur=0.1)
+    return dict(size=24, scale=(0.5, 1.0)) | grey | fields
+
+
+def harsh_light(**fields: Any) -> Config:
+    """`digit_views` whose grey levels tell little: no negatives push what views share apart."""
+    return digit_views(jitter=1.0, brightness=0.9, contrast=0.9, **fields)
+
+
 def cifar10() -> Config:
     """CIFAR-10, 32 pixels."""
     return _data('cifar10', test='test', canvas=32, eval_view=policies.evaluation(32, 32))
@@ -38,7 +53,12 @@ def small_resnet(**fields: Any) -> Config:
         cifar_stem=True,
         cifar_stem_stride=2,
     )
-    return dict(type='ResNet', **(network | fields))
+    return dict(type='ResNet') | network | fields
+
+
+def edge_resnet(**fields: Any) -> Config:
+    """`small_resnet` on Sobel gradients, for methods that would follow the grey levels instead."""
+    return small_resnet(**(dict(type='ResNetSobel') | fields))
 
 
 def cifar_resnet18(**fields: Any) -> Config:

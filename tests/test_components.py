@@ -10,7 +10,7 @@ import pytest
 
 from jssl.algorithms import SimCLR
 from jssl.backbones import ResNet
-from jssl.components import build
+from jssl.components import build, default_of
 from jssl.heads import ContrastiveHead
 from jssl.necks import NonLinearNeck
 from tests.checks import refused
@@ -193,3 +193,9 @@ def test_what_is_no_class_is_refused(users_module: str) -> None:
 def test_what_cannot_be_imported_is_refused(name: str) -> None:
     with refused(f'config.backbone.type={name!r}', "'module:Class'"):
         build('backbone', {'type': name})
+
+
+def test_a_number_with_a_whole_default_may_be_set_to_a_fraction() -> None:
+    default = default_of('schedule', 'schedule', 'WarmupCosine', 'warmup_epochs')
+    assert (default, type(default)) == (0.0, float)
+    assert type(default_of('model.backbone', 'backbone', 'ResNet', 'base_channels')) is int

@@ -1,6 +1,7 @@
 """What a run leaves behind: weights for others, a report for people, a table on the terminal."""
 
 import dataclasses
+import functools
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import numpy as np
 
 from jssl.algorithm import Params, State, TrainState
 from jssl.algorithms.masked import PixelModel
+from jssl.data.augment import denormalize
 from jssl.data.views import Canvas
 from jssl.evaluation import Extracted, evenly_spaced
 from jssl.evaluation.features import EvalView
@@ -144,11 +146,11 @@ def picture_views(experiment: Experiment) -> np.ndarray:
     rows = experiment.arrays if experiment.arrays is not None else experiment.loader[0]
     chosen = evenly_spaced(len(rows['size']), PICTURED)
     batch = {name: jnp.asarray(rows[name][chosen]) for name in ('canvas', 'size')}
-    originals = jax.vmap(experiment.eval_view)(Canvas(batch['canvas'], batch['size']))
-    pictures = [originals]
+    see = jax.jit(jax.vmap(experiment.eval_view))
+    originals = see(Canvas(batch['canvas'], batch['size']))
+    pictures, draw = [originals], jax.jit(functools.partial(make_views, experiment.views))
     for key in jax.random.split(jax.random.key(experiment.runtime.seed), DRAWS):
-        drawn = make_views(experiment.views, key, batch | {'index': jnp.asarray(chosen)})
-        pictures += drawn.get('views', ())
+        pictures += draw(key, batch | {'index': jnp.asarray(chosen)}).get('views', ())
     shape = originals.shape
     same = [jax.image.resize(images, shape, 'nearest') for images in pictures]
     return np.stack([to_levels(images, experiment.eval_view) for images in same], axis=1)
@@ -178,13 +180,13 @@ def picture_tests(experiment: Experiment, judge: Judge) -> np.ndarray:
 
 def to_levels(images: jax.Array, view: EvalView) -> np.ndarray:
     """Normalised images -> uint8, by the view's `mean` and `std`, or by range if it has none."""
-    values = np.asarray(images, np.float32)
     mean, std = getattr(view, 'mean', None), getattr(view, 'std', None)
     if mean is not None and std is not None:
-        values = values * np.asarray(std) + np.asarray(mean)
+        levels = denormalize(images, mean, std)
     else:
-        values = 255 * (values - values.min()) / max(np.ptp(values), 1e-6)
-    return np.rint(values.clip(0, 255)).astype(np.uint8)
+        values = np.asarray(images, np.float32)
+        levels = 255 * (values - values.min()) / max(np.ptp(values), 1e-6)
+    return np.rint(levels).astype(np.uint8)
 
 
 def show_table(outcome: Outcome, seconds: float, progress: Progress) -> None:

@@ -15,10 +15,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import ArrayLike
 
 from jssl.algorithm import Params, State
 from jssl.algorithms.masked import PixelModel
+from jssl.data.augment import denormalize
 from jssl.data.faults import Faults
 from jssl.data.loader import resident
 from jssl.data.views import Canvas
@@ -147,7 +147,7 @@ def reconstruct(subject: Experiment, params: Params, state: State) -> Reconstruc
     images, painted, hidden = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     view = subject.eval_view
     mean, std = getattr(view, 'mean', 0.0), getattr(view, 'std', 1.0)
-    originals, painted = (_to_levels(array, mean, std) for array in (images, painted))
+    originals, painted = (denormalize(array, mean, std) for array in (images, painted))
     return compare(originals, painted, hidden, algorithm.caveat)
 
 
@@ -208,11 +208,6 @@ def _check(subject: Experiment) -> PixelModel:
             'show; give the run of one that does, such as MAE or SimMIM.'
         )
     return subject.algorithm
-
-
-def _to_levels(images: np.ndarray, mean: ArrayLike, std: ArrayLike) -> np.ndarray:
-    """Normalised images -> float32 levels from 0 to 255."""
-    return (images * np.asarray(std, np.float32) + np.asarray(mean, np.float32)).clip(0, 255)
 
 
 if __name__ == '__main__':

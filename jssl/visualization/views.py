@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image, ImageOps
 
+from jssl.data.augment import denormalize
 from jssl.data.faults import read
 from jssl.errors import JsslError
 from jssl.evaluation import evenly_spaced
@@ -104,7 +105,9 @@ def draw_picture(subject: Experiment, images: int) -> Image.Image:
     }
     views, mask = draw_views(subject, batch)
     pairs = zip(views, statistics(subject, len(views)), strict=True)
-    columns = [to_levels(view, *numbers) for view, numbers in pairs]
+    columns = [
+        as_rgb(np.rint(denormalize(view, *numbers)).astype(np.uint8)) for view, numbers in pairs
+    ]
     if mask is not None:
         columns[0] = cover(columns[0], mask)
     largest = max(column.shape[1] for column in columns)
@@ -157,12 +160,6 @@ def statistics(subject: Experiment, views: int) -> list[Statistics]:
     parts = (policy, *getattr(policy, '__dict__', {}).values(), subject.eval_view)
     found = [(part.mean, part.std) for part in parts if hasattr(part, 'mean')]
     return (found or [(0.0, 1.0)])[:1] * views
-
-
-def to_levels(view: np.ndarray, mean: Numbers, std: Numbers) -> np.ndarray:
-    """Normalised images (B, h, w, C) -> uint8 (B, h, w, 3)."""
-    levels = np.rint(np.asarray(view) * np.asarray(std) + np.asarray(mean)).clip(0, 255)
-    return as_rgb(levels.astype(np.uint8))
 
 
 def as_rgb(images: np.ndarray) -> np.ndarray:

@@ -228,3 +228,12 @@ def test_normalize_equals_float64():
     expected = (pixels - np.array(augment.IMAGENET_MEAN)) / np.array(augment.IMAGENET_STD)
     image = augment.normalize(jnp.asarray(pixels, jnp.float32))
     np.testing.assert_allclose(image, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_denormalize_undoes_normalize_within_the_levels():
+    pixels = noise(6, 4, 3)
+    image = augment.normalize(jnp.asarray(pixels, jnp.float32))
+    np.testing.assert_allclose(
+        augment.denormalize(image, augment.IMAGENET_MEAN, augment.IMAGENET_STD), pixels, atol=1e-3
+    )
+    np.testing.assert_array_equal(augment.denormalize([[-9.0, 1.0, 9.0]], 10, 40), [[0, 50, 255]])

@@ -8,6 +8,8 @@ import pytest
 from experiments import results
 from tests import tiny
 
+OWN = 'own task'
+
 
 def test_the_table_holds_every_seed_and_finished_runs_are_kept(
     digits_dir: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -18,9 +20,13 @@ def test_the_table_holds_every_seed_and_finished_runs_are_kept(
     assert results.main(options) == 0
     scores = json.loads(capsys.readouterr().out.splitlines()[-1])['simclr'][0]
     table = (tmp_path / 'table.md').read_text()
-    assert f'| simclr | {scores["knn"]:.3f} | {scores["linear"]:.3f} |' in table
-    assert '| raw pixels | 0.' in table
-    assert '| random network | 0.' in table
+    head, _, simclr, raw = (line.split(' | ') for line in table.splitlines()[2:])
+    assert head[1:6] == ['kNN', 'linear probe', 'untrained: kNN', 'untrained: linear probe', OWN]
+    assert simclr[:3] == ['| simclr', f'{scores["knn"]:.3f}', f'{scores["linear"]:.3f}']
+    assert all(0 < float(cell) < 1 for cell in simclr[3:6])
+    assert raw[0] == '| raw pixels'
+    assert 0.5 < float(raw[1]) < 0.7
+    assert len(raw) == len(simclr)
     report = tmp_path / 'runs' / 'simclr-3' / 'report.html'
     written = report.stat().st_mtime_ns
     assert results.main(options) == 0
