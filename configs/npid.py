@@ -30,18 +30,18 @@ def embedded() -> dict[str, Any]:
     """A small ResNet on 6,000 images of handwritten digits, in minutes on a laptop."""
     return dict(
         model=model(
-            recipes.small_resnet(),
-            neck=dict(in_channels=64, out_channels=64),
+            recipes.edge_resnet(),
+            neck=recipes.mlp(64, 256, 64, with_last_bn_affine=False),
             feat_dim=64,
             temperature=0.1,
-            neg_num=2048,
+            neg_num=256,
             ensure_neg=True,
         ),
         **recipes.digits(),
-        views=policies.npid(size=32, scale=(0.35, 1.0), flip=0.0, jitter=0.3),
+        views=policies.npid(**recipes.digit_views()),
         batch_size=64,
-        epochs=32,
-        optimizer=dict(type='AdamW', lr=5e-3, weight_decay=1e-4),
+        epochs=36,
+        optimizer=dict(type='AdamW', lr=6e-3, weight_decay=1e-4),
         schedule=dict(type='WarmupCosine', warmup_epochs=2.0),
     )
 
@@ -51,7 +51,7 @@ def imagenet(ensure_neg: bool = False) -> dict[str, Any]:
     return dict(
         model=model(
             recipes.resnet50(),
-            neck=dict(in_channels=2048, out_channels=128),
+            neck=dict(type='LinearNeck', in_channels=2048, out_channels=128),
             feat_dim=128,
             temperature=0.07,
             neg_num=65536,
@@ -77,7 +77,7 @@ def model(
     return dict(
         type='NPID',
         backbone=backbone,
-        neck=dict(type='LinearNeck', **neck),
+        neck=neck,
         head=dict(type='ContrastiveHead', temperature=temperature),
         memory_bank=dict(type='SimpleMemory', feat_dim=feat_dim, momentum=0.5, dtype='float32'),
         **settings,
