@@ -26,12 +26,12 @@ def get_config(variant: str = '') -> ConfigDict:
 def embedded() -> dict[str, Any]:
     """A small ResNet on 6,000 images of handwritten digits, in minutes on a laptop."""
     return dict(
-        model=model(recipes.small_resnet(), width=64),
+        model=model(recipes.edge_resnet(), width=64),
         **recipes.digits(),
-        views=policies.rotation_pred(size=32, scale=(0.35, 1.0), flip=0.0),
+        views=policies.rotation_pred(**recipes.digit_views(jitter=0.0, blur=0.0)),
         batch_size=32,
-        epochs=8,
-        optimizer=dict(type='AdamW', lr=3e-3, weight_decay=1e-4),
+        epochs=24,
+        optimizer=dict(type='AdamW', lr=6e-3, weight_decay=1e-4),
         schedule=dict(type='WarmupCosine', warmup_epochs=1.0),
     )
 
