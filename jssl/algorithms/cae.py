@@ -92,15 +92,13 @@ class CAE(MaskedImageModel):
         """Adds the `mask` (B, h, w) of the patches, True where they are masked."""
         del state
         images, _ = _two_sizes(batch)
-        mask_key, key = jax.random.split(rng)
         draw_one = functools.partial(
             block_mask,
             grid=self._grid(images),
             count=self.neck.mask_tokens_num,
             smallest=self.smallest_block,
         )
-        mask = jax.vmap(draw_one)(jax.random.split(mask_key, len(images)))
-        return self.draw_noise(key, {**batch, 'mask': mask})
+        return self.draw_masks(rng, batch, len(images), draw_one)
 
     def loss(
         self, params: Params, state: State, batch: Batch

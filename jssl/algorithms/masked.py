@@ -1,6 +1,7 @@
 """What masked image models have in common: one view, noise inside the network, reconstructions."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -38,6 +39,14 @@ class MaskedImageModel(Algorithm):
         if getattr(self.backbone, 'drop_path_rate', 0) == 0:
             return batch
         return {**batch, 'drop_path': rng}
+
+    def draw_masks(
+        self, rng: jax.Array, batch: Batch, images: int, draw_one: Callable[[jax.Array], jax.Array]
+    ) -> Batch:
+        """Adds `mask`, what `draw_one` makes of one key for each of `images`, and the noise."""
+        mask_key, key = jax.random.split(rng)
+        mask = jax.vmap(draw_one)(jax.random.split(mask_key, images))
+        return self.draw_noise(key, {**batch, 'mask': mask})
 
 
 @dataclasses.dataclass(frozen=True)

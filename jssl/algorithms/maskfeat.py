@@ -72,16 +72,13 @@ class MaskFeat(MaskedImageModel):
         """Adds the `mask` (B, h, w) of the patches, True where they are masked."""
         del state
         images = one_view(batch, 'MaskFeat')
-        mask_key, key = jax.random.split(rng)
-        mask = jax.vmap(
-            functools.partial(
-                block_mask,
-                grid=self._grid(images),
-                count=self.masked_patches,
-                smallest=self.smallest_block,
-            )
-        )(jax.random.split(mask_key, len(images)))
-        return self.draw_noise(key, {**batch, 'mask': mask})
+        draw_one = functools.partial(
+            block_mask,
+            grid=self._grid(images),
+            count=self.masked_patches,
+            smallest=self.smallest_block,
+        )
+        return self.draw_masks(rng, batch, len(images), draw_one)
 
     def loss(
         self, params: Params, state: State, batch: Batch

@@ -78,16 +78,13 @@ class SimMIM(PixelModel):
         """Adds the `mask` (B, h, w) of the tokens, True where they are masked (section 3.3)."""
         del state
         images = one_view(batch, 'SimMIM')
-        mask_key, key = jax.random.split(rng)
-        mask = jax.vmap(
-            functools.partial(
-                patch_mask,
-                grid=self._grid(images),
-                cell=self.mask_patch_size // self.backbone.patch_size,
-                ratio=self.mask_ratio,
-            )
-        )(jax.random.split(mask_key, len(images)))
-        return self.draw_noise(key, {**batch, 'mask': mask})
+        draw_one = functools.partial(
+            patch_mask,
+            grid=self._grid(images),
+            cell=self.mask_patch_size // self.backbone.patch_size,
+            ratio=self.mask_ratio,
+        )
+        return self.draw_masks(rng, batch, len(images), draw_one)
 
     def loss(
         self, params: Params, state: State, batch: Batch

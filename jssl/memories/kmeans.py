@@ -19,6 +19,7 @@ ROWS = 1024  # points at a time at least, to keep an accelerator busy
 PERTURBATION = 1 / 1024  # of the two halves of a cluster that is split
 HIGHEST = jax.lax.Precision.HIGHEST
 LOGGER = logging.getLogger(__name__)  # is told every round, as `INFO`
+ROUNDS = 'k-means: %d of %d rounds'
 
 
 class Clusters(NamedTuple):
@@ -100,7 +101,7 @@ def kmeans(
     parts = _parts(points, len(centroids))
 
     def iterate(round: jax.Array, centroids: jax.Array) -> jax.Array:
-        jax.debug.callback(lambda done: _tell(int(done), iterations), round)
+        jax.debug.callback(lambda done: LOGGER.info(ROUNDS, int(done), iterations), round)
         moved, sizes = _means(parts, len(points), centroids)
         return _split_for_empty(moved, sizes, jax.random.fold_in(rng, round))
 
@@ -108,10 +109,6 @@ def kmeans(
     labels, distances = jax.lax.map(lambda part: nearest(part, centroids), parts)
     labels, distances = (_joined(array, len(points)) for array in (labels, distances))
     return Clusters(labels, centroids, distances.sum())
-
-
-def _tell(done: int, iterations: int) -> None:
-    LOGGER.info('k-means: %d of %d rounds', done, iterations)
 
 
 def nearest(points: jax.Array, centroids: jax.Array) -> tuple[jax.Array, jax.Array]:
