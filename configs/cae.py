@@ -3,8 +3,8 @@
     python -m jssl.main --config=configs/cae.py             # embedded digits
     python -m jssl.main --config=configs/cae.py:imagenet    # ViT-B/16, 300 epochs
 
-Embedded: a tokenizer without weights, `BrightnessTokenizer`; minutes on two CPU cores, its
-hyper-parameters are not tuned yet.
+Embedded: a tokenizer without weights, `BrightnessTokenizer`; minutes on two CPU cores, what it
+reaches is in docs/results.md.
 ImageNet: the reference's recipe for 16 GPUs with DALL-E's tokenizer, whose weights docs/cae.md says
 how to get; fine-tuned its own runs reach 83.2 %.
 """
@@ -31,10 +31,10 @@ def get_config(variant: str = '') -> ConfigDict:
 
 def embedded() -> dict[str, Any]:
     """A small ViT on 6,000 images of handwritten digits, in minutes on a laptop."""
-    arch = dict(embed_dims=96, num_layers=4, num_heads=4, feedforward_channels=384)
+    arch = dict(embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=256)
     neck = dict(
         num_classes=256,
-        embed_dims=96,
+        embed_dims=64,
         regressor_depth=2,
         decoder_depth=1,
         num_heads=4,
@@ -50,7 +50,7 @@ def embedded() -> dict[str, Any]:
         **recipes.digits(),
         views=policies.cae(size=32, token_size=32, scale=(0.5, 1.0), flip=0.0),
         batch_size=64,
-        epochs=20,
+        epochs=16,
         optimizer=adamw(lr=2e-3),
         schedule=dict(type='WarmupCosine', warmup_epochs=2.0),
     )

@@ -1,7 +1,7 @@
 """What every algorithm reaches on the embedded digits: kNN and linear accuracy over several seeds.
 
     python -m experiments.results
-    python -m experiments.results --configs byol swav --seeds 0 1 --write=docs/results.md
+    python -m experiments.results --configs byol swav --seeds 0 1 --write=table.md
 
 Runs the default of each config as a user would, `python -m jssl.main --config=configs/NAME.py`, one
 after the other. A run that is complete already is not repeated, one that was stopped goes on.
@@ -23,6 +23,7 @@ from jssl.training.progress import format_duration
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
 SCORES = {'knn': 'kNN', 'linear': 'linear probe'}
+OWN_TASKS = ('accuracy', 'explained_variance')
 
 
 class Result(NamedTuple):
@@ -31,8 +32,8 @@ class Result(NamedTuple):
     Attributes:
       scores: of its features, by the names in `SCORES` and others.
       baselines: of raw pixels and of the untrained network.
-      own_task: accuracy in what the loss asks for, over the last epoch; None where that is no
-        question with one answer.
+      own_task: accuracy in what the loss asks for, or the share of the variance of hidden patches
+        that it explains, over the last epoch; None where there is neither.
       seconds: from the first to the last line of its metrics.
     """
 
@@ -78,8 +79,9 @@ def read(folder: Path) -> Result:
     metrics = read_metrics(folder / METRICS)
     seconds = metrics[-1]['time'] - metrics[0]['time']
     last = metrics[-1]['epoch'] - 1
-    correct = [row['accuracy'] for row in metrics if 'accuracy' in row and row['epoch'] > last]
-    own_task = float(np.mean(correct)) if correct else None
+    ended = [row for row in metrics if row['epoch'] > last]
+    solved = [row[key] for row in ended for key in OWN_TASKS if key in row]
+    own_task = float(np.mean(solved)) if solved else None
     return Result(final_scores(metrics), baseline_scores(metrics), own_task, seconds)
 
 

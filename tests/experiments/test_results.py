@@ -33,6 +33,18 @@ def test_the_table_holds_every_seed_and_finished_runs_are_kept(
     assert report.stat().st_mtime_ns == written
 
 
+def test_a_masked_model_s_own_task_is_the_variance_it_explains(tmp_path: Path) -> None:
+    rows = [
+        {'step': 2, 'epoch': 1.0, 'time': 5.0, 'explained_variance': 0.1},
+        {'step': 3, 'epoch': 1.5, 'time': 6.0, 'explained_variance': 0.5},
+        {'step': 4, 'epoch': 2.0, 'time': 8.0, 'explained_variance': 0.7},
+    ]
+    (tmp_path / 'metrics.jsonl').write_text(''.join(json.dumps(row) + '\n' for row in rows))
+    result = results.read(tmp_path)
+    assert result.own_task == pytest.approx(0.6)  # over the last epoch
+    assert result.seconds == 3.0
+
+
 def test_a_failed_run_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ['--configs', 'simclr', '--seeds', '0', '--runs', str(tmp_path)]
     assert results.main([*options, '--config.batch_size=0']) == 1
