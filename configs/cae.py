@@ -35,7 +35,7 @@ def embedded() -> dict[str, Any]:
     neck = dict(
         num_classes=256,
         embed_dims=64,
-        regressor_depth=2,
+        regressor_depth=1,
         decoder_depth=1,
         num_heads=4,
         mask_tokens_num=26,
@@ -50,7 +50,7 @@ def embedded() -> dict[str, Any]:
         **recipes.digits(),
         views=policies.cae(size=32, token_size=32, scale=(0.5, 1.0), flip=0.0),
         batch_size=64,
-        epochs=16,
+        epochs=11,
         optimizer=adamw(lr=2e-3),
         schedule=dict(type='WarmupCosine', warmup_epochs=2.0),
     )

@@ -48,7 +48,7 @@ def embedded() -> dict[str, Any]:
         **recipes.digits(),
         views=policies.mae(size=32, scale=(0.5, 1.0), flip=0.0),
         batch_size=64,
-        epochs=40,
+        epochs=27,
         optimizer=adamw(lr=2e-3),
         schedule=dict(type='WarmupCosine', warmup_epochs=3.0),
     )

@@ -41,7 +41,7 @@ def embedded() -> dict[str, Any]:
         **recipes.digits(),
         views=policies.mae(size=32, scale=(0.5, 1.0), flip=0.0),
         batch_size=64,
-        epochs=50,
+        epochs=32,
         optimizer=adamw(lr=5e-3, clip=1.0),
         schedule=dict(type='WarmupCosine', warmup_epochs=2.0),
     )
