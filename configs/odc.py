@@ -38,7 +38,7 @@ def embedded() -> dict[str, Any]:
         sampler=dict(type='WithReplacement'),
         views=policies.deepcluster(**recipes.harsh_light(blur=0.8)),
         batch_size=64,
-        epochs=24,
+        epochs=60,
         optimizer=dict(type='AdamW', lr=1e-3, weight_decay=1e-4),
         schedule=dict(type='WarmupCosine', warmup_epochs=1.0),
     )
