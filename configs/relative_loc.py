@@ -27,7 +27,7 @@ def get_config(variant: str = '') -> ConfigDict:
 def embedded() -> dict[str, Any]:
     """A small ResNet on 6,000 images of handwritten digits, in minutes on a laptop."""
     backbone = recipes.edge_resnet(strides=(1, 1, 2))
-    # Of exactly twice the canvas, for at 60 pixels the interpolation would give a place away: it
+    # Exactly twice the canvas: at 66 pixels the interpolation gave a patch's place away, for it
     # smooths the noise of each pixel by how far it lies from those of the canvas.
     side = 64
     return dict(
