@@ -26,6 +26,9 @@ class Records:
         Raises:
           JsslError: only some have labels, or their classes differ.
         """
+        # Also what `write_shard` needs: Ctrl-C in the import of an extension is an ImportError, so
+        # that all are imported before anything is written.
+        import array_record.python.array_record_module  # noqa: F401
         import tensorflow_datasets as tfds
         from tensorflow_datasets.core import example_serializer
 
