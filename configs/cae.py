@@ -38,19 +38,19 @@ def embedded() -> dict[str, Any]:
         regressor_depth=1,
         decoder_depth=1,
         num_heads=4,
-        mask_tokens_num=26,
+        mask_tokens_num=8,
     )
     return dict(
         model=model(
-            dict(arch=arch, img_size=32, patch_size=4),
+            dict(arch=arch, img_size=32, patch_size=8, init_std=0.15),
             neck,
-            dict(type='BrightnessTokenizer', patch_size=4, cells=2, levels=4),
-            smallest_block=5,
+            dict(type='BrightnessTokenizer', patch_size=8, cells=2, levels=4),
+            smallest_block=2,
         ),
         **recipes.digits(),
         views=policies.cae(size=32, token_size=32, scale=(0.5, 1.0), flip=0.0),
         batch_size=64,
-        epochs=11,
+        epochs=56,
         optimizer=adamw(lr=2e-3),
         schedule=dict(type='WarmupCosine', warmup_epochs=2.0),
     )

@@ -37,20 +37,20 @@ def get_config(variant: str = '') -> ConfigDict:
 
 def embedded() -> dict[str, Any]:
     """A small Swin on 6,000 images of handwritten digits, in minutes on a laptop."""
-    arch = dict(embed_dims=32, depths=(2, 2, 2), num_heads=(2, 4, 8))
-    backbone = dict(arch=arch, img_size=32, patch_size=2, window_size=4, out_indices=(2,))
+    arch = dict(embed_dims=48, depths=(2, 2), num_heads=(3, 6))
+    size = dict(img_size=32, patch_size=4, window_size=4, out_indices=(1,))
     return dict(
         model=model(
-            backbone | dict(drop_path_rate=0.0),
-            neck=dict(in_channels=128, encoder_stride=8),
-            patch_size=2,
+            dict(arch=arch, drop_path_rate=0.0, init_std=0.1, **size),
+            neck=dict(in_channels=96, encoder_stride=8),
+            patch_size=4,
             mask_patch_size=4,
         ),
         **recipes.digits(),
         views=policies.simmim(size=32, flip=0.0),
         batch_size=64,
-        epochs=9,
-        optimizer=adamw(lr=2e-3),
+        epochs=30,
+        optimizer=adamw(lr=4e-3),
         schedule=dict(type='WarmupCosine', warmup_epochs=1.0),
     )
 

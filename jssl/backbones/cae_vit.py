@@ -17,11 +17,14 @@ class CAEViT(PartialViT):
       fixed_positions: sine-cosine positions unless told otherwise.
       qkv_bias: one bias of query and one of value, as separate parameters, unless told otherwise.
       layer_scale: initial value of the blocks' scales; `init_values` in the reference.
+      init_std: standard deviation of the patch projection's initial kernel. The usual one is for
+        patches of hundreds of values; those of fewer would be drowned by the positions.
     """
 
     fixed_positions: bool = True
     qkv_bias: bool = False
     layer_scale: float | None = 0.1
+    init_std: float = 0.02
 
     init_values: ClassVar[TransformerInit] = TransformerInit()
 
@@ -29,7 +32,7 @@ class CAEViT(PartialViT):
         return PatchEmbedding(
             self.size.embed_dims,
             self.patch_size,
-            kernel_init=nn.initializers.normal(0.02),
+            kernel_init=nn.initializers.normal(self.init_std),
             dtype=self.dtype,
             name='patch_embed',
         )(images)

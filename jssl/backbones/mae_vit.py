@@ -60,12 +60,18 @@ class MaskFeatViT(VisionTransformer):
     """ViT with a token in place of what is masked (Wei et al. 2022, section 3.1).
 
     Attributes:
-      arch, img_size, ...: as `VisionTransformer`; positions are learned.
+      arch, img_size, ...: as `VisionTransformer`; positions are learned unless told otherwise.
+      init_std: standard deviation of the initial kernels. The usual one is for widths of hundreds;
+        a narrow network needs about sqrt(1 / width) to learn well.
     """
 
-    init_values: ClassVar[TransformerInit] = TransformerInit(
-        qkv=nn.initializers.normal(0.02), kernel=nn.initializers.normal(0.02)
-    )
+    init_std: float = 0.02
+
+    @property
+    def init_values(self) -> TransformerInit:  # type: ignore[override]
+        """How the blocks begin."""
+        init = nn.initializers.normal(self.init_std)
+        return TransformerInit(qkv=init, kernel=init)
 
     @nn.compact
     def __call__(

@@ -18,7 +18,6 @@ from jssl.layers.transformer import FeedForward, PatchEmbedding, layer_norm
 from jssl.layers.window_attention import ShiftedWindowAttention, pad_to_multiple
 
 EPSILON = 1e-5  # of all layer norms
-KERNEL_INIT = nn.initializers.normal(0.02)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +52,7 @@ class SwinBlock(nn.Module):
       window_size: side of a window in tokens.
       shift: whether the windows are shifted.
       pad_small_map: see `ShiftedWindowAttention`.
+      init_std: standard deviation of the initial kernels.
       implementation: of the attention.
       dtype: of the computation; None follows the input.
     """
@@ -61,25 +61,25 @@ class SwinBlock(nn.Module):
     window_size: int
     shift: bool
     pad_small_map: bool = False
+    init_std: float = 0.02
     implementation: Implementation = None
     dtype: jnp.dtype | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, drop_rate: jax.Array | float | None = None) -> jax.Array:
         """(B, h, w, C) -> (B, h, w, C); with `drop_rate` both branches go through `DropPath`."""
+        init = nn.initializers.normal(self.init_std)
         attention = ShiftedWindowAttention(
             self.num_heads,
             self.window_size,
             self.shift,
             pad_small_map=self.pad_small_map,
-            kernel_init=KERNEL_INIT,
+            kernel_init=init,
             implementation=self.implementation,
             dtype=self.dtype,
             name='attn',
         )
-        feed_forward = FeedForward(
-            4 * x.shape[-1], kernel_init=KERNEL_INIT, dtype=self.dtype, name='ffn'
-        )
+        feed_forward = FeedForward(4 * x.shape[-1], init, dtype=self.dtype, name='ffn')
         x += DropPath()(attention(layer_norm('norm1', self.dtype, EPSILON)(x)), drop_rate)
         return x + DropPath()(feed_forward(layer_norm('norm2', self.dtype, EPSILON)(x)), drop_rate)
 
@@ -91,9 +91,11 @@ class PatchMerging(nn.Module):
     the position slow.
 
     Attributes:
+      init_std: standard deviation of the initial kernel.
       dtype: of the computation; None follows the input.
     """
 
+    init_std: float = 0.02
     dtype: jnp.dtype | None = None
 
     @nn.compact
@@ -107,7 +109,7 @@ class PatchMerging(nn.Module):
         reduction = nn.Dense(
             2 * channels,
             use_bias=False,
-            kernel_init=KERNEL_INIT,
+            kernel_init=nn.initializers.normal(self.init_std),
             dtype=self.dtype,
             name='reduction',
         )
@@ -127,6 +129,8 @@ class SwinTransformer(nn.Module):
       pad_small_map: see `ShiftedWindowAttention`.
       drop_path_rate: of the last block's branches; it grows linearly from 0 at the first. Needs a
         random stream, see `DropPath`.
+      init_std: standard deviation of the initial kernels of blocks and patch mergings. The usual
+        one is for widths of hundreds; a narrow network needs about sqrt(1 / width) to learn well.
       remat: compute each block again in the backward pass instead of keeping its activations.
       implementation: of the attention: 'xla' or None for JAX's choice.
       dtype: of the computation (parameters stay as they are); None follows the input.
@@ -144,6 +148,7 @@ class SwinTransformer(nn.Module):
     use_abs_pos_embed: bool = False
     pad_small_map: bool = False
     drop_path_rate: float = 0.1
+    init_std: float = 0.02
     remat: bool = False
     implementation: Implementation = None
     dtype: jnp.dtype | None = None
@@ -190,7 +195,7 @@ class SwinTransformer(nn.Module):
             return tokens
         _, rows, columns, width = tokens.shape
         shape = (1, (self.img_size // self.patch_size) ** 2, width)
-        table = self.param('absolute_pos_embed', KERNEL_INIT, shape)
+        table = self.param('absolute_pos_embed', nn.initializers.normal(0.02), shape)
         table = resize_positions(table, (rows, columns), extra_tokens=0)
         return tokens + table.reshape(1, rows, columns, width).astype(tokens.dtype)
 
@@ -206,7 +211,8 @@ class SwinTransformer(nn.Module):
             if stage in self.out_indices:
                 features[stage] = layer_norm(f'norm{stage}', self.dtype, EPSILON)(x)
             if stage + 1 < len(depths):
-                x = PatchMerging(dtype=self.dtype, name=f'stages.{stage}.downsample')(x)
+                name = f'stages.{stage}.downsample'
+                x = PatchMerging(self.init_std, dtype=self.dtype, name=name)(x)
         return tuple(features[stage] for stage in self.out_indices)
 
     def _block(self, stage: int, index: int) -> nn.Module:
@@ -216,6 +222,7 @@ class SwinTransformer(nn.Module):
             self.window_size,
             shift=index % 2 == 1,
             pad_small_map=self.pad_small_map,
+            init_std=self.init_std,
             implementation=self.implementation,
             dtype=self.dtype,
             name=f'stages.{stage}.blocks.{index}',

@@ -31,3 +31,10 @@ def test_what_is_hidden_is_not_seen() -> None:
     assert tokens.shape == (2, 4, 16)
     changed = IMAGES.at[0, 4:8, :4].set(9)  # patch 4, which neither image shows
     np.testing.assert_array_equal(run({'params': params}, changed, ids_keep=ids), tokens)
+
+
+def test_the_patch_projection_begins_with_the_spread_asked_for() -> None:
+    model = CAEViT(ARCH, img_size=16, patch_size=4, init_std=1.0)
+    params = jax.jit(model.init)(jax.random.key(0), IMAGES)['params']
+    assert abs(float(params['patch_embed']['projection']['kernel'].std()) - 1) < 0.15
+    assert float(params['layers.0']['attn']['proj']['kernel'].std()) < 0.5

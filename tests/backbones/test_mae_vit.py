@@ -116,6 +116,16 @@ def test_a_masked_patch_is_replaced_by_the_token() -> None:
     assert np.abs(hidden - seen).max() > 1e-3
 
 
+def test_all_matrices_of_maskfeat_begin_with_the_spread_asked_for() -> None:
+    model = MaskFeatViT(ARCH, img_size=16, patch_size=4, init_std=0.3)
+    params = jax.jit(functools.partial(model.init, train=False))(jax.random.key(0), IMAGES)
+    flat = jax.tree_util.tree_leaves_with_path(params['params'])
+    kernels = {jax.tree_util.keystr(path): leaf for path, leaf in flat if leaf.ndim > 1}
+    spreads = {name: float(leaf.std()) for name, leaf in kernels.items() if 'kernel' in name}
+    assert len(spreads) == 2 * 4 + 1
+    assert spreads == pytest.approx(dict.fromkeys(spreads, 0.3), rel=0.15)
+
+
 def test_maskfeat_trains_its_positions() -> None:
     assert not MASKED.is_frozen('pos_embed')
     assert MODEL.is_frozen('pos_embed')

@@ -104,6 +104,18 @@ def test_absolute_positions_are_added_and_resized() -> None:
     assert shapes_of(model, 48)[0][0].shape == (2, 6, 6, 16)
 
 
+def test_all_matrices_but_the_patch_embedding_begin_with_the_spread_asked_for() -> None:
+    model = SwinTransformer(ARCH, img_size=32, window_size=4, out_indices=(1,), init_std=0.3)
+    params = jax.jit(functools.partial(model.init, train=False))(jax.random.key(0), IMAGES)
+    flat = jax.tree_util.tree_leaves_with_path(params['params'])
+    drawn = {jax.tree_util.keystr(path): float(leaf.std()) for path, leaf in flat}
+    kernels = {name: spread for name, spread in drawn.items() if 'kernel' in name}
+    [embedding] = [name for name in kernels if 'patch_embed' in name]
+    assert kernels.pop(embedding) < 0.1
+    assert len(kernels) == 3 * 4 + 1
+    assert kernels == pytest.approx(dict.fromkeys(kernels, 0.3), rel=0.3)
+
+
 def test_bfloat16_compute_leaves_parameters_in_float32() -> None:
     model = tiny()[0].clone(dtype=jnp.bfloat16)
     features, params = shapes_of(model)
