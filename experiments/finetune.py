@@ -21,6 +21,7 @@ from experiments.reporting import processor, show_json
 from jssl.config import experiment
 from jssl.errors import JsslError
 from jssl.main import parse
+from jssl.training.huge_pages import restart_with_huge_pages
 from jssl.training.logging import METRICS, read_metrics
 from jssl.training.outcome import REPORT, final_scores
 from jssl.training.run import fit
@@ -100,4 +101,5 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == '__main__':
+    restart_with_huge_pages()
     sys.exit(main())

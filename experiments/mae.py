@@ -28,6 +28,7 @@ from jssl.data.views import Canvas
 from jssl.errors import JsslError
 from jssl.heads import MAEPretrainHead
 from jssl.necks import MAEPretrainDecoder
+from jssl.training.huge_pages import restart_with_huge_pages
 from jssl.training.step import init_train_state, make_train_step
 from jssl.training.workdir import versions
 
@@ -202,4 +203,5 @@ def table(numbers: dict[str, Any]) -> dict[str, str]:
 
 
 if __name__ == '__main__':
+    restart_with_huge_pages()
     sys.exit(main())

@@ -25,6 +25,7 @@ from jssl.errors import JsslError
 from jssl.main import connect, parse, run_name
 from jssl.training import sharding
 from jssl.training.experiment import Experiment
+from jssl.training.huge_pages import restart_with_huge_pages
 from jssl.training.loop import to_device
 from jssl.training.workdir import versions
 
@@ -196,4 +197,5 @@ def table(numbers: dict[str, Any]) -> dict[str, str]:
 
 
 if __name__ == '__main__':
+    restart_with_huge_pages()
     sys.exit(main())

@@ -12,6 +12,8 @@ os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 CACHE = Path(tempfile.gettempdir()) / f'jssl-test-compilation-cache-{os.getuid()}'
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(CACHE))
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.5')
+# Programs that tests start would else start a second time, see jssl.training.huge_pages.
+os.environ.setdefault('GLIBC_TUNABLES', '')
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A suite in the background of a shell hands this down to programs that tests stop by Ctrl-C.

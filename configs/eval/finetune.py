@@ -24,7 +24,7 @@ from jssl.data import policies
 
 FROM_RUN = ('model.backbone', 'data', 'test_data', 'canvas', 'channels', 'eval_view')
 MEAN_OF_TOKENS = dict(avg_token=True, final_norm=False)
-CAE = dict(qkv_bias=False, layer_scale=0.1, **MEAN_OF_TOKENS)
+CAE = dict(qkv_bias=False, layer_scale=0.1, use_rel_pos_bias=True, **MEAN_OF_TOKENS)
 HALF = dict(mean=(127.5,) * 3, std=(127.5,) * 3)
 SLOW = dict(warmup=20.0)
 SWIN = dict(factor=2e-4, clip=5.0, no_decay=('.norm', '.bias', 'relative_position_bias'), **SLOW)

@@ -22,6 +22,8 @@ from jssl.errors import JsslError
 from jssl.heads import MaskFeatPretrainHead
 from jssl.layers.pooling import pool_features
 from jssl.losses import explained_variance
+from jssl.target_generators.clip import CLIPTargets
+from jssl.target_generators.frozen import generate, init_generator
 
 
 class TokenPredictor(nn.Module):
@@ -45,14 +47,15 @@ class MaskFeat(MaskedImageModel):
       backbone: images with masked patches -> tokens.
       neck: tokens (N, C) -> predictions (N, D), such as `LinearNeck` without pooling.
       head: the loss of the masked patches.
-      target_generator: images -> targets (B, L, D), such as `HOGGenerator`.
+      target_generator: images -> targets (B, L, D), such as `HOGGenerator`, or `CLIPGenerator`, of
+        which the features of the patches are taken.
       masked_patches: how many patches of an image are masked.
       smallest_block: least area of a masked block in patches.
     """
 
     backbone: MaskFeatViT
     head: MaskFeatPretrainHead
-    target_generator: Callable[[jax.Array], jax.Array]
+    target_generator: Callable[[jax.Array], Any]
     masked_patches: int = 78
     smallest_block: int = 15
 
@@ -62,11 +65,13 @@ class MaskFeat(MaskedImageModel):
         return TokenPredictor(backbone=self.backbone, neck=self.neck)
 
     def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
-        """Parameters of backbone and neck; there is no state."""
+        """Parameters of backbone and neck; the state is the target generator's weights, if any."""
         images = one_view(batch, 'MaskFeat')
         grid = self._grid(images)
+        key, generator_key = jax.random.split(rng)
         mask = jnp.zeros((len(images), grid, grid), bool)
-        return self.network.init(rng, images, mask, train=False)['params'], {}
+        params = self.network.init(key, images, mask, train=False)['params']
+        return params, init_generator(self.target_generator, generator_key, images)
 
     def draw(self, rng: jax.Array, state: State, batch: Batch) -> Batch:
         """Adds the `mask` (B, h, w) of the patches, True where they are masked."""
@@ -86,7 +91,7 @@ class MaskFeat(MaskedImageModel):
         """The squared error of the masked patches' features (section 3.1)."""
         images = one_view(batch, 'MaskFeat')
         prediction = run(self.network, params, batch, images, batch['mask'])
-        target = jax.lax.stop_gradient(self.target_generator(images))
+        target = _of_patches(generate(self.target_generator, state, images))
         mask = batch['mask'].reshape(len(images), -1)
         loss = self.head.loss(prediction, target, mask)
         explained = explained_variance(prediction, target, mask)
@@ -107,3 +112,8 @@ class MaskFeat(MaskedImageModel):
                 'of one number in config.views.'
             )
         return height // self.backbone.patch_size
+
+
+def _of_patches(targets: Any) -> jax.Array:
+    """Targets (B, L, D), without that of a class token."""
+    return targets.tokens[:, 1:] if isinstance(targets, CLIPTargets) else targets

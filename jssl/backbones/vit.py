@@ -64,6 +64,8 @@ class VisionTransformer(nn.Module):
         as the fine-tuning of MAE has it.
       qkv_bias: True for one bias of the joint projection; False for one of query and of value.
       layer_scale: initial value of the blocks' scales; None for none.
+      use_rel_pos_bias: whether each block's attention learns a bias by relative position, as BEiT
+        has it; images must then have `img_size`.
       drop_path_rate: of the last block's branches; it grows linearly from 0 at the first. Needs a
         random stream, see `DropPath`.
       frozen_stages: -1 trains everything; 0 freezes patch embedding, class token and positions; i
@@ -75,7 +77,7 @@ class VisionTransformer(nn.Module):
 
     Raises:
       JsslError: at construction for an arch, an image size or frozen stages that cannot be built;
-        at a call, for images that do not divide into patches.
+        at a call, for images that do not divide into patches, or that the biases are not made for.
     """
 
     arch: str | Mapping[str, int] = 'base'
@@ -86,6 +88,7 @@ class VisionTransformer(nn.Module):
     avg_token: bool = False
     qkv_bias: bool = True
     layer_scale: float | None = None
+    use_rel_pos_bias: bool = False
     drop_path_rate: float = 0.0
     frozen_stages: int = -1
     remat: bool = False
@@ -125,6 +128,11 @@ class VisionTransformer(nn.Module):
             return find_arch(ARCHS, self.arch)
         return make_arch(Arch, self.arch)
 
+    @property
+    def _grid(self) -> int:
+        """Patches along a side of the images that the tables are made for."""
+        return self.img_size // self.patch_size
+
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = True) -> tuple[Any, ...]:
         """Features of `images`; `train` matters to drop path alone."""
@@ -144,11 +152,20 @@ class VisionTransformer(nn.Module):
     def _embed(self, patches: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Class tokens (B, 1, C) and patch tokens (B, h, w, C), both with their positions."""
         batch, rows, columns, width = patches.shape
+        self._check_grid(rows, columns)
         positions = resize_positions(self._positions(), (rows, columns)).astype(patches.dtype)
         cls_token = self.param('cls_token', self.init_values.token, (1, 1, width))
         cls_token = cls_token.astype(patches.dtype) + positions[:, :1]
         patches += positions[:, 1:].reshape(1, rows, columns, width)
         return jnp.broadcast_to(cls_token, (batch, 1, width)), patches
+
+    def _check_grid(self, rows: int, columns: int) -> None:
+        if self.use_rel_pos_bias and (rows, columns) != (self._grid, self._grid):
+            raise JsslError(
+                f'backbone.use_rel_pos_bias=True has biases for {self._grid} x {self._grid} '
+                f'patches, and the images have {rows} x {columns}; set backbone.img_size='
+                f'{rows * self.patch_size}, to whose grid loaded weights are resized.'
+            )
 
     def _patch_tokens(self, images: jax.Array) -> jax.Array:
         return PatchEmbedding(
@@ -157,7 +174,7 @@ class VisionTransformer(nn.Module):
 
     def _positions(self) -> jax.Array:
         """The position table (1, 1 + tokens, C); a fixed one is stored, as in the reference."""
-        grid, width = self.img_size // self.patch_size, self.size.embed_dims
+        grid, width = self._grid, self.size.embed_dims
         if not self.fixed_positions:
             init = nn.initializers.normal(0.02)
             return self.param('pos_embed', init, (1, 1 + grid * grid, width))
@@ -191,6 +208,7 @@ class VisionTransformer(nn.Module):
             size.feedforward_channels,
             qkv_bias=self.qkv_bias,
             layer_scale=self.layer_scale,
+            relative_side=self._grid if self.use_rel_pos_bias else None,
             init_values=self.init_values,
             implementation=self.implementation,
             dtype=self.dtype,
@@ -261,6 +279,11 @@ class PartialViT(VisionTransformer):
 
     def _transform_some(self, images: jax.Array, ids_keep: jax.Array, train: bool) -> jax.Array:
         """Tokens (B, 1 + n, C), the class token and the patches of `ids_keep` (B, n) alone."""
+        if self.use_rel_pos_bias:
+            raise JsslError(
+                'backbone.use_rel_pos_bias=True has biases between all patches of an image, and '
+                'this model hides some from the backbone; it is for fine-tuning. Leave it out.'
+            )
         cls_token, patches = self._embed(self._patch_tokens(images))
         patches = patches.reshape(len(images), -1, patches.shape[-1])
         chosen = jnp.take_along_axis(patches, ids_keep[..., None], axis=1)

@@ -24,6 +24,16 @@ LOSSES = {
 }
 IGNORED = ('type', 'mode', 'num_classes', 'use_soft')
 DROPPED = ('topk', 'cal_acc', 'num_stages', 'output_cls_token', 'out_type')
+# BEiT is the vision transformer with other defaults, and with names of its own for some fields.
+BEIT = {
+    'avg_token': True,
+    'final_norm': False,
+    'layer_scale': 0.1,
+    'qkv_bias': False,
+    'use_rel_pos_bias': True,
+}
+BEIT_FIELDS = {'layer_scale_init_value': 'layer_scale'}
+BEIT_FIXED = {'use_abs_pos_emb': True, 'use_shared_rel_pos_bias': False}  # what it can only be here
 AUGMENTS = {'Mixup': 'mixup', 'CutMix': 'cutmix'}
 
 
@@ -57,7 +67,19 @@ def _part(value: Any) -> Any:
     part = {key: inner for key, inner in value.items() if key not in DROPPED}
     if str(part.get('type', '')).startswith(SCOPES) and 'ResNet' in part['type']:
         part['out_indices'] = [index + 1 for index in part.get('out_indices', (3,))]
-    return part
+    return _beit(part) if str(part.get('type')).rpartition('.')[2] == 'BEiT' else part
+
+
+def _beit(part: Mapping[str, Any]) -> dict[str, Any]:
+    """A BEiT backbone as a vision transformer; its absolute positions are off unless asked for."""
+    for field, only in BEIT_FIXED.items():
+        if part.get(field, False) != only:
+            raise JsslError(
+                f'backbone.{field}={part.get(field, False)} of BEiT has no counterpart in jssl, '
+                f'whose vision transformers have it {only}.'
+            )
+    rest = {BEIT_FIELDS.get(k, k): v for k, v in part.items() if k not in BEIT_FIXED}
+    return BEIT | rest | {'type': 'VisionTransformer'}
 
 
 def _loss(loss: Mapping[str, Any]) -> dict[str, Any]:

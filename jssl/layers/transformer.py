@@ -1,6 +1,7 @@
 """The pre-norm transformer block that the vision transformers share, and the patch embedding."""
 
 import dataclasses
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -10,6 +11,7 @@ from jssl.errors import JsslError
 from jssl.layers.attention import Implementation, SelfAttention
 from jssl.layers.drop_path import DropPath
 from jssl.layers.initializers import xavier_uniform
+from jssl.layers.relative_attention import RelativeAttention
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +77,8 @@ class TransformerBlock(nn.Module):
       qkv_bias: see `SelfAttention`.
       layer_scale: initial value of the scales gamma (Touvron et al. 2021, section 2); None for
         blocks without them.
+      relative_side: patches along a side of the image, of which the attention learns a bias for
+        every relative position; None for none.
       init_values: of the linear layers.
       implementation: of the attention, see `attend`.
       dtype: of the computation; None follows the input.
@@ -84,6 +88,7 @@ class TransformerBlock(nn.Module):
     feedforward_channels: int
     qkv_bias: bool = True
     layer_scale: float | None = None
+    relative_side: int | None = None
     init_values: TransformerInit = TransformerInit()
     implementation: Implementation = None
     dtype: jnp.dtype | None = None
@@ -91,15 +96,6 @@ class TransformerBlock(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, drop_rate: jax.Array | float | None = None) -> jax.Array:
         """(B, N, C) -> (B, N, C); with `drop_rate` both branches go through `DropPath`."""
-        attention = SelfAttention(
-            self.num_heads,
-            qkv_bias=self.qkv_bias,
-            qkv_init=self.init_values.qkv,
-            proj_init=self.init_values.kernel,
-            implementation=self.implementation,
-            dtype=self.dtype,
-            name='attn',
-        )
         feed_forward = FeedForward(
             self.feedforward_channels,
             kernel_init=self.init_values.kernel,
@@ -107,10 +103,24 @@ class TransformerBlock(nn.Module):
             dtype=self.dtype,
             name='ffn',
         )
-        branch = attention(layer_norm('ln1', self.dtype)(x))
+        branch = self._attention()(layer_norm('ln1', self.dtype)(x))
         x += DropPath()(self._scaled(branch, 'gamma_1'), drop_rate)
         branch = feed_forward(layer_norm('ln2', self.dtype)(x))
         return x + DropPath()(self._scaled(branch, 'gamma_2'), drop_rate)
+
+    def _attention(self) -> nn.Module:
+        fields: Any = dict(
+            num_heads=self.num_heads,
+            qkv_bias=self.qkv_bias,
+            qkv_init=self.init_values.qkv,
+            proj_init=self.init_values.kernel,
+            implementation=self.implementation,
+            dtype=self.dtype,
+            name='attn',
+        )
+        if self.relative_side is None:
+            return SelfAttention(**fields)
+        return RelativeAttention(side=self.relative_side, cls_token=True, **fields)
 
     def _scaled(self, branch: jax.Array, name: str) -> jax.Array:
         if self.layer_scale is None:

@@ -6,27 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jssl.errors import JsslError
-from jssl.layers.attention import Implementation, SelfAttention
-
-
-class WindowAttention(SelfAttention):
-    """Attention within windows, with a bias by relative position (equation 4).
-
-    Attributes:
-      window_size: side of a window in tokens.
-    """
-
-    window_size: int = 7
-
-    @nn.compact
-    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        """Windows (B, W, N, C) -> the same; `mask` (W, N, N) is added to the logits."""
-        # Heads first, so that the layout is the transpose of the reference's, as everywhere.
-        entries = (2 * self.window_size - 1) ** 2
-        init = nn.initializers.normal(0.02)
-        table = self.param('relative_position_bias_table', init, (self.num_heads, entries))
-        bias = table[None, :, relative_positions(self.window_size)]
-        return super().__call__(x, bias if mask is None else bias + mask[:, None])
+from jssl.layers.attention import Implementation
+from jssl.layers.relative_attention import RelativeAttention
 
 
 class ShiftedWindowAttention(nn.Module):
@@ -60,9 +41,9 @@ class ShiftedWindowAttention(nn.Module):
         padded_rows, padded_columns = x.shape[1:3]
         x = jnp.roll(x, (-shift, -shift), axis=(1, 2))
         mask = shift_mask(padded_rows, padded_columns, self.window_size, shift) if shift else None
-        x = WindowAttention(
+        x = RelativeAttention(
             self.num_heads,
-            window_size=self.window_size,
+            side=self.window_size,
             qkv_init=self.kernel_init,
             proj_init=self.kernel_init,
             implementation=self.implementation,
@@ -101,13 +82,6 @@ def from_windows(x: jax.Array, rows: int, columns: int) -> jax.Array:
     size = round(tokens**0.5)
     x = x.reshape(batch, rows // size, columns // size, size, size, channels)
     return x.swapaxes(2, 3).reshape(batch, rows, columns, channels)
-
-
-def relative_positions(size: int) -> np.ndarray:
-    """(N, N) indices into the bias table: (row distance + size - 1) (2 size - 1) + the column's."""
-    places = np.stack(np.divmod(np.arange(size * size), size))
-    rows, columns = places[:, :, None] - places[:, None, :] + size - 1
-    return rows * (2 * size - 1) + columns
 
 
 def shift_mask(rows: int, columns: int, size: int, shift: int) -> np.ndarray:

@@ -14,16 +14,31 @@ from jssl.components import find
 from jssl.errors import JsslError, suggest
 from jssl.training.workdir import read_config
 
-# The networks that masked models and MoCo v3 are fine-tuned with (ALGORITHMS 5.6): the same blocks
-# under the same names, with what differs for fine-tuning. Probes take the class token of a network
-# whose norm `ln1` is the pre-trained one.
+
+@dataclasses.dataclass(frozen=True)
+class Counterpart:
+    """The network that classifies with the weights of a pre-trained one (ALGORITHMS 5.6).
+
+    Attributes:
+      name: its type; it has the same blocks under the same names.
+      tuned: fields for fine-tuning.
+      probed: fields for a probe, whose backbone is frozen.
+    """
+
+    name: str = 'VisionTransformer'
+    tuned: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    probed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
 MEAN_OF_TOKENS = {'avg_token': True, 'final_norm': False}
-COUNTERPARTS: dict[str, tuple[str, dict[str, Any]]] = {
-    'CAEViT': ('VisionTransformer', MEAN_OF_TOKENS),
-    'MAEViT': ('VisionTransformer', MEAN_OF_TOKENS),
-    'MaskFeatViT': ('VisionTransformer', MEAN_OF_TOKENS),
-    'MoCoV3ViT': ('VisionTransformer', {}),
-    'SimMIMSwinTransformer': ('SwinTransformer', {}),
+# Of networks whose class token no loss has trained; the pre-trained norm `ln1` stays.
+MEAN_OF_NORMED = {'avg_token': True}
+COUNTERPARTS = {
+    'CAEViT': Counterpart(tuned=MEAN_OF_TOKENS | {'use_rel_pos_bias': True}, probed=MEAN_OF_NORMED),
+    'MAEViT': Counterpart(tuned=MEAN_OF_TOKENS),
+    'MaskFeatViT': Counterpart(tuned=MEAN_OF_TOKENS, probed=MEAN_OF_NORMED),
+    'MoCoV3ViT': Counterpart(),
+    'SimMIMSwinTransformer': Counterpart('SwinTransformer'),
 }
 LABELLED = {'data': 'probe_data'}  # what takes the place of images without labels
 SHARED = ('size', 'mean', 'std')  # fields of a view that training takes over from evaluation
@@ -78,18 +93,19 @@ def counterpart(backbone: Mapping[str, Any], *, frozen: bool) -> dict[str, Any]:
 
     Args:
       backbone: its dict in a config.
-      frozen: for a linear probe, which takes the class token; else for fine-tuning.
+      frozen: for a linear probe; else for fine-tuning.
     """
-    name, changes = COUNTERPARTS.get(backbone['type'], (backbone['type'], {}))
-    if name == backbone['type']:
+    found = COUNTERPARTS.get(backbone['type'])
+    if found is None:
         return dict(backbone)
+    name, changes = found.name, found.probed if frozen else found.tuned
     path = 'model.backbone'
     before, after = (_fields(find(path, 'backbone', kind)) for kind in (backbone['type'], name))
     # A default of the one that is another in the other is said: CAE's biases, for example.
     differing = {k: v for k, v in before.items() if k in after and after[k] != v}
     given = {k: v for k, v in backbone.items() if k in after}
     fixed = {'fixed_positions': False} if 'fixed_positions' in after and not frozen else {}
-    return {'type': name} | differing | given | fixed | ({} if frozen else changes)
+    return {'type': name} | differing | given | fixed | dict(changes)
 
 
 def _fields(component: type) -> dict[str, Any]:

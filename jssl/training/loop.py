@@ -135,6 +135,7 @@ class Loop:
         pending: tuple[int, Metrics] | None = None
         running: deque[Metrics] = deque()
         batches: Iterator[DeviceBatch] | None = None
+        self.refresher.begin(train_state)
         with StopSignal() as stop:
             for step in range(int(train_state.step) + 1, self.plan.steps + 1):
                 if self.refresher.due(step - 1):

@@ -7,6 +7,7 @@ what does not fit is an error that says what does not.
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,11 @@ from jssl.layers.position_embedding import resize_positions
 from jssl.training.checkpoints import read_parts
 
 WEIGHTS = 'backbone.safetensors'
-# What fine-tuning adds to a pre-trained transformer: the norm of its averaged tokens.
-ADDED = ('ln2.',)
 TABLES = {'pos_embed': 1, 'absolute_pos_embed': 0}  # and how many rows are no places
 BIASES = 'relative_position_bias_table'
+# What fine-tuning adds to a pre-trained vision transformer: the norm of its averaged tokens, and
+# biases by relative position.
+ADDED = re.compile(rf'backbone\.(ln2\.|layers\.\d+\.attn\.{BIASES}$)')
 Weights = Mapping[str, np.ndarray]
 
 
@@ -138,7 +140,7 @@ def _placed(value: jax.Array, leaf: jax.Array) -> jax.Array:
 
 
 def _check_missing(missing: list[str], weights: Weights) -> None:
-    unexplained = [key for key in missing if not key.removeprefix(PREFIX).startswith(ADDED)]
+    unexplained = [key for key in missing if not ADDED.match(key)]
     if unexplained:
         raise JsslError(
             f'the weights lack {len(unexplained)} of its arrays, for example '
@@ -161,10 +163,20 @@ def _fit(key: str, array: np.ndarray, leaf: jax.Array) -> np.ndarray:
         table = jnp.asarray(array)
         array = np.asarray(resize_positions(table, (side, side), extra_tokens=extra))
     elif name == BIASES and array.ndim == 2 and array.shape != leaf.shape[::-1]:
-        side = math.isqrt(leaf.shape[1])
-        table = jnp.asarray(array)[None]
-        array = np.asarray(resize_positions(table, (side, side), extra_tokens=0))[0]
+        array = _resize_biases(array, leaf.shape[1])
     return array
+
+
+def _resize_biases(table: np.ndarray, entries: int) -> np.ndarray:
+    """Biases (old entries, heads) for a square with as many as `entries` relative positions.
+
+    A class token's three come last. Without them the number of entries is the square of an odd one.
+    """
+    own = 0 if entries % 2 else 3
+    side = math.isqrt(entries - own)
+    places = jnp.asarray(table[: len(table) - own])[None]
+    resized = resize_positions(places, (side, side), extra_tokens=0)[0]
+    return np.concatenate([resized, table[len(table) - own :]])
 
 
 def _in_words(path: str, loaded: int, added: list[str], unused: list[str]) -> str:

@@ -75,6 +75,16 @@ class Refresher:
         epoch, inside = divmod(step, plan.steps_per_epoch)
         return inside == 0 and step < plan.steps and self.experiment.algorithm.refreshes(epoch)
 
+    def begin(self, train_state: TrainState) -> None:
+        """Takes the labels of a state that a run goes on from as those of the epoch before.
+
+        In the middle of an epoch those are not known any more, so that the first comparison after
+        it is left out.
+        """
+        step = int(train_state.step)
+        if step and step % self.experiment.plan.steps_per_epoch == 0:
+            self.scores(train_state)
+
     def refresh(self, train_state: TrainState) -> TrainState:
         """The state with new clusters, or whatever the algorithm makes of the features of all.
 

@@ -11,6 +11,7 @@ import pytest
 from jssl.algorithm import Algorithm, Batch
 from jssl.algorithms import MAE, MaskFeat, SimMIM
 from jssl.algorithms.masked import PixelModel
+from jssl.target_generators import CLIPGenerator
 from tests.algorithms import runs
 from tests.checks import assert_trees_close, refused, well_scaled
 
@@ -170,6 +171,25 @@ def test_maskfeat_s_class_token_is_no_feature() -> None:
     variables = {'params': params('MaskFeat')['backbone']}
     [(tokens, _)] = jax.jit(functools.partial(backbone.apply, train=False))(variables, IMAGES)
     np.testing.assert_allclose(found, np.mean(tokens, axis=(1, 2)), atol=1e-5)
+
+
+def test_maskfeat_predicts_the_patch_features_of_a_frozen_network() -> None:
+    """The weights are state: nothing trains them, and a checkpoint has them."""
+    sizes = {'embed_dims': 8, 'num_layers': 1, 'num_heads': 2, 'out_channels': 9}
+    clip = CLIPGenerator(img_size=runs.SIDE, patch_size=runs.PATCH, **sizes)
+    model = runs.tiny_maskfeat(target_generator=clip)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), batch('MaskFeat'))
+    values, state = well_scaled(shapes)
+    assert set(state) == {'target_generator'}
+    (loss, (after, _)), _ = jax.jit(jax.value_and_grad(model.loss, has_aux=True))(
+        values, state, batch('MaskFeat')
+    )
+    assert_trees_close(after, state, rtol=0, atol=0)
+    targets = jax.jit(clip.apply)({'params': state['target_generator']}, IMAGES).tokens[:, 1:]
+    mask = np.asarray(batch('MaskFeat')['mask'])
+    prediction = jax.jit(model.network.apply)({'params': values}, IMAGES, mask)
+    error = np.square(np.asarray(prediction) - targets).mean(axis=2)
+    assert float(loss) == pytest.approx(error[mask.reshape(len(IMAGES), -1)].mean(), rel=1e-4)
 
 
 def test_a_mask_of_a_user_s_own_makes_the_same_loss() -> None:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jssl.backbones import MoCoV3ViT, VisionTransformer
+from jssl.backbones import MAEViT, MoCoV3ViT, VisionTransformer
 from jssl.components import build
 from jssl.interop.mmselfsup import model_config
 from jssl.layers.pooling import pool_features
@@ -111,8 +111,27 @@ def test_another_size_of_images_resizes_the_positions() -> None:
     assert_trees_close(run(model, {'params': params}, images), expected, atol=1e-5)
 
 
-def test_remat_and_scan_change_no_number() -> None:
-    model, params = tiny()
+def test_every_block_has_biases_by_relative_position() -> None:
+    model, params = tiny(use_rel_pos_bias=True)
+    tables = [params[f'layers.{index}']['attn']['relative_position_bias_table'] for index in (0, 1)]
+    assert {table.shape for table in tables} == {(2, 7 * 7 + 3)}
+    grads = gradients(model, params)
+    for index in (0, 1):
+        assert np.any(grads[f'layers.{index}']['attn']['relative_position_bias_table'])
+    assert model.get_layer_depth('layers.1.attn.relative_position_bias_table') == (2, 4)
+    with refused('use_rel_pos_bias=True', '4 x 4', '6 x 6', 'backbone.img_size=24'):
+        model.apply({'params': params}, jnp.zeros((1, 24, 24, 3)), train=False)
+
+
+def test_biases_by_relative_position_are_refused_where_patches_are_hidden() -> None:
+    model, params = tiny(MAEViT, use_rel_pos_bias=True)
+    with refused('use_rel_pos_bias=True', 'hides', 'fine-tuning'):
+        model.apply({'params': params}, IMAGES, ids_keep=jnp.zeros((2, 3), int))
+
+
+@pytest.mark.parametrize('options', [{}, {'use_rel_pos_bias': True}])
+def test_remat_and_scan_change_no_number(options: dict[str, Any]) -> None:
+    model, params = tiny(**options)
     plain = gradients(model, params)
     assert_trees_close(gradients(model.clone(remat=True), params), plain, rtol=1e-4, atol=1e-5)
     layers = [params[f'layers.{index}'] for index in range(2)]

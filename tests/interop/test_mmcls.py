@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jssl.algorithm import Run
+from jssl.backbones import VisionTransformer
 from jssl.interop.mmcls import build_classifier
 from jssl.interop.mmselfsup import export_state, import_state
 from jssl.losses import CrossEntropyLoss
@@ -48,6 +49,15 @@ TUNED: dict[str, Any] = dict(
 )
 
 
+BEIT: dict[str, Any] = dict(
+    type='mmcls.BEiT',
+    arch=TUNED['backbone']['arch'],
+    img_size=32,
+    use_abs_pos_emb=True,
+    layer_scale_init_value=0.2,
+)
+
+
 def test_a_linear_probe_is_built_with_its_backbone_frozen() -> None:
     model = build_classifier(LINEAR)
     assert model.backbone.out_indices == [4]
@@ -64,7 +74,18 @@ def test_fine_tuning_keeps_smoothing_and_the_mixing_of_batches() -> None:
     assert model.backbone.avg_token
 
 
-@pytest.mark.parametrize('described', [LINEAR, TUNED])
+def test_beit_is_the_vision_transformer_that_cae_is_fine_tuned_with() -> None:
+    backbone = build_classifier(TUNED | {'backbone': BEIT}).backbone
+    assert type(backbone) is VisionTransformer
+    assert (backbone.avg_token, backbone.final_norm, backbone.use_rel_pos_bias) == (1, 0, 1)
+    assert (backbone.qkv_bias, backbone.layer_scale, backbone.img_size) == (False, 0.2, 32)
+    with refused('use_abs_pos_emb=False', 'BEiT', 'no counterpart'):
+        build_classifier(TUNED | {'backbone': BEIT | {'use_abs_pos_emb': False}})
+    with refused('use_shared_rel_pos_bias=True', 'BEiT'):
+        build_classifier(TUNED | {'backbone': BEIT | {'use_shared_rel_pos_bias': True}})
+
+
+@pytest.mark.parametrize('described', [LINEAR, TUNED, TUNED | {'backbone': BEIT}])
 def test_weights_go_there_and_back_under_the_reference_s_names(described: dict[str, Any]) -> None:
     model = build_classifier(described)
     batch = {'views': (jax.ShapeDtypeStruct((2, 32, 32, 3), 'float32'),)}

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,18 +7,10 @@ from jssl.layers.window_attention import (
     ShiftedWindowAttention,
     from_windows,
     pad_to_multiple,
-    relative_positions,
     shift_mask,
     to_windows,
 )
 from tests.checks import refused, well_scaled
-from tests.parity import reference
-
-
-def test_the_index_table_of_the_reference(golden: Path) -> None:
-    saved = reference(golden, 'backbone_swin')
-    key = 'stored/stages.0.blocks.0.attn.w_msa.relative_position_index'
-    np.testing.assert_array_equal(relative_positions(4), saved.arrays[key])
 
 
 def test_windows_are_row_major_and_come_back() -> None:

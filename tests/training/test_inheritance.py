@@ -68,6 +68,17 @@ def test_a_masked_model_becomes_the_network_that_classifies(tmp_path: Path, froz
     assert built.fixed_positions is frozen
 
 
+@pytest.mark.parametrize('name', ['CAEViT', 'MaskFeatViT'])
+def test_a_probe_takes_no_class_token_that_nothing_has_trained(name: str) -> None:
+    described = {'type': name, 'arch': VIT, 'img_size': 32, 'patch_size': 4}
+    probed = build('backbone', counterpart(described, frozen=True))
+    assert (probed.avg_token, probed.final_norm) == (True, True)
+    tuned = build('backbone', counterpart(described, frozen=False))
+    assert (tuned.avg_token, tuned.final_norm) == (True, False)
+    assert tuned.use_rel_pos_bias is (name == 'CAEViT')
+    assert not probed.use_rel_pos_bias
+
+
 def test_counterparts_of_the_other_transformers() -> None:
     moco = build('backbone', counterpart({'type': 'MoCoV3ViT', 'arch': VIT}, frozen=False))
     assert moco.final_norm

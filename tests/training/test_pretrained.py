@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from jssl.algorithm import Algorithm, TrainState
 from jssl.algorithms import ImageClassifier
-from jssl.backbones import MAEViT, ResNet, SwinTransformer, VisionTransformer
+from jssl.backbones import CAEViT, MAEViT, ResNet, SwinTransformer, VisionTransformer
 from jssl.heads import LinearClsHead
 from jssl.interop.mmselfsup import export_state
 from jssl.interop.safetensors import save_backbone
@@ -148,6 +148,40 @@ def test_tables_of_relative_positions_are_resized_to_the_window(tmp_path: Path) 
     table = torch.tensor(np.array(before)).reshape(1, 2, 3, 3)
     resized = torch.nn.functional.interpolate(table, (7, 7), mode='bicubic')
     np.testing.assert_allclose(after, resized.reshape(2, 49).numpy(), rtol=1e-4, atol=1e-5)
+
+
+def relative_vit(side: int) -> VisionTransformer:
+    return VisionTransformer(
+        VIT, img_size=4 * side, patch_size=4, use_rel_pos_bias=True, qkv_bias=False
+    )
+
+
+def biases(state: TrainState) -> Any:
+    return state.params['backbone']['layers.1']['attn']['relative_position_bias_table']
+
+
+def test_fine_tuning_adds_biases_by_relative_position(tmp_path: Path) -> None:
+    trained = train_state(CAEViT(VIT, img_size=8, patch_size=4, layer_scale=None), 1)
+    export(tmp_path, trained)
+    fresh = train_state(relative_vit(2))
+    loaded, said = load(tmp_path, fresh)
+    old, new = (state.params['backbone']['layers.1'] for state in (trained, loaded))
+    assert_trees_close(new['attn']['qkv'], old['attn']['qkv'], rtol=0)
+    assert_trees_close(biases(loaded), biases(fresh), rtol=0)
+    assert 'new here: backbone.layers.0.attn.relative_position_bias_table' in said
+
+
+def test_biases_of_the_class_token_stay_while_the_others_are_resized(tmp_path: Path) -> None:
+    torch = pytest.importorskip('torch')
+    trained = train_state(relative_vit(2), 1)
+    export(tmp_path, trained)
+    before = np.array(biases(trained))
+    after = np.array(biases(load(tmp_path, train_state(relative_vit(4), side=16))[0]))
+    assert (before.shape[1], after.shape[1]) == (3 * 3 + 3, 7 * 7 + 3)
+    np.testing.assert_array_equal(after[:, -3:], before[:, -3:])
+    table = torch.tensor(before[:, :-3]).reshape(1, -1, 3, 3)
+    resized = torch.nn.functional.interpolate(table, (7, 7), mode='bicubic')
+    np.testing.assert_allclose(after[:, :-3], resized.reshape(-1, 49).numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_another_backbone_is_refused_and_the_difference_named(tmp_path: Path) -> None:

@@ -70,6 +70,12 @@ def losses(workdir: Path) -> list[float]:
     return [row['loss'] for row in read_metrics(workdir / 'metrics.jsonl') if 'loss' in row]
 
 
+def comparisons(workdir: Path) -> dict[int, float]:
+    """How far clusters are those of the epoch before, after each epoch but the first."""
+    rows = read_metrics(workdir / 'metrics.jsonl')
+    return {row['step']: row['nmi_previous'] for row in rows if 'nmi_previous' in row}
+
+
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     workdir = tmp_path_factory.mktemp('refresh') / 'run'
@@ -87,6 +93,11 @@ def test_a_run_resumed_around_a_refresh_ends_bit_by_bit_the_same(
             shutil.rmtree(saved)
     run.fit(experiment(), workdir=tmp_path / 'run')
     assert losses(tmp_path / 'run') == losses(finished)
+    # Only in the middle of an epoch are the clusters of the one before it gone.
+    gone = {step + EPOCH - step % EPOCH} if step % EPOCH else set()
+    assert comparisons(tmp_path / 'run') == {
+        at: value for at, value in comparisons(finished).items() if at not in gone
+    }
     for ours, wanted in zip(final_state(tmp_path / 'run'), final_state(finished), strict=True):
         np.testing.assert_array_equal(ours, wanted)
 
