@@ -4,7 +4,8 @@
     python -m experiments.mae --arch=large --batch=64 --dtype=bfloat16 --json    # on a GPU
 
 Times the encoder, forward and backward, on 25 % and on 100 % of the patches, in alternating blocks;
-then whole train steps (decoder and AdamW too) with and without rematerialisation.
+then whole train steps (decoder and AdamW too) with and without rematerialisation, and with the
+blocks as a loop.
 """
 
 import argparse
@@ -34,6 +35,19 @@ from jssl.training.workdir import versions
 
 SHARES = (0.25, 1.0)  # of the patches that the encoder sees
 OPTIMIZER = optax.adamw(1e-4)
+# How the blocks of encoder and decoder are computed in a whole step.
+STEPS: dict[str, dict[str, Any]] = {
+    'kept': {},
+    'remat': {'remat': True},
+    'scan': {'scan_layers': True},
+    'scan_remat': {'scan_layers': True, 'remat': True},
+}
+ROWS = {
+    'kept': 'activations kept',
+    'remat': 'rematerialised',
+    'scan': 'a loop, activations kept',
+    'scan_remat': 'a loop, rematerialised',
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,16 +101,16 @@ def measure(
     """
     images = jax.random.normal(jax.random.key(0), (batch, sizes['img_size'], sizes['img_size'], 3))
     backbone = MAEViT(arch, **sizes)
-    start = initial(model(backbone, False, decoder or {}), batch)
-    encoder = jax.tree.map(jnp.copy, start.params['backbone'])
+    encoder = jax.jit(functools.partial(backbone.init, jax.random.key(0)))(images)['params']
     passes = [encoder_pass(backbone, encoder, images, share) for share in SHARES]
     seconds = alternate(passes, blocks)
+    del encoder, passes
     ratios = [few / many for few, many in zip(*seconds, strict=True)]
     steps = {
         name: whole_step(
-            model(MAEViT(arch, remat=remat, **sizes), remat, decoder or {}), start, batch, blocks
+            model(MAEViT(arch, **how, **sizes), {**how, **(decoder or {})}), batch, blocks
         )
-        for name, remat in (('kept', False), ('remat', True))
+        for name, how in STEPS.items()
     }
     return {
         'encoder_ms': [1e3 * statistics.median(block) for block in seconds],
@@ -135,7 +149,7 @@ def alternate(actions: Sequence[Callable[[], Any]], blocks: int) -> list[list[fl
     return [found[1:] for found in seconds]
 
 
-def model(backbone: MAEViT, remat: bool, decoder: Mapping[str, int]) -> MAE:
+def model(backbone: MAEViT, decoder: Mapping[str, int]) -> MAE:
     """MAE on normalised patches, its decoder as the backbone needs it."""
     patches = (backbone.img_size // backbone.patch_size) ** 2
     fields: dict[str, Any] = {
@@ -144,7 +158,7 @@ def model(backbone: MAEViT, remat: bool, decoder: Mapping[str, int]) -> MAE:
         'embed_dim': backbone.size.embed_dims,
         'dtype': backbone.dtype,
     }
-    neck = MAEPretrainDecoder(remat=remat, **fields | dict(decoder))
+    neck = MAEPretrainDecoder(**fields | dict(decoder))
     return MAE(backbone, neck, MAEPretrainHead(True, backbone.patch_size))
 
 
@@ -162,9 +176,9 @@ def gray(algorithm: MAE, batch: int) -> Batch:
     return {'canvas': canvas, 'size': size, 'index': jnp.arange(batch)}
 
 
-def whole_step(algorithm: MAE, start: TrainState, batch: int, blocks: int) -> dict[str, float]:
+def whole_step(algorithm: MAE, batch: int, blocks: int) -> dict[str, float]:
     """Images per second and memory of a train step."""
-    train_state, inputs = jax.tree.map(jnp.copy, start), gray(algorithm, batch)
+    train_state, inputs = initial(algorithm, batch), gray(algorithm, batch)
     step: Any = make_train_step(algorithm, as_it_is, OPTIMIZER)
     compiled = step.lower(train_state, inputs).compile()
     seconds = []
@@ -193,8 +207,7 @@ def table(numbers: dict[str, Any]) -> dict[str, str]:
         'ratio': f'{numbers["encoder_ratio"]:.2f} ({lowest:.2f} to {highest:.2f})',
     }
     for name, step in numbers['steps'].items():
-        activations = 'activations kept' if name == 'kept' else 'rematerialised'
-        rows[f'step, {activations}'] = (
+        rows[f'step, {ROWS[name]}'] = (
             f'{step["images_per_second"]:,.1f} images per second, '
             f'{mebibytes(step["program_bytes"])} by XLA; peak so far '
             f'{mebibytes(step["peak_bytes"])} ({step["peak_of"]})'

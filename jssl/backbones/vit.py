@@ -18,6 +18,7 @@ from jssl.layers.transformer import (
     TransformerBlock,
     TransformerInit,
     layer_norm,
+    scan_blocks,
 )
 
 
@@ -71,7 +72,8 @@ class VisionTransformer(nn.Module):
       frozen_stages: -1 trains everything; 0 freezes patch embedding, class token and positions; i
         the first i blocks too; the number of blocks also the final norm.
       remat: compute each block again in the backward pass instead of keeping its activations.
-      scan_layers: compile one block and loop over it. Parameters are then stacked, under `layers`.
+      scan_layers: compile one block and loop over it. Parameters are then stacked, under `layers`;
+        exported weights are not.
       implementation: of the attention: 'xla', 'cudnn' or None for JAX's choice.
       dtype: of the computation (parameters stay as they are); None follows the input.
 
@@ -185,20 +187,12 @@ class VisionTransformer(nn.Module):
         depth = self.size.num_layers
         rates = drop_path_rates(self.drop_path_rate, depth, train)
         if self.scan_layers:
-            return self._scan(x, None if rates is None else jnp.asarray(rates))
+            stacked = None if rates is None else jnp.asarray(rates)
+            return scan_blocks(self._block('layers'), x, depth, stacked)
         for index in range(depth):
             block = self._block(f'layers.{index}')
             x = self._freeze(block(x, None if rates is None else rates[index]), index + 1)
         return x
-
-    def _scan(self, x: jax.Array, rates: jax.Array | None) -> jax.Array:
-        loop = nn.scan(
-            lambda block, x, rate: (block(x, rate), None),
-            variable_axes={'params': 0},
-            split_rngs={'params': True, 'drop_path': True},
-            length=self.size.num_layers,
-        )
-        return loop(self._block('layers'), x, rates)[0]
 
     def _block(self, name: str) -> nn.Module:
         size = self.size

@@ -15,6 +15,7 @@ import numpy as np
 from jssl.algorithm import Algorithm, Params, State
 from jssl.components import build
 from jssl.errors import JsslError
+from jssl.interop.stacked import stack_like, unstack
 
 LEAVES = {'kernel': 'weight', 'scale': 'weight', 'mean': 'running_mean', 'var': 'running_var'}
 # What the reference calls the momentum network that is `state['target']` here.
@@ -187,12 +188,13 @@ def import_state(
         return jnp.asarray(value, None if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.dtype)
 
     given = {'params': params, 'state': state}
-    imported = jax.tree.map_with_path(take, given, is_leaf=_is_shape)
+    imported = jax.tree.map_with_path(take, unstack(given), is_leaf=_is_shape)
     if unused:
         raise JsslError(
             f'{len(unused)} keys of the weights have no place in the model, for example '
             f'{", ".join(sorted(unused)[:3])}; they belong to another model.'
         )
+    imported = stack_like(imported, given)
     return imported['params'], imported['state']
 
 
@@ -206,7 +208,7 @@ def export_state(
       state: the algorithm's state; what the reference does not save is left out.
       algorithm: whose they are; its type decides what a momentum network is called.
     """
-    leaves = jax.tree.leaves_with_path({'params': params, 'state': state or {}})
+    leaves = jax.tree.leaves_with_path(unstack({'params': params, 'state': state or {}}))
     keyed = [(reference_key(path, algorithm), np.asarray(leaf)) for path, leaf in leaves]
     exported = {key: _to_reference(key, array) for key, array in keyed if key is not None}
     if BANK in exported:

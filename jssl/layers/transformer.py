@@ -129,6 +129,26 @@ class TransformerBlock(nn.Module):
         return branch * self.param(name, fill, branch.shape[-1:]).astype(branch.dtype)
 
 
+def scan_blocks(
+    block: nn.Module, x: jax.Array, length: int, rates: jax.Array | None = None
+) -> jax.Array:
+    """As many blocks one after the other, as a loop over one: compiled once, parameters stacked.
+
+    Args:
+      block: a `TransformerBlock`, perhaps rematerialised.
+      x: (B, N, C).
+      length: how many blocks.
+      rates: of drop path, (length,); None for none.
+    """
+    loop = nn.scan(
+        lambda block, x, rate: (block(x, rate), None),
+        variable_axes={'params': 0},
+        split_rngs={'params': True, 'drop_path': True},
+        length=length,
+    )
+    return loop(block, x, rates)[0]
+
+
 class PatchProjection(nn.Module):
     """A convolution of stride and kernel `patch_size` as a product of matrices, which is faster.
 

@@ -8,7 +8,7 @@ from jssl.errors import JsslError
 from jssl.layers.attention import Implementation
 from jssl.layers.initializers import xavier_uniform
 from jssl.layers.position_embedding import sincos_positions
-from jssl.layers.transformer import TransformerBlock, layer_norm
+from jssl.layers.transformer import TransformerBlock, layer_norm, scan_blocks
 
 
 class MAEPretrainDecoder(nn.Module):
@@ -24,6 +24,7 @@ class MAEPretrainDecoder(nn.Module):
       decoder_num_heads: heads of their attention.
       mlp_ratio: width of the feed-forward networks over that of the decoder.
       remat: compute each block again in the backward pass instead of keeping its activations.
+      scan_layers: compile one block and loop over it, as in `VisionTransformer`.
       implementation: of the attention: 'xla', 'cudnn' or None for JAX's choice.
       dtype: of the computation (parameters stay as they are); None follows the input.
     """
@@ -37,6 +38,7 @@ class MAEPretrainDecoder(nn.Module):
     decoder_num_heads: int = 16
     mlp_ratio: float = 4
     remat: bool = False
+    scan_layers: bool = False
     implementation: Implementation = None
     dtype: jnp.dtype | None = None
 
@@ -59,9 +61,7 @@ class MAEPretrainDecoder(nn.Module):
         self._check(latent, ids_restore)
         x = self._linear(self.decoder_embed_dim, 'decoder_embed')(latent)
         x = self._with_hidden(x, ids_restore) + self._positions().astype(x.dtype)
-        for index in range(self.decoder_depth):
-            x = self._block(f'decoder_blocks.{index}')(x)
-        x = layer_norm('ln1', self.dtype)(x)
+        x = layer_norm('ln1', self.dtype)(self._blocks(x))
         return self._linear(self.patch_size**2 * self.in_chans, 'decoder_pred')(x[:, 1:])
 
     @nn.nowrap
@@ -86,6 +86,13 @@ class MAEPretrainDecoder(nn.Module):
             'decoder_pos_embed', lambda key: jnp.asarray(sincos_positions(grid, width))
         )
         return jax.lax.stop_gradient(table)
+
+    def _blocks(self, x: jax.Array) -> jax.Array:
+        if self.scan_layers:
+            return scan_blocks(self._block('decoder_blocks'), x, self.decoder_depth)
+        for index in range(self.decoder_depth):
+            x = self._block(f'decoder_blocks.{index}')(x)
+        return x
 
     def _block(self, name: str) -> nn.Module:
         block = nn.remat(TransformerBlock) if self.remat else TransformerBlock

@@ -21,6 +21,7 @@ from jssl.algorithm import TrainState
 from jssl.errors import JsslError
 from jssl.interop.mmselfsup import UNREAD, export_state, import_state, reference_key
 from jssl.interop.safetensors import PREFIX, load_backbone
+from jssl.interop.stacked import stack_like, unstack
 from jssl.interop.weights import read_weights as read_arrays
 from jssl.layers.position_embedding import resize_positions
 from jssl.training.checkpoints import read_parts
@@ -107,20 +108,20 @@ def _load(
     weights: Weights, fresh: Mapping[str, Any], report: Callable[[str], None], path: str
 ) -> dict[str, Any]:
     """`fresh` with the weights that it has a place for."""
-    leaves = flatten_dict(fresh)
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), fresh)
+    leaves = flatten_dict(unstack(shapes))
     keys = {place: _key(place) for place in leaves}
     missing = [key for key in keys.values() if key not in weights]
     _check_missing(missing, weights)
     known = {place: leaf for place, leaf in leaves.items() if keys[place] in weights}
     wanted = {keys[place]: leaf for place, leaf in known.items()}
     fitted = {key: _fit(key, np.asarray(weights[key]), leaf) for key, leaf in wanted.items()}
-    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), known)
-    tree = unflatten_dict(shapes)
+    tree = unflatten_dict(known)
     imported = import_state(fitted, tree.get('params', {}), tree.get('state', {}))
-    values = flatten_dict({'params': imported[0], 'state': imported[1]})
+    values = flatten_dict(stack_like({'params': imported[0], 'state': imported[1]}, fresh))
     loaded = {
         place: _placed(values[place], leaf) if place in values else leaf
-        for place, leaf in leaves.items()
+        for place, leaf in flatten_dict(fresh).items()
     }
     unused = [key for key in weights if key not in wanted and not key.endswith(UNREAD)]
     report(_in_words(path, len(known), missing, unused))

@@ -202,7 +202,9 @@ def tiny_maskfeat(dtype: Any = None, **fields: Any) -> MaskFeat:
     hog = HOGGenerator(nbins=3, pool=PATCH, gaussian_window=4, patch_size=PATCH)
     neck = LinearNeck(WIDTH, 9, with_avg_pool=False, dtype=dtype)
     sizes = {'masked_patches': 6, 'smallest_block': 2}
-    return MaskFeat(backbone, neck, MaskFeatPretrainHead(), hog, **(sizes | fields))
+    return MaskFeat(
+        backbone, neck, MaskFeatPretrainHead(), **{'target_generator': hog, **sizes, **fields}
+    )
 
 
 # What the tests of devices and of resuming run through.

@@ -18,6 +18,7 @@ def test_measures_encoder_and_whole_steps() -> None:
         assert step['program_bytes'] > 0
     rows = mae.table(numbers)
     assert 'images per second' in rows['step, rematerialised']
+    assert 'images per second' in rows['step, a loop, rematerialised']
     assert rows['ratio'].startswith(f'{numbers["encoder_ratio"]:.2f}')
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from jssl.data.masks import random_masking
+from jssl.interop.stacked import stack_like, unstack
 from jssl.necks import MAEPretrainDecoder
-from tests.checks import refused, well_scaled
+from tests.checks import assert_trees_close, refused, well_scaled
 
 SMALL = {'decoder_embed_dim': 8, 'decoder_depth': 1, 'decoder_num_heads': 2}
 DECODER = MAEPretrainDecoder(num_patches=9, patch_size=2, embed_dim=6, **SMALL)
@@ -45,19 +46,25 @@ def test_hidden_patches_differ_by_their_positions_alone() -> None:
     np.testing.assert_allclose(hidden, np.broadcast_to(hidden[0], hidden.shape), atol=1e-5)
 
 
-def test_remat_changes_nothing_and_positions_are_fixed() -> None:
-    params = variables(DECODER)
-    again = MAEPretrainDecoder(num_patches=9, patch_size=2, embed_dim=6, remat=True, **SMALL)
+def test_remat_and_scan_change_nothing_and_positions_are_fixed() -> None:
+    deep = MAEPretrainDecoder(
+        num_patches=9, patch_size=2, embed_dim=6, **(SMALL | {'decoder_depth': 2})
+    )
+    scanned = deep.clone(scan_layers=True, remat=True)
+    params = variables(deep)
+    stacked = stack_like(params, jax.eval_shape(scanned.init, jax.random.key(0), LATENT, RESTORE))
+    assert stacked['params']['decoder_blocks']['ln1']['scale'].shape == (2, 8)
 
-    def total(decoder: MAEPretrainDecoder) -> Any:
+    def gradient(decoder: MAEPretrainDecoder, params: Any) -> Any:
         loss = lambda p: jnp.sum(jnp.sin(decoder.apply(p, LATENT, RESTORE)))  # noqa: E731
-        return jax.jit(jax.grad(loss))(params)['params']
+        return unstack(jax.jit(jax.grad(loss))(params))['params']
 
-    plain, rematerialised = total(DECODER), total(again)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), plain, rematerialised)
+    plain = gradient(deep, params)
+    assert_trees_close(gradient(deep.clone(remat=True), params), plain, atol=1e-5)
+    assert_trees_close(gradient(scanned, stacked), plain, atol=1e-5)
     assert not np.any(plain['decoder_pos_embed'])
-    assert DECODER.is_frozen('decoder_pos_embed')
-    assert not DECODER.is_frozen('mask_token')
+    assert deep.is_frozen('decoder_pos_embed')
+    assert not deep.is_frozen('mask_token')
 
 
 @pytest.mark.parametrize(

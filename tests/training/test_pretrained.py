@@ -150,6 +150,22 @@ def test_tables_of_relative_positions_are_resized_to_the_window(tmp_path: Path) 
     np.testing.assert_allclose(after, resized.reshape(2, 49).numpy(), rtol=1e-4, atol=1e-5)
 
 
+def test_a_network_with_stacked_blocks_gives_its_weights_to_one_without_and_back(
+    tmp_path: Path,
+) -> None:
+    plain = VisionTransformer(VIT, img_size=8, patch_size=4)
+    trained = train_state(plain.clone(scan_layers=True), 1)
+    export(tmp_path, trained)
+    loaded, said = load(tmp_path, train_state(plain))
+    assert 'new' not in said
+    stacked = trained.params['backbone']['layers']
+    for index in (0, 1):
+        layer = jax.tree.map(lambda leaf, index=index: leaf[index], stacked)
+        assert_trees_close(loaded.params['backbone'][f'layers.{index}'], layer, rtol=0)
+    export(tmp_path, loaded)
+    assert_same_backbone(load(tmp_path, train_state(plain.clone(scan_layers=True)))[0], trained)
+
+
 def relative_vit(side: int) -> VisionTransformer:
     return VisionTransformer(
         VIT, img_size=4 * side, patch_size=4, use_rel_pos_bias=True, qkv_bias=False
