@@ -28,7 +28,7 @@ CAE = dict(qkv_bias=False, layer_scale=0.1, use_rel_pos_bias=True, **MEAN_OF_TOK
 HALF = dict(mean=(127.5,) * 3, std=(127.5,) * 3)
 SLOW = dict(warmup=20.0)
 SWIN = dict(factor=2e-4, clip=5.0, no_decay=('.norm', '.bias', 'relative_position_bias'), **SLOW)
-MOCO = dict(factor=1e-3, floor=1e-5, clip=5.0, init_std=0.01)
+MOCO = dict(factor=1e-3, floor=1e-5, clip=5.0, init_std=0.02)
 # Backbone; then batch size, epochs, base rate, its decay from layer to layer, and the rest.
 RECIPES: dict[str, tuple[dict[str, Any], tuple[int, int, float, float | None], dict[str, Any]]] = {
     'mae-base': (MEAN_OF_TOKENS, (1024, 100, 2e-3, 0.65), {}),
@@ -43,7 +43,7 @@ RECIPES: dict[str, tuple[dict[str, Any], tuple[int, int, float, float | None], d
         (256, 50, 4e-3, 0.75),
         dict(size=448, resize=512),
     ),
-    'maskfeat': (MEAN_OF_TOKENS, (2048, 100, 8e-3, 0.65), dict(init_std=0.02, **SLOW)),
+    'maskfeat': (MEAN_OF_TOKENS, (2048, 100, 8e-3, 0.65), dict(init_std=0.02, jitter=0.4, **SLOW)),
     'cae': (CAE, (1024, 100, 8e-3, 0.65), dict(view=HALF)),
     'mocov3-base': ({}, (512, 150, 5e-4, None), MOCO),
     'mocov3-large': (dict(arch='large', drop_path_rate=0.5), (512, 100, 5e-4, None), MOCO),
@@ -114,6 +114,7 @@ def imagenet(
     clip: float | None = None,
     init_std: float = 2e-5,
     view: dict[str, Any] | None = None,
+    jitter: float = 0.0,
     no_decay: tuple[str, ...] = ('.ln', '.bias', '.cls_token', '.pos_embed'),
 ) -> dict[str, Any]:
     """RandAugment, erasing, Mixup or CutMix, label smoothing 0.1 and AdamW."""
@@ -130,7 +131,7 @@ def imagenet(
             cutmix=1.0,
         ),
         **recipes.imagenet(size=size, resize=resize, interpolation='bicubic', **normalise),
-        views=policies.fine_tune(size=size, **normalise),
+        views=policies.fine_tune(size=size, jitter=jitter, **normalise),
         batch_size=batch_size,
         epochs=epochs,
         optimizer=dict(

@@ -1,11 +1,11 @@
-"""The view of supervised fine-tuning: RandAugment and erasing."""
+"""The view of supervised fine-tuning: RandAugment, jitter and erasing."""
 
 import dataclasses
 import math
 
 import jax
 
-from jssl.data import augment
+from jssl.data import augment, color
 from jssl.data.erase import random_erase
 from jssl.data.rand_augment import rand_augment
 from jssl.data.views import checks
@@ -14,7 +14,7 @@ from jssl.data.views.view import Canvas, maybe
 
 @dataclasses.dataclass(frozen=True)
 class FineTuneView:
-    """Crop, flip, RandAugment (Cubuk et al. 2020), normalise, erase (Zhong et al. 2020).
+    """Crop, flip, RandAugment (Cubuk et al. 2020), jitter, normalise, erase (Zhong et al. 2020).
 
     The defaults are those of the reference's recipes for Vision Transformers.
 
@@ -25,6 +25,8 @@ class FineTuneView:
       flip: probability of mirroring.
       operations: of RandAugment, each applied in half of the images; 0 leaves them out.
       level, level_std: mean and deviation of the level that they are drawn at, of 10.
+      jitter: largest relative change of brightness, contrast and saturation, in every image; 0
+        leaves it out.
       erase: probability of erasing a rectangle.
       area: bounds of the erased area, as a fraction of the view.
       mean, std: per channel, on the 0..255 scale.
@@ -41,6 +43,7 @@ class FineTuneView:
     operations: int = 2
     level: float = 9.0
     level_std: float = 0.5
+    jitter: float = 0.0
     erase: float = 0.25
     area: tuple[float, float] = (0.02, 1 / 3)
     mean: tuple[float, ...] = augment.IMAGENET_MEAN
@@ -50,7 +53,7 @@ class FineTuneView:
         checks.check_size(self, 'size')
         checks.check_size(self, 'operations', lowest=0)
         checks.check_interpolation(self)
-        for field in ('flip', 'erase'):
+        for field in ('flip', 'jitter', 'erase'):
             checks.check_number(self, field, 1.0)
         checks.check_number(self, 'level', 10.0)
         checks.check_number(self, 'level_std', math.inf)
@@ -71,15 +74,18 @@ class FineTuneView:
 
         Raises:
           JsslError: the canvas has another number of channels than `mean`, or is grey while
-            `operations` is not 0.
+            `operations` or `jitter` is not 0.
         """
-        colored = 'FineTuneView.operations' if self.operations else ''
-        checks.check_channels(self, canvas.pixels.shape[-1], colored)
-        crop, flip, operations, erase = jax.random.split(key, 4)
+        on = [f'FineTuneView.{name}' for name in ('operations', 'jitter') if getattr(self, name)]
+        checks.check_channels(self, canvas.pixels.shape[-1], ' and '.join(on))
+        crop, flip, operations, jitter, erase = jax.random.split(key, 5)
         box = augment.random_resized_crop_box(crop, canvas.size, self.scale, self.ratio)
         image = augment.crop_and_resize(canvas.pixels, box, self.size, self.interpolation)
         image = maybe(flip, self.flip, lambda _, x: augment.flip_horizontal(x), image)
         if self.operations:
             image = rand_augment(operations, image, self.operations, self.level, self.level_std)
+        if self.jitter:
+            strengths = (self.jitter, self.jitter, self.jitter, 0.0)
+            image = color.random_color_jitter(jitter, image, *strengths)
         image = augment.normalize(image, self.mean, self.std)
         return random_erase(erase, image, self.erase, self.area) if self.erase else image

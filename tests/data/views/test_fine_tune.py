@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jssl.data import color
 from jssl.data.augment import normalize
 from jssl.data.rand_augment import rand_augment
 from jssl.data.views import Canvas, FineTuneView
@@ -46,12 +47,22 @@ def test_a_quarter_of_the_views_is_erased_and_half_mirrored():
 def test_operations_are_rand_augments():
     """On whole levels before normalising, with the view's own strength."""
     view = dataclasses.replace(WHOLE, operations=1, level=5.0, level_std=0.0)
-    keys = jax.vmap(lambda key: jax.random.split(key, 4)[2])(KEYS[:64])
+    keys = jax.vmap(lambda key: jax.random.split(key, 5)[2])(KEYS[:64])
     image = canvas().pixels.astype(jnp.float32)
     expected = jax.jit(jax.vmap(lambda key: normalize(rand_augment(key, image, 1, 5.0, 0.0))))(keys)
     found = draw(view, 64)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert 0.3 < np.mean(np.abs(levels(found) - np.asarray(image)).max(axis=(1, 2, 3)) > 1) < 0.7
+
+
+def test_jitter_changes_brightness_contrast_and_saturation_of_every_view():
+    view = dataclasses.replace(WHOLE, jitter=0.4)
+    keys = jax.vmap(lambda key: jax.random.split(key, 5)[3])(KEYS[:16])
+    image = canvas().pixels.astype(jnp.float32)
+    one = lambda key: normalize(color.random_color_jitter(key, image, 0.4, 0.4, 0.4, 0.0))  # noqa: E731
+    found = draw(view, 16)
+    np.testing.assert_allclose(found, jax.jit(jax.vmap(one))(keys), atol=1e-5)
+    assert (np.abs(levels(found) - np.asarray(image)).max(axis=(1, 2, 3)) > 1).all()
 
 
 @pytest.mark.parametrize(
@@ -66,6 +77,11 @@ def test_operations_are_rand_augments():
             lambda: FineTuneView(mean=[1], std=[1])(KEYS[0], GREY),
             ['has colour stages', 'FineTuneView.operations to 0'],
         ),
+        (
+            lambda: FineTuneView(operations=0, jitter=0.4, mean=[1], std=[1])(KEYS[0], GREY),
+            ['has colour stages', 'FineTuneView.jitter to 0'],
+        ),
+        (lambda: FineTuneView(jitter=1.5), ['FineTuneView.jitter is 1.5', 'between 0 and 1']),
     ],
 )
 def test_bad_options_are_refused(make, parts):
