@@ -28,13 +28,15 @@ class AvgPool2dNeck(nn.Module):
 class ODCNeck(nn.Module):
     """Pooling, ``fc0 -> bn0 -> ReLU -> dropout -> fc1 -> ReLU`` (Zhan et al. 2020, section 3.1).
 
-    The outputs are not negative. The batch norm has no scale and bias, and its running statistics
-    move by 0.001 a step.
+    The outputs are not negative. The batch norms have no scale and bias; the running statistics of
+    `bn0` move by 0.001 a step.
 
     Attributes:
       in_channels: width of the pooled features, checked against what arrives.
       hid_channels: width of the hidden layer.
       out_channels: width of the projection.
+      with_last_bn: a batch norm `bn1` in place of the last ReLU. It centres the features, so that
+        their products tell clusters apart that all lie in one direction otherwise.
       bn_group_size: samples per group of batch statistics; None for the whole batch.
       dtype: of the computation; None follows the input.
     """
@@ -42,6 +44,7 @@ class ODCNeck(nn.Module):
     in_channels: int
     hid_channels: int
     out_channels: int
+    with_last_bn: bool = False
     bn_group_size: int | None = None
     dtype: jnp.dtype | None = None
 
@@ -59,10 +62,12 @@ class ODCNeck(nn.Module):
         x = pool_features(features)
         check_width(x, self.in_channels)
         x = linear(self.hid_channels, x, self.dtype, 'fc0')
-        norm = BatchNorm(momentum=0.999, affine=False, group_size=self.bn_group_size, name='bn0')
-        x = drop(nn.relu(norm(x, train)), keep)
+        x = drop(nn.relu(self._norm('bn0', 0.999)(x, train)), keep)
         x = linear(self.out_channels, x, self.dtype, 'fc1')
-        return nn.relu(x)
+        return self._norm('bn1', 0.9)(x, train) if self.with_last_bn else nn.relu(x)
+
+    def _norm(self, name: str, momentum: float) -> BatchNorm:
+        return BatchNorm(momentum, affine=False, group_size=self.bn_group_size, name=name)
 
 
 class RelativeLocNeck(nn.Module):

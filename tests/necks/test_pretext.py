@@ -42,6 +42,19 @@ def test_odc_neck_against_numpy() -> None:
     np.testing.assert_allclose(after, 0.999 * before + 0.001 * mean, atol=1e-6)
 
 
+def test_odc_neck_with_centred_outputs() -> None:
+    neck = ODCNeck(4, 8, 3, with_last_bn=True)
+    variables = made(neck)
+    assert variables['params'].keys() == {'fc0', 'fc1'}
+    fc0, fc1 = (variables['params'][name] for name in ('fc0', 'fc1'))
+    hidden = np.maximum(normalized(MAPS.mean((1, 2)) @ fc0['kernel'] + fc0['bias']), 0)
+    last = 2 * hidden * KEEP @ fc1['kernel'] + fc1['bias']
+    out, stats = neck.apply(variables, (MAPS,), KEEP, mutable=['batch_stats'])
+    np.testing.assert_allclose(out, normalized(last), atol=1e-3)
+    before, after = (s['batch_stats']['bn1']['mean'] for s in (variables, stats))
+    np.testing.assert_allclose(after, 0.9 * before + 0.1 * last.mean(0), atol=1e-5)
+
+
 def test_relative_loc_neck_against_numpy() -> None:
     neck = RelativeLocNeck(2, 8)
     variables = made(neck)
