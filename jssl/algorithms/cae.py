@@ -116,6 +116,14 @@ class CAE(MaskedImageModel):
         metrics = {'main': main, 'align': align, 'accuracy': accuracy}
         return main + align, ({**state, 'teacher': self._next_teacher(params, state)}, metrics)
 
+    def predict(self, params: Params, state: State, batch: Batch) -> jax.Array:
+        """The likeliest tokens of the masked patches, row-major: int32 (B, n), in eval mode."""
+        del state
+        images, _ = _two_sizes(batch)
+        ids = self._split(batch['mask'].reshape(len(images), -1) != 0)
+        logits, _ = run(self.network, params, batch, images, *ids, train=False)
+        return jnp.argmax(logits, axis=-1).astype(jnp.int32)
+
     def extract_feat(self, params: Params, state: State, images: jax.Array) -> jax.Array:
         """The mean of the patch tokens (B, C): the regressor never sees the class token."""
         del state

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from jssl.algorithm import Algorithm, Batch, Metrics, Network, Params, Run, State, forward
 from jssl.algorithms.clustered import cluster_health, fresh_head, known_samples
-from jssl.algorithms.passes import one_view
+from jssl.algorithms.passes import in_eval_mode, one_view
 from jssl.errors import JsslError
 from jssl.heads import ClsHead
 from jssl.losses import weighted_cross_entropy
@@ -118,3 +118,7 @@ class DeepCluster(Algorithm):
             weights = class_weights(labels, clusters).astype(weights.dtype)
         state = {**state, 'labels': labels, 'loss_weight': weights}
         return fresh_head(params, self.head, head_key), state
+
+    def predict(self, params: Params, state: State, images: jax.Array) -> jax.Array:
+        """Logits (B, k) of the clusters of normalised `images` (B, H, W, C), in eval mode."""
+        return in_eval_mode(self.network, params, state['batch_stats'], images)

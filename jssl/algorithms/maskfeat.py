@@ -97,6 +97,12 @@ class MaskFeat(MaskedImageModel):
         explained = explained_variance(prediction, target, mask)
         return loss, (state, {'explained_variance': explained})
 
+    def predict(self, params: Params, state: State, batch: Batch) -> jax.Array:
+        """What the network predicts of all patches, hidden or not: (B, L, D), in eval mode."""
+        del state
+        images = one_view(batch, 'MaskFeat')
+        return run(self.network, params, batch, images, batch['mask'], train=False)
+
     def extract_feat(self, params: Params, state: State, images: jax.Array) -> jax.Array:
         """The mean of the patch tokens (B, D): no loss looks at the class token here."""
         del state

@@ -182,6 +182,10 @@ class ODC(Algorithm):
         state = self._reweighted(state) if self.reweight else state
         return fresh_head(params, self.head, head_key), state
 
+    def predict(self, params: Params, state: State, images: jax.Array) -> jax.Array:
+        """Logits (B, k) of the clusters of normalised `images` (B, H, W, C), in eval mode."""
+        return in_eval_mode(self.network, params, state['batch_stats'], images)[1]
+
 
 def _memory(state: State) -> Memory:
     return Memory(state['bank'], state['labels'], state['centroids'])

@@ -113,6 +113,17 @@ def test_the_tokens_are_those_of_the_masked_patches() -> None:
     assert float(metrics['accuracy']) == pytest.approx(np.mean(tokens == answer))
 
 
+def test_the_predicted_tokens_are_what_the_accuracy_counts() -> None:
+    params, state = start()
+    tokens = jax.jit(TINY.predict)(params, state, drawn())
+    assert (tokens.shape, tokens.dtype) == ((2, 6), jnp.int32)
+    mask = np.asarray(drawn()['mask']).reshape(2, 16)
+    truth = np.asarray(TINY.target_generator(drawn()['views'][1])).reshape(2, 16)
+    right = np.asarray(tokens) == truth[mask].reshape(2, 6)
+    _, (_, metrics) = LOSS(params, state, drawn())
+    assert right.mean() == pytest.approx(float(metrics['accuracy']))
+
+
 def test_every_image_has_a_mask_of_its_own_with_the_same_count() -> None:
     mask = np.asarray(jax.jit(TINY.draw)(jax.random.key(0), {}, views(8))['mask'])
     assert mask.shape == (8, 4, 4)

@@ -64,6 +64,15 @@ def test_the_loss_is_the_cross_entropy_of_the_clusters() -> None:
     assert float(scaled) == pytest.approx(float(each.mean()), rel=1e-5)
 
 
+def test_predictions_are_in_eval_mode() -> None:
+    start, batch, _ = taken()
+    predict, images = jax.jit(DEEPCLUSTER.predict), batch['views'][0]
+    logits = predict(start.params, start.state, images)
+    assert logits.shape == (len(images), 6)
+    again = predict(start.params, start.state, images.at[1:].set(0))
+    np.testing.assert_allclose(again[0], logits[0], atol=1e-6)
+
+
 def test_clusters_are_made_every_so_many_epochs() -> None:
     seldom = dataclasses.replace(DEEPCLUSTER, refresh_every=3)
     assert [seldom.refreshes(epoch) for epoch in range(5)] == [True, False, False, True, False]

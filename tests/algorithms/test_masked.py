@@ -1,5 +1,6 @@
 """What holds for MAE, SimMIM and MaskFeat alike: masks, losses, and what they must not see."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -171,6 +172,15 @@ def test_maskfeat_s_class_token_is_no_feature() -> None:
     variables = {'params': params('MaskFeat')['backbone']}
     [(tokens, _)] = jax.jit(functools.partial(backbone.apply, train=False))(variables, IMAGES)
     np.testing.assert_allclose(found, np.mean(tokens, axis=(1, 2)), atol=1e-5)
+
+
+def test_maskfeat_predicts_all_patches_without_drop_path() -> None:
+    model, given = runs.tiny_maskfeat(), batch('MaskFeat')
+    noisy = dataclasses.replace(model, backbone=model.backbone.clone(drop_path_rate=0.9))
+    predicted = jax.jit(noisy.predict)(params('MaskFeat'), {}, given)
+    assert predicted.shape == (len(IMAGES), 16, 9)
+    plain = jax.jit(model.network.apply)({'params': params('MaskFeat')}, IMAGES, given['mask'])
+    np.testing.assert_allclose(predicted, plain, atol=1e-5)
 
 
 def test_maskfeat_predicts_the_patch_features_of_a_frozen_network() -> None:

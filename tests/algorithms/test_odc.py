@@ -54,6 +54,15 @@ def test_refresh_fills_the_memory_and_draws_a_new_head() -> None:
     assert [ODC.refreshes(epoch) for epoch in range(3)] == [True, False, False]
 
 
+def test_predictions_are_in_eval_mode() -> None:
+    start, batch, _ = taken()
+    predict, images = jax.jit(ODC.predict), batch['views'][0]
+    logits = predict(start.params, start.state, images)
+    assert logits.shape == (len(images), 6)
+    again = predict(start.params, start.state, images.at[1:].set(0))
+    np.testing.assert_allclose(again[0], logits[0], atol=1e-6)
+
+
 def test_projections_in_eval_mode_are_what_is_clustered() -> None:
     start, batch, _ = taken()
     given = jax.jit(ODC.refresh_feat)(start.params, start.state, batch['views'][0])
