@@ -49,7 +49,7 @@ def embedded() -> dict[str, Any]:
         **recipes.digits(),
         views=policies.simmim(size=32, flip=0.0),
         batch_size=64,
-        epochs=20,
+        epochs=26,
         optimizer=adamw(lr=4e-3),
         schedule=dict(type='WarmupCosine', warmup_epochs=1.0),
     )

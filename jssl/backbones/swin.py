@@ -14,6 +14,7 @@ from jssl.layers.attention import Implementation
 from jssl.layers.drop_path import DropPath, drop_path_rates
 from jssl.layers.initializers import torch_linear, torch_linear_bias
 from jssl.layers.position_embedding import resize_positions
+from jssl.layers.rows import by_rows
 from jssl.layers.transformer import FeedForward, PatchEmbedding, layer_norm
 from jssl.layers.window_attention import ShiftedWindowAttention, pad_to_multiple
 
@@ -113,7 +114,7 @@ class PatchMerging(nn.Module):
             dtype=self.dtype,
             name='reduction',
         )
-        return reduction(x)
+        return by_rows(reduction, x)
 
 
 class SwinTransformer(nn.Module):

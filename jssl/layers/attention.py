@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jssl.errors import JsslError
+from jssl.layers.rows import by_rows
 
 Implementation = Literal['xla', 'cudnn'] | None
 
@@ -89,7 +90,8 @@ class SelfAttention(nn.Module):
         parts = jnp.split(self._joint_projection(x), 3, axis=-1)
         query, key, value = (part.reshape(shape) for part in parts)
         mixed = attend(query, key, value, bias, self.implementation).reshape(x.shape)
-        return nn.Dense(channels, kernel_init=self.proj_init, dtype=self.dtype, name='proj')(mixed)
+        proj = nn.Dense(channels, kernel_init=self.proj_init, dtype=self.dtype, name='proj')
+        return by_rows(proj, mixed)
 
     def _joint_projection(self, x: jax.Array) -> jax.Array:
         """(..., C) -> (..., 3 C)."""
@@ -100,11 +102,12 @@ class SelfAttention(nn.Module):
             kernel_init=self.qkv_init,
             dtype=self.dtype,
             name='qkv',
-        )(x)
+        )
+        joint = by_rows(qkv, x)
         if self.qkv_bias:
-            return qkv
+            return joint
         query, value = (
             self.param(name, nn.initializers.zeros, (channels,)) for name in ('q_bias', 'v_bias')
         )
         bias = jnp.concatenate([query, jnp.zeros_like(query), value])
-        return qkv + bias.astype(qkv.dtype)
+        return joint + bias.astype(joint.dtype)

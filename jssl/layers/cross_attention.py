@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jssl.errors import JsslError
 from jssl.layers.attention import Implementation, attend
 from jssl.layers.initializers import xavier_uniform
+from jssl.layers.rows import by_rows
 
 
 class CrossAttention(nn.Module):
@@ -43,14 +44,14 @@ class CrossAttention(nn.Module):
         )
         mixed = attend(queries, keys, values, implementation=self.implementation)
         project = nn.Dense(channels, kernel_init=xavier_uniform, dtype=self.dtype, name='proj')
-        return project(mixed.reshape(query.shape))
+        return by_rows(project, mixed.reshape(query.shape))
 
     def _project(self, name: str, x: jax.Array) -> jax.Array:
         channels = x.shape[-1]
         linear = nn.Dense(
             channels, use_bias=False, kernel_init=xavier_uniform, dtype=self.dtype, name=name
         )
-        projected = linear(x)
+        projected = by_rows(linear, x)
         if name == 'k':
             return projected
         bias = self.param(f'{name}_bias', nn.initializers.zeros, (channels,))

@@ -12,6 +12,7 @@ from jssl.layers.attention import Implementation, SelfAttention
 from jssl.layers.drop_path import DropPath
 from jssl.layers.initializers import xavier_uniform
 from jssl.layers.relative_attention import RelativeAttention
+from jssl.layers.rows import by_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +56,9 @@ class FeedForward(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """(..., C) -> (..., C)."""
+        return by_rows(self._network, x)
+
+    def _network(self, x: jax.Array) -> jax.Array:
         hidden = self._linear(self.channels, 'layers.0.0')(x)
         return self._linear(x.shape[-1], 'layers.1')(nn.gelu(hidden, approximate=False))
 
@@ -181,7 +185,7 @@ class PatchProjection(nn.Module):
         images, kernel, bias = nn.dtypes.promote_dtype(images, kernel, bias, dtype=self.dtype)
         patches = images.reshape(batch, height // p, p, width // p, p, depth).swapaxes(2, 3)
         flat = patches.reshape(batch, height // p, width // p, -1)
-        return flat @ kernel.reshape(-1, self.channels) + bias
+        return by_rows(lambda rows: rows @ kernel.reshape(-1, self.channels) + bias, flat)
 
 
 class PatchEmbedding(nn.Module):

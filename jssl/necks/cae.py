@@ -9,6 +9,7 @@ from jssl.layers.attention import Implementation
 from jssl.layers.cross_attention import CrossAttention
 from jssl.layers.initializers import xavier_uniform
 from jssl.layers.position_embedding import sincos_positions
+from jssl.layers.rows import by_rows
 from jssl.layers.transformer import FeedForward, TransformerBlock, layer_norm
 
 
@@ -167,7 +168,8 @@ class CAENeck(nn.Module):
             )(x)
         x = layer_norm('norm_decoder', self.dtype)(x)
         init = nn.initializers.normal(0.02)
-        return nn.Dense(self.num_classes, kernel_init=init, dtype=self.dtype, name='head')(x)
+        head = nn.Dense(self.num_classes, kernel_init=init, dtype=self.dtype, name='head')
+        return by_rows(head, x)
 
     @property
     def _widths(self) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from jssl.errors import JsslError
 from jssl.layers.attention import Implementation
 from jssl.layers.initializers import xavier_uniform
 from jssl.layers.position_embedding import sincos_positions
+from jssl.layers.rows import by_rows
 from jssl.layers.transformer import TransformerBlock, layer_norm, scan_blocks
 
 
@@ -59,10 +60,11 @@ class MAEPretrainDecoder(nn.Module):
           JsslError: if `embed_dim` or `num_patches` is not that of the encoder.
         """
         self._check(latent, ids_restore)
-        x = self._linear(self.decoder_embed_dim, 'decoder_embed')(latent)
+        x = by_rows(self._linear(self.decoder_embed_dim, 'decoder_embed'), latent)
         x = self._with_hidden(x, ids_restore) + self._positions().astype(x.dtype)
         x = layer_norm('ln1', self.dtype)(self._blocks(x))
-        return self._linear(self.patch_size**2 * self.in_chans, 'decoder_pred')(x[:, 1:])
+        pixels = self._linear(self.patch_size**2 * self.in_chans, 'decoder_pred')
+        return by_rows(pixels, x[:, 1:])
 
     @nn.nowrap
     def is_frozen(self, name: str) -> bool:
