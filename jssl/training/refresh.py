@@ -81,9 +81,9 @@ class Refresher:
         In the middle of an epoch those are not known any more, so that the first comparison after
         it is left out.
         """
-        step = int(train_state.step)
-        if step and step % self.experiment.plan.steps_per_epoch == 0:
-            self.scores(train_state)
+        step, state = int(train_state.step), train_state.state
+        if step and step % self.experiment.plan.steps_per_epoch == 0 and 'labels' in state:
+            self.watch.previous = self._on_host(state['labels'])
 
     def refresh(self, train_state: TrainState) -> TrainState:
         """The state with new clusters, or whatever the algorithm makes of the features of all.

@@ -293,6 +293,17 @@ def begin(algorithm: Algorithm, seed: int = 0) -> TrainState:
     return state.replace(params=params, state=memory)
 
 
+def check_predictions(
+    algorithm: Algorithm, state: TrainState, images: jax.Array, classes: int
+) -> None:
+    """Logits of that many classes, in eval mode: of an image whatever the others of the batch."""
+    predict = jax.jit(algorithm.predict)  # type: ignore[attr-defined]
+    logits = predict(state.params, state.state, images)
+    assert logits.shape == (len(images), classes)
+    again = predict(state.params, state.state, images.at[1:].set(0))
+    np.testing.assert_allclose(again[0], logits[0], atol=1e-6)
+
+
 @functools.cache
 def first_state(name: str) -> TrainState:
     """The state before the first step, on the host; `placed` gives what may be donated."""

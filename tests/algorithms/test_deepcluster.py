@@ -9,7 +9,7 @@ import pytest
 from jssl.layers.normalize import l2_normalize
 from jssl.memories.kmeans import nearest, whiten
 from jssl.memories.odc import class_weights
-from tests.algorithms.runs import IMAGES, RUN, begin, seen, tiny_deepcluster
+from tests.algorithms.runs import IMAGES, RUN, begin, check_predictions, seen, tiny_deepcluster
 from tests.checks import refused
 
 DEEPCLUSTER = tiny_deepcluster().for_run(RUN)
@@ -66,11 +66,7 @@ def test_the_loss_is_the_cross_entropy_of_the_clusters() -> None:
 
 def test_predictions_are_in_eval_mode() -> None:
     start, batch, _ = taken()
-    predict, images = jax.jit(DEEPCLUSTER.predict), batch['views'][0]
-    logits = predict(start.params, start.state, images)
-    assert logits.shape == (len(images), 6)
-    again = predict(start.params, start.state, images.at[1:].set(0))
-    np.testing.assert_allclose(again[0], logits[0], atol=1e-6)
+    check_predictions(DEEPCLUSTER, start, batch['views'][0], classes=6)
 
 
 def test_clusters_are_made_every_so_many_epochs() -> None:

@@ -10,7 +10,7 @@ import pytest
 from jssl.heads import ClsHead
 from jssl.memories import odc as memories
 from tests import parity
-from tests.algorithms.runs import IMAGES, RUN, STEM, begin, seen, tiny_odc
+from tests.algorithms.runs import IMAGES, RUN, STEM, begin, check_predictions, seen, tiny_odc
 from tests.checks import refused
 
 ODC = tiny_odc().for_run(RUN)
@@ -56,11 +56,7 @@ def test_refresh_fills_the_memory_and_draws_a_new_head() -> None:
 
 def test_predictions_are_in_eval_mode() -> None:
     start, batch, _ = taken()
-    predict, images = jax.jit(ODC.predict), batch['views'][0]
-    logits = predict(start.params, start.state, images)
-    assert logits.shape == (len(images), 6)
-    again = predict(start.params, start.state, images.at[1:].set(0))
-    np.testing.assert_allclose(again[0], logits[0], atol=1e-6)
+    check_predictions(ODC, start, batch['views'][0], classes=6)
 
 
 def test_projections_in_eval_mode_are_what_is_clustered() -> None:
