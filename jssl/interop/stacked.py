@@ -18,7 +18,7 @@ def unstack(tree: Any) -> Any:
         return tree
     result: dict[str, Any] = {}
     for name, value in tree.items():
-        if name in STACKED and isinstance(value, Mapping):
+        if _is_stack(name, value):
             for index in range(jax.tree.leaves(value)[0].shape[0]):
                 result[f'{name}.{index}'] = jax.tree.map(_row(index), value)
         else:
@@ -31,7 +31,7 @@ def stack_like(tree: Any, like: Any) -> Any:
     if not isinstance(tree, Mapping):
         return tree
     blocks: dict[str, dict[int, Any]] = {
-        name: {} for name in STACKED if isinstance(like.get(name), Mapping)
+        name: {} for name in STACKED if _is_stack(name, like.get(name))
     }
     result: dict[str, Any] = {}
     for name, value in tree.items():
@@ -44,6 +44,11 @@ def stack_like(tree: Any, like: Any) -> Any:
         rows = [numbered[number] for number in sorted(numbered)]  # JAX sorts 10 before 2
         result[kind] = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
     return result
+
+
+def _is_stack(name: str, value: Any) -> bool:
+    """Whether an entry is a transformer's blocks; any other module may be called `layers` too."""
+    return name in STACKED and isinstance(value, Mapping) and {'attn', 'ffn'} <= value.keys()
 
 
 def _row(index: int) -> Any:

@@ -5,7 +5,11 @@ import numpy as np
 from jssl.interop.stacked import stack_like, unstack
 from tests.checks import assert_trees_close
 
-BLOCKS = {'ffn': {'layers.0.0': {'kernel': jnp.arange(24.0).reshape(12, 2)}}, 'b': jnp.arange(12.0)}
+BLOCKS = {
+    'attn': {},
+    'ffn': {'layers.0.0': {'kernel': jnp.arange(24.0).reshape(12, 2)}},
+    'b': jnp.arange(12.0),
+}
 TREE = {
     'params': {'backbone': {'layers': BLOCKS, 'cls_token': jnp.ones(2)}, 'neck': jnp.zeros(1)},
     'state': {},
@@ -30,6 +34,12 @@ def test_blocks_that_are_not_stacked_stay_as_they_are() -> None:
     tree = {'layers.0': {'w': 1}, 'layers.1': {'w': 2}, 'ln1': 3}
     assert unstack(tree) == tree
     assert stack_like(tree, tree) == tree
+
+
+def test_a_module_of_another_kind_may_have_the_same_name() -> None:
+    tree = {'backbone': {'layers': {'conv': {'kernel': jnp.ones((3, 3, 1, 4))}}}}
+    for made in (unstack(tree), stack_like(tree, tree)):
+        assert_trees_close(made, tree, rtol=0)
 
 
 def test_shapes_are_unstacked_like_arrays() -> None:
