@@ -50,7 +50,7 @@ def embedded() -> dict[str, Any]:
         **recipes.digits(),
         views=policies.cae(size=32, token_size=32, scale=(0.5, 1.0), flip=0.0),
         batch_size=64,
-        epochs=48,
+        epochs=36,
         optimizer=adamw(lr=2e-3),
         schedule=dict(type='WarmupCosine', warmup_epochs=2.0),
     )

@@ -41,14 +41,14 @@ def get_config(variant: str = '') -> ConfigDict:
 def embedded() -> dict[str, Any]:
     """A small ViT on 6,000 images of handwritten digits, in minutes on a laptop."""
     arch = dict(embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=256)
-    decoder = dict(decoder_embed_dim=64, decoder_depth=1, decoder_num_heads=4)
+    decoder = dict(decoder_embed_dim=48, decoder_depth=1, decoder_num_heads=4)
     return dict(
         # Pixels as they are: to standardise patches of noisy background would amplify the noise.
         model=model(arch, size=32, patch=4, norm_pix=False, decoder=decoder | dict(embed_dim=64)),
         **recipes.digits(),
         views=policies.mae(size=32, scale=(0.5, 1.0), flip=0.0),
-        batch_size=64,
-        epochs=27,
+        batch_size=32,
+        epochs=16,
         optimizer=adamw(lr=2e-3),
         schedule=dict(type='WarmupCosine', warmup_epochs=3.0),
     )

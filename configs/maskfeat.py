@@ -43,7 +43,7 @@ def embedded() -> dict[str, Any]:
         **recipes.digits(),
         views=policies.mae(size=32, flip=0.0),
         batch_size=32,
-        epochs=40,
+        epochs=34,
         optimizer=adamw(lr=4e-3, clip=1.0),
         schedule=dict(type='WarmupCosine', warmup_epochs=2.0),
     )

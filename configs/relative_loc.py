@@ -36,7 +36,7 @@ def embedded() -> dict[str, Any]:
         **(recipes.digits() | dict(eval_view=policies.evaluation(side, side))),
         views=policies.relative_loc(resize=side, crop=60, patch=16),
         batch_size=32,
-        epochs=12,
+        epochs=8,
         optimizer=dict(type='AdamW', lr=4e-3, weight_decay=1e-4),
         schedule=dict(type='WarmupCosine', warmup_epochs=1.0),
     )

@@ -47,9 +47,9 @@ def embedded() -> dict[str, Any]:
             mask_patch_size=4,
         ),
         **recipes.digits(),
-        views=policies.simmim(size=32, flip=0.0),
-        batch_size=64,
-        epochs=26,
+        views=policies.simmim(size=32, scale=(0.5, 1.0), flip=0.0),
+        batch_size=32,
+        epochs=17,
         optimizer=adamw(lr=4e-3),
         schedule=dict(type='WarmupCosine', warmup_epochs=1.0),
     )
