@@ -39,9 +39,10 @@ def embedded() -> dict[str, Any]:
         **recipes.digits(),
         views=policies.byol(**recipes.digit_views(solarize=0.0)),
         batch_size=64,
-        epochs=42,
-        optimizer=dict(type='AdamW', lr=3e-3, weight_decay=1e-4),
+        epochs=34,
+        optimizer=dict(type='AdamW', lr=4e-3, weight_decay=1e-4),
         schedule=dict(type='WarmupCosine', warmup_epochs=2.0),
+        evaluate=dict(every_epochs=6),
     )
 
 

@@ -50,9 +50,10 @@ def embedded() -> dict[str, Any]:
         **recipes.digits(),
         views=policies.cae(size=32, token_size=32, scale=(0.5, 1.0), flip=0.0),
         batch_size=64,
-        epochs=36,
+        epochs=30,
         optimizer=adamw(lr=2e-3),
         schedule=dict(type='WarmupCosine', warmup_epochs=2.0),
+        evaluate=dict(every_epochs=6),
     )
 
 

@@ -40,9 +40,10 @@ def embedded() -> dict[str, Any]:
         sampler=dict(type='WithReplacement'),
         views=policies.deepcluster(**recipes.harsh_light()),
         batch_size=64,
-        epochs=60,
-        optimizer=dict(type='AdamW', lr=5e-3, weight_decay=1e-4),
-        schedule=dict(type='WarmupCosine', warmup_epochs=12.0),
+        epochs=42,
+        optimizer=dict(type='AdamW', lr=3.5e-3, weight_decay=1e-4),
+        schedule=dict(type='WarmupCosine', warmup_epochs=10.0),
+        evaluate=dict(every_epochs=6),
     )
 
 

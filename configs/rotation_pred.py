@@ -30,7 +30,7 @@ def embedded() -> dict[str, Any]:
         **recipes.digits(),
         views=policies.rotation_pred(**recipes.digit_views(jitter=0.0, blur=0.0)),
         batch_size=32,
-        epochs=24,
+        epochs=21,
         optimizer=dict(type='AdamW', lr=6e-3, weight_decay=1e-4),
         schedule=dict(type='WarmupCosine', warmup_epochs=1.0),
     )

@@ -40,9 +40,10 @@ def embedded() -> dict[str, Any]:
         **recipes.digits(),
         views=policies.moco_v2(**recipes.digit_views()),
         batch_size=64,
-        epochs=40,
+        epochs=34,
         optimizer=dict(type='AdamW', lr=3e-3, weight_decay=1e-4),
         schedule=dict(type='WarmupCosine', warmup_epochs=2.0),
+        evaluate=dict(every_epochs=6),
     )
 
 

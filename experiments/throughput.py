@@ -132,7 +132,7 @@ def measure(subject: Experiment, steps: int, window: int) -> dict[str, Any]:
 
 def prepare(subject: Experiment, batch: Mapping[str, jax.Array]) -> Trainer:
     """A fresh state and its step, compiled ahead for batches like `batch`."""
-    train_state = jax.jit(subject.initial_state, out_shardings=subject.state_shardings)()
+    train_state = subject.make_state()
     data = subject.arrays
     if data is not None:
         data = sharding.put_replicated(data, subject.mesh)

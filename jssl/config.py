@@ -35,13 +35,20 @@ WEIGHTS = ('pretrained', 'inherit')
 def choose(variant: str, **experiments: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """The experiment called `variant`, the first one when it is empty, with the runtime's defaults.
 
+    A section of the runtime, such as `evaluate`, need not be given whole.
+
     Raises:
       JsslError: lists the variants.
     """
     name = variant or next(iter(experiments))
     if name not in experiments:
         raise JsslError(f'This config has no variant {name!r}. {suggest(name, experiments)}')
-    return dataclasses.asdict(Runtime()) | {'channels': 3} | experiments[name]()
+    defaults = dataclasses.asdict(Runtime()) | {'channels': 3}
+    chosen = experiments[name]()
+    sections = {
+        key: value | chosen.get(key, {}) for key, value in defaults.items() if type(value) is dict
+    }
+    return defaults | chosen | sections
 
 
 def experiment(config: Mapping[str, Any]) -> Experiment:

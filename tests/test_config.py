@@ -150,6 +150,12 @@ def test_the_first_experiment_is_the_default_and_has_the_runtime_s_defaults() ->
     assert choose('large', **experiments) == {**defaults, 'epochs': 9, 'seed': 3}
 
 
+def test_a_section_of_the_runtime_need_not_be_given_whole() -> None:
+    chosen = choose('', small=lambda: {'evaluate': {'every_epochs': 9}})
+    assert chosen['evaluate'] == {**dataclasses.asdict(Evaluate()), 'every_epochs': 9}
+    assert chosen['mesh'] == dataclasses.asdict(MeshShape())
+
+
 def test_an_experiment_has_defaults_of_its_own() -> None:
     choose('', small=dict)['mesh']['fsdp'] = 4
     assert choose('', small=dict)['mesh']['fsdp'] == 1

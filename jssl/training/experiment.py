@@ -166,6 +166,16 @@ class Experiment:
     def _length(self) -> dict[str, int]:
         return {'steps_per_epoch': self.loader.steps_per_epoch, 'epochs': self.epochs}
 
+    def make_state(self) -> TrainState:
+        """The state before the first step, on the devices."""
+        # It runs once. On a CPU it takes milliseconds, and seconds more to compile it well.
+        cpu = self.mesh.devices.flat[0].platform == 'cpu'
+        options = {'xla_backend_optimization_level': 0} if cpu else None
+        start = jax.jit(
+            self.initial_state, out_shardings=self.state_shardings, compiler_options=options
+        )
+        return start()
+
     def initial_state(self) -> TrainState:
         """The state before the first step; trace it with `jax.jit` or `jax.eval_shape`."""
         return init_train_state(

@@ -25,6 +25,7 @@ from jssl.interop.stacked import stack_like, unstack
 from jssl.interop.weights import read_weights as read_arrays
 from jssl.layers.position_embedding import resize_positions
 from jssl.training.checkpoints import read_parts
+from jssl.training.workdir import CHECKPOINTS
 
 WEIGHTS = 'backbone.safetensors'
 TABLES = {'pos_embed': 1, 'absolute_pos_embed': 0}  # and how many rows are no places
@@ -94,13 +95,13 @@ def _of_run(run: Path) -> Weights:
     """The exported backbone of a run that has ended, else that of its newest checkpoint."""
     if (run / WEIGHTS).exists():
         return load_backbone(run / WEIGHTS)
-    if not (run / 'checkpoints').is_dir():
+    if not (run / CHECKPOINTS).is_dir():
         raise JsslError(
             f'config.pretrained={str(run)!r} is not the directory of a run: it has neither '
             f'{WEIGHTS} nor checkpoints. Give the --workdir of a run, or a file of weights.'
         )
     parts = (('params', 'backbone'), ('state', 'batch_stats', 'backbone'))
-    tree, _ = read_parts(run / 'checkpoints', *parts)
+    tree, _ = read_parts(run / CHECKPOINTS, *parts)
     return export_state(tree.get('params', {}), tree.get('state', {}))
 
 

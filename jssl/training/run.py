@@ -19,7 +19,7 @@ from jssl.training.outcome import Outcome, conclude
 from jssl.training.pretrained import load_backbone_into, read_weights
 from jssl.training.progress import DataWait, Progress
 from jssl.training.refresh import Refresher
-from jssl.training.workdir import open_workdir
+from jssl.training.workdir import CHECKPOINTS, open_workdir
 
 
 def fit(
@@ -53,7 +53,7 @@ def fit(
         directory = open_workdir(workdir, config, name, report=progress.print)
         progress.print(f'{directory}: {_summary(experiment)}')
         checkpoints = Checkpoints(
-            directory / 'checkpoints',
+            directory / CHECKPOINTS,
             keep=experiment.runtime.checkpoint.keep,
             report=progress.print,
         )
@@ -96,8 +96,7 @@ def begin(
         return train_state
     writer.truncate(-1)
     weights = read_weights(experiment.pretrained) if experiment.pretrained else None
-    initialise = jax.jit(experiment.initial_state, out_shardings=experiment.state_shardings)
-    train_state = initialise()
+    train_state = experiment.make_state()
     writer.write(0, judge.baselines(train_state), epoch=0)
     if weights is not None:
         path = experiment.pretrained

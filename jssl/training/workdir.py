@@ -18,6 +18,7 @@ from jax.experimental import multihost_utils
 from jssl.errors import JsslError
 
 CONFIG = 'config.json'
+CHECKPOINTS = 'checkpoints'  # a folder in the run's directory, and in it one for every saved step
 SPEED = ('threads', 'workers')  # fields of the config that change no number of a run
 PACKAGES = {
     'jssl': 'jssl',
@@ -49,14 +50,17 @@ def open_workdir(
       The directory, which can be written.
 
     Raises:
-      JsslError: the directory holds a run of another config, or cannot be read or written.
+      JsslError: the directory holds a run of another config, or checkpoints of one whose config is
+        gone, or cannot be read or written.
     """
     record = {'config': config, 'versions': versions(), **source_commit()}
     record = json.loads(json.dumps(record))  # as it will be read: tuples are lists
     try:
         workdir = _new_directory(name) if path is None else Path(path)
         workdir.mkdir(parents=True, exist_ok=True)
-        stored = read_config(workdir) if (workdir / CONFIG).exists() else None
+        # Looked for first: the process that makes checkpoints has written config.json before.
+        saved = any((workdir / CHECKPOINTS).glob('[0-9]*'))
+        stored = read_config(workdir) if saved or (workdir / CONFIG).exists() else None
         if stored is not None:
             _check_same(workdir, stored, record, report)
         if jax.process_index() == 0:

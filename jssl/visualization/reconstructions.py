@@ -108,11 +108,11 @@ def reconstruct_run(workdir: Path) -> Reconstructions:
     from jssl.config import experiment
     from jssl.training.checkpoints import Checkpoints
     from jssl.training.run import target
-    from jssl.training.workdir import read_config
+    from jssl.training.workdir import CHECKPOINTS, read_config
 
     subject = experiment(read_config(workdir)['config'])
     _check(subject)
-    restored = Checkpoints(workdir / 'checkpoints').restore(target(subject))
+    restored = Checkpoints(workdir / CHECKPOINTS).restore(target(subject))
     if restored is None:
         raise JsslError(
             f'{workdir} holds no checkpoint; start its run again with --workdir={workdir} and let '

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -102,11 +103,21 @@ def test_description_has_no_addresses() -> None:
     assert not any(' at 0x' in value for value in described.values())
 
 
+def test_the_state_is_made_on_the_devices_as_it_is_traced() -> None:
+    experiment = make()
+    made, traced = experiment.make_state(), jax.jit(experiment.initial_state)()
+    assert jax.tree.map(jnp.shape, made) == jax.tree.map(jnp.shape, traced)
+    for got, expected in zip(*map(jax.tree.leaves, (made.params, traced.params)), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-7)
+    places = jax.tree.leaves(jax.tree.map(lambda leaf: leaf.sharding, made))
+    assert places == jax.tree.leaves(experiment.state_shardings)
+
+
 def test_collapse_is_said_in_words() -> None:
     """Features of a network whose last batch norm was zeroed are all alike."""
     experiment, said = make(), []
     judge = Judge(experiment, said.append)
-    state = jax.jit(experiment.initial_state)()
+    state = experiment.make_state()
     dead = jax.tree.map(lambda leaf: leaf * 0, state.params)
     for step in (3, 6):
         judge.evaluate(step, dataclasses.replace(state, params=dead))

@@ -3,7 +3,6 @@
 import dataclasses
 from types import SimpleNamespace
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -70,7 +69,7 @@ def judged(found: jssl.Experiment) -> tuple[list[str], list[dict[str, float]]]:
     """What a judge says and finds at the start and twice after it."""
     said: list[str] = []
     judge = Judge(found, said.append)
-    state = jax.jit(found.initial_state)()
+    state = found.make_state()
     return said, [judge.baselines(state), judge.evaluate(1, state), judge.evaluate(2, state)]
 
 
@@ -154,7 +153,7 @@ def test_images_of_other_channels_are_loaded_judged_and_pictured(channels: int) 
     found = experiment(channels, data=data, test_data=test_data)
     assert found.arrays['canvas'].shape == (24, 9, 9, channels)
     judge = Judge(found, print)
-    assert judge.evaluate(1, jax.jit(found.initial_state)())['knn'] == 1.0
+    assert judge.evaluate(1, found.make_state())['knn'] == 1.0
     pictured = picture_tests(found, judge)
     assert pictured.shape == (12, 9, 9, channels)
     assert view_grid(pictured[:, None]).mode == 'RGBA'

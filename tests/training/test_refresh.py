@@ -116,7 +116,7 @@ def refreshed(devices: int) -> tuple[Any, Any, list[str]]:
     """The state before and after the first refresh, and what was said."""
     subject, said, time = experiment(devices=devices), [], iter(range(0, 10_000, 8))
     refresher = Refresher(subject, lambda: all_batches(subject), said.append, lambda: next(time))
-    start = jax.jit(subject.initial_state, out_shardings=subject.state_shardings)()
+    start = subject.make_state()
     before = jax.device_get(start.replace(rng=None))
     return before, refresher.refresh(start), said
 
@@ -195,7 +195,7 @@ def test_replaced_parameters_start_with_a_fresh_optimizer_state() -> None:
 def test_features_that_are_not_finite_are_refused() -> None:
     subject = experiment(dataclasses.replace(tiny_deepcluster()))
     refresher = Refresher(subject, lambda: all_batches(subject), print)
-    start = jax.jit(subject.initial_state)()
+    start = subject.make_state()
     broken = jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.nan), start.params)
     with refused('not finite', 'config.optimizer.lr'):
         refresher.refresh(start.replace(params=broken))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jssl.errors import JsslError
-from jssl.training.workdir import CONFIG, open_workdir, read_config, source_commit
+from jssl.training.workdir import CHECKPOINTS, CONFIG, open_workdir, read_config, source_commit
 
 EXPERIMENT = {
     'seed': 0,
@@ -111,6 +111,18 @@ def test_a_config_json_that_cannot_be_read_is_refused(content: str, tmp_path: Pa
     with pytest.raises(JsslError, match=r'config\.json cannot be read .*another --workdir'):
         open_workdir(tmp_path, EXPERIMENT, 'x')
     assert (tmp_path / CONFIG).read_text() == content
+
+
+def test_checkpoints_without_config_json_are_not_taken_for_those_of_this_run(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / CHECKPOINTS).mkdir()
+    open_workdir(tmp_path, EXPERIMENT, 'x')  # nothing was saved yet
+    (tmp_path / CONFIG).unlink()
+    (tmp_path / CHECKPOINTS / '93').mkdir()
+    with pytest.raises(JsslError, match=r'unknown which run.*put the file back'):
+        open_workdir(tmp_path, EXPERIMENT, 'x')
+    assert not (tmp_path / CONFIG).exists()
 
 
 @pytest.mark.parametrize('below', ['', 'run'])
