@@ -45,10 +45,11 @@ def choose(variant: str, **experiments: Callable[[], dict[str, Any]]) -> dict[st
         raise JsslError(f'This config has no variant {name!r}. {suggest(name, experiments)}')
     defaults = dataclasses.asdict(Runtime()) | {'channels': 3}
     chosen = experiments[name]()
-    sections = {
-        key: value | chosen.get(key, {}) for key, value in defaults.items() if type(value) is dict
-    }
-    return defaults | chosen | sections
+    for key, value in chosen.items():
+        section = defaults.get(key)
+        both = isinstance(section, dict) and isinstance(value, dict)
+        defaults[key] = section | value if both else value
+    return defaults
 
 
 def experiment(config: Mapping[str, Any]) -> Experiment:

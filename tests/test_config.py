@@ -156,6 +156,12 @@ def test_a_section_of_the_runtime_need_not_be_given_whole() -> None:
     assert chosen['mesh'] == dataclasses.asdict(MeshShape())
 
 
+def test_a_section_that_is_no_dict_is_left_to_the_check_that_names_it() -> None:
+    chosen = choose('', small=lambda: {**CONFIG, 'mesh': 8})
+    with refused('config.mesh=8'):
+        experiment(chosen)
+
+
 def test_an_experiment_has_defaults_of_its_own() -> None:
     choose('', small=dict)['mesh']['fsdp'] = 4
     assert choose('', small=dict)['mesh']['fsdp'] == 1

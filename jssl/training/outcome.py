@@ -20,6 +20,7 @@ from jssl.interop.safetensors import save_backbone
 from jssl.training.experiment import Experiment
 from jssl.training.judge import RAW, Judge, Scores, in_words
 from jssl.training.logging import METRICS, read_metrics
+from jssl.training.pretrained import WEIGHTS
 from jssl.training.progress import Progress, format_duration
 from jssl.training.sharding import replicated
 from jssl.training.step import make_views
@@ -28,7 +29,6 @@ from jssl.training.workdir import read_config
 if TYPE_CHECKING:  # matplotlib stays out of `import jssl`
     from jssl.visualization.reconstructions import Reconstructions
 
-WEIGHTS = 'backbone.safetensors'
 REPORT = 'report.html'
 PICTURED = 6  # images in the grid of views
 DRAWS = 3  # times each of them is augmented
