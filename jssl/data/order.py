@@ -20,12 +20,12 @@ class Order:
     Attributes:
       length: the number of samples.
       batch_size: the global batch size.
-      seed: any whole number from 0; different seeds share no epoch's order.
+      seed: from 0 to 2**32 - 1; different seeds share no epoch's order.
       sampler: draws the samples of an epoch.
       labels: (length,) for a sampler that goes by them, or None.
 
     Raises:
-      JsslError: fewer samples than one batch needs, or a negative seed.
+      JsslError: fewer samples than one batch needs, or a seed out of range.
     """
 
     length: int
@@ -40,8 +40,8 @@ class Order:
                 f'batch_size is {self.batch_size} and the data set has {self.length} samples; '
                 f'set batch_size to a number from 1 to {self.length}, or choose a larger split.'
             )
-        if self.seed < 0:
-            raise JsslError(f'seed is {self.seed}; set it to a whole number from 0.')
+        if not 0 <= self.seed < 2**32:  # JAX drops further bits, and NumPy runs them into the epoch
+            raise JsslError(f'seed is {self.seed}; set it to a whole number from 0 to {2**32 - 1}.')
 
     @property
     def steps_per_epoch(self) -> int:

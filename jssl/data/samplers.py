@@ -11,7 +11,6 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from jssl.data.permutation import shuffled
 from jssl.errors import JsslError
 
 
@@ -41,7 +40,7 @@ class Sequential:
 
 @dataclasses.dataclass(frozen=True)
 class Shuffled:
-    """Every sample once, in an order of its own in every epoch: the one that Grain gives."""
+    """Every sample once, in every epoch in an order of its own; all orders are equally likely."""
 
     by_label: ClassVar[bool] = False
 
@@ -49,9 +48,9 @@ class Shuffled:
         self, length: int, seed: int, epoch: int, labels: NDArray[np.integer] | None = None
     ) -> NDArray[np.int32]:
         """The samples of `epoch`, int32 (length,)."""
-        # Grain adds the epoch to its seed, so neighbouring seeds would repeat each other's epochs.
-        mixed = int(np.random.SeedSequence(seed).generate_state(1)[0])
-        return shuffled(np.arange(length), length, (mixed + epoch) % 2**32).astype(np.int32)
+        samples = np.arange(length, dtype=np.int32)
+        _draws(seed, epoch).shuffle(samples)
+        return samples
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,10 +1,7 @@
 """The order of samples depends on nothing but (seed, step)."""
 
-import grain
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from jssl.data.order import Order
 from jssl.data.samplers import ClassBalanced, Sequential
@@ -33,16 +30,8 @@ def test_epochs_and_seeds_differ_and_neighbouring_seeds_share_no_epoch():
 
 
 def test_the_order_is_the_same_in_every_version():
-    assert Order(length=10, batch_size=4, seed=0)(0).tolist() == [5, 8, 9, 7]
-    assert Order(length=10, batch_size=4, seed=0)(10**7).tolist() == [7, 0, 6, 9]
-
-
-@settings(deadline=None, max_examples=30)
-@given(st.integers(0, 2**32), st.integers(0, 10**6))
-def test_the_order_is_that_of_a_shuffled_and_repeated_grain_data_set(seed, step):
-    mixed = int(np.random.SeedSequence(seed).generate_state(1)[0])
-    batches = grain.MapDataset.range(22).shuffle(seed=mixed).batch(5, drop_remainder=True).repeat()
-    np.testing.assert_array_equal(Order(22, 5, seed)(step), batches[step])
+    assert Order(length=10, batch_size=4, seed=0)(0).tolist() == [6, 1, 0, 5]
+    assert Order(length=10, batch_size=4, seed=0)(10**7).tolist() == [7, 9, 1, 4]
 
 
 def test_rows_are_a_part_of_the_batch():
@@ -68,6 +57,7 @@ def test_a_batch_that_does_not_fit_the_set_is_refused(batch_size):
         Order(22, batch_size)
 
 
-def test_a_negative_seed_is_refused():
-    with refused('seed is -1'):
-        Order(22, 6, seed=-1)
+@pytest.mark.parametrize('seed', [-1, 2**32])
+def test_a_seed_that_another_one_equals_is_refused(seed):
+    with refused(f'seed is {seed}', '0 to 4294967295'):
+        Order(22, 6, seed=seed)

