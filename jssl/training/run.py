@@ -19,7 +19,7 @@ from jssl.training.outcome import Outcome, conclude
 from jssl.training.pretrained import load_backbone_into, read_weights
 from jssl.training.progress import DataWait, Progress
 from jssl.training.refresh import Refresher
-from jssl.training.workdir import CHECKPOINTS, open_workdir
+from jssl.training.workdir import CHECKPOINTS, claimed, make_workdir, open_workdir
 
 
 def fit(
@@ -32,7 +32,7 @@ def fit(
     """Trains; called again with the same experiment and `workdir`, it resumes.
 
     The order in which a state is looked for: the newest readable checkpoint of the directory, else
-    a fresh one. A directory that holds another experiment is refused.
+    a fresh one. A directory that holds another experiment, or where a run is going on, is refused.
 
     Args:
       experiment: what to do.
@@ -50,34 +50,40 @@ def fit(
     started = time.monotonic()
     with Progress(experiment.plan.steps) as progress:
         config = experiment.describe() if config is None else config
-        directory = open_workdir(workdir, config, name, report=progress.print)
-        progress.print(f'{directory}: {_summary(experiment)}')
-        checkpoints = Checkpoints(
-            directory / CHECKPOINTS,
-            keep=experiment.runtime.checkpoint.keep,
-            report=progress.print,
+        directory = make_workdir(workdir, name)
+        with claimed(directory, report=progress.print):
+            open_workdir(directory, config, name, report=progress.print)
+            progress.print(f'{directory}: {_summary(experiment)}')
+            experiment.faults.report = progress.print
+            judge = Judge(experiment, progress.print)
+            train_state = train(experiment, judge, directory, progress)
+            return conclude(experiment, judge, train_state, directory, started, progress)
+
+
+def train(experiment: Experiment, judge: Judge, directory: Path, progress: Progress) -> TrainState:
+    """The state after the last step; everything on the way to it is in `directory`."""
+    checkpoints = Checkpoints(
+        directory / CHECKPOINTS, keep=experiment.runtime.checkpoint.keep, report=progress.print
+    )
+    with MetricsWriter(directory) as writer:
+        train_state = begin(experiment, checkpoints, judge, writer, progress)
+        loop = Loop(
+            step=experiment.make_step(),
+            plan=experiment.plan,
+            evaluate=judge.evaluate,
+            rate=experiment.rate,
+            checkpoints=checkpoints,
+            writer=writer,
+            progress=progress,
+            data_wait=DataWait(advice(experiment), progress.print),
+            faults=experiment.faults,
+            refresher=Refresher(experiment, judge.training_batches, progress.print),
+            images=experiment.batch_size,
+            workdir=directory,
         )
-        experiment.faults.report = progress.print
-        judge = Judge(experiment, progress.print)
-        with MetricsWriter(directory) as writer:
-            train_state = begin(experiment, checkpoints, judge, writer, progress)
-            loop = Loop(
-                step=experiment.make_step(),
-                plan=experiment.plan,
-                evaluate=judge.evaluate,
-                rate=experiment.rate,
-                checkpoints=checkpoints,
-                writer=writer,
-                progress=progress,
-                data_wait=DataWait(advice(experiment), progress.print),
-                faults=experiment.faults,
-                refresher=Refresher(experiment, judge.training_batches, progress.print),
-                images=experiment.batch_size,
-                workdir=directory,
-            )
-            train_state = run_loop(loop, experiment, train_state)
-        checkpoints.close()
-        return conclude(experiment, judge, train_state, directory, started, progress)
+        train_state = run_loop(loop, experiment, train_state)
+    checkpoints.close()
+    return train_state
 
 
 def begin(

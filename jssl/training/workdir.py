@@ -1,5 +1,6 @@
 """The directory of a run, and its config.json: which experiment, which versions, which commit."""
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -16,6 +17,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from jssl.errors import JsslError
+from jssl.lock import locked
+from jssl.training.processes import of_first
 
 CONFIG = 'config.json'
 CHECKPOINTS = 'checkpoints'  # a folder in the run's directory, and in it one for every saved step
@@ -41,7 +44,7 @@ def open_workdir(
     """The directory of a run, with its config.json; every process of a job calls it.
 
     Args:
-      path: of a run to begin or to resume; None makes ``runs/<name>-<date>-<time>``.
+      path: as in `make_workdir`.
       config: resolved, of what JSON can hold.
       name: what a new directory is called after.
       report: is told on process 0, in one line, when a run to resume began with other versions.
@@ -55,9 +58,8 @@ def open_workdir(
     """
     record = {'config': config, 'versions': versions(), **source_commit()}
     record = json.loads(json.dumps(record))  # as it will be read: tuples are lists
-    try:
-        workdir = _new_directory(name) if path is None else Path(path)
-        workdir.mkdir(parents=True, exist_ok=True)
+    workdir = make_workdir(path, name)
+    with _usable(workdir):
         # Looked for first: the process that makes checkpoints has written config.json before.
         saved = any((workdir / CHECKPOINTS).glob('[0-9]*'))
         stored = read_config(workdir) if saved or (workdir / CONFIG).exists() else None
@@ -67,12 +69,57 @@ def open_workdir(
             _check_writable(workdir)
             if stored is None:
                 _write(workdir / CONFIG, record)
+    return workdir
+
+
+def make_workdir(path: Path | str | None, name: str) -> Path:
+    """The directory of a run, made if need be; every process of a job calls it.
+
+    Args:
+      path: of a run to begin or to resume; None makes ``runs/<name>-<date>-<time>``.
+      name: what a new directory is called after.
+
+    Raises:
+      JsslError: it cannot be made.
+    """
+    with _usable(path):
+        workdir = _new_directory(name) if path is None else Path(path)
+        workdir.mkdir(parents=True, exist_ok=True)
+    return workdir
+
+
+@contextlib.contextmanager
+def claimed(workdir: Path, *, report: Callable[[str], None] = print) -> Iterator[None]:
+    """Keeps other runs out of a directory; every process of a job calls it, the first one holds it.
+
+    Raises:
+      JsslError: another run is going on there.
+    """
+    refusal: JsslError | None = None
+    with contextlib.ExitStack() as stack:
+        if jax.process_index() == 0:
+            try:
+                remedy = 'Wait for its end, or give another --workdir.'
+                stack.enter_context(locked(workdir, remedy, report=report))
+            except JsslError as error:
+                refusal = error
+        if of_first(refusal is not None):
+            raise refusal or JsslError(
+                f'Process 0 of this job could not have {workdir} for itself.'
+            )
+        yield
+
+
+@contextlib.contextmanager
+def _usable(path: Path | str | None) -> Iterator[None]:
+    """Says what is wrong with a run's directory where the system refuses something in it."""
+    try:
+        yield
     except OSError as error:
         raise JsslError(
             f'The run directory {error.filename or path} cannot be used: {error.strerror}. '
             'Give a --workdir that can be read and written.'
         ) from error
-    return workdir
 
 
 def read_config(workdir: Path | str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Whole runs: what they leave behind, and that they can be stopped, killed, moved and repeated."""
 
 import json
+import os
 import random
 import re
 import signal
@@ -18,6 +19,7 @@ from jssl.main import main, parse
 from jssl.training.checkpoints import Checkpoints
 from jssl.training.logging import read_metrics
 from jssl.training.run import target
+from jssl.training.workdir import claimed
 from tests import tiny
 
 
@@ -102,6 +104,19 @@ def test_another_config_in_the_same_directory_is_refused(
     assert 'epochs: 2 → 3' in said
     assert 'seed: 0 → 7' in said
     assert '--workdir' in said
+
+
+def test_a_second_run_in_the_same_directory_is_refused(
+    run: Path, digits_dir: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = tiny.arguments(digits_dir, run, epochs=2, evaluate__every_epochs=1)
+    before = sorted(run.rglob('*'))
+    with claimed(run):
+        assert main(argv) == 2
+    said = capsys.readouterr().err
+    assert f'{run} is in use by process {os.getpid()} on {socket.gethostname()} since ' in said
+    assert '--workdir' in said
+    assert sorted(run.rglob('*')) == before
 
 
 def test_truncated_newest_checkpoint_falls_back(

@@ -1,7 +1,9 @@
 """Run directories: made, resumed, refused."""
 
 import json
+import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,14 @@ import numpy as np
 import pytest
 
 from jssl.errors import JsslError
-from jssl.training.workdir import CHECKPOINTS, CONFIG, open_workdir, read_config, source_commit
+from jssl.training.workdir import (
+    CHECKPOINTS,
+    CONFIG,
+    claimed,
+    open_workdir,
+    read_config,
+    source_commit,
+)
 
 EXPERIMENT = {
     'seed': 0,
@@ -139,6 +148,45 @@ def test_where_nobody_can_write_is_refused() -> None:
     for path in ('/proc/self', '/proc/jssl'):
         with pytest.raises(JsslError, match=f'run directory {path}.* cannot be used: .*--workdir'):
             open_workdir(path, EXPERIMENT, 'x')
+
+
+PROCESS = """
+import sys
+import jax
+from pathlib import Path
+from jssl.errors import JsslError
+from jssl.training.workdir import claimed
+workdir, address, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+jax.distributed.initialize(address, 2, number)
+try:
+    with claimed(workdir):
+        pass
+except JsslError as error:
+    print(error)
+with claimed(workdir / 'free'):
+    jax.experimental.multihost_utils.sync_global_devices('both are in')
+print('done')
+"""
+
+
+def test_the_processes_of_a_job_hold_a_directory_together(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(('localhost', 0))
+        address = f'localhost:{probe.getsockname()[1]}'
+    (tmp_path / 'free').mkdir()
+    with claimed(tmp_path):
+        processes = [
+            subprocess.Popen(
+                [sys.executable, '-c', PROCESS, str(tmp_path), address, str(number)],
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for number in (0, 1)
+        ]
+        told = [process.communicate(timeout=60)[0].splitlines()[-2:] for process in processes]
+    assert f'is in use by process {os.getpid()} on' in told[0][0]
+    assert f'Process 0 of this job could not have {tmp_path}' in told[1][0]
+    assert told[0][1] == told[1][1] == 'done'
 
 
 def git(folder: Path, *arguments: str) -> str:

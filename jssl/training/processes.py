@@ -1,0 +1,12 @@
+"""What the processes of one job agree on."""
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+
+def of_first(number: int) -> int:
+    """The `number` that process 0 passes, on every process; each of them calls it."""
+    if jax.process_count() == 1:
+        return number
+    return int(multihost_utils.broadcast_one_to_all(np.asarray(number)))

@@ -1,0 +1,108 @@
+"""One holder at a time, told by name, and none that the system has ended."""
+
+import errno
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from jssl.lock import LOCK, locked
+from tests.checks import refused
+
+REMEDY = 'Wait.'
+HOLD = f"""
+import os, signal, sys
+from pathlib import Path
+from jssl.lock import locked
+with locked(Path(sys.argv[1]), '{REMEDY}'):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_second_is_told_who_is_the_first(tmp_path: Path) -> None:
+    me = f'process {os.getpid()} on {socket.gethostname()} since 2'
+    for _ in range(2):
+        with locked(tmp_path, REMEDY):
+            for _ in range(2):
+                with refused(f'{tmp_path} is in use by {me}', REMEDY), locked(tmp_path, REMEDY):
+                    pytest.fail('two at once')
+        assert not any(tmp_path.iterdir())
+
+
+def test_an_error_inside_lets_go(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), locked(tmp_path, REMEDY):
+        raise KeyError
+    with locked(tmp_path, REMEDY):
+        pass
+
+
+def test_a_killed_holder_keeps_nobody_out(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, '-c', HOLD, str(tmp_path)], timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert (tmp_path / LOCK).read_text().startswith('process ')
+    with locked(tmp_path, REMEDY):
+        pass
+
+
+def test_many_who_come_and_go_are_never_two(tmp_path: Path) -> None:
+    """The file is removed by whoever goes, so that one may wait at a file that has gone."""
+    inside, most, entered = 0, 0, [0] * 4
+
+    def come_and_go(me: int) -> None:
+        nonlocal inside, most
+        while entered[me] < 30:
+            try:
+                with locked(tmp_path, REMEDY):
+                    inside += 1
+                    most = max(most, inside)
+                    entered[me] += 1
+                    inside -= 1
+            except ValueError:
+                pass
+
+    threads = [threading.Thread(target=come_and_go, args=(me,)) for me in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert entered == [30] * 4
+    assert most == 1
+
+
+@pytest.mark.parametrize('code', [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_where_there_are_no_locks_it_is_said_and_goes_on(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(number: int, operation: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, 'flock', flock)
+    lines: list[str] = []
+    for _ in range(2):
+        with locked(tmp_path, REMEDY, report=lines.append):
+            pass
+    assert len(lines) == 2
+    assert f'{tmp_path} is on a file system without locks ({os.strerror(code)})' in lines[0]
+
+
+@pytest.mark.parametrize('left', [b'', b'\xff\x00process', b'x' * 5000, b'process 1\non a\n'])
+def test_what_is_no_name_is_not_told(left: bytes, tmp_path: Path) -> None:
+    with locked(tmp_path, REMEDY):
+        (tmp_path / LOCK).write_bytes(left)
+        with refused('is in use by another process. Wait.'), locked(tmp_path, REMEDY):
+            pass
+
+
+@pytest.mark.skipif(not Path('/proc/self').is_dir(), reason='no /proc on this system')
+def test_where_nobody_can_write_is_refused() -> None:
+    with (
+        refused('/proc/self/.lock cannot be written: ', REMEDY),
+        locked(Path('/proc/self'), REMEDY),
+    ):
+        pass
