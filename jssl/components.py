@@ -76,12 +76,16 @@ def build_at(path: str, kind: str, config: Mapping[str, Any]) -> Any:
 
 
 def find(path: str, kind: str, name: str) -> type:
-    """The class called `name`: 'module:Class' anywhere, or a class of the kind's package."""
-    if ':' in str(name):
+    """The class called `name`: 'module:Class' anywhere, or a class of the kind's package.
+
+    What a file names has passed `jssl.foreign` before it comes here.
+    """
+    if isinstance(name, str) and ':' in name:
         return _import(path, name)
-    package = importlib.import_module(PACKAGES[kind])
-    classes = {key: value for key, value in vars(package).items() if _is_component(value)}
-    if name not in classes:
+    package = PACKAGES[kind]
+    found = vars(importlib.import_module(package))
+    classes = {key: value for key, value in found.items() if _is_component(value, package)}
+    if not isinstance(name, str) or name not in classes:
         raise JsslError(
             f'config.{path}.type={name!r} is not known. {suggest(str(name), classes)} '
             f"A class of your own is named as 'my_module:MyClass'."
@@ -89,10 +93,14 @@ def find(path: str, kind: str, name: str) -> type:
     return classes[name]
 
 
-def _is_component(value: Any) -> bool:
-    """Public classes with fields; not the errors, protocols and bases that stand beside them."""
+def _is_component(value: Any, package: str) -> bool:
+    """Public classes with fields that `package` holds itself.
+
+    Not what it merely imports, nor the errors, protocols and bases that stand beside them.
+    """
     return (
         inspect.isclass(value)
+        and f'{value.__module__}.'.startswith(f'{package}.')
         and dataclasses.is_dataclass(value)
         and not inspect.isabstract(value)
         and not value.__name__.startswith('_')

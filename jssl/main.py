@@ -103,7 +103,7 @@ def parse(argv: Sequence[str]) -> flags.FlagValues:
             values.config.to_dict()  # raises where it stands for a file that was not found
             first = [argument for argument in overrides if argument.startswith(PRETRAINED)]
             override(values.config, first)
-            inherit(values.config)
+            inherit(values.config, [argument.partition('=')[2] for argument in overrides])
             override(values.config, [argument for argument in overrides if argument not in first])
     except JsslError:
         raise
@@ -119,10 +119,10 @@ def parse(argv: Sequence[str]) -> flags.FlagValues:
     return values
 
 
-def inherit(config: ConfigDict) -> None:
+def inherit(config: ConfigDict, trusted: Sequence[str]) -> None:
     """Puts what `config` leaves to the run in its `pretrained` in the place of its own."""
     with config.unlocked():
-        for name, value in inherited(config.to_dict()).items():
+        for name, value in inherited(config.to_dict(), trusted).items():
             *path, field = name.split('.')
             part = config
             for key in path:

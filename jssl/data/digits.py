@@ -165,9 +165,12 @@ def prepare(data_dir: str | None = None) -> Path:
         with tempfile.TemporaryDirectory(prefix='preparing-', dir=folder.parent) as scratch:
             _build(scratch)
             _move(builder_folder(scratch), folder)
-    except OSError as error:
+    except JsslError:
+        raise
+    except (OSError, ValueError) as error:  # a ValueError for a path that cannot be encoded
+        reason = getattr(error, 'strerror', None) or error
         raise JsslError(
-            f'embedded_digits cannot be written to {folder}: {error.strerror or error}; set '
+            f'embedded_digits cannot be written to {folder}: {reason}; set '
             'data_dir or the environment variable TFDS_DATA_DIR to a folder that you can write to.'
         ) from None
     return folder

@@ -6,12 +6,13 @@ the run's config.json; what the command line sets, it sets on top of them.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from jssl.components import find
+from jssl.components import PACKAGES, find
 from jssl.errors import JsslError, suggest
+from jssl.foreign import names, option, refuse_foreign
 from jssl.training.workdir import read_config
 
 
@@ -44,33 +45,31 @@ LABELLED = {'data': 'probe_data'}  # what takes the place of images without labe
 SHARED = ('size', 'mean', 'std')  # fields of a view that training takes over from evaluation
 
 
-def inherited(config: Mapping[str, Any]) -> dict[str, Any]:
+def inherited(config: Mapping[str, Any], trusted: Collection[str] = ()) -> dict[str, Any]:
     """What the run in ``config['pretrained']`` gives to a config.
 
     Args:
       config: nested dicts; a `pretrained` that is no directory, or no `inherit`, gives nothing.
+      trusted: classes outside jssl that the run may name, besides those that `config` names.
 
     Returns:
       Values by the dotted name of the field that they replace, such as ``'model.backbone'``.
 
     Raises:
-      JsslError: the run's config.json cannot be read, or lacks a part that is wanted.
+      JsslError: the run's config.json cannot be read, lacks a part that is wanted, or names a class
+        outside jssl that is not trusted.
     """
     run = Path(config.get('pretrained') or '')
     wanted = config.get('inherit', ())
     if not config.get('pretrained') or not wanted or not run.is_dir():
         return {}
-    stored = _config_of(run)
+    stored, where = _config_of(run), f'config.pretrained={str(run)!r}: its config.json'
     found: dict[str, Any] = {}
     for name in wanted:
         value = _part(stored, LABELLED[name]) if name in LABELLED else None
         value = _part(stored, name) if value is None else value
-        if value is None and name != 'test_data':
-            raise JsslError(
-                f'config.pretrained={str(run)!r}: its config.json does not say {name}, since no '
-                f'config described that run. {suggest(name, stored)} Give its backbone.safetensors '
-                'instead, and set config.model.backbone and the data yourself.'
-            )
+        _check(value, name, where, stored)
+        refuse_foreign(value, name, where, {*trusted, *names(config)}, option)
         found[name] = _tidy(value)
     if 'model.backbone' in found:
         frozen = bool(config['model'].get('frozen_backbone'))
@@ -86,6 +85,22 @@ def _config_of(run: Path) -> dict[str, Any]:
         raise JsslError(
             f'config.pretrained={str(run)!r} is not the directory of a run: {error}'
         ) from error
+
+
+def _check(value: Any, name: str, where: str, stored: Mapping[str, Any]) -> None:
+    """Refuses a part that the run does not describe, or not as a part of a config."""
+    remedy = (
+        'Give its backbone.safetensors instead, and set config.model.backbone and the data '
+        'yourself.'
+    )
+    if value is None and name != 'test_data':
+        raise JsslError(
+            f'{where} does not say {name}, since no config described that run. '
+            f'{suggest(name, stored)} {remedy}'
+        )
+    described = isinstance(value, Mapping) and isinstance(value.get('type'), str)
+    if value is not None and name.rpartition('.')[2] in PACKAGES and not described:
+        raise JsslError(f'{where} says {name}={value!r}, where a dict with a type stands. {remedy}')
 
 
 def counterpart(backbone: Mapping[str, Any], *, frozen: bool) -> dict[str, Any]:

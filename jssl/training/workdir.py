@@ -133,7 +133,7 @@ def read_config(workdir: Path | str) -> dict[str, Any]:
         stored = json.loads(path.read_text(encoding='utf-8'))
         if not isinstance(stored['config'], dict):
             raise TypeError('its field config is no object')
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise JsslError(
             f'{path} cannot be read ({error}), so it is unknown which run is there. Give another '
             '--workdir, or put the file back.'

@@ -7,8 +7,9 @@ The config and the newest checkpoint are those of the run.
 
 import argparse
 import functools
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ from jssl.data.views import Canvas
 from jssl.errors import JsslError
 from jssl.evaluation import evenly_spaced
 from jssl.evaluation.features import EvalView
+from jssl.foreign import refuse_foreign
 from jssl.training.experiment import Experiment
 from jssl.visualization.images import view_grid
 from jssl.visualization.views import check_path
@@ -74,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         path = check_path(options.out)
         if options.images < 1:
             raise JsslError(f'--images={options.images} must be a whole number of at least 1.')
-        found = reconstruct_run(Path(options.workdir))
+        found = reconstruct_run(Path(options.workdir), options.trust)
         rows = evenly_spaced(len(found.pictures), options.images)
         path.parent.mkdir(parents=True, exist_ok=True)
         view_grid(found.pictures[rows], side=SIDE).save(path)
@@ -94,23 +96,39 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     result.add_argument('--workdir', required=True, help='the directory of a run')
+    result.add_argument(
+        '--trust',
+        metavar='MODULE:CLASS',
+        action='append',
+        default=[],
+        help='a class of your own that the run uses; code that only its config.json names is not '
+        'run (may be given several times)',
+    )
     result.add_argument('--images', type=int, default=8, help='rows of the picture')
     result.add_argument('--out', default='reconstructions.png', help='.png or .webp')
     return result
 
 
-def reconstruct_run(workdir: Path) -> Reconstructions:
+def reconstruct_run(workdir: Path, trusted: Collection[str] = ()) -> Reconstructions:
     """What the newest checkpoint of a run makes of its held-out images.
 
+    Args:
+      workdir: of the run, whose config.json describes the experiment.
+      trusted: classes outside jssl, ``'module:Class'``, that config.json may name.
+
     Raises:
-      JsslError: there is no run or no checkpoint, or its algorithm does not predict pixels.
+      JsslError: there is no run or no checkpoint, its algorithm does not predict pixels, or its
+        config.json names a class outside jssl that is not trusted.
     """
     from jssl.config import experiment
     from jssl.training.checkpoints import Checkpoints
     from jssl.training.run import target
-    from jssl.training.workdir import CHECKPOINTS, read_config
+    from jssl.training.workdir import CHECKPOINTS, CONFIG, read_config
 
-    subject = experiment(read_config(workdir)['config'])
+    config = read_config(workdir)['config']
+    where = str(workdir / CONFIG)
+    refuse_foreign(config, '', where, trusted, lambda _, name: shlex.quote(f'--trust={name}'))
+    subject = experiment(config)
     _check(subject)
     restored = Checkpoints(workdir / CHECKPOINTS).restore(target(subject))
     if restored is None:

@@ -143,6 +143,12 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
         digits.prepare(str(tmp_path / 'file' / 'sub'))
 
 
+@pytest.mark.parametrize('name', ['a\0b', '\ud800'])
+def test_a_folder_that_no_file_system_has_is_named(name):
+    with pytest.raises(JsslError, match='embedded_digits cannot be written to'):
+        digits.prepare(name)
+
+
 def test_a_bucket_is_refused():
     with pytest.raises(JsslError, match="'gs://bucket'; set data_dir"):
         digits.prepare('gs://bucket')

@@ -8,6 +8,7 @@ import shlex
 from typing import Any
 
 from jssl.data.sources.base import Sample
+from jssl.data.sources.tfds_features import check_features
 from jssl.errors import JsslError, suggest
 
 DIGITS = 'embedded_digits'
@@ -102,15 +103,22 @@ def tfds_folder(data_dir: str | None) -> str:
 def _open(name: str, data_dir: str | None) -> Any:
     """The builder of a data set that is prepared, read from its files alone."""
     import tensorflow_datasets as tfds
-    from tensorflow_datasets.core.read_only_builder import builder_from_files
 
     if name == DIGITS:
         from jssl.data import digits
 
-        return tfds.builder_from_directory(digits.prepare(data_dir))
+        prepared = digits.prepare(data_dir)
+        check_features(prepared)
+        return tfds.builder_from_directory(prepared)
     folder = tfds_folder(data_dir)
     try:
-        builder = builder_from_files(name, data_dir=folder)
+        found = _find(name, folder)
+        if found is None:
+            raise _not_prepared(name, folder)
+        check_features(found)
+        builder = tfds.builder_from_directory(found)
+    except JsslError:
+        raise
     except (
         ValueError,
         ImportError,
@@ -119,6 +127,15 @@ def _open(name: str, data_dir: str | None) -> Any:
     if not any(form.value == 'array_record' for form in builder.info.available_file_formats()):
         raise _wrong_format(name, builder)
     return builder
+
+
+def _find(name: str, folder: str) -> Any:
+    """The folder of a prepared data set, as TFDS finds it; None if there is none."""
+    from tensorflow_datasets.core.read_only_builder import _find_builder_dir
+    from tensorflow_datasets.core.utils.error_utils import record_error_context
+
+    with record_error_context():  # what TFDS would say; ours says it in `_not_prepared`
+        return _find_builder_dir(name, data_dir=folder)
 
 
 def _data_source(builder: Any, name: str, split: str, image: str) -> Any:

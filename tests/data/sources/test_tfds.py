@@ -1,9 +1,11 @@
 """TFDS data sets, read from real ArrayRecord files."""
 
+import importlib
 import io
 import json
 import pickle
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from PIL import Image
 
 from jssl.data.sources import TFDS, has_labels
 from jssl.errors import JsslError
+from tests.checks import refused
 
 
 class PicturesAndMasks(tfds.core.GeneratorBasedBuilder):
@@ -217,3 +220,65 @@ def test_a_data_set_without_images_is_refused(own_sets):
         JsslError, match=r"no image under the name 'image'; its features are number"
     ):
         TFDS('numbers_only', 'train', own_sets)
+
+
+HOSTILE = 'trap_features.Feature'
+
+
+@pytest.fixture
+def described(digits_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A prepared data set's features.json, beside a module that leaves a mark when imported."""
+    shutil.copytree(Path(digits_dir) / 'embedded_digits', tmp_path / 'digits')
+    (tmp_path / 'trap_features.py').write_text('open("mark", "w").close()\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    return next((tmp_path / 'digits').rglob('features.json'))
+
+
+@pytest.mark.parametrize(
+    'feature',
+    [
+        {'pythonClassName': HOSTILE},
+        {'python_class_name': HOSTILE},
+        {'type': HOSTILE, 'content': {}},
+        {
+            'type': 'tensorflow_datasets.core.features.features_dict.FeaturesDict',
+            'content': {'inner': {'type': HOSTILE, 'content': {}}},
+        },
+        {
+            'pythonClassName': 'tensorflow_datasets.core.features.sequence_feature.Sequence',
+            'jsonFeature': {
+                'json': json.dumps({'feature': {'type': HOSTILE, 'content': {}}, 'length': 1})
+            },
+        },
+    ],
+)
+def test_a_data_set_s_files_have_nothing_imported(described: Path, feature: dict) -> None:
+    content = json.loads(described.read_text())
+    content['featuresDict']['features']['image'] = feature
+    described.write_text(json.dumps(content))
+    with refused(f"names '{HOSTILE}' as a feature", 'add import trap_features'):
+        TFDS('digits', 'train', data_dir='.')
+    assert not Path('mark').exists()
+    assert 'trap_features' not in sys.modules
+
+
+def test_a_feature_of_the_user_s_own_is_taken_once_it_is_imported(described: Path) -> None:
+    Path('trap_features.py').write_text(
+        'import tensorflow_datasets as tfds\nclass Feature(tfds.features.Image): pass\n'
+    )
+    content = json.loads(described.read_text())
+    content['featuresDict']['features']['image']['pythonClassName'] = HOSTILE
+    described.write_text(json.dumps(content))
+    importlib.import_module('trap_features')
+    try:
+        assert len(TFDS('digits', 'train', data_dir='.')) == 6000
+    finally:
+        del sys.modules['trap_features']
+
+
+@pytest.mark.parametrize('text', ['', '{', '[' * 10_000, '3', '[]'])
+def test_damaged_features_are_refused(described: Path, text: str) -> None:
+    described.write_text(text)
+    with refused('features.json cannot be read'):
+        TFDS('digits', 'train', data_dir='.')
