@@ -6,8 +6,8 @@ Only tensors are read, never code: a file that holds more than that is refused. 
 and nowhere else.
 """
 
-import pickle
 import sys
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,10 @@ from typing import Any
 import numpy as np
 
 from jssl.errors import JsslError
+from jssl.interop.npz import check_size
+from jssl.interop.weights import LONGEST, WANTED, brief, check_finite, check_kind, write_weights
 
+ARCHIVE = b'PK\x03\x04'  # how a checkpoint begins that is a zip archive
 CONTAINERS = ('state_dict', 'model')  # under which a checkpoint keeps its weights
 
 
@@ -33,33 +36,71 @@ def convert(source: Path, target: Path) -> int:
     Raises:
       JsslError: if PyTorch is not installed, or `source` is not such a file.
     """
-    from safetensors.numpy import save
-
     if target.suffix != '.safetensors':
         raise JsslError(f'{target} must end in .safetensors, which is what is written.')
-    arrays = to_arrays(_load(source))
+    checkpoint = _load(source)
+    try:
+        tensors = _tensors(checkpoint)
+        check_size(source, sum(value.numel() * value.element_size() for value in tensors.values()))
+        arrays = {name: _array(name, value) for name, value in tensors.items()}
+        check_finite(arrays)
+    except ValueError as error:
+        raise JsslError(f'{source} could not be converted: {brief(error)}.') from error
     if not arrays:
         raise JsslError(f'{source} holds no tensors; give the file of the weights themselves.')
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f'{target.name}.part')
-    part.write_bytes(save(arrays))
-    part.replace(target)  # a conversion that dies here leaves no half file
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_weights(target, arrays)
+    except (OSError, ValueError) as error:
+        raise JsslError(
+            f'{str(target)!r} could not be written: {brief(error)}. Name a file in a folder of '
+            'your own.'
+        ) from error
     return len(arrays)
 
 
-def to_arrays(checkpoint: Any) -> dict[str, np.ndarray]:
-    """The tensors of a loaded checkpoint as arrays by name; bfloat16 becomes float32."""
+def _tensors(checkpoint: Any) -> dict[str, Any]:
     for container in CONTAINERS:
         if isinstance(checkpoint, Mapping) and isinstance(checkpoint.get(container), Mapping):
             checkpoint = checkpoint[container]
     entries = checkpoint.items() if isinstance(checkpoint, Mapping) else ()
-    return {key: _to_array(value) for key, value in entries if hasattr(value, 'detach')}
+    return {_name(key): _plain(key, value) for key, value in entries if hasattr(value, 'detach')}
 
 
-def _to_array(tensor: Any) -> np.ndarray:
-    tensor = tensor.detach().cpu()
+def _name(key: Any) -> str:
+    if not isinstance(key, str) or key == '__metadata__':
+        raise ValueError(f'it holds a tensor under {key!r}, which is no name of a weight')
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f'it holds a tensor under {key!r}, which is no text') from None
+    return key
+
+
+def _plain(name: str, tensor: Any) -> Any:
+    """The tensor, if it has a place in memory for each of its values."""
+    if tensor.is_meta:
+        what = 'a tensor without values (of the device meta)'
+    elif tensor.is_nested or str(tensor.layout) != 'torch.strided':
+        what = f'sparse or nested ({tensor.layout})'
+    elif tensor.is_quantized:
+        what = f'quantised ({tensor.dtype})'
+    elif tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        what = f'a few values repeated to the shape {tuple(tensor.shape)}'
+    else:
+        return tensor.detach()
+    raise ValueError(f'{name!r} is {what}, and not an array of values')
+
+
+def _array(name: str, tensor: Any) -> np.ndarray:
+    """The values, with bfloat16 widened to float32."""
     tensor = tensor.float() if str(tensor.dtype) == 'torch.bfloat16' else tensor
-    return np.ascontiguousarray(tensor.numpy())
+    try:
+        array = tensor.numpy()
+    except (TypeError, RuntimeError) as error:  # a type that NumPy does not have
+        raise ValueError(f'{name!r} is of type {tensor.dtype}, and weights are {WANTED}') from error
+    check_kind(name, array.dtype, array.size)
+    return np.asarray(array, order='C')
 
 
 def _load(source: Path) -> Any:
@@ -70,14 +111,36 @@ def _load(source: Path) -> Any:
             "Reading a checkpoint of PyTorch needs PyTorch: pip install 'jssl[torch]'. The "
             'converted file can be read without it.'
         ) from None
+    if not source.is_file():
+        raise JsslError(f'There is no file {str(source)!r}; give the path of a checkpoint.')
     try:
+        _check_archive(source)
         return torch.load(source, map_location='cpu', weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else 'it is empty'
+    except Exception as error:  # whatever instructions in damaged bytes lead to
+        reason = str(error).strip().splitlines()[:1] or ['it is empty']
         raise JsslError(
-            f'{source} could not be read as tensors alone: {reason} A file with code in it (a '
-            'pickled module, a TorchScript archive) is not read; take one with a state_dict.'
+            f'{source} could not be read as tensors alone: {reason[0][:LONGEST]} A file with code '
+            'in it (a pickled module, a TorchScript archive) is not read; take one with a '
+            'state_dict.'
         ) from error
+
+
+def _check_archive(source: Path) -> None:
+    """Compares the checksums of a checkpoint, at which PyTorch does not look.
+
+    Checkpoints of before PyTorch 1.6 are no archives, and have none.
+
+    Raises:
+      ValueError: an entry is damaged, or far larger than the file.
+    """
+    with source.open('rb') as file:
+        if file.read(len(ARCHIVE)) != ARCHIVE:
+            return
+    with zipfile.ZipFile(source) as archive:
+        check_size(source, sum(entry.file_size for entry in archive.infolist()))
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f'its entry {damaged!r} is damaged.')
 
 
 def main(argv: Sequence[str] | None = None) -> int:

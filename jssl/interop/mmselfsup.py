@@ -185,7 +185,11 @@ def import_state(
                 f'{_to_reference(key, np.empty(leaf.shape)).shape}; depth or widths differ.'
             )
         unused.discard(key)
-        return jnp.asarray(value, None if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.dtype)
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            return jnp.asarray(value, leaf.dtype)
+        if not jnp.issubdtype(value.dtype, jnp.floating):
+            raise JsslError(f'{key!r} is of type {value.dtype} in the weights; give floats.')
+        return jnp.asarray(value)
 
     given = {'params': params, 'state': state}
     imported = jax.tree.map_with_path(take, unstack(given), is_leaf=_is_shape)

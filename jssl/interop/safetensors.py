@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from jssl.algorithm import Params, State
-from jssl.errors import JsslError
 from jssl.interop.mmselfsup import export_state
+from jssl.interop.weights import read_weights, write_weights
 
 PREFIX = 'backbone.'
 
@@ -30,16 +30,12 @@ def save_backbone(
     Returns:
       What was written, arrays by name.
     """
-    from safetensors.numpy import save
-
     stats = {'backbone': state.get('batch_stats', {}).get('backbone', {})}
     weights = export_state({'backbone': params['backbone']}, {'batch_stats': stats})
     weights = {
-        key.removeprefix(PREFIX): np.ascontiguousarray(value) for key, value in weights.items()
+        key.removeprefix(PREFIX): np.asarray(value, order='C') for key, value in weights.items()
     }
-    part = path.with_name(f'{path.name}.part')
-    part.write_bytes(save(weights, metadata=dict(metadata)))
-    part.replace(path)  # a run that dies here leaves the former file whole
+    write_weights(path, weights, metadata)
     return weights
 
 
@@ -47,15 +43,6 @@ def load_backbone(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a backbone file, by the reference's names with `backbone.` in front.
 
     Raises:
-      JsslError: if there is no such file, or it is not a safetensors file.
+      JsslError: if there is no such file, or it is broken.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        return {PREFIX + key: value for key, value in load_file(path).items()}
-    except (OSError, SafetensorError) as error:
-        raise JsslError(
-            f'{path} could not be read as backbone weights: {error}. Runs of jssl write them as '
-            'backbone.safetensors.'
-        ) from error
+    return {PREFIX + key: value for key, value in read_weights(path).items()}

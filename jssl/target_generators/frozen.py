@@ -16,7 +16,7 @@ import numpy as np
 from jssl.algorithm import Params, State
 from jssl.errors import JsslError
 from jssl.interop.mmselfsup import import_state
-from jssl.interop.weights import read_weights
+from jssl.interop.weights import conversion, read_weights
 
 
 class FrozenGenerator(nn.Module):
@@ -42,11 +42,10 @@ class FrozenGenerator(nn.Module):
         path = Path(str(self.weights))
         if not path.is_file():
             name = self.published.rpartition('/')[2]
-            target = path.with_suffix('.safetensors')
             raise JsslError(
                 f'target_generator.weights={self.weights!r} is not there. The weights of '
                 f'{type(self).__name__} are published at {self.published}; download them and run '
-                f'python -m jssl.interop.convert {name} {target}'
+                f'{conversion(name, path)}'
             )
         try:
             loaded, _ = import_state(self.rename(read_weights(path)), shapes, {})

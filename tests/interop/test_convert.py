@@ -2,7 +2,10 @@
 
 import subprocess
 import sys
+import warnings
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,9 +58,10 @@ def test_code_in_a_checkpoint_does_not_run(tmp_path: Path, monkeypatch: pytest.M
 def test_what_cannot_be_converted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, target = tmp_path / 'x.pth', tmp_path / 'x.safetensors'
     assert convert.main([str(source), str(target)]) == 2
-    assert 'x.pth could not be read' in capsys.readouterr().err
+    assert f'There is no file {str(source)!r}' in capsys.readouterr().err
     source.write_bytes(b'')
     assert convert.main([str(source), str(target)]) == 2
+    assert 'x.pth could not be read' in capsys.readouterr().err
     torch.save({'epoch': 1}, source)
     with refused('holds no tensors'):
         convert.convert(source, target)
@@ -74,3 +78,82 @@ def test_without_pytorch_the_extra_is_named(
     monkeypatch.setitem(sys.modules, 'torch', None)
     with refused("pip install 'jssl[torch]'"):
         convert.convert(tmp_path / 'x.pth', tmp_path / 'x.safetensors')
+
+
+def quantised() -> torch.Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # that it will be another package's
+        return torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)
+
+
+WRONG: dict[str, tuple[Any, torch.Tensor | None]] = {
+    'a number as a name': (0, None),
+    'a tuple as a name': (('a', 1), None),
+    'a surrogate in a name': ('a\ud800', None),
+    'the name of the metadata': ('__metadata__', None),
+    'sparse': ('w', torch.eye(3).to_sparse()),
+    'quantised': ('w', quantised()),
+    'without values': ('w', torch.empty(3, device='meta')),
+    'one value, repeated': ('w', torch.ones(1).expand(10**10)),
+    'complex': ('w', torch.ones(2, dtype=torch.complex64).conj()),
+    'eight bits': ('w', torch.ones(2).to(torch.float8_e4m3fn)),
+    'integers': ('w', torch.ones(2, dtype=torch.int16)),
+    'truths': ('w', torch.ones(2, dtype=torch.bool)),
+    'not a number': ('w', torch.tensor([1.0, torch.nan])),
+    'infinite': ('w', torch.tensor([1.0, -torch.inf])),
+}
+
+
+@pytest.mark.parametrize('kind', WRONG)
+def test_a_tensor_that_is_no_weight_is_named(kind: str, tmp_path: Path) -> None:
+    name, tensor = WRONG[kind]
+    torch.save({name: torch.ones(2) if tensor is None else tensor}, tmp_path / 'x.pth')
+    with refused('x.pth could not be converted', repr(name)):
+        convert.convert(tmp_path / 'x.pth', tmp_path / 'new' / 'x.safetensors')
+    assert [path.name for path in tmp_path.iterdir()] == ['x.pth']
+
+
+def test_counters_are_converted(tmp_path: Path) -> None:
+    weights = {'bn.num_batches_tracked': torch.tensor(3), 'w': torch.tensor(2.0)}
+    torch.save(weights, tmp_path / 'x.pth')
+    convert.convert(tmp_path / 'x.pth', tmp_path / 'x.safetensors')
+    found = read_weights(tmp_path / 'x.safetensors')
+    assert (found['bn.num_batches_tracked'], found['w'].shape) == (3, ())
+
+
+def test_a_changed_byte_of_a_weight_is_noticed(tmp_path: Path) -> None:
+    weight = torch.arange(300.0)
+    torch.save({'w': weight}, tmp_path / 'x.pth')
+    data = bytearray((tmp_path / 'x.pth').read_bytes())
+    data[data.find(weight.numpy().tobytes()) + 100] ^= 64
+    (tmp_path / 'x.pth').write_bytes(data)
+    with refused('x.pth could not be read', 'damaged'):
+        convert.convert(tmp_path / 'x.pth', tmp_path / 'x.safetensors')
+
+
+def test_a_checkpoint_that_swells_is_not_read(tmp_path: Path) -> None:
+    torch.save({'w': torch.zeros(20_000_000)}, tmp_path / 'big.pth')
+    with (
+        zipfile.ZipFile(tmp_path / 'big.pth') as big,
+        zipfile.ZipFile(tmp_path / 'x.pth', 'w', zipfile.ZIP_DEFLATED) as small,
+    ):
+        for entry in big.infolist():
+            small.writestr(entry.filename, big.read(entry))
+    with refused('x.pth could not be read', '80 MB'):
+        convert.convert(tmp_path / 'x.pth', tmp_path / 'x.safetensors')
+
+
+@pytest.mark.parametrize(
+    'target', ['file/x.safetensors', 'folder.safetensors', '/dev/null/x/y.safetensors']
+)
+def test_a_target_that_cannot_be_written_is_named(
+    target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / 'file').touch()
+    (tmp_path / 'folder.safetensors').mkdir()
+    torch.save({'w': torch.ones(2)}, tmp_path / 'x.pth')
+    assert convert.main([str(tmp_path / 'x.pth'), str(tmp_path / target)]) == 2
+    said = capsys.readouterr().err
+    assert Path(target).name in said
+    assert 'could not be written' in said
+    assert {path.name for path in tmp_path.iterdir()} == {'file', 'folder.safetensors', 'x.pth'}

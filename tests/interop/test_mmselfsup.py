@@ -166,6 +166,16 @@ def test_another_shape_is_refused_in_the_reference_s_layout(
         mmselfsup.import_state(wider, *others)
 
 
+@pytest.mark.parametrize('dtype', ['int32', 'complex64', 'bool'])
+def test_weights_that_are_no_floats_are_refused(
+    tiny: tuple[dict[str, np.ndarray], Any, Any], dtype: str
+) -> None:
+    weights, *others = tiny
+    changed = {**weights, 'backbone.bn1.bias': np.zeros(8, dtype)}
+    with refused("'backbone.bn1.bias'", dtype):
+        mmselfsup.import_state(changed, *others)
+
+
 ODC = {
     'type': 'ODC',
     'backbone': {'type': 'ResNet', 'depth': 18, 'out_indices': [4], 'norm_cfg': {'type': 'SyncBN'}},
