@@ -4,6 +4,7 @@ A self-supervised loss can fall while the network maps all images to nearly the 
 a few directions. Both show in the features long before anyone looks at an accuracy.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ LOWEST_STD = 0.1
 LOWEST_RANK = 2.0
 LOWEST_RANK_SHARE = 0.01  # of the dimensions
 LARGEST_DROP = 5.0  # times below the best value of the run
+MOST_ROWS = 10_000  # images whose features are looked at
 PATIENCE = 2  # evaluations in a row, because the first steps of a healthy run pass a narrow place
 
 REMEDIES = (
@@ -54,7 +56,7 @@ def rankme(features: np.ndarray) -> float:
     return float(np.exp(-np.sum(share * np.log(share))))
 
 
-def feature_statistics(features: np.ndarray, *, max_rows: int = 10_000) -> dict[str, float]:
+def feature_statistics(features: np.ndarray, *, max_rows: int = MOST_ROWS) -> dict[str, float]:
     """Collapse indicators of features (N, D): `std` of `feature_std`, and `rankme`.
 
     Args:
@@ -80,16 +82,20 @@ def feature_statistics(features: np.ndarray, *, max_rows: int = 10_000) -> dict[
 def collapse_warning(history: Sequence[Mapping[str, float]], dimensions: int) -> str | None:
     """A warning in words when the last evaluations show a collapse, else None.
 
-    It takes two evaluations in a row with `std` under 0.1, with `rankme` under 2 or 1 % of the
-    dimensions, or with either more than five times below its best.
+    It takes two evaluations in a row with `std` under 0.1, with `rankme` under 2 (a quarter of the
+    dimensions where they are fewer than 8) or 1 % of the dimensions, or with either more than five
+    times below its best. One dimension, or one image, tells nothing.
 
     Args:
       history: rows with `std` and `rankme` (others are passed over), the newest last; leave the
         untrained network out, whose features say nothing about the training.
-      dimensions: D of the features, or the number of images if that is smaller.
+      dimensions: D of the features, or the number of images if that is smaller: no rank is larger.
     """
-    rows = [row for row in history if 'std' in row and 'rankme' in row]
-    lowest_rank = max(LOWEST_RANK, LOWEST_RANK_SHARE * dimensions)
+    keys = ('std', 'rankme')
+    rows = [row for row in history if all(math.isfinite(row.get(key, math.nan)) for key in keys)]
+    if dimensions < 2:
+        return None
+    lowest_rank = max(min(LOWEST_RANK, dimensions / 4), LOWEST_RANK_SHARE * dimensions)
     causes = (_constant(rows), _few_directions(rows, lowest_rank, dimensions), _dropped(rows))
     cause = next(filter(None, causes), None)
     return cause and f'{cause} {REMEDIES}'

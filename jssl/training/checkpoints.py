@@ -13,7 +13,8 @@ import shutil
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import jax
 import numpy as np
@@ -67,6 +68,23 @@ class Checkpoints:
                 f'Checkpoints cannot be kept in {self.directory}: {_one_line(error)}. '
                 'Give a --workdir where files can be written.'
             ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Closes; of a save that fails while something else ends the run, it only tells."""
+        try:
+            self.close()
+        except JsslError as failure:
+            if error is None:
+                raise
+            self._report(str(failure))
 
     def save(self, step: int, train_state: Any) -> None:
         """Copies `train_state` to the host and writes it in the background.

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +21,11 @@ from jssl.evaluation import (
     collapse_warning,
     evenly_spaced,
 )
+from jssl.evaluation.collapse import MOST_ROWS
 from jssl.training import sharding
 from jssl.training.experiment import Experiment
+from jssl.training.logging import Row
+from jssl.training.processes import of_first
 
 RAW = 'raw_pixels_'  # prefix of the raw-pixel baseline's scores in the metrics of step 0
 SHOWN = {
@@ -50,12 +53,12 @@ class Judge:
     Attributes:
       experiment: what is judged.
       report: is told the scores, and of a collapse, in words.
-      history: what was found so far.
+      history: what was found so far, by this process or by those before it in the same run.
     """
 
     experiment: Experiment
     report: Callable[[str], None]
-    history: list[Scores] = dataclasses.field(default_factory=list)
+    history: list[Row] = dataclasses.field(default_factory=list)
 
     @functools.cached_property
     def evaluator(self) -> Evaluator:
@@ -132,14 +135,45 @@ class Judge:
         self.history.append(scores)
         epoch = f'after epoch {step / self.experiment.plan.steps_per_epoch:.4g}'
         self.report(f'{epoch:<16} {in_words(scores)}')
+        self._warn()
+        return scores
+
+    def catch_up(self, rows: Sequence[Row], step: int, train_state: TrainState) -> Scores | None:
+        """Takes over the history of a run that goes on, and evaluates it if that was left out.
+
+        A run that is told to stop where an evaluation is due only saves.
+
+        Args:
+          rows: of the run's metrics so far.
+          step: number of steps taken.
+          train_state: after them.
+
+        Returns:
+          The scores of the evaluation that was left out, None if none was.
+        """
+        self.history = evaluations(rows)
+        plan = self.experiment.plan
+        found = any(row['step'] == step for row in self.history)
+        if step > 0 and plan.due(plan.evaluate_every, step) and not of_first(found):
+            return self.evaluate(step, train_state)
+        self._warn()
+        return None
+
+    def _warn(self) -> None:
         if warning := self.warning:
             self.report(f'WARNING: {warning}')
-        return scores
 
     @property
     def warning(self) -> str | None:
         """What is wrong with the features so far, in words."""
-        return collapse_warning(self.history, dimensions=self._dimensions)
+        return collapse_warning(self.history, min(self._dimensions, self._images))
+
+    @property
+    def _images(self) -> int:
+        """Whose features are looked at."""
+        test = self.experiment.test_data
+        judged = min(len(self.experiment.data), UNJUDGED) if test is None else len(test)
+        return min(judged, MOST_ROWS)
 
     @functools.cached_property
     def _dimensions(self) -> int:
@@ -157,6 +191,11 @@ class Judge:
     def test_features(self, train_state: TrainState) -> Extracted:
         """Features of the held-out images, and their labels."""
         return self.evaluator.extract(train_state.params, train_state.state, self.test_batches)
+
+
+def evaluations(rows: Iterable[Row]) -> list[Row]:
+    """The rows of metrics that are evaluations of a network that was trained."""
+    return [row for row in rows if row['step'] > 0 and 'rankme' in row and 'loss' not in row]
 
 
 def _most_classes(train: Source, test: Source | None) -> int | None:

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -14,8 +14,12 @@ from typing import Any, BinaryIO, Self
 import jax
 
 from jssl.errors import JsslError
+from jssl.files import replace_file
 
 METRICS = 'metrics.jsonl'
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+MOST_NAMED = 10  # damaged lines, or missing ones, whose numbers are told
+Row = Mapping[str, float]  # of metrics.jsonl; NaN stands for what was not finite
 
 
 class MetricsWriter:
@@ -26,15 +30,20 @@ class MetricsWriter:
 
     Attributes:
       directory: of the run.
+      report: is told of damage to the file, and that it was removed.
+      rows: what the file holds, oldest first; empty in other processes.
     """
 
-    def __init__(self, directory: Path | str) -> None:
+    def __init__(self, directory: Path | str, report: Callable[[str], None] = print) -> None:
         """Opens the files when the first line comes.
 
         Args:
           directory: of the run; it exists.
+          report: see above.
         """
         self.directory = Path(directory)
+        self.report = report
+        self.rows: list[Row] = []
         self._path = self.directory / METRICS
         self._active = jax.process_index() == 0
         self._lines: BinaryIO | None = None
@@ -66,19 +75,23 @@ class MetricsWriter:
         if not self._active:
             return
         values = {name: float(value) for name, value in metrics.items()}
-        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
         now = time.time()
-        record = {'step': int(step), 'epoch': float(epoch), 'time': now, **finite}
+        row = {'step': int(step), 'epoch': float(epoch), 'time': now, **values}
         try:
-            self._append(json.dumps(record).encode() + b'\n')
+            self._append(row)
             self._append_event(int(step), now, values)
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def truncate(self, step: int) -> None:
-        """Forgets what was written after `step`, and a last line that a kill cut short.
+    def truncate(self, step: int, logged: Iterable[int] = ()) -> None:
+        """Forgets what was written after `step`, and tells of what is damaged or missing.
 
-        A run calls it when it resumes, with the step of its checkpoint; when it begins, with -1.
+        A run calls it when it resumes, with the step of its checkpoint; when it begins, with -1. A
+        last line that a kill cut short is not worth telling: what it said is trained again.
+
+        Args:
+          step: the last one to keep.
+          logged: steps of which there must be lines.
 
         Raises:
           JsslError: the file cannot be read or written.
@@ -88,13 +101,18 @@ class MetricsWriter:
         self.close()
         self._resumed_step = step
         try:
-            lines = self._path.read_bytes().splitlines() if self._path.exists() else []
-            kept = [line + b'\n' for line in lines if _step_of(line) <= step]
-            temporary = self._path.with_suffix('.tmp')
-            temporary.write_bytes(b''.join(kept))
-            os.replace(temporary, self._path)
+            content = self._path.read_bytes() if os.path.lexists(self._path) else None
+            self.rows, damaged = _up_to(step, (content or b'').splitlines(keepends=True))
+            if content != (whole := b''.join(map(_line, self.rows))):
+                replace_file(self._path, whole)
         except OSError as error:
             raise self._unwritable(error) from error
+        present = {row['step'] for row in self.rows}
+        missing = [number for number in logged if number not in present]
+        damage = [f'damaged lines ({_shown(damaged)})'] if damaged else []
+        damage += [f'no lines of steps ({_shown(missing)})'] if missing else []
+        if step >= 0 and damage:
+            self.report(f'{self._path} has {" and ".join(damage)}; its curves have gaps there.')
 
     def close(self) -> None:
         """Closes the files; the next `write` opens them again."""
@@ -105,16 +123,31 @@ class MetricsWriter:
         self._lines = self._events = None
 
     def _unwritable(self, error: OSError) -> JsslError:
+        remedy = 'Make room there' if error.errno in FULL else 'Let files be written there'
         return JsslError(
-            f'Metrics cannot be written to {self.directory}: {error.strerror}. Make room there and '
-            'repeat the command, which resumes, or give another --workdir.'
+            f'Metrics cannot be written to {self._path}: {error.strerror}. {remedy} and repeat the '
+            'command, which resumes, or give another --workdir.'
         )
 
-    def _append(self, line: bytes) -> None:
+    def _append(self, row: Row) -> None:
+        if self.rows and not self._in_place():
+            self.close()
+            replace_file(self._path, b''.join(map(_line, self.rows)))
+            self.report(f'{self._path} was removed while the run writes it; it is whole again.')
         if self._lines is None:
             self._lines = self._path.open('ab', buffering=0)
+        line = _line(row)
         if self._lines.write(line) != len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.rows.append(row)
+
+    def _in_place(self) -> bool:
+        """Whether the file is still there, and the one that was opened."""
+        try:
+            found = os.stat(self._path)
+        except FileNotFoundError:
+            return False
+        return self._lines is None or os.path.samestat(found, os.fstat(self._lines.fileno()))
 
     def _append_event(self, step: int, seconds: float, values: Mapping[str, float]) -> None:
         """Writes a TensorBoard event, here and now: `SummaryWriter` does it in a thread instead,
@@ -138,21 +171,49 @@ class MetricsWriter:
         self._events.flush()
 
 
-def _step_of(line: bytes) -> float:
-    """The step of a line of metrics.jsonl, infinity when the line is not complete."""
+def _up_to(step: int, lines: Sequence[bytes]) -> tuple[list[Row], list[int]]:
+    """The rows up to `step`, and the numbers of damaged lines.
+
+    Rows are written in order, so that a later step before the last of them is damage as well.
+    """
+    rows = [_row(line) for line in lines]
+    kept = [(number, row) for number, row in enumerate(rows, 1) if row and row['step'] <= step]
+    last = kept[-1][0] if kept else 0
+    missing = set(range(1, last + 1)) - {number for number, _ in kept}
+    rest = enumerate(zip(rows[last:], lines[last:], strict=True), last + 1)
+    broken = {number for number, (row, line) in rest if row is None and line.endswith(b'\n')}
+    return [row for _, row in kept], sorted(missing | broken)
+
+
+def _shown(numbers: Sequence[int]) -> str:
+    """Such as ``2: 3, 17``."""
+    rest = ', …' if len(numbers) > MOST_NAMED else ''
+    return f'{len(numbers)}: {", ".join(map(str, numbers[:MOST_NAMED]))}{rest}'
+
+
+def _line(row: Row) -> bytes:
+    finite = {name: value if math.isfinite(value) else None for name, value in row.items()}
+    return json.dumps(finite).encode() + b'\n'
+
+
+def _row(line: bytes) -> Row | None:
+    """What a line of metrics.jsonl says, null as NaN; None where `write` cannot have written it."""
     try:
-        return json.loads(line)['step']
-    except (ValueError, TypeError, KeyError):
-        return math.inf
+        row = {name: math.nan if v is None else v for name, v in json.loads(line).items()}
+        numbers = all(type(v) in (int, float) and float(v) is not None for v in row.values())
+    except (ValueError, AttributeError, OverflowError, RecursionError):
+        return None
+    step = row.get('step')
+    return row if numbers and type(step) is int and step >= 0 else None
 
 
-def read_metrics(path: Path | str) -> list[dict[str, float]]:
+def read_metrics(path: Path | str) -> list[Row]:
     """The lines of a metrics.jsonl, oldest first; null becomes NaN.
 
     A last line that a kill cut short is left out.
 
     Raises:
-      JsslError: the file is missing, or a line in its middle is not JSON.
+      JsslError: the file is missing, or a line before its last one is damaged.
     """
     try:
         lines = Path(path).read_bytes().splitlines()
@@ -160,15 +221,13 @@ def read_metrics(path: Path | str) -> list[dict[str, float]]:
         raise JsslError(
             f'The metrics {path} cannot be read: {error.strerror}. Name the metrics.jsonl of a run.'
         ) from error
-    records = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            if number == len(lines):
-                break
+    rows = [_row(line) for line in lines]
+    if rows and rows[-1] is None:
+        del rows[-1]
+    for number, row in enumerate(rows, start=1):
+        if row is None:
             raise JsslError(
-                f'Line {number} of {path} is not JSON: {error}. Remove that line.'
-            ) from error
-        records.append({k: math.nan if v is None else v for k, v in record.items()})
-    return records
+                f'Line {number} of {path} is no JSON object of numbers with a step. Remove that '
+                'line.'
+            )
+    return [row for row in rows if row is not None]

@@ -70,6 +70,10 @@ class Plan:
         """Whether what happens `every` so many steps happens after `step`."""
         return step == self.steps or step % every == 0
 
+    def logs(self, step: int) -> bool:
+        """Whether a line of metrics is written after `step`."""
+        return self.due(self.log_every, step) or self.pauses(step)
+
     def pauses(self, step: int) -> bool:
         """Whether the loop waits for the device after `step`, to evaluate or to save."""
         return self.due(self.evaluate_every, step) or self.due(self.save_every, step)
@@ -169,12 +173,18 @@ class Loop:
         return train_state
 
     def _log(self, step: int, metrics: Metrics, meter: Meter) -> None:
-        """Writes the numbers of a step; waits until the device has them."""
+        """Writes the numbers of a step; waits until the device has them.
+
+        Where the plan has no line, as where a signal stops the run, they are only looked at: a run
+        that is stopped and resumed writes the lines of one that is not.
+        """
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
         speed = meter.read(step)
         self.data_wait.check(speed.data_wait)
         values['lr'] = float(self.rate(step - 1))
         check_finite(step, values['loss'])
+        if not self.plan.logs(step):
+            return
         epoch = step / self.plan.steps_per_epoch
         self.writer.write(step, values | speed._asdict(), epoch=epoch)
         self.progress.update(step, epoch=epoch, loss=values['loss'], speed=speed)

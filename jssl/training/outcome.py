@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,8 @@ from jssl.evaluation import Extracted, evenly_spaced
 from jssl.evaluation.features import EvalView
 from jssl.interop.safetensors import save_backbone
 from jssl.training.experiment import Experiment
-from jssl.training.judge import RAW, Judge, Scores, in_words
-from jssl.training.logging import METRICS, read_metrics
+from jssl.training.judge import RAW, Judge, Scores, evaluations, in_words
+from jssl.training.logging import Row
 from jssl.training.pretrained import WEIGHTS
 from jssl.training.progress import Progress, format_duration
 from jssl.training.sharding import replicated
@@ -56,6 +57,7 @@ def conclude(
     experiment: Experiment,
     judge: Judge,
     train_state: TrainState,
+    rows: list[Row],
     directory: Path,
     started: float,
     progress: Progress,
@@ -66,6 +68,7 @@ def conclude(
       experiment: what was carried out.
       judge: who judged it.
       train_state: after the last step.
+      rows: of the run's metrics; empty in all processes but the first.
       directory: of the run.
       started: when, on the monotonic clock.
       progress: where the table is shown.
@@ -75,8 +78,7 @@ def conclude(
     params, state = gather((train_state.params, train_state.state))
     if jax.process_index() != 0:
         return Outcome(train_state, {}, {}, directory)
-    metrics = read_metrics(directory / METRICS)
-    outcome = Outcome(train_state, final_scores(metrics), baseline_scores(metrics), directory)
+    outcome = Outcome(train_state, final_scores(rows), baseline_scores(rows), directory)
     name = type(experiment.algorithm).__name__
     about = {'algorithm': name, 'steps': str(experiment.plan.steps)}
     save_backbone(directory / WEIGHTS, params, state, metadata=about)
@@ -87,7 +89,7 @@ def conclude(
     if painted is not None:
         facts |= {'psnr': painted.psnr, 'mean_psnr': painted.mean_psnr}
         progress.print(f'{"reconstructions":<16} {painted.summary}')
-    report(experiment, judge, outcome, metrics, extracted, facts, painted)
+    report(experiment, judge, outcome, rows, extracted, facts, painted)
     show_table(outcome, time.monotonic() - started, progress)
     return outcome
 
@@ -96,7 +98,7 @@ def report(
     experiment: Experiment,
     judge: Judge,
     outcome: Outcome,
-    metrics: list[dict[str, float]],
+    rows: list[Row],
     extracted: Extracted,
     facts: dict[str, Any],
     painted: 'Reconstructions | None',
@@ -109,7 +111,7 @@ def report(
     write_report(
         outcome.workdir / REPORT,
         title=f'{type(experiment.algorithm).__name__}: {outcome.workdir.name}',
-        metrics=metrics,
+        metrics=rows,
         summary=outcome.scores | facts,
         baselines=outcome.baselines,
         views=picture_views(experiment),
@@ -122,22 +124,22 @@ def report(
     )
 
 
-def final_scores(metrics: list[dict[str, float]]) -> Scores:
+def final_scores(rows: Sequence[Row]) -> Scores:
     """The last evaluation of a run."""
-    rows = [row for row in metrics if 'std' in row and row['step'] > 0]
-    return _scores(rows[-1]) if rows else {}
+    found = evaluations(rows)
+    return _scores(found[-1]) if found else {}
 
 
-def baseline_scores(metrics: list[dict[str, float]]) -> dict[str, Scores]:
+def baseline_scores(rows: Sequence[Row]) -> dict[str, Scores]:
     """What raw pixels and the untrained network score, as measured before the first step."""
-    first = next((row for row in metrics if row['step'] == 0), {})
+    first: Row = next((row for row in rows if row['step'] == 0), {})
     raw = {key.removeprefix(RAW): value for key, value in first.items() if key.startswith(RAW)}
     rest = {key: value for key, value in first.items() if not key.startswith(RAW)}
     named = {'raw pixels': raw, 'random network': _scores(rest)}
     return {name: scores for name, scores in named.items() if scores}
 
 
-def _scores(row: dict[str, float]) -> Scores:
+def _scores(row: Row) -> Scores:
     return {key: value for key, value in row.items() if key not in ('step', 'epoch', 'time')}
 
 

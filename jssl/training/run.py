@@ -13,7 +13,7 @@ from jssl.training import sharding
 from jssl.training.checkpoints import Checkpoints
 from jssl.training.experiment import Experiment
 from jssl.training.judge import Judge
-from jssl.training.logging import MetricsWriter
+from jssl.training.logging import MetricsWriter, Row
 from jssl.training.loop import DeviceBatch, Loop, to_device
 from jssl.training.outcome import Outcome, conclude
 from jssl.training.pretrained import load_backbone_into, read_weights
@@ -54,18 +54,20 @@ def fit(
         with claimed(directory, report=progress.print):
             open_workdir(directory, config, name, report=progress.print)
             progress.print(f'{directory}: {_summary(experiment)}')
-            experiment.faults.report = progress.print
             judge = Judge(experiment, progress.print)
-            train_state = train(experiment, judge, directory, progress)
-            return conclude(experiment, judge, train_state, directory, started, progress)
+            train_state, rows = train(experiment, judge, directory, progress)
+            return conclude(experiment, judge, train_state, rows, directory, started, progress)
 
 
-def train(experiment: Experiment, judge: Judge, directory: Path, progress: Progress) -> TrainState:
-    """The state after the last step; everything on the way to it is in `directory`."""
+def train(
+    experiment: Experiment, judge: Judge, directory: Path, progress: Progress
+) -> tuple[TrainState, list[Row]]:
+    """The state after the last step, and the rows of metrics on the way to it."""
     checkpoints = Checkpoints(
         directory / CHECKPOINTS, keep=experiment.runtime.checkpoint.keep, report=progress.print
     )
-    with MetricsWriter(directory) as writer:
+    experiment.faults.report = progress.print
+    with checkpoints, MetricsWriter(directory, progress.print) as writer:
         train_state = begin(experiment, checkpoints, judge, writer, progress)
         loop = Loop(
             step=experiment.make_step(),
@@ -81,9 +83,7 @@ def train(experiment: Experiment, judge: Judge, directory: Path, progress: Progr
             images=experiment.batch_size,
             workdir=directory,
         )
-        train_state = run_loop(loop, experiment, train_state)
-    checkpoints.close()
-    return train_state
+        return run_loop(loop, experiment, train_state), writer.rows
 
 
 def begin(
@@ -97,8 +97,11 @@ def begin(
     restored = checkpoints.restore(target(experiment))
     if restored is not None:
         train_state, step = restored
-        writer.truncate(step)
-        progress.print(f'resuming after step {step} of {experiment.plan.steps}')
+        plan = experiment.plan
+        writer.truncate(step, logged=[number for number in range(step + 1) if plan.logs(number)])
+        progress.print(f'resuming after step {step} of {plan.steps}')
+        if scores := judge.catch_up(writer.rows, step, train_state):
+            writer.write(step, scores, epoch=step / plan.steps_per_epoch)
         return train_state
     writer.truncate(-1)
     weights = read_weights(experiment.pretrained) if experiment.pretrained else None

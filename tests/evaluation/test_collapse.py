@@ -123,3 +123,20 @@ def test_lowest_rank_grows_with_the_dimensions():
 def test_rows_without_indicators_are_passed_over():
     low = {'std': 0.01, 'rankme': 1.0}
     assert collapse_warning([{'loss': 1.0}, low, {'loss': 0.9}, low], dimensions=64)
+
+
+@pytest.mark.parametrize('dimensions', [2, 3, 5, 7])
+def test_few_dimensions_or_images_are_judged_by_what_they_can_reach(dimensions):
+    full = {'std': 0.5, 'rankme': 0.75 * dimensions}
+    assert collapse_warning([full] * 3, dimensions) is None
+    one = {'std': 0.5, 'rankme': 1.01}
+    assert (collapse_warning([one] * 3, dimensions) is None) == (dimensions < 5)
+
+
+def test_one_image_or_one_dimension_tells_nothing():
+    assert collapse_warning([{'std': 0.0, 'rankme': 1.0}] * 3, dimensions=1) is None
+
+
+def test_what_was_not_measured_is_passed_over():
+    low, gone = {'std': 0.01, 'rankme': 1.0}, {'std': float('nan'), 'rankme': 9.0}
+    assert collapse_warning([low, gone, low], dimensions=64)

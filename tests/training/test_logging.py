@@ -95,10 +95,54 @@ def test_half_a_last_line_is_left_out_and_a_broken_one_before_is_named(tmp_path:
     path.write_text('{"step": 1}\n{"step": 2}\n{"st')
     assert [record['step'] for record in read_metrics(path)] == [1, 2]
     path.write_text('{"step": 1}\n{"st\n{"step": 3}\n')
-    with pytest.raises(JsslError, match=r'Line 2 of .*metrics\.jsonl is not JSON'):
+    with pytest.raises(JsslError, match=r'Line 2 of .*metrics\.jsonl is no JSON object of numbers'):
         read_metrics(path)
     with pytest.raises(JsslError, match='No such file'):
         read_metrics(tmp_path / 'nowhere')
+
+
+@pytest.mark.parametrize(
+    'line',
+    [
+        b'5',
+        b'null',
+        b'[]',
+        b'{"step": "3", "loss": 1}',
+        b'{"step": null}',
+        b'{"step": 3, "loss": "x"}',
+        b'{"step": 3, "std": {}}',
+        b'{"step": true}',
+        b'{"step": -5, "std": 1}',
+        b'{"step": 1e999}',
+        b'{"loss": 1}',
+        b'{"step": 3, "loss": ' + b'9' * 400 + b'}',
+        b'[' * 100_000,
+        b'\xff\xfe\x00',
+        b'',
+    ],
+)
+def test_whatever_a_line_holds_it_is_left_out_and_told(line: bytes, tmp_path: Path) -> None:
+    path, said = tmp_path / METRICS, []
+    path.write_bytes(b'{"step": 1}\n' + line + b'\n{"step": 3}\n{"step": 4}\n{"st')
+    with MetricsWriter(tmp_path, said.append) as writer:
+        writer.truncate(3)
+        assert writer.rows == [{'step': 1}, {'step': 3}]
+    assert read_metrics(path) == writer.rows
+    assert said == [f'{path} has damaged lines (1: 2); its curves have gaps there.']
+
+
+def test_a_file_that_is_removed_comes_back_whole(tmp_path: Path) -> None:
+    said: list[str] = []
+    with MetricsWriter(tmp_path, said.append) as writer:
+        for step in (1, 2):
+            writer.write(step, {'loss': float('nan')}, epoch=0)
+        (tmp_path / METRICS).unlink()
+        writer.write(3, {}, epoch=0)
+        (tmp_path / METRICS).rename(tmp_path / 'elsewhere')
+        writer.write(4, {}, epoch=0)
+    assert [record['step'] for record in read_metrics(tmp_path / METRICS)] == [1, 2, 3, 4]
+    assert len(said) == 2
+    assert 'was removed' in said[0]
 
 
 def test_a_killed_process_loses_no_line(tmp_path: Path) -> None:
