@@ -18,6 +18,7 @@ from ml_collections.config_dict import placeholder
 from jssl.components import default_of
 from jssl.config import experiment
 from jssl.errors import JsslError
+from jssl.interrupts import run_command
 from jssl.training.huge_pages import restart_with_huge_pages
 from jssl.training.inheritance import inherited
 from jssl.training.loop import Interrupted
@@ -194,4 +195,4 @@ def run_name(values: flags.FlagValues) -> str:
 
 if __name__ == '__main__':
     restart_with_huge_pages()
-    sys.exit(main())
+    sys.exit(run_command(main))

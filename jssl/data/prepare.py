@@ -17,6 +17,7 @@ from typing import NoReturn
 from jssl.data.conversion import Target, prepare
 from jssl.data.sources import TFDS, Folder, ImageList, Source
 from jssl.errors import JsslError
+from jssl.interrupts import run_command, status
 
 SOURCE = re.compile(r'(?:(?P<split>\w+)=)?(?P<kind>folder|list|tfds):(?P<path>.+)', re.DOTALL)
 
@@ -86,7 +87,7 @@ def read_sources(options: argparse.Namespace) -> dict[str, Source]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prepares what the arguments describe; returns the exit status: 2 for bad input, 130
-    for Ctrl-C."""
+    for Ctrl-C, 143 for SIGTERM."""
     try:
         options = parser().parse_args(argv)
         for name, low, high in (('size', 1, 2**16), ('quality', 1, 100), ('workers', 1, 1024)):
@@ -104,9 +105,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except JsslError as error:
         print(f'prepare: {error}', file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print('prepare: stopped; the same command continues.', file=sys.stderr)
-        return 130
+        return status(stop)
     for split in sources:
         print(
             f'data=dict(type={"TFDS"!r}, name={out.name!r}, split={split!r}, '
@@ -116,4 +117,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -17,6 +17,7 @@ import numpy as np
 from jssl.errors import JsslError
 from jssl.interop.npz import check_size
 from jssl.interop.weights import LONGEST, WANTED, brief, check_finite, check_kind, write_weights
+from jssl.interrupts import run_command
 
 ARCHIVE = b'PK\x03\x04'  # how a checkpoint begins that is a zip archive
 CONTAINERS = ('state_dict', 'model')  # under which a checkpoint keeps its weights
@@ -159,4 +160,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_command(main))

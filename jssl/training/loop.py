@@ -34,17 +34,27 @@ AHEAD = 2  # batches on their way to the device, and steps queued on it, while o
 
 
 class Interrupted(Exception):
-    """The run was told to stop, and saved where it was.
+    """The run was told to stop; what it has saved is complete.
 
     Attributes:
       signal: the number of the signal that stopped it.
     """
 
-    def __init__(self, number: int, step: int, workdir: Path) -> None:
-        super().__init__(
-            f'stopped by {signal.Signals(number).name} after step {step}, which is saved; the same '
-            f'command with --workdir={workdir} continues from there.'
+    def __init__(self, number: int, step: int | None, workdir: Path) -> None:
+        """Puts into words what there is to go on from.
+
+        Args:
+          number: of the signal.
+          step: the newest that is saved, None where none is.
+          workdir: of the run.
+        """
+        again = f'the same command with --workdir={workdir}'
+        where = (
+            f'before anything was saved; {again} begins anew.'
+            if step is None
+            else f'after step {step}, which is saved; {again} continues from there.'
         )
+        super().__init__(f'stopped by {signal.Signals(number).name} {where}')
         self.signal = number
 
 

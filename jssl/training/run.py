@@ -9,12 +9,13 @@ from typing import Any
 import jax
 
 from jssl.algorithm import TrainState
+from jssl.interrupts import Stopped
 from jssl.training import sharding
 from jssl.training.checkpoints import Checkpoints
 from jssl.training.experiment import Experiment
 from jssl.training.judge import Judge
 from jssl.training.logging import MetricsWriter, Row
-from jssl.training.loop import DeviceBatch, Loop, to_device
+from jssl.training.loop import DeviceBatch, Interrupted, Loop, to_device
 from jssl.training.outcome import Outcome, conclude
 from jssl.training.pretrained import load_backbone_into, read_weights
 from jssl.training.progress import DataWait, Progress
@@ -45,7 +46,7 @@ def fit(
 
     Raises:
       JsslError: for anything a user can put right; says how.
-      Interrupted: on SIGTERM or Ctrl-C, after saving.
+      Interrupted: on SIGTERM or Ctrl-C; in training after saving.
     """
     started = time.monotonic()
     with Progress(experiment.plan.steps) as progress:
@@ -56,7 +57,10 @@ def fit(
             progress.print(f'{directory}: {_summary(experiment)}')
             judge = Judge(experiment, progress.print)
             train_state, rows = train(experiment, judge, directory, progress)
-            return conclude(experiment, judge, train_state, rows, directory, started, progress)
+            try:
+                return conclude(experiment, judge, train_state, rows, directory, started, progress)
+            except Stopped as stop:
+                raise Interrupted(stop.number, experiment.plan.steps, directory) from None
 
 
 def train(
@@ -67,23 +71,26 @@ def train(
         directory / CHECKPOINTS, keep=experiment.runtime.checkpoint.keep, report=progress.print
     )
     experiment.faults.report = progress.print
-    with checkpoints, MetricsWriter(directory, progress.print) as writer:
-        train_state = begin(experiment, checkpoints, judge, writer, progress)
-        loop = Loop(
-            step=experiment.make_step(),
-            plan=experiment.plan,
-            evaluate=judge.evaluate,
-            rate=experiment.rate,
-            checkpoints=checkpoints,
-            writer=writer,
-            progress=progress,
-            data_wait=DataWait(advice(experiment), progress.print),
-            faults=experiment.faults,
-            refresher=Refresher(experiment, judge.training_batches, progress.print),
-            images=experiment.batch_size,
-            workdir=directory,
-        )
-        return run_loop(loop, experiment, train_state), writer.rows
+    try:
+        with checkpoints, MetricsWriter(directory, progress.print) as writer:
+            train_state = begin(experiment, checkpoints, judge, writer, progress)
+            loop = Loop(
+                step=experiment.make_step(),
+                plan=experiment.plan,
+                evaluate=judge.evaluate,
+                rate=experiment.rate,
+                checkpoints=checkpoints,
+                writer=writer,
+                progress=progress,
+                data_wait=DataWait(advice(experiment), progress.print),
+                faults=experiment.faults,
+                refresher=Refresher(experiment, judge.training_batches, progress.print),
+                images=experiment.batch_size,
+                workdir=directory,
+            )
+            return run_loop(loop, experiment, train_state), writer.rows
+    except Stopped as stop:
+        raise Interrupted(stop.number, checkpoints.latest_step(), directory) from None
 
 
 def begin(

@@ -16,7 +16,8 @@ NOTICE = 'jssl: stopping after this step{hint}\n'
 class StopSignal:
     """Context in which SIGTERM and the first Ctrl-C ask the run to save and stop.
 
-    A second Ctrl-C stops at once, with `KeyboardInterrupt`. The handlers found on entry are put
+    A second Ctrl-C stops at once: it is left to the handler found on entry, which by default raises
+    `KeyboardInterrupt`. The handlers found on entry are put
     back on exit. In a thread other than the main one, where Python allows no handlers, nothing is
     installed. Neither is it in a job of several processes, which must all stop at the same step:
     there JAX passes a SIGTERM on, see `Checkpoints.reached_preemption`.
@@ -56,6 +57,9 @@ class StopSignal:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self.requested:
+            before = self._previous[number]
+            if callable(before):
+                before(number, frame)
             raise KeyboardInterrupt
         self.number = number
         hint = '; Ctrl-C again stops at once, unsaved' if number == signal.SIGINT else ''

@@ -27,6 +27,7 @@ from jssl.errors import JsslError
 from jssl.evaluation import evenly_spaced
 from jssl.evaluation.features import EvalView
 from jssl.foreign import refuse_foreign
+from jssl.interrupts import run_command
 from jssl.training.experiment import Experiment
 from jssl.visualization.images import view_grid
 from jssl.visualization.views import check_path
@@ -229,4 +230,4 @@ def _check(subject: Experiment) -> PixelModel:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_command(main))

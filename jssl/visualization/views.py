@@ -22,6 +22,7 @@ from jssl.data.augment import denormalize
 from jssl.data.faults import read
 from jssl.errors import JsslError
 from jssl.evaluation import evenly_spaced
+from jssl.interrupts import run_command
 from jssl.training.experiment import Experiment
 from jssl.training.step import make_views, step_keys
 from jssl.visualization.images import view_grid
@@ -201,4 +202,4 @@ def enlarge(images: np.ndarray, factor: int, side: int) -> np.ndarray:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_command(main))

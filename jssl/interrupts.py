@@ -1,0 +1,111 @@
+"""SIGTERM and Ctrl-C end a command in one line and with the right status, whatever it is doing."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, NoReturn, Self
+
+STDOUT, STDERR = 1, 2
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+GRACE = 3.0  # seconds for the program to notice a signal: it cannot while a compiler runs
+SHOW_CURSOR = b'\x1b[?25h'  # which a progress bar hides
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal ends the command.
+
+    Attributes:
+      number: of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+def run_command(main: Callable[[], int]) -> int:
+    """The exit status of a command line, 143 where SIGTERM ends it and 130 where Ctrl-C does.
+
+    Args:
+      main: runs the command; where it can go on later, it catches `Stopped` and says how.
+    """
+    try:
+        with Handlers():
+            return main()
+    except Stopped as stop:
+        say(stop.number)
+        return status(stop)
+
+
+def status(stop: KeyboardInterrupt) -> int:
+    """The exit status of a command that was stopped; Python's own exception is Ctrl-C's."""
+    return 128 + getattr(stop, 'number', signal.SIGINT)
+
+
+def say(number: int) -> None:
+    """Says which signal ended the command."""
+    # Unlike print, this is safe when the signal arrives in the middle of another print.
+    with contextlib.suppress(OSError):
+        os.write(STDERR, f'jssl: stopped by {signal.Signals(number).name}.\n'.encode())
+
+
+class Handlers:
+    """Context in which a signal raises `Stopped`, also where Python itself would end at once.
+
+    Python calls a handler between two of its own instructions. Where one of them goes on for
+    minutes, as a compilation does, a thread ends the process after `GRACE` seconds instead. The
+    handlers found on entry are put back on exit, and a signal that is ignored stays so.
+    """
+
+    def __init__(self) -> None:
+        self._previous: dict[int, Any] = {}
+        self._noticed = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is not threading.main_thread():
+            return self  # where Python allows no handlers
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+        self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        for number in SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._previous[number] = signal.signal(number, self._stop)
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._thread is None:
+            return
+        for number, handler in self._previous.items():
+            # None stands for a handler that was not installed by Python and cannot be put back.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        signal.set_wakeup_fd(self._wakeup)
+        os.close(self._write)
+        self._thread.join()
+        os.close(self._read)
+
+    def _stop(self, number: int, frame: FrameType | None) -> NoReturn:
+        self._noticed.set()
+        raise Stopped(number)
+
+    def _watch(self) -> None:
+        """Reads the numbers of signals, which come here at once, until the pipe is closed."""
+        while byte := os.read(self._read, 1):
+            number = byte[0]
+            ours = signal.getsignal(number) == self._stop  # else the train loop sees to it
+            if ours and not self._noticed.wait(GRACE):
+                if sys.stdout.isatty():
+                    os.write(STDOUT, SHOW_CURSOR)
+                say(number)
+                os._exit(128 + number)
