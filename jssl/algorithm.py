@@ -50,7 +50,7 @@ class Run:
       samples: images in the training set.
       steps_per_epoch: optimizer steps in an epoch.
       epochs: length of the run.
-      classes: of the training set; None where it does not know any.
+      classes: one more than the largest label of the training set; None where it does not know any.
     """
 
     samples: int

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from jssl.data.faults import read
 from jssl.data.sources import Source
-from jssl.errors import JsslError
+from jssl.data.sources.labels import checked_label
 
 Batch = dict[str, np.ndarray]
 Fault = tuple[int, str]  # the sample that was asked for, and why another one took its place
@@ -77,25 +77,17 @@ def fill(source: Source, batch: Batch, rows: range) -> list[Fault]:
     """Decodes the samples that ``batch['index']`` names into `rows`; tells which were broken.
 
     Raises:
-      JsslError: nothing near a broken sample can be read, or a label is missing.
+      JsslError: nothing near a broken sample can be read, or a label is missing or no class.
     """
     side, channels = batch['canvas'].shape[2:]
+    classes = None if hasattr(source, 'labels') else getattr(source, 'num_classes', None)
     faults = []
     for row in rows:
         index = int(batch['index'][row])
         sample = read(source, index, side, channels)
         batch['canvas'][row], batch['size'][row] = sample.image, sample.size
         if 'label' in batch:
-            batch['label'][row] = _label(sample.label, index)
+            batch['label'][row] = checked_label(sample.label, index, classes)
         if sample.fault is not None:
             faults.append((index, sample.fault))
     return faults
-
-
-def _label(label: int | None, index: int) -> int:
-    if label is None:
-        raise JsslError(
-            f'sample {index} of the data set has no label, and others have one; label all of them '
-            'or none.'
-        )
-    return label

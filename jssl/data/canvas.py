@@ -139,9 +139,13 @@ def _orientation(picture: Image.Image) -> int:
         return 1
 
 
-def _read_array(array: NDArray[np.uint8], mode: str) -> Image.Image:
-    """The array as a Pillow image."""
-    array = np.asarray(array)
+def checked_array(image: Any) -> NDArray[np.uint8]:
+    """What is no encoded image, as an array that is one.
+
+    Raises:
+      JsslError: another type or shape.
+    """
+    array = np.asarray(image)
     channels = array.shape[2] if array.ndim == 3 else 1
     shaped = array.ndim in (2, 3) and channels in (1, 3, 4) and array.size > 0
     if array.dtype != np.uint8 or not shaped:
@@ -149,7 +153,13 @@ def _read_array(array: NDArray[np.uint8], mode: str) -> Image.Image:
             f'the image is an array of shape {array.shape} and type {array.dtype}; give uint8 of '
             'shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or the bytes of an image file.'
         )
-    pixels = array[..., 0] if array.ndim == 3 and channels == 1 else array
+    return array
+
+
+def _read_array(image: Any, mode: str) -> Image.Image:
+    """The array as a Pillow image."""
+    array = checked_array(image)
+    pixels = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
     return _convert(Image.fromarray(pixels), mode)
 
 

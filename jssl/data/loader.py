@@ -19,6 +19,7 @@ from jssl.data.faults import Faults
 from jssl.data.order import Order
 from jssl.data.samplers import Sampler, Shuffled
 from jssl.data.sources import Source, has_labels
+from jssl.data.sources.labels import checked_label
 from jssl.errors import JsslError
 
 THREADS = min(32, os.cpu_count() or 1)
@@ -169,12 +170,17 @@ def read_labels(source: Source) -> NDArray[np.integer] | None:
     """The label of every sample, (N,), and None without labels.
 
     A source may hold them as `labels`; otherwise every sample is read for its label.
+
+    Raises:
+      JsslError: one that is missing, or no class.
     """
     if not has_labels(source):
         return None
     known = getattr(source, 'labels', None)
     if known is None:
-        known = [source[index]['label'] for index in range(len(source))]
+        classes = getattr(source, 'num_classes', None)
+        every = range(len(source))
+        known = [checked_label(source[index].get('label'), index, classes) for index in every]
     return np.asarray(known)
 
 

@@ -35,6 +35,8 @@ class Order:
     labels: NDArray[np.integer] | None = dataclasses.field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        if self.length == 0:
+            raise JsslError('the data set has no samples; choose another, or another split of it.')
         if not 1 <= self.batch_size <= self.length:
             raise JsslError(
                 f'batch_size is {self.batch_size} and the data set has {self.length} samples; '

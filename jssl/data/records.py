@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jssl.data.sources import Sample, Source, has_labels
+from jssl.data.sources import Sample, Source, check_classes, has_labels, label_count
 from jssl.errors import JsslError
 
 FORMAT = 'array_record'
@@ -58,17 +58,9 @@ def _classes(sources: Sequence[Source]) -> dict[str, Any] | None:
         )
     if names[0] is not None:
         return {'names': names[0]}
-    return {'num_classes': max(_num_classes(source) for source in sources)}
-
-
-def _num_classes(source: Source) -> int:
-    known = getattr(source, 'num_classes', None)
-    if known is None:
-        raise JsslError(
-            f'the data source {type(source).__name__} has labels and does not say how many classes '
-            'there are; give it the property num_classes.'
-        )
-    return known
+    for source in sources:
+        check_classes(source)
+    return {'num_classes': max(label_count(source) or 0 for source in sources)}
 
 
 def shard_name(name: str, split: str, shard: int, shards: int) -> str:

@@ -73,8 +73,8 @@ class ClassBalanced:
     The labels are those of the source, or what `Loader.with_labels` sets.
 
     Attributes:
-      num_classes: how many classes there are, empty ones included; None takes one more than the
-        largest label.
+      num_classes: how many classes there are, empty ones included; None counts the labels that
+        occur.
     """
 
     num_classes: int | None = None
@@ -111,7 +111,7 @@ def uniform_epoch(
     Args:
       labels: (N,), each from 0.
       draws: NumPy's legacy generator, whose stream no version changes.
-      num_classes: k; None takes one more than the largest label.
+      num_classes: k; None counts the labels that occur.
 
     Returns:
       int32 (N,), numbers of samples.
@@ -120,15 +120,16 @@ def uniform_epoch(
       JsslError: a label is not below `num_classes`.
     """
     classes = np.asarray(labels)
-    count = int(classes.max()) + 1 if num_classes is None else num_classes
-    if classes.max() >= count:
+    members = np.unique(classes, return_counts=True)[1]
+    count = len(members) if num_classes is None else num_classes
+    if num_classes is not None and classes.max() >= count:
         raise JsslError(
             f'sampler.num_classes is {count}, and the largest label is {classes.max()}; set it to '
             f'at least {classes.max() + 1}, or leave it out.'
         )
     share = len(classes) // count + 1
-    groups = np.split(np.argsort(classes, kind='stable'), np.cumsum(np.bincount(classes))[:-1])
-    drawn = [draws.choice(g, share, replace=len(g) <= share) for g in groups if len(g)]
+    groups = np.split(np.argsort(classes, kind='stable'), np.cumsum(members)[:-1])
+    drawn = [draws.choice(group, share, replace=len(group) <= share) for group in groups]
     samples = np.concatenate(drawn)
     draws.shuffle(samples)
     return np.resize(samples, len(classes)).astype(np.int32)

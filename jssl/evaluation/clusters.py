@@ -10,13 +10,13 @@ def normalized_mutual_information(first: ArrayLike, second: ArrayLike) -> float:
     """Mutual information over the mean of both entropies (Caron et al. 2018, section 4.2).
 
     Args:
-      first, second: int (N,), labels from 0; which number stands for which group does not matter.
+      first, second: int (N,); which number stands for which group does not matter.
 
     Returns:
       From 0, where one says nothing about the other, to 1, where they are the same grouping, which
       two groupings of one group each are too.
     """
-    first, second = np.asarray(first, np.int64), np.asarray(second, np.int64)
+    first, second = (np.unique(part, return_inverse=True)[1] for part in (first, second))
     joint = np.unique(first * (second.max() + 1) + second, return_counts=True)[1]
     entropies = [_entropy(np.bincount(labels)) for labels in (first, second)]
     mean = sum(entropies) / 2

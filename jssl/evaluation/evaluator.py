@@ -4,13 +4,14 @@ import dataclasses
 import functools
 from collections.abc import Iterable
 
+import numpy as np
 from jax.sharding import NamedSharding
 
 from jssl.algorithm import Algorithm, Batch, Params, State
 from jssl.evaluation.accuracy import classifier_scores
 from jssl.evaluation.collapse import feature_statistics
 from jssl.evaluation.features import EvalView, Extract, Extracted, make_extractor, raw_pixels
-from jssl.evaluation.inputs import class_count
+from jssl.evaluation.inputs import numbered
 from jssl.evaluation.knn import knn_ranking, ranking_accuracy
 from jssl.evaluation.linear import linear_accuracy
 
@@ -26,20 +27,21 @@ class Evaluator:
         `ArrayBatches` or `SourceBatches`. To bound the cost of large sets, give them
         ``rows=evenly_spaced(len(source), 20_000)``. None measures collapse alone.
       test: batches that are scored.
-      num_classes: None for the largest label plus one.
       k: neighbours that vote.
       temperature: of their votes.
       batch_sharding: how a batch is split over devices by rows.
+      test_classes: int (K,), the label in the training data of each class of the test data; None
+        where both number them alike.
     """
 
     algorithm: Algorithm
     view: EvalView
     train: Iterable[Batch] | None
     test: Iterable[Batch]
-    num_classes: int | None = None
     k: int = 20
     temperature: float = 0.07
     batch_sharding: NamedSharding | None = None
+    test_classes: np.ndarray | None = None
 
     @functools.cached_property
     def extract(self) -> Extract:
@@ -61,9 +63,9 @@ class Evaluator:
           `test_top5` instead, see `classifier_scores`.
 
         Raises:
-          JsslError: features that are not finite, or labels outside `num_classes`.
+          JsslError: features that are not finite, or labels that a classifier has no logit for.
         """
-        test = self.extract(params, state, self.test)
+        test = self._relabelled(self.extract(params, state, self.test))
         statistics = feature_statistics(test.features)
         if test.labels is None:
             return statistics
@@ -81,7 +83,9 @@ class Evaluator:
           params: those of the untrained network.
           state: its state.
         """
-        test = raw_pixels(self.view, self.test, batch_sharding=self.batch_sharding)
+        test = self._relabelled(
+            raw_pixels(self.view, self.test, batch_sharding=self.batch_sharding)
+        )
         pixels = {}
         if test.labels is not None and self.train is not None:
             train = raw_pixels(self.view, self.train, batch_sharding=self.batch_sharding)
@@ -92,20 +96,26 @@ class Evaluator:
         """`knn`, `knn_top5` and `linear` accuracy; empty without labels."""
         if train.labels is None or test.labels is None:
             return {}
-        classes = self.num_classes or class_count(train.labels, test.labels)
+        present, (learned, wanted) = numbered(train_labels=train.labels, test_labels=test.labels)
+        count = len(present)
         ranking = knn_ranking(
             train.features,
-            train.labels,
+            learned,
             test.features,
             k=self.k,
             temperature=self.temperature,
-            num_classes=classes,
-        )
-        linear = linear_accuracy(
-            train.features, train.labels, test.features, test.labels, num_classes=classes
+            num_classes=count,
         )
         return {
-            'knn': ranking_accuracy(ranking, test.labels),
-            'knn_top5': ranking_accuracy(ranking, test.labels, top=5),
-            'linear': linear,
+            'knn': ranking_accuracy(ranking, wanted),
+            'knn_top5': ranking_accuracy(ranking, wanted, top=5),
+            'linear': linear_accuracy(
+                train.features, learned, test.features, wanted, num_classes=count
+            ),
         }
+
+    def _relabelled(self, test: Extracted) -> Extracted:
+        """With labels as the training data have them."""
+        if test.labels is None or self.test_classes is None:
+            return test
+        return test._replace(labels=self.test_classes[test.labels])

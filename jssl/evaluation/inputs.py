@@ -35,6 +35,10 @@ def checked_labels(labels: ArrayLike, rows: int, num_classes: int, name: str) ->
             f'{name} has the shape {values.shape} but there are {rows} feature rows; '
             'give one class index per row, in the same order.'
         )
+    if values.dtype.kind not in 'iu':
+        raise JsslError(
+            f'{name} has the type {values.dtype}; give whole numbers, such as labels.astype(int).'
+        )
     if values.min() < 0 or values.max() >= num_classes:
         raise JsslError(
             f'{name} goes from {values.min()} to {values.max()}, outside 0 to {num_classes - 1}; '
@@ -43,6 +47,21 @@ def checked_labels(labels: ArrayLike, rows: int, num_classes: int, name: str) ->
     return jnp.asarray(values, jnp.int32)
 
 
-def class_count(*labels: ArrayLike) -> int:
-    """The number of classes when nobody names it: the largest label plus one."""
-    return int(max(np.max(np.asarray(part), initial=0) for part in labels)) + 1
+def numbered(**labels: ArrayLike) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The labels that occur, counted: numbers of something else, such as ids, need no more memory.
+
+    Args:
+      labels: arrays (N,) of class indices by name.
+
+    Returns:
+      The K different labels in ascending order, and for every array its labels' places among them,
+      (N,), each in [0, K).
+
+    Raises:
+      JsslError: labels that are no whole numbers from 0.
+    """
+    parts = [np.asarray(part) for part in labels.values()]
+    for name, part in zip(labels, parts, strict=True):
+        checked_labels(part, part.size, 2**31, name)
+    present, places = np.unique(np.concatenate(parts), return_inverse=True)
+    return present, np.split(places, np.cumsum([len(part) for part in parts])[:-1])

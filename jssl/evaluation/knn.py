@@ -13,7 +13,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jssl.errors import JsslError
-from jssl.evaluation.inputs import checked_features, checked_labels, class_count
+from jssl.evaluation.inputs import checked_features, checked_labels, numbered
 
 # Similarities held at once (256 MB in float32), so that ImageNet needs no 50k x 1.28M matrix.
 MAX_SIMILARITIES = 2**26
@@ -74,7 +74,7 @@ def knn_ranking(
       test_features: (M, D).
       k: neighbours that vote.
       temperature: how much a closer neighbour weighs more: exp(similarity / temperature).
-      num_classes: by default the largest label plus one.
+      num_classes: by default the labels that occur in `train_labels` are counted.
 
     Returns:
       int32 (M, min(5, k, num_classes)). Classes without a vote come last, in their order.
@@ -91,10 +91,14 @@ def knn_ranking(
         )
     if not 0 < k <= len(train):
         raise JsslError(f'k={k} neighbours cannot be chosen from {len(train)} images; lower k.')
-    num_classes = class_count(train_labels) if num_classes is None else num_classes
+    present = None
+    if num_classes is None:
+        present, (train_labels,) = numbered(train_labels=train_labels)
+        num_classes = len(present)
     labels = checked_labels(train_labels, len(train), num_classes, 'train_labels')
     options = {'k': k, 'num_classes': num_classes, 'chunk': chunk_rows(len(train), len(test))}
-    return np.asarray(_rank(train, labels, test, jnp.asarray(temperature, test.dtype), **options))
+    ranking = _rank(train, labels, test, jnp.asarray(temperature, test.dtype), **options)
+    return np.asarray(ranking) if present is None else present[ranking].astype(np.int32)
 
 
 def ranking_accuracy(ranking: np.ndarray, labels: ArrayLike, top: int = 1) -> float:
@@ -119,7 +123,10 @@ def knn_accuracy(
     Arguments and errors are those of `knn_ranking`; test_labels: (M,) class indices.
     """
     if num_classes is None:
-        num_classes = class_count(train_labels, test_labels)
+        present, (train_labels, test_labels) = numbered(
+            train_labels=train_labels, test_labels=test_labels
+        )
+        num_classes = len(present)
     checked_labels(test_labels, len(np.asarray(test_features)), num_classes, 'test_labels')
     ranking = knn_ranking(
         train_features,

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
@@ -15,7 +16,13 @@ from jssl.data.canvas import check_channels
 from jssl.data.faults import Faults
 from jssl.data.loader import Batch, Loader, fits_on_device, resident
 from jssl.data.samplers import Sampler, Shuffled
-from jssl.data.sources import Source, check_same_classes, has_labels
+from jssl.data.sources import (
+    Source,
+    check_classes,
+    check_same_classes,
+    has_labels,
+    label_count,
+)
 from jssl.errors import JsslError
 from jssl.evaluation.features import EvalView
 from jssl.training import sharding
@@ -77,8 +84,9 @@ class Experiment:
         check_channels(self.channels)
         self._check_probes()
         sharding.check_batch_size(self.batch_size, self.mesh)
-        classes = getattr(self.data, 'num_classes', None)
-        run = Run(samples=len(self.data), classes=classes, **self._length)
+        if self.algorithm.is_classifier and has_labels(self.data):
+            check_classes(self.data)
+        run = Run(samples=len(self.data), classes=label_count(self.data), **self._length)
         object.__setattr__(self, 'algorithm', self.algorithm.for_run(run))
         _ = self.transformation
 
@@ -90,8 +98,14 @@ class Experiment:
                     f'config.probe_data is for kNN and the linear probe, but {name} has no labels; '
                     'give both labelled images, or leave probe_data out.'
                 )
-        if self.test_data is not None:
-            check_same_classes(self.probe_source, self.test_data)
+        _ = self.test_classes
+
+    @functools.cached_property
+    def test_classes(self) -> np.ndarray | None:
+        """The label in the probe's data of each class of the test data; None where they agree."""
+        if self.test_data is None:
+            return None
+        return check_same_classes(self.probe_source, self.test_data)
 
     @property
     def probe_source(self) -> Source:

@@ -69,9 +69,9 @@ class Judge:
             view=experiment.eval_view,
             train=self.probe_batches,
             test=self.test_batches,
-            num_classes=_most_classes(experiment.probe_source, experiment.test_data),
             k=min(options.neighbors, options.max_train, len(experiment.probe_source)),
             batch_sharding=sharding.batch_sharding(experiment.mesh),
+            test_classes=experiment.test_classes,
         )
 
     @functools.cached_property
@@ -196,13 +196,6 @@ class Judge:
 def evaluations(rows: Iterable[Row]) -> list[Row]:
     """The rows of metrics that are evaluations of a network that was trained."""
     return [row for row in rows if row['step'] > 0 and 'rankme' in row and 'loss' not in row]
-
-
-def _most_classes(train: Source, test: Source | None) -> int | None:
-    """The number of classes if both sources know theirs; a split may lack the last ones."""
-    counts = [getattr(source, 'num_classes', None) for source in (train, test)]
-    known = [count for count in counts if count is not None]
-    return max(known) if len(known) == len(counts) else None
 
 
 def in_words(scores: Scores) -> str:

@@ -98,6 +98,13 @@ def test_classes_are_balanced():
     assert len(set(samples[LABELS[samples] == 0])) == counts[0]  # without replacement where it can
 
 
+@pytest.mark.parametrize('gap', [1, 100, 10**8])
+def test_labels_that_occur_are_counted(gap):
+    samples = ClassBalanced()(1000, 0, 0, gap * (np.arange(1000) % 10))
+    assert len(set(samples)) >= 600
+    assert np.bincount(samples % 10).min() >= 95
+
+
 def test_uniform_sampling_draws_what_the_reference_draws(golden):
     from weights import Golden
 

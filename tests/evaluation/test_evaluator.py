@@ -41,7 +41,7 @@ def evaluator(labelled=True, **options):
 
 
 def test_scores_are_those_of_the_features(params):
-    judge = evaluator(num_classes=10, k=5)
+    judge = evaluator(k=5)
     scores = judge.evaluate(params, {})
     train, test = (judge.extract(params, {}, batches) for batches in (judge.train, judge.test))
     assert set(scores) == {'knn', 'knn_top5', 'linear', 'std', 'rankme'}
@@ -51,8 +51,22 @@ def test_scores_are_those_of_the_features(params):
     assert 1 < scores['rankme'] < 24
 
 
-def test_classes_are_counted_when_nobody_names_them(params):
-    assert evaluator().evaluate(params, {}) == evaluator(num_classes=10).evaluate(params, {})
+def test_labels_that_occur_are_counted_whatever_their_numbers(params):
+    plain = evaluator()
+    ids = {name: dict(getattr(plain, name).arrays) for name in ('train', 'test')}
+    for arrays in ids.values():
+        arrays['label'] = 1_698_765_432 - 10_000 * (9 - arrays['label'])
+    odd = {name: ArrayBatches(arrays, 128) for name, arrays in ids.items()}
+    assert dataclasses.replace(plain, **odd).evaluate(params, {}) == plain.evaluate(params, {})
+
+
+def test_classes_of_the_test_data_may_be_numbered_anew(params):
+    plain = evaluator()
+    arrays = {**plain.test.arrays, 'label': 9 - plain.test.arrays['label']}
+    changes = {'test': ArrayBatches(arrays, 128), 'test_classes': np.arange(10)[::-1]}
+    assert dataclasses.replace(plain, **changes).baselines(params, {}) == plain.baselines(
+        params, {}
+    )
 
 
 def test_baselines(params):

@@ -96,9 +96,20 @@ def test_float64_features_stay_float64():
         assert knn_accuracy(train, [0, 1], test, [1], k=1) == 1
 
 
+def test_ids_as_labels_are_counted():
+    train, labels = blobs(60, seed=1)
+    ids = 28_312_757 * labels + 5
+    ranking = knn_ranking(train, labels, train, k=9)
+    np.testing.assert_array_equal(knn_ranking(train, ids, train, k=9), 28_312_757 * ranking + 5)
+    expected = knn_accuracy(train, labels, train, labels, k=9)
+    assert knn_accuracy(train, ids, train, ids, k=9) == expected
+
+
 @pytest.mark.parametrize(
     ('changes', 'words'),
     [
+        ({'train_labels': np.arange(60) / 2}, 'train_labels has the type float64'),
+        ({'train_labels': np.arange(60) - 1}, 'train_labels goes from -1 to 58'),
         ({'k': 61}, 'k=61 .* 60 images'),
         ({'k': 0}, 'k=0'),
         ({'num_classes': 3}, 'train_labels goes from 0 to 6'),

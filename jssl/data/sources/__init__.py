@@ -4,9 +4,10 @@ The classes here are what a config may name under `data`, `test_data` and `probe
 """
 
 from jssl.data.sources.arrays import Arrays
-from jssl.data.sources.base import Sample, Source, check_same_classes, has_labels
+from jssl.data.sources.base import Sample, Source, has_labels
 from jssl.data.sources.folder import Folder
 from jssl.data.sources.image_list import ImageList
+from jssl.data.sources.labels import check_classes, check_same_classes, label_count
 from jssl.data.sources.tfds import TFDS
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     'ImageList',
     'Sample',
     'Source',
+    'check_classes',
     'check_same_classes',
     'has_labels',
+    'label_count',
 ]

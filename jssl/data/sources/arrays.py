@@ -6,7 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from jssl.data.canvas import checked_array
 from jssl.data.sources.base import Sample
+from jssl.data.sources.labels import checked_labels
 from jssl.errors import JsslError
 
 
@@ -16,18 +18,24 @@ class Arrays:
 
     Attributes:
       images: uint8 arrays (H, W) or (H, W, C), of one or of several sizes.
-      labels: one whole number per image, or None.
+      labels: one whole number from 0 per image, (N,) or (N, 1); None, or -1 for every image, means
+        that there are none. They are kept as int32 (N,).
+
+    Raises:
+      JsslError: no images, a first one that is none, not one label per image, or labels that are
+        something else.
     """
 
     images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8] = dataclasses.field(repr=False)
     labels: Sequence[int] | NDArray[np.integer] | None = dataclasses.field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if self.labels is not None and len(self.labels) != len(self.images):
-            raise JsslError(
-                f'Arrays has {len(self.images)} images and {len(self.labels)} labels; '
-                'give one label per image, or labels=None.'
-            )
+        if len(self.images) == 0:
+            raise JsslError('Arrays has no images; give at least one.')
+        if not isinstance(self.images[0], bytes):
+            checked_array(self.images[0])
+        if self.labels is not None:
+            object.__setattr__(self, 'labels', checked_labels(self.labels, len(self.images)))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -44,8 +52,8 @@ class Arrays:
 
     @property
     def num_classes(self) -> int | None:
-        """One more than the largest label; None without labels."""
-        return None if self.labels is None else int(np.max(self.labels)) + 1
+        """How many different labels there are; None without labels."""
+        return None if self.labels is None else len(np.unique(self.labels))
 
     @property
     def label_names(self) -> list[str] | None:

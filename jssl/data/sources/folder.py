@@ -3,6 +3,8 @@
 import dataclasses
 import functools
 import os
+import re
+import unicodedata
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,7 @@ from jssl.data.sources.base import Sample
 from jssl.errors import JsslError
 
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff', '.gif', '.ppm', '.pgm')
+NUMBER = re.compile('[0-9]+', re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +27,9 @@ class Folder:
     Attributes:
       path: of the folder.
       labelled: True: the first sub-folder of an image is its class, and the classes are numbered
-        by name; False: there are no labels; None: labelled if no image lies in the folder itself
-        and there are at least two sub-folders with images.
+        in the order of their names, or of their values where all names are whole numbers; False:
+        there are no labels; None: labelled if no image lies in the folder itself and there are at
+        least two sub-folders with images.
 
     Raises:
       JsslError: no such folder, no images in it, or images without a class where `labelled`.
@@ -86,7 +90,8 @@ class Folder:
     @functools.cached_property
     def _classes(self) -> list[str]:
         """The first-level sub-folders in which there are images."""
-        return sorted({name.partition('/')[0] for name in self._names if '/' in name})
+        found = sorted({_class_of(name) for name in self._names if '/' in name})
+        return sorted(found, key=int) if all(map(NUMBER.fullmatch, found)) else found
 
     @functools.cached_property
     def _labels(self) -> NDArray[np.int32] | None:
@@ -94,7 +99,12 @@ class Folder:
         if not (decided if self.labelled is None else self.labelled):
             return None
         number = {name: label for label, name in enumerate(self._classes)}
-        return np.array([number[name.partition('/')[0]] for name in self._names], np.int32)
+        return np.array([number[_class_of(name)] for name in self._names], np.int32)
+
+
+def _class_of(name: str) -> str:
+    """The first sub-folder; some systems decompose letters such as é, which is undone."""
+    return unicodedata.normalize('NFC', name.partition('/')[0])
 
 
 def read_file(file: str) -> bytes:

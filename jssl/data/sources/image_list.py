@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import os
 import re
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from jssl.data.sources.base import Sample
 from jssl.data.sources.folder import EXTENSIONS, read_file
+from jssl.data.sources.labels import LARGEST, NONE
 from jssl.errors import JsslError
 
 LABELLED_LINE = re.compile(r'(.*\S)\s+(-?[0-9]{1,10})')
@@ -70,14 +72,19 @@ class ImageList:
 
     @property
     def num_classes(self) -> int | None:
-        """One more than the largest label; None without labels."""
-        labels = self._entries.labels
-        return None if labels is None else int(labels.max()) + 1
+        """How many different labels there are; None without labels."""
+        return None if self._entries.labels is None else len(np.unique(self._entries.labels))
 
     @property
     def label_names(self) -> list[str] | None:
         """A list knows no names."""
         return None
+
+    @functools.cached_property
+    def folder_names(self) -> list[str] | None:
+        """The folder that each class has alone, in the order of labels; None if they share any."""
+        labels = self._entries.labels
+        return None if labels is None else _folders(self._entries.names, labels)
 
     def _file(self, index: int) -> str:
         root = os.path.expanduser(self.root) or os.path.dirname(os.path.expanduser(self.path))
@@ -143,11 +150,22 @@ def _check_no_labels(
         )
 
 
+def _folders(names: list[str], labels: NDArray[np.int32]) -> list[str] | None:
+    """The names of folders, at some depth of the paths, that stand for the labels one to one."""
+    parts = [unicodedata.normalize('NFC', name).split('/')[:-1] for name in names]
+    classes = len(np.unique(labels))
+    for level in range(min(map(len, parts))):
+        found = {(int(label), part[level]) for label, part in zip(labels, parts, strict=True)}
+        if len(found) == len({name for _, name in found}) == classes > 1:
+            return [name for _, name in sorted(found)]
+    return None
+
+
 def _labels(path: str, lines: list[int], labels: list[int]) -> NDArray[np.int32] | None:
-    if set(labels) == {-1}:
+    if set(labels) == {NONE}:
         return None
     for line, label in zip(lines, labels, strict=True):
-        if not 0 <= label < 2**31:
+        if not 0 <= label <= LARGEST:
             raise JsslError(
                 f'line {line} of the list {path!r} has the label {label}; labels are whole numbers '
                 'from 0, or -1 on every line for none.'

@@ -7,13 +7,15 @@ import os
 import shlex
 from typing import Any
 
+import numpy as np
+
 from jssl.data.sources.base import Sample
+from jssl.data.sources.labels import NONE  # TFDS too, as in STL-10's split 'unlabelled'
 from jssl.data.sources.tfds_features import check_features
 from jssl.errors import JsslError, suggest
 
 DIGITS = 'embedded_digits'
 LABEL = 'label'
-UNKNOWN = -1  # what TFDS stores where a sample has no label, as in STL-10's split 'unlabelled'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +30,8 @@ class TFDS:
       split: such as ``'train'``, ``'train[:10%]'`` or ``'train+unlabelled'`` (TFDS's syntax).
       data_dir: the TFDS folder; None for TFDS_DATA_DIR or ~/tensorflow_datasets.
       image: the feature that is the image.
-      label: the feature that is the class. Without one of the usual name, or with samples whose
-        class is not known, the data set counts as unlabelled.
+      label: the feature that is the class; None for no labels. Without one of the usual name, or
+        with samples whose class is not known, the data set counts as unlabelled.
 
     Raises:
       JsslError: not prepared (with the command that prepares it), prepared in another file format,
@@ -40,11 +42,11 @@ class TFDS:
     split: str
     data_dir: str | None = None
     image: str = 'image'
-    label: str = LABEL
+    label: str | None = LABEL
 
     def __post_init__(self) -> None:
         _ = self._records  # so that a wrong name or split fails here, not in a loader thread
-        if self.label != LABEL:
+        if self.label not in (LABEL, None):
             _check_label(self._features, self.name, self.label)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -55,7 +57,7 @@ class TFDS:
 
     def __getitem__(self, index: int, /) -> Sample:
         record = self._records[index]
-        if not self.has_labels:
+        if self.label is None or not self.has_labels:
             return {'image': record[self.image]}
         return {'image': record[self.image], 'label': int(record[self.label])}
 
@@ -65,21 +67,32 @@ class TFDS:
 
     @functools.cached_property
     def has_labels(self) -> bool:
-        """Whether every sample has a class; joined splits are judged by their two ends."""
-        if not _is_class(self._features.get(self.label)):
+        """Whether every sample has a class; each of joined splits is judged by its two ends."""
+        if self.label is None or not _is_class(self._features.get(self.label)):
             return False
-        ends = (self._records[index][self.label] for index in (0, len(self) - 1))
-        return UNKNOWN not in [int(label) for label in ends]
+        return NONE not in [int(self._records[index][self.label]) for index in self._ends]
+
+    @property
+    def _ends(self) -> list[int]:
+        """The first and the last sample of each of the splits that are joined."""
+        splits = self._builder.info.splits
+        lengths = [splits[part.strip()].num_examples for part in self.split.split('+')]
+        stops = np.cumsum(lengths).tolist()
+        return [0, *stops[:-1], *(stop - 1 for stop in stops)]
 
     @property
     def num_classes(self) -> int | None:
         """The number of classes; None without labels."""
-        return self._features[self.label].num_classes if self.has_labels else None
+        return self._class.num_classes if self.has_labels else None
 
     @property
     def label_names(self) -> list[str] | None:
         """The names of the classes; None without labels."""
-        return list(self._features[self.label].names) if self.has_labels else None
+        return list(self._class.names) if self.has_labels else None
+
+    @property
+    def _class(self) -> Any:
+        return self._features[self.label or LABEL]
 
     @property
     def _features(self) -> dict[str, Any]:

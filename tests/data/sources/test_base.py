@@ -72,7 +72,10 @@ def test_classes_that_agree_or_have_no_names_pass(test):
 @pytest.mark.parametrize(
     ('names', 'words'),
     [
-        (('a',), "2 classes and the labelled training data 1, which differ, for example 'b'"),
+        (
+            ('a',),
+            "have 2 classes ('a', 'b'), and the labelled training data 1 classes ('a'), which",
+        ),
         (('a', 'c'), "for example 'b' in one of them only"),
         (('b', 'a'), 'in their order'),
     ],

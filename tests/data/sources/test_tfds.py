@@ -170,12 +170,22 @@ def test_the_class_can_have_any_name(own_sets):
         TFDS('pictures_and_masks', 'unlabelled', own_sets, label='kind')
 
 
-@pytest.mark.parametrize('split', ['unlabelled', 'train+unlabelled', 'unlabelled+train[:1]'])
+@pytest.mark.parametrize(
+    'split',
+    ['unlabelled', 'train+unlabelled', 'unlabelled+train[:1]', 'train + unlabelled[:1]+train[1:]'],
+)
 def test_samples_whose_class_is_unknown_have_no_labels(own_sets, split):
     source = TFDS('scenes', split, own_sets, label='place')
     assert not source.has_labels
     assert source.num_classes is None
     assert source[0].keys() == source[len(source) - 1].keys() == {'image'}
+
+
+def test_labels_can_be_left_out(own_sets):
+    source = pickle.loads(pickle.dumps(TFDS('scenes', 'train', own_sets, label=None)))
+    assert not source.has_labels
+    assert (source.num_classes, source.label_names) == (None, None)
+    assert source[0].keys() == {'image'}
 
 
 def test_a_catalogue_name_comes_with_the_command_that_prepares_it(tmp_path):
