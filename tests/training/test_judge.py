@@ -130,7 +130,7 @@ def test_probe_data_without_the_labels_they_are_for_are_refused(
 def test_test_data_of_other_classes_are_refused_unless_the_probe_has_them() -> None:
     cats, dogs = (named(name) for name in ('cats', 'dogs'))
     assert experiment(data=cats, probe_data=dogs, test_data=dogs).probe_source is dogs
-    with refused("'cats' in one of them only", 'as probe_data'):
+    with refused("'dogs' in the test data only", 'as probe_data'):
         experiment(data=cats, test_data=dogs)
 
 

@@ -166,7 +166,7 @@ def _compared(train: list[str], test: list[str]) -> NDArray[np.int32] | None:
     number = {name: label for label, name in enumerate(train)}
     order = [number[name] for name in test if name in number]
     if unknown or order != sorted(order):
-        what = f'for example {unknown[0]!r} in one of them only' if unknown else 'in their order'
+        what = f'for example {unknown[0]!r} in the test data only' if unknown else 'in their order'
         raise JsslError(
             f'the test data have {_listed(test)}, and the labelled training data {_listed(train)}, '
             f'which differ, {what}; {_FIT}'
@@ -190,7 +190,7 @@ def _check_numbers(train: NDArray[Any] | None, test: NDArray[Any] | None) -> Non
     if unknown.size:
         raise JsslError(
             f'the test data have {_ranged(test)}, and the labelled training data {_ranged(train)}, '
-            f'which differ, for example the label {unknown[0]} in one of them only; number both '
+            f'which differ, for example the label {unknown[0]} in the test data only; number both '
             'alike, from 0.'
         )
 

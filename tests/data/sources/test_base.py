@@ -76,7 +76,7 @@ def test_classes_that_agree_or_have_no_names_pass(test):
             ('a',),
             "have 2 classes ('a', 'b'), and the labelled training data 1 classes ('a'), which",
         ),
-        (('a', 'c'), "for example 'b' in one of them only"),
+        (('a', 'c'), "for example 'b' in the test data only"),
         (('b', 'a'), 'in their order'),
     ],
 )

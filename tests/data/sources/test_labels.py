@@ -112,7 +112,7 @@ def test_a_list_that_counts_from_1_is_refused_beside_a_folder(tmp_path):
     with refused(
         'the test data have 3 classes with labels from 1 to 3',
         'the labelled training data 3 classes with labels from 0 to 2',
-        'the label 3 in one of them only',
+        'the label 3 in the test data only',
     ):
         check_same_classes(train, listed(test, 1, 2, 3))
 
@@ -122,7 +122,7 @@ def test_a_list_in_another_order_is_refused_beside_a_folder_or_a_list(tmp_path):
     test = folder(tmp_path / 'test', 'a', 'b', 'c')
     with refused("the class 'b' has the label 2 in the test data and 1", 'number both alike'):
         check_same_classes(train, listed(test, 0, 2, 1))
-    with refused("the class 'a' has the label 0 in the test data and 1"):
+    with refused("the class 'b' has the label 1 in the test data and 0"):
         check_same_classes(listed(train, 1, 0, 2), listed(test, 0, 1, 2))
 
 
