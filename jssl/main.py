@@ -45,7 +45,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         connect(values)
         config = values.config.to_dict()
-        fit(experiment(config), config=config, name=run_name(values), workdir=values.workdir)
+        fit(
+            experiment(config),
+            config=config,
+            name=run_name(values),
+            workdir=values.workdir,
+            same_data=values.same_data,
+        )
     except JsslError as error:
         print(f'jssl: {error}', file=sys.stderr)
         return 2
@@ -82,6 +88,11 @@ def define_flags() -> flags.FlagValues:
         'Kubernetes: JAX finds the others by itself.'
     )
     flags.DEFINE_bool('distributed', False, meaning, flag_values=values)
+    meaning = (
+        'Resume although files of the data have other times or sizes than when the run began: they '
+        'hold the same images, such as a copy without its times.'
+    )
+    flags.DEFINE_bool('same_data', False, meaning, flag_values=values)
     flags.DEFINE_bool('help', False, 'Show this.', short_name='h', flag_values=values)
     for flag in values:
         values.register_key_flag_for_module(sys.argv[0], values[flag])  # what the help lists

@@ -8,7 +8,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,12 +18,14 @@ from PIL import Image
 from jssl.data import records
 from jssl.data.canvas import ORIENTATION, to_picture
 from jssl.data.faults import Faults, name_of
+from jssl.data.identity import LISTINGS, Listing, describe_change, same, write_listings
 from jssl.data.records import Records
 from jssl.data.sources import Sample, Source
 from jssl.errors import JsslError
 
 SHARD = 4096  # images in a file: what an interruption costs at most
 PLAN = 'prepare.json'
+DESCRIBED = 'described'  # in the plan: where the splits came from, in words
 
 
 class Target(NamedTuple):
@@ -80,6 +82,7 @@ def prepare(
     threads: int = os.cpu_count() or 1,
     faults: float = 0.01,
     shard: int = SHARD,
+    report: Callable[[str], None] = print,
 ) -> Path:
     """Writes a data set, or what an interrupted call has left undone.
 
@@ -94,13 +97,14 @@ def prepare(
       threads: how many decode and encode at the same time; changes nothing in the files.
       faults: which share of the images may be broken.
       shard: images in a file.
+      report: is told when there is nothing to do.
 
     Returns:
       `out`.
 
     Raises:
-      JsslError: the folder holds something else, is being written, cannot be written, or too many
-        images are broken.
+      JsslError: the folder holds something else or what the sources held before they changed, is
+        being written, cannot be written, or too many images are broken.
     """
     out = Path(out).expanduser()
     if not re.fullmatch('[a-z][a-z0-9_]*', out.name):
@@ -110,18 +114,20 @@ def prepare(
         )
     plan = {
         'splits': {split: len(source) for split, source in sources.items()},
-        'described': dict(described or {}),
+        DESCRIBED: dict(described or {}),
         'shard': shard,
         **target._asdict(),
     }
+    listings = {split: Listing.of(source) for split, source in sources.items()}
     if out.exists():
-        _check_plan(out, plan)
+        _check_plan(out, plan, listings)
+        report(f'{out} is complete; there is nothing to do.')
         return out
     unfinished = out.with_name(f'{out.name}.incomplete')
     try:
         unfinished.mkdir(parents=True, exist_ok=True)
         with _locked(unfinished):
-            _begin(unfinished, plan)
+            _begin(unfinished, plan, listings)
             folder = unfinished / records.VERSION
             work = _Work(folder, out.name, target, threads, faults, shard)
             work.write(sources, json.dumps(plan))
@@ -134,29 +140,51 @@ def prepare(
     return out
 
 
-def _begin(unfinished: Path, plan: Mapping[str, Any]) -> None:
+def _begin(unfinished: Path, plan: Mapping[str, Any], listings: Mapping[str, Listing]) -> None:
     """Writes down what is going to be done, or checks that it is what was begun."""
     part = unfinished / f'{PLAN}.part'
-    if set(unfinished.iterdir()) - {part}:
-        _check_plan(unfinished, plan)
+    before_plan = {part.name, LISTINGS, f'{LISTINGS}.part'}
+    if {path.name for path in unfinished.iterdir()} - before_plan:
+        _check_plan(unfinished, plan, listings)
         return
-    part.write_text(json.dumps(plan, indent=2) + '\n', encoding='utf-8')
+    write_listings(unfinished, listings)
+    data = {split: listing.identity for split, listing in listings.items()}
+    words = json.dumps(dict(plan) | {'data': data}, indent=2) + '\n'
+    part.write_text(words, encoding='utf-8')
     os.replace(part, unfinished / PLAN)
 
 
-def _check_plan(folder: Path, plan: Mapping[str, Any]) -> None:
-    """Raises a `JsslError` for a folder that was not made by the same command."""
+def _check_plan(folder: Path, plan: Mapping[str, Any], listings: Mapping[str, Listing]) -> None:
+    """Raises a `JsslError` for a folder that was not made by the same command of the same images.
+
+    Where they lie may change; a plan of version 0.1.0 says no more than that.
+    """
     try:
         found = json.loads((folder / PLAN).read_text(encoding='utf-8'))
     except (OSError, ValueError):
         found = {}
-    differ = [key for key in plan if found.get(key) != plan[key]]
+    if 'data' in found:
+        _check_sources(folder, found['data'], listings)
+    decisive = [key for key in plan if not ('data' in found and key == DESCRIBED)]
+    differ = [key for key in decisive if found.get(key) != plan[key]]
     if differ:
         was = ', '.join(f'{key}: {found.get(key)} → {plan[key]}' for key in differ)
         raise JsslError(
             f'{folder} holds another data set (there → asked for): {was}. Choose another --out, '
             'delete the folder, or give the command that made it.'
         )
+
+
+def _check_sources(
+    folder: Path, stored: Mapping[str, Any], listings: Mapping[str, Listing]
+) -> None:
+    for split, listing in listings.items():
+        if split in stored and not same(stored[split], listing.identity):
+            words = describe_change(folder, split, stored[split], listing)
+            raise JsslError(
+                f'the source of {split} is not what {folder} was made of: {words}. Choose another '
+                '--out, delete the folder, or put the files back.'
+            )
 
 
 @contextlib.contextmanager

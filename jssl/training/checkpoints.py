@@ -13,7 +13,7 @@ import shutil
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import jax
@@ -22,6 +22,7 @@ import orbax.checkpoint as ocp
 from flax.traverse_util import unflatten_dict
 from jax.experimental import multihost_utils
 
+from jssl.data.identity import same
 from jssl.errors import JsslError
 
 CONTENTS = 'contents.json'
@@ -38,13 +39,20 @@ class Checkpoints:
     """
 
     def __init__(
-        self, directory: Path | str, *, keep: int = 3, report: Callable[[str], None] = print
+        self,
+        directory: Path | str,
+        *,
+        keep: int = 3,
+        data: Mapping[str, Any] = MappingProxyType({}),
+        report: Callable[[str], None] = print,
     ) -> None:
         """Opens `directory`, which is made if need be.
 
         Args:
           directory: of the checkpoints, shared by all processes.
           keep: how many remain; an older one goes once a newer one is complete.
+          data: the identity of the images, whose numbers memories go by (`data.identity`); empty
+            where it is not known.
           report: is told on process 0, in one line, of each checkpoint that cannot be read.
 
         Raises:
@@ -53,7 +61,7 @@ class Checkpoints:
         for logger in ('absl', 'asyncio'):
             logging.getLogger(logger).addFilter(_is_not_orbax)
         self.directory = Path(directory).absolute()
-        self._report = report
+        self._report, self._data = report, dict(data)
         self._pending: tuple[int, dict[str, str]] | None = None
         self._partial_removed = False
         options = ocp.CheckpointManagerOptions(
@@ -191,7 +199,8 @@ class Checkpoints:
             for path in sorted((folder / ITEM).rglob('*'))
             if path.is_file()
         }
-        (folder / CONTENTS).write_text(json.dumps({'leaves': leaves, 'files': files}, indent=1))
+        contents = {'leaves': leaves, 'files': files, 'data': self._data}
+        (folder / CONTENTS).write_text(json.dumps(contents, indent=1))
 
     def _remove_partial(self) -> None:
         """Removes what a killed process left half-written, once; readers alone remove nothing."""
@@ -214,8 +223,14 @@ class Checkpoints:
     def _read(self, step: int, target: Any) -> Any:
         """The train state of a checkpoint whose files are complete."""
         folder = self.directory / str(step)
-        leaves = json.loads((folder / CONTENTS).read_text())['leaves']
-        mismatch = _first_mismatch(leaves, _describe(target))
+        contents = json.loads((folder / CONTENTS).read_text())
+        if not same(contents.get('data', {}), self._data, stamps=False):
+            raise JsslError(
+                f'The checkpoint {folder} is of a run on other data: {contents["data"]["number"]} '
+                f'samples there, {self._data["number"]} here, or other names. Give another '
+                '--workdir, or the data that it was trained on.'
+            )
+        mismatch = _first_mismatch(contents['leaves'], _describe(target))
         if mismatch:
             raise JsslError(
                 f'The checkpoint {folder} is of another model: {mismatch}. Give another '

@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 from jssl.algorithm import Algorithm, Run, TrainState
 from jssl.data.canvas import check_channels
 from jssl.data.faults import Faults
+from jssl.data.identity import Listing
 from jssl.data.loader import Batch, Loader, fits_on_device, resident
 from jssl.data.samplers import Sampler, Shuffled
 from jssl.data.sources import (
@@ -141,6 +142,17 @@ class Experiment:
     def faults(self) -> Faults:
         """The training images found broken; `fit` has them reported beside its progress."""
         return Faults(len(self.data), self.runtime.faults, print)
+
+    @functools.cached_property
+    def listings(self) -> dict[str, Listing]:
+        """What the sources hold, by field; the first process alone looks at their files."""
+        sources = {part: getattr(self, part) for part in ('data', 'test_data', 'probe_data')}
+        stamps = jax.process_index() == 0
+        return {
+            part: Listing.of(source, stamps=stamps)
+            for part, source in sources.items()
+            if source is not None
+        }
 
     @functools.cached_property
     def arrays(self) -> Batch | None:

@@ -6,6 +6,7 @@ what does not fit is an error that says what does not.
 """
 
 import dataclasses
+import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jssl.algorithm import TrainState
+from jssl.data.identity import Listing, describe_change, same
 from jssl.errors import JsslError
 from jssl.interop.mmselfsup import UNREAD, export_state, import_state, reference_key
 from jssl.interop.safetensors import PREFIX, load_backbone
@@ -25,7 +27,7 @@ from jssl.interop.stacked import stack_like, unstack
 from jssl.interop.weights import read_weights as read_arrays
 from jssl.layers.position_embedding import resize_positions
 from jssl.training.checkpoints import read_parts
-from jssl.training.workdir import CHECKPOINTS
+from jssl.training.workdir import CHECKPOINTS, CONFIG, read_config
 
 WEIGHTS = 'backbone.safetensors'
 TABLES = {'pos_embed': 1, 'absolute_pos_embed': 0}  # and how many rows are no places
@@ -72,6 +74,38 @@ def load_backbone_into(
         found = loaded['state']['batch_stats']['backbone']
         state['batch_stats'] = {**state['batch_stats'], 'backbone': found}
     return dataclasses.replace(train_state, params=params, state=state)
+
+
+def tell_changed_data(
+    run: Path | str,
+    config: Mapping[str, Any],
+    listings: Mapping[str, Listing],
+    report: Callable[[str], None],
+) -> None:
+    """Says which data, named as those of the run that one begins with, are no longer the same.
+
+    Args:
+      run: whose weights are taken; a file of weights says nothing of its data.
+      config: of what begins.
+      listings: of its data, by field.
+      report: is told in a line for each.
+    """
+    theirs = read_config(run) if (Path(run) / CONFIG).is_file() else {'config': {}}
+    for part, listing in listings.items():
+        section = _said(config.get(part))
+        for field, before in theirs.get('data', {}).items():
+            alike = section is not None and _said(theirs['config'].get(field)) == section
+            if alike and not same(before, listing.identity):
+                words = describe_change(Path(run), field, before, listing)
+                report(f'config.{part} is not what the run in {run} had: {words}.')
+
+
+def _said(section: Any) -> Any:
+    """A section of a config without the fields that nobody set."""
+    if not isinstance(section, Mapping):
+        return None
+    given = {field: value for field, value in section.items() if value is not None}
+    return json.loads(json.dumps(given))
 
 
 def read_weights(path: str) -> Weights:

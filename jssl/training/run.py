@@ -17,7 +17,7 @@ from jssl.training.judge import Judge
 from jssl.training.logging import MetricsWriter, Row
 from jssl.training.loop import DeviceBatch, Interrupted, Loop, to_device
 from jssl.training.outcome import Outcome, conclude
-from jssl.training.pretrained import load_backbone_into, read_weights
+from jssl.training.pretrained import load_backbone_into, read_weights, tell_changed_data
 from jssl.training.progress import DataWait, Progress
 from jssl.training.refresh import Refresher
 from jssl.training.workdir import CHECKPOINTS, claimed, make_workdir, open_workdir
@@ -29,17 +29,21 @@ def fit(
     workdir: Path | str | None = None,
     name: str = 'run',
     config: Mapping[str, Any] | None = None,
+    same_data: bool = False,
 ) -> Outcome:
     """Trains; called again with the same experiment and `workdir`, it resumes.
 
     The order in which a state is looked for: the newest readable checkpoint of the directory, else
-    a fresh one. A directory that holds another experiment, or where a run is going on, is refused.
+    a fresh one. A directory that holds another experiment or one on other data, or where a run is
+    going on, is refused.
 
     Args:
       experiment: what to do.
       workdir: where the run lives; None makes a new directory under runs/.
       name: what a new directory is called after.
       config: what config.json is to hold; None describes the experiment.
+      same_data: files whose sizes or times are not those of the run's beginning hold the same
+        images, such as a copy without its times; names and numbers must stay all the same.
 
     Returns:
       The trained state, the numbers of the last evaluation and the directory.
@@ -53,8 +57,18 @@ def fit(
         config = experiment.describe() if config is None else config
         directory = make_workdir(workdir, name)
         with claimed(directory, report=progress.print):
-            open_workdir(directory, config, name, report=progress.print)
+            listings = experiment.listings
+            open_workdir(
+                directory,
+                config,
+                name,
+                listings=listings,
+                same_data=same_data,
+                report=progress.print,
+            )
             progress.print(f'{directory}: {_summary(experiment)}')
+            if experiment.pretrained:
+                tell_changed_data(experiment.pretrained, config, listings, progress.print)
             judge = Judge(experiment, progress.print)
             train_state, rows = train(experiment, judge, directory, progress)
             try:
@@ -68,7 +82,10 @@ def train(
 ) -> tuple[TrainState, list[Row]]:
     """The state after the last step, and the rows of metrics on the way to it."""
     checkpoints = Checkpoints(
-        directory / CHECKPOINTS, keep=experiment.runtime.checkpoint.keep, report=progress.print
+        directory / CHECKPOINTS,
+        keep=experiment.runtime.checkpoint.keep,
+        data=experiment.listings['data'].identity,
+        report=progress.print,
     )
     experiment.faults.report = progress.print
     try:

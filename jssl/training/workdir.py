@@ -8,16 +8,19 @@ import platform
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from jssl.data.identity import Listing, write_listings
 from jssl.errors import JsslError
 from jssl.lock import locked
+from jssl.training.datasets import PLACES, check_same_data
 from jssl.training.processes import of_first
 
 CONFIG = 'config.json'
@@ -39,6 +42,8 @@ def open_workdir(
     config: Mapping[str, Any],
     name: str,
     *,
+    listings: Mapping[str, Listing] = MappingProxyType({}),
+    same_data: bool = False,
     report: Callable[[str], None] = print,
 ) -> Path:
     """The directory of a run, with its config.json; every process of a job calls it.
@@ -47,16 +52,19 @@ def open_workdir(
       path: as in `make_workdir`.
       config: resolved, of what JSON can hold.
       name: what a new directory is called after.
+      listings: of the data by the field of the config that names them.
+      same_data: see `check_same_data`.
       report: is told on process 0, in one line, when a run to resume began with other versions.
 
     Returns:
       The directory, which can be written.
 
     Raises:
-      JsslError: the directory holds a run of another config, or checkpoints of one whose config is
-        gone, or cannot be read or written.
+      JsslError: the directory holds a run of another config or on other data, or checkpoints of
+        one whose config is gone, or cannot be read or written.
     """
-    record = {'config': config, 'versions': versions(), **source_commit()}
+    data = {part: listing.identity for part, listing in listings.items()}
+    record = {'config': config, 'data': data, 'versions': versions(), **source_commit()}
     record = json.loads(json.dumps(record))  # as it will be read: tuples are lists
     workdir = make_workdir(path, name)
     with _usable(workdir):
@@ -65,10 +73,16 @@ def open_workdir(
         stored = read_config(workdir) if saved or (workdir / CONFIG).exists() else None
         if stored is not None:
             _check_same(workdir, stored, record, report)
+            known = stored.get('data', {})
+            unchanged = check_same_data(
+                workdir, known, listings, same_data=same_data, report=report
+            )
         if jax.process_index() == 0:
             _check_writable(workdir)
-            if stored is None:
-                _write(workdir / CONFIG, record)
+            if stored is None or not unchanged:
+                if listings:
+                    write_listings(workdir, listings)
+                _write(workdir / CONFIG, record if stored is None else stored | {'data': data})
     return workdir
 
 
@@ -123,7 +137,7 @@ def _usable(path: Path | str | None) -> Iterator[None]:
 
 
 def read_config(workdir: Path | str) -> dict[str, Any]:
-    """What config.json of a run holds: `config`, `versions`, `git_commit` and `dirty`.
+    """What config.json of a run holds: `config`, `data`, `versions`, `git_commit` and `dirty`.
 
     Raises:
       JsslError: the file is missing or is not one of ours.
@@ -216,21 +230,31 @@ def _check_same(
     report: Callable[[str], None],
 ) -> None:
     """Refuses another config; reports other versions."""
-    changed = _differences(*(_decisive(record['config']) for record in (stored, given)))
+    parts = set(stored.get('data', {})) & set(given['data'])  # known by what they are
+    changed = _differences(*(_decisive(record['config'], parts) for record in (stored, given)))
     if changed:
         raise JsslError(
             f'{workdir} holds a run of another config (stored → given): {"; ".join(changed)}. '
             'Give another --workdir, or the stored values to resume that run.'
         )
-    rest = [{k: v for k, v in record.items() if k != 'config'} for record in (stored, given)]
-    changed = _differences(*rest)
+    both = ('config', 'data')
+    rest = [{k: v for k, v in record.items() if k not in both} for record in (stored, given)]
+    places = [{part: record['config'].get(part) for part in parts} for record in (stored, given)]
+    changed = _differences(*places) + _differences(*rest)
     if changed and jax.process_index() == 0:
         report(f'The run in {workdir} began elsewhere (then → now): {"; ".join(changed)}.')
 
 
-def _decisive(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run's numbers depend on: another machine may need other `SPEED` settings."""
-    return {key: value for key, value in config.items() if key not in SPEED}
+def _decisive(config: Mapping[str, Any], parts: Container[str]) -> dict[str, Any]:
+    """What a run's numbers depend on: another machine may need other `SPEED` settings, and have
+    the `parts`, which are compared by what they hold, at other `PLACES`."""
+    return {
+        key: {field: inner for field, inner in value.items() if field not in PLACES}
+        if key in parts and isinstance(value, Mapping)
+        else value
+        for key, value in config.items()
+        if key not in SPEED
+    }
 
 
 def _differences(stored: Any, given: Any) -> list[str]:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jssl.data import records
 from jssl.data.conversion import Target, prepare, shrink
 from jssl.data.sources import TFDS, Arrays, Folder
 from tests.checks import refused
@@ -193,6 +194,69 @@ def test_another_command_for_the_same_folder_is_refused(tmp_path):
     (tmp_path / 'other.incomplete' / 'notes.txt').touch()
     with refused('other.incomplete holds another data set'):
         prepare({'train': Arrays([PIXELS])}, tmp_path / 'other', TARGET)
+
+
+def values(out: Path) -> list[int]:
+    """The grey of every image of a prepared set."""
+    source = TFDS(out.name, 'train', str(out.parent))
+    return sorted(int(pixels(source[row]['image'])[0, 0, 0]) for row in range(len(source)))
+
+
+@pytest.fixture
+def greys(tmp_path) -> Path:
+    """Ten images, each of one grey."""
+    folder = tmp_path / 'greys'
+    folder.mkdir()
+    for number in range(10):
+        Image.new('RGB', (16, 16), (number,) * 3).save(folder / f'{number}.png')
+        os.utime(folder / f'{number}.png', (1e9, 1e9))
+    return folder
+
+
+def test_a_complete_set_of_images_that_were_replaced_is_refused(greys, tmp_path):
+    said = []
+    out = prepare({'train': Folder(str(greys))}, tmp_path / NAME, TARGET, report=said.append)
+    assert said == []
+    moved = greys.rename(tmp_path / 'elsewhere')  # where they lie decides nothing
+    again = {'train': Folder(str(moved))}
+    prepare(again, out, TARGET, described={'train': 'there'}, report=said.append)
+    assert said == [f'{out} is complete; there is nothing to do.']
+    for number in range(10):
+        Image.new('RGB', (16, 16), (200,) * 3).save(moved / f'{number}.png')
+    with refused(
+        f'the source of train is not what {out} was made of',
+        "10 of another size, time or checksum, such as '0.png'",
+        'another --out, delete the folder',
+    ):
+        prepare(again, out, TARGET)
+    assert values(out) == list(range(10))
+
+
+def test_a_preparation_goes_on_with_the_same_images_alone(greys, tmp_path, monkeypatch):
+    out, write = tmp_path / NAME, records.write_shard
+
+    def once(path, shard):
+        write(path, shard)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(records, 'write_shard', once)
+        with pytest.raises(KeyboardInterrupt):
+            prepare({'train': Folder(str(greys))}, out, TARGET, shard=5)
+    (greys / '9.png').rename(greys / '00.png')  # it would be first, and all others one later
+    with refused("1 gone, such as '9.png'; 1 new, such as '00.png'"):
+        prepare({'train': Folder(str(greys))}, out, TARGET, shard=5)
+    (greys / '00.png').rename(greys / '9.png')
+    prepare({'train': Folder(str(greys))}, out, TARGET, shard=5)
+    assert values(out) == list(range(10))
+
+
+def test_other_arrays_are_another_data_set(tmp_path):
+    out = prepare({'train': Arrays([PIXELS] * 3)}, tmp_path / NAME, TARGET)
+    with refused('the source of train is not what', '3 samples then, 2 now'):
+        prepare({'train': Arrays([PIXELS] * 2)}, out, TARGET)
+    with refused("2 new, such as 'image 0 (checksum"):
+        prepare({'train': Arrays([PIXELS ^ 1, PIXELS ^ 2, PIXELS])}, out, TARGET)
 
 
 def test_two_at_once_are_refused(tmp_path):

@@ -5,6 +5,8 @@ import functools
 import os
 import re
 import unicodedata
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from jssl.errors import JsslError
 
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff', '.gif', '.ppm', '.pgm')
 NUMBER = re.compile('[0-9]+', re.ASCII)
+CHUNK, ASKED = 1000, 16  # files that a thread looks at, and threads
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +61,14 @@ class Folder:
     def name_of(self, index: int) -> str:
         """The path of image `index` inside the folder."""
         return self._names[index]
+
+    def names(self) -> list[str]:
+        """The paths of all images inside the folder."""
+        return self._names
+
+    def stamps(self) -> NDArray[np.int64]:
+        """Size and time of every image, see `file_stamps`."""
+        return file_stamps([os.path.join(self._root, name) for name in self._names])
 
     @property
     def has_labels(self) -> bool:
@@ -111,6 +122,28 @@ def read_file(file: str) -> bytes:
     """The bytes of a file."""
     with open(file, 'rb') as stream:
         return stream.read()
+
+
+def file_stamps(files: Sequence[str]) -> NDArray[np.int64]:
+    """Size in bytes and time of the last change in nanoseconds of each file: (files, 2).
+
+    Several are asked for at the same time: file systems on a network take long to answer.
+    """
+    chunks = [files[first : first + CHUNK] for first in range(0, len(files), CHUNK)]
+    with ThreadPoolExecutor(ASKED) as pool:
+        return np.concatenate([*pool.map(_stamps, chunks), np.zeros((0, 2), np.int64)])
+
+
+def _stamps(files: Sequence[str]) -> NDArray[np.int64]:
+    return np.array([_stamp(file) for file in files], np.int64)
+
+
+def _stamp(file: str) -> tuple[int, int]:
+    try:
+        found = os.stat(file)
+    except (OSError, ValueError):  # gone, and on the way to become a broken sample
+        return -1, -1
+    return found.st_size, found.st_mtime_ns
 
 
 def _images_below(root: str) -> list[str]:

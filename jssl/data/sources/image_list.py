@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jssl.data.sources.base import Sample
-from jssl.data.sources.folder import EXTENSIONS, read_file
+from jssl.data.sources.folder import EXTENSIONS, file_stamps, read_file
 from jssl.data.sources.labels import LARGEST, NONE
 from jssl.errors import JsslError
 
@@ -59,6 +59,17 @@ class ImageList:
     def name_of(self, index: int) -> str:
         """The line of the list that names image `index`."""
         return f'{self._entries.names[index]}, line {self._entries.lines[index]} of {self.path}'
+
+    def names(self) -> list[str]:
+        """The paths of the list, each with its label."""
+        names, labels = self._entries.names, self._entries.labels
+        if labels is None:
+            return names
+        return [f'{name} {label}' for name, label in zip(names, labels, strict=True)]
+
+    def stamps(self) -> NDArray[np.int64]:
+        """Size and time of every file that is listed, see `file_stamps`."""
+        return file_stamps([self._file(index) for index in range(len(self))])
 
     @property
     def has_labels(self) -> bool:

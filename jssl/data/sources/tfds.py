@@ -8,8 +8,10 @@ import shlex
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jssl.data.sources.base import Sample
+from jssl.data.sources.folder import file_stamps
 from jssl.data.sources.labels import NONE  # TFDS too, as in STL-10's split 'unlabelled'
 from jssl.data.sources.tfds_features import check_features
 from jssl.errors import JsslError, suggest
@@ -65,6 +67,20 @@ class TFDS:
         """What a log calls sample `index`."""
         return f'{self.name} {self.split} {index}'
 
+    def names(self) -> list[str]:
+        """The version, and which images of which files: what decides about the samples."""
+        full_name = self._builder.info.full_name
+        return [
+            f'{full_name}, {os.path.basename(part.filename)} from {part.skip}, {part.take} images'
+            for part in self._parts
+        ]
+
+    def stamps(self) -> NDArray[np.int64]:
+        """Size and time of every file; of the embedded set, which each machine writes, none."""
+        if self.name == DIGITS:
+            return np.full((len(self._parts), 2), -1)
+        return file_stamps([str(part.filename) for part in self._parts])
+
     @functools.cached_property
     def has_labels(self) -> bool:
         """Whether every sample has a class; each of joined splits is judged by its two ends."""
@@ -101,6 +117,10 @@ class TFDS:
     @functools.cached_property
     def _builder(self) -> Any:
         return _open(self.name, self.data_dir)
+
+    @property
+    def _parts(self) -> list[Any]:
+        return self._builder.info.splits[self.split].file_instructions
 
     @functools.cached_property
     def _records(self) -> Any:
