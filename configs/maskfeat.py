@@ -54,7 +54,7 @@ def imagenet() -> dict[str, Any]:
     return dict(
         model=model(
             dict(arch='base', dtype='bfloat16'),
-            neck=dict(in_channels=768, out_channels=108),
+            neck=dict(in_channels=768, out_channels=108, init_std=0.02),
             hog=dict(patch_size=16),
             masked_patches=78,
             smallest_block=15,
@@ -69,7 +69,7 @@ def imagenet() -> dict[str, Any]:
 
 
 def model(
-    backbone: dict[str, Any], neck: dict[str, int], hog: dict[str, int], **mask: int
+    backbone: dict[str, Any], neck: dict[str, float], hog: dict[str, int], **mask: int
 ) -> dict[str, Any]:
     """The algorithm, in the shape MMSelfSup's users know."""
     return dict(

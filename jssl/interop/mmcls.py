@@ -10,7 +10,7 @@ from typing import Any
 from jssl.algorithms.supervised import ImageClassifier
 from jssl.components import build
 from jssl.errors import JsslError, suggest
-from jssl.interop.mmselfsup import model_config
+from jssl.interop.model_dicts import model_config
 
 SCOPES = ('mmcls.', 'mmpretrain.')  # where a ResNet counts its stages from 0
 # The settings of each loss that have a place here; `mode` is checked, the others change nothing.

@@ -1,11 +1,11 @@
-"""MMSelfSup's model dicts and weights, to and from jssl.
+"""MMSelfSup's models and weights, to and from jssl.
 
 The modules of jssl carry the reference's names, so a parameter's key is the dotted path to it with
 its last part renamed (`kernel` -> `weight`, `mean` -> `running_mean`), and its layout is a
 transposition: convolutions (h, w, in, out) <-> (out, in, h, w), linear (in, out) <-> (out, in).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,6 +15,8 @@ import numpy as np
 from jssl.algorithm import Algorithm, Params, State
 from jssl.components import build
 from jssl.errors import JsslError
+from jssl.interop.hooks import hook_settings
+from jssl.interop.model_dicts import model_config
 from jssl.interop.stacked import stack_like, unstack
 
 LEAVES = {'kernel': 'weight', 'scale': 'weight', 'mean': 'running_mean', 'var': 'running_var'}
@@ -42,108 +44,28 @@ UNREAD = (
     'multinomial.prob',
     'multinomial.alias',
 )
-# What a model dict of the reference says that is no property of the model here: normalisation of
-# the input belongs to the views, initial weights to checkpoints, and a plain or synchronised batch
-# norm on one device is the same thing (`bn_group_size` is the other).
-DROPPED = ('data_preprocessor', 'init_cfg', 'norm_cfg', 'conv_cfg', 'pretrained', 'debug')
-# A loss is a part of its head here, so the settings of its dict become the head's.
-LOSSES = (
-    'CAELoss',
-    'CrossEntropyLoss',
-    'CosineSimilarityLoss',
-    'CrossCorrelationLoss',
-    'MAEReconstructionLoss',
-    'SimMIMReconstructionLoss',
-    'SwAVLoss',
-)
-LOSS_SETTINGS = {
-    'CAELoss': {'lambd': 'align_weight'},
-    'CrossCorrelationLoss': {'lambd': 'off_diagonal_weight'},
-}
-# Components and fields that are called otherwise here; None for a field without a meaning.
-RENAMED = {'DALL-E': 'DALLE'}
-FIELDS: dict[str, dict[str, str | None]] = {
-    'CAENeck': {'init_values': 'layer_scale', 'patch_size': None},
-    'CAEViT': {'init_values': 'layer_scale'},
-}
-# What a hook of the reference sets is a field of the algorithm here.
-HOOK_SETTINGS = {
-    'DenseCLHook': {'start_iters': 'start_iters'},
-    'ODCHook': {
-        'centroids_update_interval': 'centroid_interval',
-        'deal_with_small_clusters_interval': 'small_cluster_interval',
-    },
-    'SwAVHook': {
-        'epoch_queue_starts': 'queue_start_epoch',
-        'frozen_layers_cfg.prototypes': 'freeze_prototypes',
-        'queue_length': 'queue_length',
-    },
-}
-# What happens by default here and there only by a hook.
-WITHOUT_HOOK = {
-    'ODC': {
-        'ODCHook': {'centroid_interval': 0, 'small_cluster_interval': 0, 'reweight': False},
-    }
-}
 # Modules that the reference saves a second time, under another name.
 ALIASES = {'SwAV': {'neck.bn.': 'neck.projection_neck.1.'}}
 StateDict = Mapping[str, np.ndarray]
 
 
-def build_model(model: Mapping[str, Any], hooks: Sequence[Mapping[str, Any]] = ()) -> Algorithm:
+def build_model(
+    model: Mapping[str, Any],
+    hooks: Sequence[Mapping[str, Any]] = (),
+    report: Callable[[str], None] = print,
+) -> Algorithm:
     """The algorithm that the `model` dict and the `custom_hooks` of an MMSelfSup config describe.
 
+    Args:
+      model: the dict.
+      hooks: what they set of the algorithm is applied.
+      report: is told in a sentence what a hook sets that belongs to another section of a config.
+
     Raises:
-      JsslError: for a component or field that jssl does not have.
+      JsslError: for a component, field, hook or value that jssl does not have.
     """
-    present = {hook['type'] for hook in hooks}
-    settings: dict[str, Any] = {}
-    for hook_type, fields in WITHOUT_HOOK.get(_bare(model.get('type', '')), {}).items():
-        settings |= {} if hook_type in present else fields
-    for hook in hooks:
-        names = HOOK_SETTINGS.get(hook['type'], {})
-        settings |= {names[key]: value for key, value in _settings(hook) if key in names}
-    return build('model', model_config(model) | settings)
-
-
-def _settings(hook: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """``{'a': {'b': 1}}`` -> ``'a.b', 1``."""
-    for key, value in hook.items():
-        if isinstance(value, Mapping):
-            yield from ((f'{key}.{inner}', setting) for inner, setting in value.items())
-        else:
-            yield key, value
-
-
-def model_config(model: Mapping[str, Any]) -> dict[str, Any]:
-    """A `model` dict of the reference in jssl's terms, with the same shape."""
-    if 'type' not in model:
-        raise JsslError(f"A model needs a 'type', as in dict(type='SimCLR', ...), not {model!r}.")
-    fields = FIELDS.get(_bare(model['type']), {})
-    named = {fields.get(key, key): value for key, value in model.items() if key not in DROPPED}
-    config: dict[str, Any] = {key: value for key, value in named.items() if key is not None}
-    config['type'] = _bare(config['type'])
-    if config['type'].startswith(('ResNet', 'ResNeXt')) and config.get('in_channels') == 3:
-        del config['in_channels']  # ours reads it off the images
-    if config['type'] == 'MoCoV3ViT':
-        config.pop('norm_eval', None)  # a network without batch norms
-    config |= config.pop('stage_cfgs', {}).get('block_cfgs', {})  # Swin's window
-    loss: Any = config.get('loss')
-    loss_type = _bare(loss.get('type', '')) if isinstance(loss, Mapping) else ''
-    if loss_type in LOSSES:
-        del config['loss']
-        names = LOSS_SETTINGS.get(loss_type, {})
-        config |= {names.get(key, key): loss[key] for key in loss if key != 'type'}
-    for key, value in config.items():
-        if isinstance(value, Mapping) and 'type' in value:
-            config[key] = model_config(value)
-    return config
-
-
-def _bare(name: str) -> str:
-    """``'mmcls.ResNet'`` -> ``'ResNet'``, by the name that it has here."""
-    bare = name.rpartition('.')[2]
-    return RENAMED.get(bare, bare)
+    config = model_config(model)
+    return build('model', config | hook_settings(config, hooks, report))
 
 
 def import_state(

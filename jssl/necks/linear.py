@@ -17,12 +17,15 @@ class LinearNeck(nn.Module):
       in_channels: width of the pooled features, checked against what arrives.
       out_channels: width of the projection.
       with_avg_pool: pool maps (B, h, w, C) to (B, C) first; False takes (B, C).
+      init_std: of normal initial weights, with a bias of 0, as MaskFeat has them; None draws both
+        as PyTorch does.
       dtype: of the computation; None follows the input.
     """
 
     in_channels: int
     out_channels: int
     with_avg_pool: bool = True
+    init_std: float | None = None
     dtype: jnp.dtype | None = None
 
     @nn.compact
@@ -30,7 +33,10 @@ class LinearNeck(nn.Module):
         """The backbone's features -> (B, out_channels)."""
         x = vectors(features, self.with_avg_pool)
         check_width(x, self.in_channels)
-        return linear(self.out_channels, x, self.dtype, 'fc')
+        if self.init_std is None:
+            return linear(self.out_channels, x, self.dtype, 'fc')
+        init = nn.initializers.normal(self.init_std)
+        return nn.Dense(self.out_channels, kernel_init=init, dtype=self.dtype, name='fc')(x)
 
 
 def linear(features: int, x: jax.Array, dtype: jnp.dtype | None, name: str) -> jax.Array:

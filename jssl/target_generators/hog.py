@@ -21,7 +21,8 @@ class HOGGenerator:
     Attributes:
       nbins: directions of the gradient that are told apart; opposite ones are the same.
       pool: side of a cell in pixels.
-      gaussian_window: side in pixels of the tiles in which gradients count less towards the border.
+      gaussian_window: side in pixels of the tiles in which gradients count less towards the border;
+        0 for none, where all count alike.
       patch_size: side of a patch in pixels, as the backbone has it.
 
     Raises:
@@ -37,10 +38,11 @@ class HOGGenerator:
     def __post_init__(self) -> None:
         """Refuses what no image could be divided into."""
         for field in dataclasses.fields(self):
-            if getattr(self, field.name) < 1:
+            least = 0 if field.name == 'gaussian_window' else 1
+            if getattr(self, field.name) < least:
                 raise JsslError(
                     f'target_generator.{field.name}={getattr(self, field.name)} must be a whole '
-                    f'number of at least 1; MaskFeat has {field.default}.'
+                    f'number of at least {least}; MaskFeat has {field.default}.'
                 )
         if self.patch_size % self.pool:
             raise JsslError(
@@ -64,7 +66,9 @@ class HOGGenerator:
         """Images (B, H, W, C) -> histograms (B, H / pool, W / pool, C, nbins) of unit norm."""
         self._check(images)
         along_columns, along_rows = _gradients(images)
-        magnitude = jnp.sqrt(along_columns**2 + along_rows**2) * self._window(images)
+        magnitude = jnp.sqrt(along_columns**2 + along_rows**2)
+        if self.gaussian_window:
+            magnitude *= self._window(images)
         bins = self._bins(along_columns, along_rows)
         votes = jnp.where(bins[..., None] == jnp.arange(self.nbins), magnitude[..., None], 0)
         batch, height, width, channels = images.shape
@@ -92,10 +96,11 @@ class HOGGenerator:
     def _check(self, images: jax.Array) -> None:
         height, width = images.shape[1:3]
         for name in ('gaussian_window', 'patch_size'):
-            if height % getattr(self, name) or width % getattr(self, name):
+            side = getattr(self, name) or 1
+            if height % side or width % side:
                 raise JsslError(
                     f'Images of {height} x {width} px do not divide into target_generator.{name}='
-                    f'{getattr(self, name)}; change it or the size of the views.'
+                    f'{side}; change it or the size of the views.'
                 )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from jssl.components import build
 from jssl.interop import mmselfsup
+from jssl.interop.model_dicts import model_config
 from tests import parity
 
 
@@ -45,7 +46,7 @@ def check(golden: Path, case: str, mode: str, dtype: str, grad_bound: float) -> 
 
 def _differentiate(saved: Any, train: bool, dtype: str) -> tuple[Any, Any, Any, Any]:
     """Outputs and the image's gradient by name, parameters' gradients, statistics before, after."""
-    model = build('backbone', mmselfsup.model_config(saved.meta['model']))
+    model = build('backbone', model_config(saved.meta['model']))
     images = jnp.asarray(saved.inputs()['img'].transpose(0, 2, 3, 1), dtype)
     weights = {key: np.asarray(value, dtype) for key, value in saved.state().items()}
     shapes = jax.eval_shape(lambda key: model.init(key, images, train=False), jax.random.key(0))

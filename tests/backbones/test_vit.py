@@ -10,7 +10,7 @@ import pytest
 
 from jssl.backbones import MAEViT, MoCoV3ViT, VisionTransformer
 from jssl.components import build
-from jssl.interop.mmselfsup import model_config
+from jssl.interop.model_dicts import model_config
 from jssl.layers.pooling import pool_features
 from jssl.layers.position_embedding import resize_positions
 from tests.checks import assert_drawn_like, assert_trees_close, refused, well_scaled

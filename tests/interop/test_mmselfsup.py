@@ -10,6 +10,7 @@ from jssl.algorithm import Algorithm
 from jssl.algorithms import SimCLR
 from jssl.backbones import ResNetSobel
 from jssl.interop import mmselfsup
+from jssl.interop.model_dicts import model_config
 from tests.checks import assert_trees_close, refused, tiny_simclr, well_scaled
 from tests.parity import reference
 
@@ -67,14 +68,14 @@ def test_the_published_model_dict_is_understood() -> None:
 def test_scopes_are_dropped_and_the_weight_of_a_loss_is_kept() -> None:
     loss = {'type': 'mmcls.CrossEntropyLoss', 'loss_weight': 0.5}
     head = {'type': 'mmselfsup.ContrastiveHead', 'loss': loss}
-    assert mmselfsup.model_config(head) == {'type': 'ContrastiveHead', 'loss_weight': 0.5}
-    nested = mmselfsup.model_config({**PUBLISHED, 'head': head})
+    assert model_config(head) == {'type': 'ContrastiveHead', 'loss_weight': 0.5}
+    nested = model_config({**PUBLISHED, 'head': head})
     assert nested['type'] == 'SimCLR'
     assert mmselfsup.build_model({**PUBLISHED, 'head': head}).head.loss_weight == 0.5
 
 
 def test_the_model_dict_is_left_as_it_was() -> None:
-    mmselfsup.model_config(PUBLISHED)
+    model_config(PUBLISHED)
     assert PUBLISHED['type'] == 'mmselfsup.SimCLR'
     assert PUBLISHED['backbone']['in_channels'] == 3
     assert 'loss' in PUBLISHED['head']
@@ -83,7 +84,7 @@ def test_the_model_dict_is_left_as_it_was() -> None:
 @pytest.mark.parametrize(
     ('part', 'change', 'expected'),
     [
-        ('backbone', {'in_channels': 2}, ('config.model.backbone.in_channels',)),
+        ('backbone', {'in_channels': 2}, ('ResNet with in_channels=2',)),
         ('backbone', {'type': 'mmcls.ResNet50'}, ("'ResNet50'", "Did you mean 'ResNet'?")),
         ('neck', {'with_bais': True}, ('config.model.neck.with_bais', "'with_bias'")),
         ('head', {'loss': {'type': 'mmcls.FocalLoss'}}, ('config.model.head.loss',)),
@@ -174,38 +175,6 @@ def test_weights_that_are_no_floats_are_refused(
     changed = {**weights, 'backbone.bn1.bias': np.zeros(8, dtype)}
     with refused("'backbone.bn1.bias'", dtype):
         mmselfsup.import_state(changed, *others)
-
-
-ODC = {
-    'type': 'ODC',
-    'backbone': {'type': 'ResNet', 'depth': 18, 'out_indices': [4], 'norm_cfg': {'type': 'SyncBN'}},
-    'neck': {'type': 'ODCNeck', 'in_channels': 512, 'hid_channels': 16, 'out_channels': 8},
-    'head': {'type': 'ClsHead', 'in_channels': 8, 'num_classes': 6},
-    'memory_bank': {
-        'type': 'ODCMemory',
-        'length': 48,
-        'feat_dim': 8,
-        'momentum': 0.5,
-        'num_classes': 6,
-        'min_cluster': 2,
-        'debug': False,
-    },
-}
-
-
-def test_what_a_hook_of_odc_does_happens_only_with_that_hook() -> None:
-    plain = mmselfsup.build_model(ODC)
-    settings = (plain.centroid_interval, plain.small_cluster_interval, plain.reweight)
-    assert settings == (0, 0, False)
-    hook = {
-        'type': 'ODCHook',
-        'centroids_update_interval': 7,
-        'deal_with_small_clusters_interval': 3,
-        'reweight': False,  # which the reference does not read
-    }
-    hooked = mmselfsup.build_model(ODC, [hook])
-    assert (hooked.centroid_interval, hooked.small_cluster_interval) == (7, 3)
-    assert hooked.reweight
 
 
 def test_filters_of_a_sobel_network_come_along() -> None:

@@ -67,3 +67,10 @@ def test_fresh_weights_are_drawn_as_the_reference_s(
 ) -> None:
     params = jax.jit(neck.init)(jax.random.key(1), (jnp.zeros((1, 512)),))['params']
     assert_drawn_like({'neck': params}, golden, model)
+
+
+def test_normal_initial_weights_may_be_told() -> None:
+    neck = LinearNeck(256, 128, with_avg_pool=False, init_std=0.5)
+    params: Any = neck.init(jax.random.key(0), (jnp.zeros((1, 256)),))['params']
+    assert float(params['fc']['kernel'].std()) == pytest.approx(0.5, rel=0.02)
+    assert not params['fc']['bias'].any()

@@ -1,5 +1,6 @@
 """HOG against the reference, the definition in float64, and what the definition implies."""
 
+import dataclasses
 from pathlib import Path
 
 import jax
@@ -45,14 +46,14 @@ def test_hand_made_values() -> None:
     np.testing.assert_allclose([window[0, 0], window[7, 7]], [0.00221355, 0.00531002], atol=1e-8)
 
 
-def by_definition(image: np.ndarray) -> np.ndarray:
+def by_definition(image: np.ndarray, windowed: bool = True) -> np.ndarray:
     """Cells (rows, columns, C, bins) of one image, pixel by pixel in float64."""
     height, width, channels = image.shape
     x = np.pad(image, ((1, 1), (1, 1), (0, 0)), mode='reflect')
     kernel = np.array([[1, 0, -1], [2, 0, -2], [1, 0, -1]])
     place = (np.arange(SMALL.gaussian_window) - 3.5) / 4
     window = np.outer(np.exp(-0.5 * place**2), np.exp(-0.5 * place**2))
-    window /= window.sum()
+    window = window / window.sum() if windowed else np.ones_like(window)
     cells = np.zeros((height // 4, width // 4, channels, 9))
     for row, column, channel in np.ndindex(image.shape):
         patch = x[row : row + 3, column : column + 3, channel]
@@ -70,6 +71,16 @@ def test_cells_follow_the_definition_and_patches_group_them() -> None:
     assert tokens.shape == (2, 6, 108)
     # Patch 4 is the second of the second row; channel 2, bin 5, lower left cell.
     assert tokens[1, 4, (2 * 9 + 5) * 4 + 2] == cells[1, 3, 2, 2, 5]
+
+
+def test_without_a_window_all_gradients_of_a_cell_count_alike() -> None:
+    plain = dataclasses.replace(SMALL, gaussian_window=0, patch_size=4)
+    images = IMAGES[:, :, 4:]  # of 20 pixels, which no window of 8 divides
+    expected = by_definition(np.asarray(images[0], 'float64'), windowed=False)
+    cells = np.asarray(jax.jit(plain.cells)(images))
+    np.testing.assert_allclose(cells[0], expected, atol=1e-5)
+    with refused('target_generator.gaussian_window=-1', 'at least 0'):
+        dataclasses.replace(SMALL, gaussian_window=-1)
 
 
 def test_a_constant_image_has_no_directions() -> None:
