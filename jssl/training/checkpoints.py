@@ -1,16 +1,13 @@
 """Checkpoints of a run: saved in the background, checked and restored onto any number of devices.
 
-The only module that knows Orbax. A checkpoint is `checkpoints/<step>/`: Orbax's folder and
-`contents.json`, which lists the leaves of the train state and size and checksum of every file.
-What is damaged is recognised by that list before Orbax reads it.
+The only module that knows Orbax. A checkpoint is `checkpoints/<step>/`: Orbax's folder, and a list
+of its files, by which `jssl.training.contents` recognises what is damaged before Orbax reads it.
+Whatever is wrong with one, the one before is taken and the user told.
 """
 
-import json
+import contextlib
 import logging
-import os
-import re
 import shutil
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -19,16 +16,28 @@ from typing import Any, Self
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
 from flax.traverse_util import unflatten_dict
-from jax.experimental import multihost_utils
 
 from jssl.data.identity import same
 from jssl.errors import JsslError
+from jssl.training.contents import (
+    describe,
+    first_mismatch,
+    intact,
+    move_aside,
+    one_line,
+    read_contents,
+    steps_in,
+    unreadable,
+    write_contents,
+)
+from jssl.training.processes import of_first, on_all
 
-CONTENTS = 'contents.json'
 ITEM = 'train_state'
 PARTIAL = '.orbax-checkpoint-tmp'  # ends the name of a folder that Orbax has not finished
-ORBAX_ERRORS = (OSError, ValueError)  # tensorstore raises ValueError for what the disk refuses
+SAVE_ERRORS = (OSError, ValueError, RuntimeError)  # of Orbax, tensorstore and JAX's barriers
+NONE = -1  # instead of a step
 
 
 class Checkpoints:
@@ -61,21 +70,19 @@ class Checkpoints:
         for logger in ('absl', 'asyncio'):
             logging.getLogger(logger).addFilter(_is_not_orbax)
         self.directory = Path(directory).absolute()
-        self._report, self._data = report, dict(data)
+        self._keep, self._report, self._data = keep, report, dict(data)
         self._pending: tuple[int, dict[str, str]] | None = None
-        self._partial_removed = False
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep,
-            async_options=ocp.AsyncOptions(post_finalization_callback=self._write_contents),
-        )
+        self._unreadable: tuple[int, ...] = ()  # newer than what was restored
+        self._tidy = False  # a killed process may have left something
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            self._manager = ocp.CheckpointManager(self.directory, options=options)
         except OSError as error:
-            raise JsslError(
-                f'Checkpoints cannot be kept in {self.directory}: {_one_line(error)}. '
-                'Give a --workdir where files can be written.'
-            ) from error
+            raise self._unusable(error) from error
+        # Not Orbax's manager: it reads what lies there, and ends at the first odd file.
+        self._saver = ocp.AsyncCheckpointer(
+            ocp.CompositeCheckpointHandler(),
+            async_options=ocp.AsyncOptions(post_finalization_callback=self._list_contents),
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -105,18 +112,18 @@ class Checkpoints:
             disk is full. Earlier checkpoints are intact.
         """
         self.wait()
-        if step in self._manager.all_steps():
+        if of_first(step in self._saved()):
             return
-        self._remove_partial()
-        self._pending = step, _describe(train_state)
+        self._make_way()
+        self._pending = step, describe(train_state)
         args = ocp.args.Composite(**{ITEM: ocp.args.StandardSave(train_state)})
         try:
-            self._manager.save(step, args=args, force=True)
-        except ORBAX_ERRORS as error:
+            self._saver.save(self.directory / str(step), args=args)
+        except SAVE_ERRORS as error:
             raise self._not_saved(error) from error
 
     def wait(self) -> None:
-        """Returns when the last save is on disk.
+        """Returns when the last save is on disk, and the oldest checkpoint has made room for it.
 
         Raises:
           JsslError: it failed; see `save`.
@@ -124,15 +131,19 @@ class Checkpoints:
         if self._pending is None:
             return
         try:
-            self._manager.wait_until_finished()
-        except ORBAX_ERRORS as error:
+            self._saver.wait_until_finished()
+        except SAVE_ERRORS as error:
             raise self._not_saved(error) from error
         self._pending = None
+        if jax.process_index() == 0:
+            for step in self._saved()[self._keep :]:
+                shutil.rmtree(self.directory / str(step), ignore_errors=True)
 
     def restore(self, target: Any, step: int | None = None) -> tuple[Any, int] | None:
         """The newest checkpoint that can be read, or that of `step`.
 
-        Damaged ones that are newer are reported and renamed to `unreadable-<step>`.
+        Damaged ones that are newer are reported. Reading changes nothing in the directory; the next
+        save renames them to `unreadable-<step>`.
 
         Args:
           target: tree of `jax.ShapeDtypeStruct` with shardings, which need not be those of saving.
@@ -145,19 +156,20 @@ class Checkpoints:
           JsslError: there are checkpoints but none can be read, or one is of another model.
         """
         self.wait()
-        self._manager.reload()
-        steps = sorted(self._manager.all_steps(), reverse=True)
+        steps = self._steps()
         if step is not None and step not in steps:
             raise JsslError(
                 f'There is no checkpoint of step {step} in {self.directory}, only of {steps}.'
             )
         candidates = steps if step is None else [step]
-        for position, candidate in enumerate(candidates):
-            if not self._is_damaged(candidate):
-                train_state = self._read(candidate, target)
-                self._move_aside(candidates[:position])
-                return train_state, candidate
-        if candidates:
+        # The first process looks, so that all of a job read the same.
+        whole = intact(self.directory, candidates if jax.process_index() == 0 else (), self._tell)
+        while (chosen := of_first(next(whole, NONE))) != NONE:
+            found = self._read(chosen, target)
+            if found is not None:
+                self._unreadable = tuple(other for other in candidates if other > chosen)
+                return found, chosen
+        if of_first(len(candidates)):
             raise JsslError(
                 f'No checkpoint in {self.directory} can be read (tried {candidates}). Put back a '
                 'copy of one, or start again: give another --workdir or delete that folder.'
@@ -165,15 +177,15 @@ class Checkpoints:
         return None
 
     def latest_step(self) -> int | None:
-        """The step of the newest checkpoint, None without any."""
-        return self._manager.latest_step()
+        """The step of the newest checkpoint that is not known to be damaged, None without any."""
+        return next(iter(self._saved()), None)
 
     def reached_preemption(self, step: int) -> bool:
         """Whether a process of this job was told to stop: true on all of them at the same `step`.
 
         Call it at every step. Always false without `jax.distributed`; see `signals.StopSignal`.
         """
-        return self._manager.reached_preemption(step)
+        return bool(ocp.utils.reached_preemption(step))
 
     def close(self) -> None:
         """Waits for the last save and ends the threads.
@@ -184,9 +196,20 @@ class Checkpoints:
         try:
             self.wait()
         finally:
-            self._manager.close()
+            self._saver.close()
 
-    def _write_contents(self) -> None:
+    def _steps(self) -> list[int]:
+        """Of all that looks like a checkpoint, newest first."""
+        try:
+            return steps_in(self.directory)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _saved(self) -> list[int]:
+        """As `_steps`, without what is known to be damaged."""
+        return [step for step in self._steps() if step not in self._unreadable]
+
+    def _list_contents(self) -> None:
         """Lists what the finished folder holds; Orbax calls it just before the folder's rename."""
         if jax.process_index() != 0 or self._pending is None:
             return
@@ -194,91 +217,93 @@ class Checkpoints:
         folder = self.directory / f'{step}{PARTIAL}'
         if not folder.is_dir():  # a file system without rename is written in place
             folder = self.directory / str(step)
-        files = {
-            str(path.relative_to(folder)): _fingerprint(path)
-            for path in sorted((folder / ITEM).rglob('*'))
-            if path.is_file()
-        }
-        contents = {'leaves': leaves, 'files': files, 'data': self._data}
-        (folder / CONTENTS).write_text(json.dumps(contents, indent=1))
+        write_contents(folder, ITEM, step=step, leaves=leaves, data=self._data)
 
-    def _remove_partial(self) -> None:
-        """Removes what a killed process left half-written, once; readers alone remove nothing."""
-        if not self._partial_removed and jax.process_index() == 0:
-            for folder in self.directory.glob(f'*{PARTIAL}*'):
-                shutil.rmtree(folder, ignore_errors=True)
-        self._partial_removed = True
-
-    def _is_damaged(self, step: int) -> bool:
-        """Whether files of a checkpoint are not as written; process 0 looks, and reports it."""
-        damage = None
+    def _make_way(self) -> None:
+        """Removes what a killed process left half-written, and renames unreadable checkpoints, so
+        that their steps can be saved again."""
         if jax.process_index() == 0:
-            damage = _damage(self.directory / str(step))
-            if damage is not None:
-                self._report(f'Checkpoint {step} in {self.directory} is unreadable: {damage}.')
-        if jax.process_count() == 1:
-            return damage is not None
-        return bool(multihost_utils.broadcast_one_to_all(np.asarray(damage is not None)))
+            for folder in () if self._tidy else self.directory.glob(f'*{PARTIAL}*'):
+                shutil.rmtree(folder, ignore_errors=True)
+            try:
+                for step in self._unreadable:
+                    move_aside(self.directory / str(step))
+            except OSError as error:
+                raise self._unusable(error) from error
+        self._tidy, self._unreadable = True, ()
 
-    def _read(self, step: int, target: Any) -> Any:
-        """The train state of a checkpoint whose files are complete."""
-        folder = self.directory / str(step)
-        contents = json.loads((folder / CONTENTS).read_text())
-        if not same(contents.get('data', {}), self._data, stamps=False):
-            raise JsslError(
+    def _read(self, step: int, target: Any) -> Any | None:
+        """The train state of a checkpoint whose files are complete, None when Orbax fails at it."""
+        folder, found, refusal = self.directory / str(step), None, None
+        try:
+            refusal = self._other_run(folder, target)
+            found = None if refusal else _load(folder, target)
+        except Exception as error:  # whatever it raises, there may be one before that can be read
+            self._tell(unreadable(folder, _load_failed(error)))
+        if refusal:
+            raise refusal
+        return found if on_all(found is not None) else None
+
+    def _other_run(self, folder: Path, target: Any) -> JsslError | None:
+        """Why a checkpoint is none of this run, if it is none."""
+        contents = read_contents(folder)
+        if not same(contents['data'], self._data, stamps=False):
+            return JsslError(
                 f'The checkpoint {folder} is of a run on other data: {contents["data"]["number"]} '
                 f'samples there, {self._data["number"]} here, or other names. Give another '
                 '--workdir, or the data that it was trained on.'
             )
-        mismatch = _first_mismatch(contents['leaves'], _describe(target))
-        if mismatch:
-            raise JsslError(
+        if mismatch := first_mismatch(contents['leaves'], describe(target)):
+            return JsslError(
                 f'The checkpoint {folder} is of another model: {mismatch}. Give another '
                 '--workdir, or the config that wrote it.'
             )
-        args = ocp.args.Composite(**{ITEM: ocp.args.StandardRestore(target)})
-        try:
-            return self._manager.restore(step, args=args)[ITEM]
-        except ORBAX_ERRORS as error:
-            raise JsslError(
-                f'The checkpoint {folder} is complete, but loading it failed: {_one_line(error)}. '
-                'Give the devices and package versions that wrote it, or another --workdir.'
-            ) from error
+        return None
 
-    def _move_aside(self, steps: list[int]) -> None:
-        """Renames unreadable checkpoints, so that their steps can be saved again."""
-        if steps and jax.process_index() == 0:
-            for step in steps:
-                name = f'unreadable-{step}'
-                number = len(list(self.directory.glob(f'{name}*')))
-                target = name if number == 0 else f'{name}-{number + 1}'
-                (self.directory / str(step)).rename(self.directory / target)
-        if steps and jax.process_count() > 1:
-            multihost_utils.sync_global_devices('unreadable checkpoints moved aside')
-        self._manager.reload()
+    def _tell(self, line: str) -> None:
+        if jax.process_index() == 0:
+            self._report(line)
+
+    def _unusable(self, error: OSError) -> JsslError:
+        return JsslError(
+            f'Checkpoints cannot be kept in {self.directory}: {one_line(error)}. '
+            'Give a --workdir where files can be written.'
+        )
 
     def _not_saved(self, error: Exception) -> JsslError:
         """The error that tells the user which checkpoint was not written and what to do."""
         step = self._pending[0] if self._pending else None
         self._pending = None
-        self._partial_removed = False  # of which there is one more now
-        self._manager.reload()
+        self._tidy = False  # there is one more half-written folder now
         latest = self.latest_step()
         intact = 'there is no earlier one' if latest is None else f'that of step {latest} is intact'
         return JsslError(
             f'The checkpoint of step {step} could not be written to {self.directory}: '
-            f'{_one_line(error)}; {intact}. Make room there and repeat the command, which '
+            f'{one_line(error)}; {intact}. Make room there and repeat the command, which '
             'continues from the newest checkpoint, or give another --workdir.'
         )
 
 
-def read_parts(directory: Path | str, *names: tuple[str, ...]) -> tuple[Any, int]:
-    """Parts of the newest intact checkpoint of a run, for another run to begin with.
+def _load(folder: Path, target: Any) -> Any:
+    """The train state as Orbax reads it; raises whatever it raises, and for other leaves."""
+    args = ocp.args.StandardRestore(target)
+    with contextlib.closing(ocp.StandardCheckpointHandler()) as handler:
+        found = handler.restore(epath.Path(folder / ITEM), args=args)
+    if mismatch := first_mismatch(describe(found), describe(target)):
+        raise ValueError(mismatch)
+    return found
+
+
+def read_parts(
+    directory: Path | str, *names: tuple[str, ...], report: Callable[[str], None] = print
+) -> tuple[Any, int]:
+    """Parts of the newest checkpoint of a run that can be read, for another run to begin with.
 
     Args:
       directory: `checkpoints` of a run; nothing in it is changed, so the run may be going on.
       names: where each part is, such as ``('params', 'backbone')``; one that the train state does
         not have is left out.
+      report: is told, in one line, of each checkpoint that cannot be read.
 
     Returns:
       The train state as nested dicts with these parts alone, in NumPy arrays, and its step.
@@ -286,16 +311,24 @@ def read_parts(directory: Path | str, *names: tuple[str, ...]) -> tuple[Any, int
     Raises:
       JsslError: there is no checkpoint that can be read.
     """
-    folders = [path for path in Path(directory).glob('*') if path.name.isdecimal()]
-    intact = (path for path in sorted(folders, key=_step, reverse=True) if _damage(path) is None)
-    folder = next(intact, None)
-    if folder is None:
-        raise JsslError(
-            f'There is no checkpoint that can be read in {directory}; give the directory of a run '
-            'that has saved one, or a file of weights.'
-        )
-    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-        stored = checkpointer.metadata(folder / ITEM).item_metadata.tree
+    directory = Path(directory)
+    with contextlib.suppress(OSError):
+        for step in intact(directory, steps_in(directory), report):
+            folder = directory / str(step)
+            try:
+                return _read_parts(folder, names), step
+            except Exception as error:  # as in `Checkpoints`
+                report(unreadable(folder, _load_failed(error)))
+    raise JsslError(
+        f'There is no checkpoint that can be read in {directory}; give the directory of a run '
+        'that has saved one, or a file of weights.'
+    )
+
+
+def _read_parts(folder: Path, names: tuple[tuple[str, ...], ...]) -> Any:
+    """Parts of one checkpoint."""
+    with contextlib.closing(ocp.PyTreeCheckpointHandler()) as handler:
+        stored = handler.metadata(epath.Path(folder / ITEM)).tree
         leaves = jax.tree_util.tree_leaves_with_path(stored)
         paths = {tuple(str(getattr(e, 'key', e)) for e in path): leaf for path, leaf in leaves}
         chosen = {path: leaf for path, leaf in paths.items() if _within(path, names)}
@@ -305,11 +338,11 @@ def read_parts(directory: Path | str, *names: tuple[str, ...]) -> tuple[Any, int
             restore_args=unflatten_dict({p: ocp.RestoreArgs(np.ndarray) for p in chosen}),
             partial_restore=True,
         )
-        return checkpointer.restore(folder / ITEM, args=args), _step(folder)
+        return handler.restore(epath.Path(folder / ITEM), args=args)
 
 
-def _step(folder: Path) -> int:
-    return int(folder.name)
+def _load_failed(error: Exception) -> str:
+    return f'loading it failed: {type(error).__name__}: {one_line(error)}'
 
 
 def _within(path: tuple[str, ...], names: tuple[tuple[str, ...], ...]) -> bool:
@@ -319,54 +352,3 @@ def _within(path: tuple[str, ...], names: tuple[tuple[str, ...], ...]) -> bool:
 def _is_not_orbax(record: logging.LogRecord) -> bool:
     """Orbax reports every save in many lines; what goes wrong reaches us as an exception."""
     return 'orbax' not in record.pathname and 'orbax' not in record.getMessage()
-
-
-def _one_line(error: Exception) -> str:
-    """What went wrong; of tensorstore's long texts only the operating system's reason."""
-    code = re.search(r"os_error_code='(\d+)'", str(error))
-    text = os.strerror(int(code.group(1))) if code else ' '.join(str(error).split())
-    return text if len(text) <= 300 else f'{text[:300]}...'
-
-
-def _describe(tree: Any) -> dict[str, str]:
-    """Each leaf's path and what it is, such as ``"params['head']['bias']": 'float32[8]'``."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {
-        jax.tree_util.keystr(path).lstrip('.'): f'{leaf.dtype}{list(leaf.shape)}'
-        for path, leaf in leaves
-    }
-
-
-def _first_mismatch(stored: Mapping[str, str], wanted: Mapping[str, str]) -> str | None:
-    """Says in which leaf two descriptions differ, if they do."""
-    for leaf in (*wanted, *stored):
-        there, here = stored.get(leaf, 'absent'), wanted.get(leaf, 'absent')
-        if there != here:
-            return f'{leaf} is {there} there and {here} in this run'
-    return None
-
-
-def _fingerprint(path: Path) -> list[int]:
-    """A file's size in bytes and its CRC-32."""
-    size, checksum = 0, 0
-    with path.open('rb') as file:
-        while block := file.read(1 << 20):
-            size, checksum = size + len(block), zlib.crc32(block, checksum)
-    return [size, checksum]
-
-
-def _damage(folder: Path) -> str | None:
-    """Which file of a checkpoint is not as it was written, None when all are."""
-    try:
-        contents = json.loads((folder / CONTENTS).read_text())
-        for name, expected in contents['files'].items():
-            found = _fingerprint(folder / name)
-            if found[0] != expected[0]:
-                return f'{name} has {found[0]} of {expected[0]} bytes'
-            if found != expected:
-                return f'{name} has been altered'
-    except FileNotFoundError as error:
-        return f'{Path(error.filename).relative_to(folder)} is missing'
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return f'{CONTENTS} cannot be read ({_one_line(error)})'
-    return None

@@ -10,3 +10,10 @@ def of_first(number: int) -> int:
     if jax.process_count() == 1:
         return number
     return int(multihost_utils.broadcast_one_to_all(np.asarray(number)))
+
+
+def on_all(verdict: bool) -> bool:
+    """Whether every process of the job passes true; each of them calls it."""
+    if jax.process_count() == 1:
+        return verdict
+    return bool(np.all(multihost_utils.process_allgather(np.asarray(verdict))))

@@ -183,10 +183,10 @@ def test_the_processes_of_a_job_hold_a_directory_together(tmp_path: Path) -> Non
             )
             for number in (0, 1)
         ]
-        told = [process.communicate(timeout=60)[0].splitlines()[-2:] for process in processes]
-    assert f'is in use by process {os.getpid()} on' in told[0][0]
-    assert f'Process 0 of this job could not have {tmp_path}' in told[1][0]
-    assert told[0][1] == told[1][1] == 'done'
+        told = [process.communicate(timeout=60)[0] for process in processes]
+    assert f'{tmp_path} is in use by process {os.getpid()} on' in told[0]
+    assert f'Process 0 of this job could not have {tmp_path}' in told[1]
+    assert [text.splitlines()[-1] for text in told] == ['done', 'done']
 
 
 def git(folder: Path, *arguments: str) -> str:
