@@ -6,6 +6,7 @@ Only tensors are read, never code: a file that holds more than that is refused. 
 and nowhere else.
 """
 
+import os
 import sys
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -112,7 +113,7 @@ def _load(source: Path) -> Any:
             "Reading a checkpoint of PyTorch needs PyTorch: pip install 'jssl[torch]'. The "
             'converted file can be read without it.'
         ) from None
-    if not source.is_file():
+    if not os.path.isfile(source):
         raise JsslError(f'There is no file {str(source)!r}; give the path of a checkpoint.')
     try:
         _check_archive(source)

@@ -23,7 +23,9 @@ LOSSES = {
     },
 }
 IGNORED = ('type', 'mode', 'num_classes', 'use_soft')
-DROPPED = ('topk', 'cal_acc', 'num_stages', 'output_cls_token', 'out_type')
+DROPPED = ('topk', 'cal_acc', 'num_stages', 'output_cls_token')
+# What a transformer gives, as MMPretrain calls it.
+OUT_TYPES = {'avg_featmap': True, 'cls_token': False}
 # BEiT is the vision transformer with other defaults, and with names of its own for some fields.
 BEIT = {
     'avg_token': True,
@@ -40,8 +42,7 @@ AUGMENTS = {'Mixup': 'mixup', 'CutMix': 'cutmix'}
 def build_classifier(model: Mapping[str, Any]) -> ImageClassifier:
     """The classifier that the `model` dict of a config describes.
 
-    Its loss, `train_cfg.augments` and `frozen_stages` are kept; the rest of `train_cfg`, what only
-    concerns logging and initial weights are not.
+    Its loss, `train_cfg.augments` and `frozen_stages` are kept; what only concerns logging is not.
 
     Raises:
       JsslError: for a component, field, loss or batch augmentation that jssl does not have.
@@ -67,7 +68,19 @@ def _part(value: Any) -> Any:
     part = {key: inner for key, inner in value.items() if key not in DROPPED}
     if str(part.get('type', '')).startswith(SCOPES) and 'ResNet' in part['type']:
         part['out_indices'] = [index + 1 for index in part.get('out_indices', (3,))]
+    if 'out_type' in part:
+        part['avg_token'] = _averages(part.pop('out_type'))
     return _beit(part) if str(part.get('type')).rpartition('.')[2] == 'BEiT' else part
+
+
+def _averages(out_type: str) -> bool:
+    """Whether a transformer gives the mean of its patch tokens, and not its class token."""
+    if out_type not in OUT_TYPES:
+        raise JsslError(
+            f'backbone.out_type={out_type!r} is not what a classifier gets. '
+            f'{suggest(str(out_type), OUT_TYPES)}'
+        )
+    return OUT_TYPES[out_type]
 
 
 def _beit(part: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,12 +114,23 @@ def _loss(loss: Mapping[str, Any]) -> dict[str, Any]:
 
 def _augments(train_cfg: Mapping[str, Any]) -> dict[str, float]:
     """Mixup and CutMix of a batch; the reference draws one of them with equal probability."""
+    if train_cfg.get('probs') is not None:
+        raise JsslError(
+            f'train_cfg.probs={train_cfg["probs"]!r} has no place in jssl, where all augmentations '
+            'of a batch are equally likely; leave it out.'
+        )
     found = train_cfg.get('augments') or ()
     augments = [found] if isinstance(found, Mapping) else found
     for augment in augments:
-        if augment['type'] not in AUGMENTS:
+        if augment.get('type') not in AUGMENTS:
             raise JsslError(
-                f'train_cfg.augments has {augment["type"]!r}, which jssl does not have. '
-                f'{suggest(augment["type"], AUGMENTS)}'
+                f'train_cfg.augments has {augment.get("type")!r}, which jssl does not have. '
+                f'{suggest(str(augment.get("type")), AUGMENTS)}'
+            )
+        odd = [key for key in augment if key not in ('type', 'alpha', 'num_classes')]
+        if odd or 'alpha' not in augment:
+            raise JsslError(
+                f'train_cfg.augments: {augment["type"]} has {", ".join(augment)}; it has alpha '
+                'alone in jssl.'
             )
     return {AUGMENTS[augment['type']]: float(augment['alpha']) for augment in augments}

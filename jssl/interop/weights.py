@@ -1,5 +1,6 @@
 """Arrays by name, from and to files that hold arrays and nothing that could be run."""
 
+import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,7 +44,7 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
         weight; says how to convert one of PyTorch.
     """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):  # which a name that is too long is not either
         raise JsslError(f'There is no file {str(path)!r}; give the path of one with weights.')
     suffix = path.suffix.lower()
     if suffix not in READABLE:
@@ -77,12 +78,15 @@ def write_weights(
     Raises:
       OSError: it cannot be written.
     """
-    from safetensors.numpy import save
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
 
     part = path.with_name(f'{path.name}.part')
     try:
-        part.write_bytes(save(dict(arrays), metadata=dict(metadata or {})))
+        save_file(dict(arrays), part, metadata=dict(metadata or {}))
         part.replace(path)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
     finally:
         part.unlink(missing_ok=True)
 

@@ -4,6 +4,7 @@ An algorithm keeps their weights in its state, so that a checkpoint is complete 
 constant of the compiled step.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -40,7 +41,7 @@ class FrozenGenerator(nn.Module):
             published and how to convert it.
         """
         path = Path(str(self.weights))
-        if not path.is_file():
+        if not os.path.isfile(path):
             name = self.published.rpartition('/')[2]
             raise JsslError(
                 f'target_generator.weights={self.weights!r} is not there. The weights of '

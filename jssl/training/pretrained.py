@@ -8,6 +8,7 @@ what does not fit is an error that says what does not.
 import dataclasses
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -90,7 +91,7 @@ def tell_changed_data(
       listings: of its data, by field.
       report: is told in a line for each.
     """
-    theirs = read_config(run) if (Path(run) / CONFIG).is_file() else {'config': {}}
+    theirs = read_config(run) if os.path.isfile(Path(run) / CONFIG) else {'config': {}}
     for part, listing in listings.items():
         section = _said(config.get(part))
         for field, before in theirs.get('data', {}).items():
@@ -118,7 +119,7 @@ def read_weights(path: str) -> Weights:
     Raises:
       JsslError: there is nothing at `path` that can be read.
     """
-    if Path(path).is_dir():
+    if os.path.isdir(path):
         return _of_run(Path(path))
     arrays = read_arrays(path)
     whole = {key: value for key, value in arrays.items() if key.startswith(PREFIX)}

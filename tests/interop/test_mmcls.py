@@ -74,6 +74,14 @@ def test_fine_tuning_keeps_smoothing_and_the_mixing_of_batches() -> None:
     assert model.backbone.avg_token
 
 
+@pytest.mark.parametrize(('out_type', 'averages'), [('avg_featmap', True), ('cls_token', False)])
+def test_what_a_transformer_gives_is_kept(out_type: str, averages: bool) -> None:
+    plain = {key: value for key, value in TUNED['backbone'].items() if key != 'avg_token'}
+    for backbone in (plain, BEIT):
+        model = build_classifier(TUNED | {'backbone': backbone | dict(out_type=out_type)})
+        assert model.backbone.avg_token == averages
+
+
 def test_beit_is_the_vision_transformer_that_cae_is_fine_tuned_with() -> None:
     backbone = build_classifier(TUNED | {'backbone': BEIT}).backbone
     assert type(backbone) is VisionTransformer
@@ -122,5 +130,12 @@ def test_what_has_no_counterpart_is_refused() -> None:
     with refused("'ResizeMix'", 'Mixup'):
         augments = [dict(type='ResizeMix', alpha=1.0)]
         build_classifier(changed(train_cfg=dict(augments=augments)))
+    with refused('train_cfg.probs=[0.3, 0.7]', 'leave it out'):
+        build_classifier(changed(train_cfg=dict(probs=[0.3, 0.7])))
+    with refused('Mixup has type, alpha, prob'):
+        augments = [dict(type='Mixup', alpha=1.0, prob=0.5)]
+        build_classifier(changed(train_cfg=dict(augments=augments)))
+    with refused("out_type='raw'", 'avg_featmap'):
+        build_classifier(changed(backbone=TUNED['backbone'] | dict(out_type='raw')))
     with refused("type='SimCLR'", 'build_model'):
         build_classifier(changed(type='SimCLR'))

@@ -9,6 +9,7 @@ from safetensors.numpy import save_file
 
 from jssl.interop.safetensors import load_backbone
 from jssl.interop.weights import read_weights
+from jssl.target_generators import DALLE
 from tests.checks import refused
 
 ARRAYS = {'a.w': np.arange(6, dtype='float32').reshape(2, 3), 'b': np.ones(2, 'float16')}
@@ -60,10 +61,12 @@ def test_missing_and_broken_files_are_named(tmp_path: Path, name: str) -> None:
         read_weights(tmp_path / name)
 
 
-@pytest.mark.parametrize('path', ['', '.', '/', 'no\0such'])
+@pytest.mark.parametrize('path', ['', '.', '/', 'no\0such', 'x' * 5000])
 def test_what_is_no_file_is_no_traceback(path: str) -> None:
     with refused('no file', 'path'):
         read_weights(path)
+    with refused('is not there', 'jssl.interop.convert dalle_encoder.pth'):
+        DALLE(weights=path).load({})
 
 
 def test_bfloat16_is_read_exactly(tmp_path: Path) -> None:

@@ -215,8 +215,9 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
         read_weights(str(tmp_path))
     with refused('nowhere.safetensors'):
         read_weights(str(tmp_path / 'nowhere.safetensors'))
-    with refused('There is no file', 'mocov2.pth'):
-        read_weights('mocov2.pth')
+    for name in ('mocov2.pth', 'x' * 5000):
+        with refused('There is no file', name):
+            read_weights(name)
     (tmp_path / 'checkpoints').mkdir()
     with refused('no checkpoint that can be read', 'file of weights'):
         read_weights(str(tmp_path))
