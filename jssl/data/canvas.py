@@ -1,21 +1,37 @@
 """Decoding: one image, encoded or as an array, becomes one canvas of the batch."""
 
+import contextlib
 import functools
 import importlib
 import io
+import os
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from jssl.data.in_flight import InFlight
 from jssl.errors import JsslError
 
 MODES = {1: 'L', 3: 'RGB', 4: 'RGBA'}
 # Only these are looked for: Pillow would hand others, such as EPS, to programs outside.
 FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP', 'TIFF', 'GIF', 'PPM')
 JPEG, EXIF = b'\xff\xd8\xff', b'Exif\0\0'
+BEGINS = {
+    'JPEG': (JPEG,),
+    'PNG': (b'\x89PNG',),
+    'WEBP': (b'RIFF',),
+    'BMP': (b'BM',),
+    'TIFF': (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'),
+    'GIF': (b'GIF8',),
+    'PPM': (b'P5', b'P6'),
+}
 ANY_SIDE = 2**31
+IN_FLIGHT = InFlight(2**27)  # pixels, of up to 8 bytes each while they are converted
+XMP = ('xmp', 'XML:com.adobe.xmp')  # where Pillow keeps what it takes an orientation from
 ORIENTATION = 0x0112  # the EXIF tag
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -26,6 +42,11 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+# What a thread frees in pieces below 32 MB the C library may keep for that thread: with Pillow's
+# own 16 MB each would hold on to half of a large image. Larger pieces go back to the system.
+if 'PILLOW_BLOCK_SIZE' not in os.environ:
+    Image.core.set_block_size(2**26)
 
 
 def check_channels(channels: int) -> None:
@@ -41,11 +62,12 @@ def decode(
 
     An image that is larger than the square is shrunk, antialiased and with its aspect ratio kept,
     until its long side fits. The pixels are those that OpenCV gives MMSelfSup: turned upright as
-    EXIF says, grey and palette and CMYK converted to RGB, transparency dropped and not blended, the
-    high byte of 16-bit levels, the first frame of an animation.
+    EXIF says (XMP is not asked), grey and palette and CMYK converted to RGB, transparency dropped
+    and not blended, the high byte of 16-bit levels, the first frame of an animation.
 
     Args:
-      image: the bytes of an image file, or uint8 (H, W) or (H, W, C).
+      image: the bytes of an image file (bytearray and memoryview too), or uint8 (H, W) or
+        (H, W, C).
       canvas: the side of the square in pixels.
       channels: 3 for RGB, 1 for grey, 4 for RGBA.
 
@@ -54,16 +76,23 @@ def decode(
 
     Raises:
       JsslError: the bytes are no readable image, a truncated one, one of more than 179 million
-        pixels (twice Pillow's MAX_IMAGE_PIXELS) or one without fixed levels; or the array is no
-        image.
+        pixels (twice Pillow's MAX_IMAGE_PIXELS) or one whose levels have no known range; or the
+        array is no image.
     """
+    image = plain_bytes(image)
     levels = _decode_fast(image, canvas) if channels == 3 and isinstance(image, bytes) else None
     if levels is None:
-        levels = np.asarray(to_picture(image, channels, canvas))
+        with to_picture(image, channels, canvas) as picture:
+            levels = np.asarray(picture)
     pixels = np.zeros((canvas, canvas, channels), np.uint8)
     height, width = levels.shape[:2]
     pixels[:height, :width] = levels.reshape(height, width, channels)
     return pixels, (height, width)
+
+
+def plain_bytes(image: Any) -> Any:
+    """What is like bytes, as bytes; anything else as it is."""
+    return bytes(image) if isinstance(image, bytearray | memoryview) else image
 
 
 def _decode_fast(data: bytes, canvas: int) -> NDArray[np.uint8] | None:
@@ -84,6 +113,14 @@ def _decode_fast(data: bytes, canvas: int) -> NDArray[np.uint8] | None:
         return None
 
 
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """While it is open, Pillow prints no warnings: what matters is said in sentences of ours."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', module='PIL')
+        yield
+
+
 @functools.cache
 def _simplejpeg() -> Any:
     """The module, or None where the extra `fast` is not installed."""
@@ -93,25 +130,34 @@ def _simplejpeg() -> Any:
         return None
 
 
+@contextlib.contextmanager
 def to_picture(
     image: bytes | NDArray[np.uint8], channels: int = 3, longest: int = ANY_SIDE
-) -> Image.Image:
+) -> Iterator[Image.Image]:
     """The image that `decode` puts on its canvas, as one of Pillow's; `longest` bounds its sides.
+
+    Its pixels are in flight until the context is left: threads that would decode more than
+    `IN_FLIGHT` lets them wait here.
 
     Raises:
       JsslError: as `decode`.
     """
     check_channels(channels)
-    if isinstance(image, bytes):
-        return _read_bytes(image, longest, MODES[channels])
-    return _shrink(_read_array(image, MODES[channels]), longest)
+    image = plain_bytes(image)
+    with contextlib.ExitStack() as held:
+        if isinstance(image, bytes):
+            yield _read_bytes(image, longest, MODES[channels], held)
+        else:
+            yield _shrink(_read_array(image, MODES[channels]), longest)
 
 
-def _read_bytes(data: bytes, canvas: int, mode: str) -> Image.Image:
+def _read_bytes(data: bytes, canvas: int, mode: str, held: contextlib.ExitStack) -> Image.Image:
     """The decoded image; a JPEG of twice the canvas or more is decoded at a half, a quarter, …"""
     try:
         file = Image.open(io.BytesIO(data), formats=FORMATS)
         file.draft(None, _fitting(file.size, canvas))
+        held.enter_context(IN_FLIGHT.taken(file.width * file.height))
+        _forget_xmp(file)
         file.load()  # some formats know their orientation only now, and some apply it
         turn = UPRIGHT.get(_orientation(file))
         picture = _shrink(_convert(file, mode), canvas)
@@ -127,12 +173,24 @@ def _reason(data: bytes, error: Exception) -> str:
     """What is wrong, in words; Pillow names an object in memory where no format fits."""
     if not data:
         return 'the file is empty'
+    kind = next((form for form, begins in BEGINS.items() if data.startswith(begins)), None)
+    if kind and isinstance(error, Image.UnidentifiedImageError):
+        return (
+            f'it begins as a {kind} file, but its header is damaged or of a kind that is not read, '
+            'such as colours of more than 16 bits or five channels; save it as PNG'
+        )
     if isinstance(error, Image.UnidentifiedImageError):
         return f'it is none of {", ".join(FORMATS)}, for it begins with {data[:12]!r}'
     return ' '.join(str(error).split()) or type(error).__name__
 
 
+def _forget_xmp(file: Image.Image) -> None:
+    for key in XMP:
+        file.info.pop(key, None)
+
+
 def _orientation(picture: Image.Image) -> int:
+    _forget_xmp(picture)  # of a PNG it may stand behind the pixels
     try:
         return int(picture.getexif().get(ORIENTATION, 1))
     except Exception:  # a damaged EXIF block does not damage the pixels
@@ -164,6 +222,8 @@ def _read_array(image: Any, mode: str) -> Image.Image:
 
 
 def _convert(picture: Image.Image, mode: str) -> Image.Image:
+    if picture.mode == 'I' and picture.format == 'TIFF':  # 32 bits, or 16 with a sign
+        raise JsslError('its levels are signed or 32-bit integers, of which no range is known')
     if picture.mode == 'I' or picture.mode.startswith('I;16'):  # Pillow would clip, not scale
         picture = _high_byte(picture)
     if picture.mode == 'F':
@@ -174,10 +234,7 @@ def _convert(picture: Image.Image, mode: str) -> Image.Image:
 
 
 def _high_byte(picture: Image.Image) -> Image.Image:
-    levels = np.asarray(picture)
-    if levels.min() < 0 or levels.max() > 65535:
-        raise JsslError(f'its levels go from {levels.min()} to {levels.max()}, beyond 16 bits')
-    return Image.fromarray((levels >> 8).astype(np.uint8))
+    return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
 
 
 def _shrink(picture: Image.Image, canvas: int) -> Image.Image:

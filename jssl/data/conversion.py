@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from jssl.data import records
-from jssl.data.canvas import ORIENTATION, to_picture
+from jssl.data.canvas import ORIENTATION, plain_bytes, to_picture
 from jssl.data.faults import Faults, name_of
 from jssl.data.identity import LISTINGS, Listing, describe_change, same, write_listings
 from jssl.data.records import Records
@@ -54,16 +54,17 @@ def shrink(image: Any, target: Target) -> bytes:
     Raises:
       JsslError: the image cannot be decoded.
     """
-    picture = to_picture(image)
-    scale = target.size / min(picture.size)
-    if scale >= 1 and isinstance(image, bytes) and _plain(image):
-        return image
-    if scale < 1:
-        width, height = (max(target.size, round(side * scale)) for side in picture.size)
-        picture = picture.resize((width, height), Image.Resampling.BICUBIC)
-    stream = io.BytesIO()
-    picture.save(stream, target.encoding, quality=target.quality)
-    return stream.getvalue()
+    image = plain_bytes(image)
+    with to_picture(image) as picture:
+        scale = target.size / min(picture.size)
+        if scale >= 1 and isinstance(image, bytes) and _plain(image):
+            return image
+        if scale < 1:
+            width, height = (max(target.size, round(side * scale)) for side in picture.size)
+            picture = picture.resize((width, height), Image.Resampling.BICUBIC)
+        stream = io.BytesIO()
+        picture.save(stream, target.encoding, quality=target.quality)
+        return stream.getvalue()
 
 
 def _plain(image: bytes) -> bool:

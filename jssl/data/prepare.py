@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from jssl.data.canvas import quiet
 from jssl.data.conversion import Target, prepare
 from jssl.data.sources import TFDS, Folder, ImageList, Source
 from jssl.errors import JsslError
@@ -94,14 +95,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             if not low <= getattr(options, name) <= high:
                 raise JsslError(f'--{name}={getattr(options, name)} must be from {low} to {high}.')
         sources = read_sources(options)
-        out = prepare(
-            sources,
-            options.out,
-            Target(options.size, options.encoding, options.quality),
-            described=dict(zip(sources, options.source, strict=True)),
-            threads=options.workers,
-            faults=options.faults,
-        )
+        for source in sources.values():
+            for remark in getattr(source, 'remarks', []):
+                print(f'prepare: {remark}', file=sys.stderr)
+        with quiet():
+            out = prepare(
+                sources,
+                options.out,
+                Target(options.size, options.encoding, options.quality),
+                described=dict(zip(sources, options.source, strict=True)),
+                threads=options.workers,
+                faults=options.faults,
+            )
     except JsslError as error:
         print(f'prepare: {error}', file=sys.stderr)
         return 2

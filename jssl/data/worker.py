@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 import numpy as np
 
 from jssl.data.batches import Fault, fill, parts
+from jssl.data.canvas import quiet
 from jssl.errors import JsslError
 
 
@@ -24,7 +25,7 @@ def main(pipe: int, memory: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # the run decides when it ends
         signal.signal(number, signal.SIG_IGN)
     connection: Connection = Connection(pipe)
-    with contextlib.suppress(EOFError, ConnectionError):
+    with contextlib.suppress(EOFError, ConnectionError), quiet():
         serve(connection, mmap.mmap(memory, 0))
 
 

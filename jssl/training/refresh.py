@@ -40,14 +40,16 @@ class _Passing(logging.Handler):
 @contextlib.contextmanager
 def following(logger: logging.Logger, report: Callable[[str], None]) -> Iterator[None]:
     """While it is open, what a logger is told reaches `report` too."""
-    handler, level = _Passing(report), logger.level
+    handler, level, propagate = _Passing(report), logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    logger.propagate = False  # to a handler that would print it a second time, raw
     try:
         yield
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+        logger.propagate = propagate
 
 
 @dataclasses.dataclass(eq=False)

@@ -2,13 +2,15 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from jssl.algorithm import TrainState
+from jssl.data.canvas import quiet
+from jssl.data.remarks import remarks
 from jssl.interrupts import Stopped
 from jssl.training import sharding
 from jssl.training.checkpoints import Checkpoints
@@ -53,7 +55,7 @@ def fit(
       Interrupted: on SIGTERM or Ctrl-C; in training after saving.
     """
     started = time.monotonic()
-    with Progress(experiment.plan.steps) as progress:
+    with Progress(experiment.plan.steps) as progress, quiet():
         config = experiment.describe() if config is None else config
         directory = make_workdir(workdir, name)
         with claimed(directory, report=progress.print):
@@ -67,6 +69,7 @@ def fit(
                 report=progress.print,
             )
             progress.print(f'{directory}: {_summary(experiment)}')
+            tell_remarks(experiment, progress.print)
             if experiment.pretrained:
                 tell_changed_data(experiment.pretrained, config, listings, progress.print)
             judge = Judge(experiment, progress.print)
@@ -181,3 +184,11 @@ def _summary(experiment: Experiment) -> str:
         f'batch {experiment.batch_size}, {experiment.epochs} epochs = {plan.steps:,} steps, '
         f'{mesh.size} {mesh.devices.flat[0].platform} device{"s" if mesh.size > 1 else ""}'
     )
+
+
+def tell_remarks(experiment: Experiment, report: Callable[[str], None]) -> None:
+    """Says once what is remarkable about the images of each part, none of which is an error."""
+    for part in experiment.listings:
+        source = getattr(experiment, part)
+        for line in remarks(source, experiment.canvas, experiment.channels):
+            report(f'config.{part}: {line}')

@@ -2,17 +2,24 @@
 
 import io
 import struct
+import subprocess
+import sys
+import threading
+import time
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from jssl.data import canvas
 from jssl.data.canvas import decode
+from jssl.data.in_flight import InFlight
 from jssl.errors import JsslError
 from tests.checks import refused
 
@@ -81,12 +88,103 @@ def test_of_sixteen_bits_the_high_byte_stays(form):
     np.testing.assert_array_equal(pixels, np.repeat((grey // 256)[..., None], 3, -1))
 
 
-def test_thirty_two_bits_are_taken_for_sixteen_if_they_fit():
-    levels = np.array([[0, 255], [256, 65535]], np.int32)
-    pixels, _ = decode(encoded(Image.fromarray(levels), 'TIFF'), 2, channels=1)
-    assert pixels[..., 0].tolist() == [[0, 0], [1, 255]]
-    with refused('its levels go from 1 to 65536, beyond 16 bits', 'replace the file'):
-        decode(encoded(Image.fromarray(levels + 1), 'TIFF'), 2)
+@pytest.mark.parametrize('largest', [255, 65535, 2**31 - 1])
+def test_thirty_two_bits_are_refused_and_not_black(largest):
+    levels = Image.fromarray(np.array([[0, largest]], np.int32))
+    with refused('signed or 32-bit integers, of which no range is known', 'replace the file'):
+        decode(encoded(levels, 'TIFF'), 2)
+
+
+def tiff(*tags: tuple[int, int, int]) -> bytes:
+    """An uncompressed TIFF of 8 x 8 pixels with such (tag, type, value) added."""
+    fields = {256: (3, 8), 257: (3, 8), 258: (3, 8), 259: (3, 1), 262: (3, 1), 273: (4, 512)}
+    fields |= {277: (3, 1), 278: (3, 8), 279: (4, 512)} | {tag: rest for tag, *rest in tags}
+    entries = [
+        struct.pack('<HHII', tag, *form, value)
+        for tag, (*form, value) in sorted(
+            (tag, (kind, 1, value)) for tag, (kind, value) in fields.items()
+        )
+    ]
+    head = struct.pack('<2sHIH', b'II', 42, 8, len(entries)) + b''.join(entries) + bytes(4)
+    return head.ljust(512, b'\0') + bytes(range(256)) * 2
+
+
+def test_signed_levels_are_refused():
+    with refused('signed or 32-bit integers'):
+        decode(tiff((258, 3, 16), (339, 3, 2), (279, 4, 128)), 8)
+
+
+@pytest.mark.parametrize('tags', [[(258, 3, 64)], [(277, 3, 5)]], ids=['64 bits', 'five channels'])
+def test_a_tiff_of_a_kind_that_cannot_be_held_is_called_that(tags):
+    decode(tiff(), 8)
+    with refused(
+        'it begins as a TIFF file, but its header is damaged or of a kind that is not read'
+    ):
+        decode(tiff(*tags), 8)
+
+
+@pytest.mark.parametrize('kind', [bytearray, memoryview])
+def test_what_is_like_bytes_is_an_image_file(kind):
+    data = encoded(picture())
+    np.testing.assert_array_equal(decode(kind(data), 32)[0], decode(data, 32)[0])
+
+
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+    b'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
+    b'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+)
+
+
+@pytest.mark.parametrize('fast', [True, False])
+@pytest.mark.parametrize('form', ['JPEG', 'PNG', 'WEBP', 'TIFF'])
+def test_an_orientation_in_xmp_turns_nothing_as_in_opencv(form, fast, monkeypatch):
+    options: dict[str, object] = {'xmp': XMP}
+    if form == 'PNG':
+        text = PngInfo()
+        text.add_itxt('XML:com.adobe.xmp', XMP.decode())
+        options = {'pnginfo': text}
+    if form == 'TIFF':
+        options = {'tiffinfo': {700: XMP}}
+    if not fast:
+        monkeypatch.setattr(canvas, '_simplejpeg', lambda: None)
+    data = encoded(picture(), form, **options)
+    assert Image.open(io.BytesIO(data)).getexif().get(canvas.ORIENTATION) == 6
+    assert decode(data, 32)[1] == (12, 20)
+
+
+def test_threads_that_decode_large_images_wait_for_each_other(monkeypatch):
+    """Four threads, and room for the pixels of one image and a half."""
+    data, most, inside = encoded(picture(size=(40, 30))), [0], [0]
+    lock = threading.Lock()
+    resize = Image.Image.resize
+
+    def counted(self, *args, **options):
+        with lock:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        time.sleep(0.01)
+        with lock:
+            inside[0] -= 1
+        return resize(self, *args, **options)
+
+    monkeypatch.setattr(Image.Image, 'resize', counted)
+    for bound, expected in ((1800, 1), (100, 1), (2400, 2)):
+        monkeypatch.setattr(canvas, 'IN_FLIGHT', InFlight(bound))
+        most[0] = 0
+        with ThreadPoolExecutor(4) as pool:
+            sizes = [size for _, size in pool.map(lambda _: decode(data, 16), range(8))]
+        assert sizes == [(12, 16)] * 8
+        assert 1 <= most[0] <= expected
+
+
+def test_an_image_that_fails_leaves_its_room(monkeypatch):
+    monkeypatch.setattr(canvas, 'IN_FLIGHT', InFlight(240))
+    whole = encoded(picture())
+    for _ in range(3):
+        with pytest.raises(JsslError):
+            decode(whole[:-40], 32)
+    assert decode(whole, 32)[1] == (12, 20)
 
 
 def test_floating_point_levels_are_refused():
@@ -336,3 +434,56 @@ def test_any_damage_leaves_a_valid_canvas_or_the_user_s_error(data, channels):
     assert 1 <= width <= 16
     assert not pixels[height:].any()
     assert not pixels[:, width:].any()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings('ignore')
+def test_damaged_jpegs_are_the_same_with_and_without_the_extra_fast(monkeypatch):
+    """Cut at every seventh byte, or with one byte changed: the same pixels or both refused."""
+    draw = np.random.default_rng(0)
+    seen = 0
+    for options in (
+        {'quality': 90},
+        {'progressive': True},
+        {'subsampling': 0, 'exif': b'Exif\0\0'},
+    ):
+        data = encoded(picture(size=(64, 48)), 'JPEG', **options)
+        files = [data[:cut] for cut in range(2, len(data), 7)]
+        for _ in range(600):
+            changed = bytearray(data)
+            changed[draw.integers(2, len(data))] = draw.integers(256)
+            files.append(bytes(changed))
+        for file in files:
+            with monkeypatch.context() as patched:
+                quick = outcome(file)
+                patched.setattr(canvas, '_simplejpeg', lambda: None)
+                assert outcome(file) == quick
+        seen += len(files)
+    assert seen > 2000
+
+
+def outcome(data: bytes) -> tuple[bytes, tuple[int, int]] | str:
+    try:
+        pixels, size = decode(data, 64)
+    except JsslError as error:
+        return str(error)
+    return pixels.tobytes(), size
+
+
+@pytest.mark.slow
+def test_a_small_file_of_many_pixels_takes_its_memory_once():
+    """A PNG of 22 KB and 169 million pixels in four threads: 713 MB, not four times as much."""
+    code = """
+import io, resource
+from concurrent.futures import ThreadPoolExecutor
+from PIL import Image
+from jssl.data.canvas import decode, quiet
+file = io.BytesIO()
+Image.new('1', (13000, 13000)).save(file, 'PNG')
+with quiet(), ThreadPoolExecutor(4) as pool:
+    list(pool.map(lambda _: decode(file.getvalue(), 64), range(4)))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1100
+    assert done.stderr == ''

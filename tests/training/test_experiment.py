@@ -19,6 +19,7 @@ from jssl.training.judge import Judge
 from jssl.training.logging import read_metrics
 from jssl.training.loop import to_device
 from jssl.training.optimizers import SGD
+from jssl.training.run import tell_remarks
 from jssl.training.settings import Checkpoint, MeshShape, Runtime
 
 
@@ -54,6 +55,15 @@ def test_unlabelled_images_train_and_are_reported(tmp_path: Path) -> None:
     page = (tmp_path / 'run' / 'report.html').read_text()
     assert 'random network' in page
     assert 'kNN' not in page
+
+
+def test_what_is_remarkable_about_the_images_is_said_of_each_part() -> None:
+    said: list[str] = []
+    tell_remarks(make(test_data=Arrays(np.ones((3, 9, 9, 3), np.uint8)), canvas=5), said.append)
+    shrunk, dark = said
+    assert shrunk.startswith('config.data: ')
+    assert 'to fit config.canvas=5' in shrunk
+    assert dark.startswith('config.test_data: the brightest level of the first 3 images is 1 of')
 
 
 def test_the_same_experiment_resumes_and_another_is_refused(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from jssl.training.checkpoints import Checkpoints
 from jssl.training.experiment import Experiment
 from jssl.training.logging import read_metrics
 from jssl.training.optimizers import AdamW
-from jssl.training.refresh import Refresher, forget_replaced
+from jssl.training.refresh import Refresher, following, forget_replaced
 from jssl.training.settings import Checkpoint, Evaluate, MeshShape, Runtime
 from tests.algorithms.runs import BATCH, IMAGES, images, tinted, tiny_deepcluster, tiny_odc
 from tests.checks import refused
@@ -199,3 +200,14 @@ def test_features_that_are_not_finite_are_refused() -> None:
     broken = jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.nan), start.params)
     with refused('not finite', 'config.optimizer.lr'):
         refresher.refresh(start.replace(params=broken))
+
+
+def test_what_is_passed_on_is_not_printed_raw_as_well(caplog: pytest.LogCaptureFixture) -> None:
+    said: list[str] = []
+    logger = logging.getLogger('jssl.example')
+    with following(logger, said.append):
+        logger.info('round %d', 1)
+    assert said == ['round 1']
+    assert not caplog.messages
+    logger.warning('afterwards')
+    assert caplog.messages == ['afterwards']

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from jssl.data.canvas import checked_array
+from jssl.data.canvas import checked_array, plain_bytes
 from jssl.data.sources.base import Sample
 from jssl.data.sources.labels import checked_labels
 from jssl.errors import JsslError
@@ -33,8 +33,9 @@ class Arrays:
     def __post_init__(self) -> None:
         if len(self.images) == 0:
             raise JsslError('Arrays has no images; give at least one.')
-        if not isinstance(self.images[0], bytes):
-            checked_array(self.images[0])
+        first = plain_bytes(self.images[0])
+        if not isinstance(first, bytes):
+            checked_array(first)
         if self.labels is not None:
             object.__setattr__(self, 'labels', checked_labels(self.labels, len(self.images)))
 

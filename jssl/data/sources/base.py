@@ -1,5 +1,6 @@
 """What a source of samples is."""
 
+from collections.abc import Mapping
 from typing import NotRequired, Protocol, TypedDict
 
 import numpy as np
@@ -21,8 +22,9 @@ class Source(Protocol):
     Reading must be safe from several threads. Where worker processes read, the source is pickled.
     A label is a whole number from 0; -1 on every sample means that there are none. A source may
     also have `has_labels`, `num_classes`, `label_names`, `labels` (of all samples, so that they
-    need not be read one by one), `name_of(index)`, to name a broken sample, and `names()` and
-    `stamps()`, which tell when the data changed (`data.identity`).
+    need not be read one by one), `name_of(index)`, to name a broken sample, `names()` and
+    `stamps()`, which tell when the data changed (`data.identity`), and `remarks`, sentences for the
+    log at the beginning of a run.
     """
 
     def __len__(self) -> int:
@@ -37,5 +39,6 @@ def has_labels(source: Source) -> bool:
     known = getattr(source, 'has_labels', None)
     if known is not None:
         return bool(known)
-    label = source[0].get('label')
+    first = source[0]
+    label = first.get('label') if isinstance(first, Mapping) else None
     return label is not None and not np.array_equal(label, NONE)

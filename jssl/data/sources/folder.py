@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jssl.data.sources.base import Sample
+from jssl.data.sources.listing import Found, images_below, in_words
 from jssl.errors import JsslError
 
-EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff', '.gif', '.ppm', '.pgm')
 NUMBER = re.compile('[0-9]+', re.ASCII)
 CHUNK, ASKED = 1000, 16  # files that a thread looks at, and threads
 
@@ -23,9 +23,10 @@ CHUNK, ASKED = 1000, 16  # files that a thread looks at, and threads
 class Folder:
     """The images below a folder, at any depth, in the order of their paths.
 
-    An image is a file with one of `EXTENSIONS`, in any case. Links are followed; files and folders
-    whose name begins with a dot are left out. The folder is listed once: worker processes get the
-    list, so files that come or go during a run do not shift the numbers.
+    An image is a file with one of `listing.EXTENSIONS`, in any case. Links are followed, and every
+    real folder is listed once; files and folders whose name begins with a dot are left out. The
+    folder is listed once: worker processes get the list, so files that come or go during a run do
+    not shift the numbers.
 
     Attributes:
       path: of the folder.
@@ -91,12 +92,22 @@ class Folder:
         return list(self._classes) if self.has_labels else None
 
     @property
+    def remarks(self) -> list[str]:
+        """What a run says of the folder: images that are left out."""
+        left_out = self._listing.left_out
+        return [f'left out below {self.path}: {in_words(left_out)}.'] if left_out else []
+
+    @property
     def _root(self) -> str:
         return os.path.expanduser(self.path)
 
     @functools.cached_property
+    def _listing(self) -> Found:
+        return images_below(self._root)
+
+    @property
     def _names(self) -> list[str]:
-        return _images_below(self._root)
+        return self._listing.names
 
     @functools.cached_property
     def _classes(self) -> list[str]:
@@ -144,41 +155,3 @@ def _stamp(file: str) -> tuple[int, int]:
     except (OSError, ValueError):  # gone, and on the way to become a broken sample
         return -1, -1
     return found.st_size, found.st_mtime_ns
-
-
-def _images_below(root: str) -> list[str]:
-    """The paths of all images below `root`, relative, with slashes, sorted."""
-    try:
-        found = sorted(_walk(root, '', (os.path.realpath(root),)))
-    except OSError as error:
-        raise JsslError(
-            f'the folder {error.filename!r} cannot be read: {error.strerror}; set path to a folder '
-            'of images.'
-        ) from None
-    if not found:
-        raise JsslError(
-            f'there are no images below {root!r}; set path to a folder with files that end in '
-            f'{", ".join(EXTENSIONS)}.'
-        )
-    return found
-
-
-def _walk(root: str, inside: str, above: tuple[str, ...]) -> list[str]:
-    """The images of the folder `inside` of `root`; `above` are the real paths that led there."""
-    found, folders = [], []
-    with os.scandir(os.path.join(root, inside)) as entries:
-        for entry in entries:
-            if entry.name.startswith('.'):
-                continue
-            if entry.is_dir():
-                folders.append(entry)
-            elif entry.name.lower().endswith(EXTENSIONS) and entry.is_file():
-                found.append(inside + entry.name)
-    for entry in folders:
-        real = os.path.join(above[-1], entry.name)
-        if entry.is_symlink():
-            real = os.path.realpath(entry.path)
-            if real in above:  # such a link leads round for ever
-                continue
-        found += _walk(root, f'{inside}{entry.name}/', (*above, real))
-    return found

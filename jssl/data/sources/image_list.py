@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jssl.data.sources.base import Sample
-from jssl.data.sources.folder import EXTENSIONS, file_stamps, read_file
+from jssl.data.sources.folder import file_stamps, read_file
 from jssl.data.sources.labels import LARGEST, NONE
+from jssl.data.sources.listing import EXTENSIONS
 from jssl.errors import JsslError
 
 LABELLED_LINE = re.compile(r'(.*\S)\s+(-?[0-9]{1,10})')

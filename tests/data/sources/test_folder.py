@@ -68,8 +68,9 @@ def test_labels_can_be_left_out_or_asked_for(tmp_path):
 
 
 def test_every_image_format_and_nothing_else_is_listed(tmp_path):
-    formats = ['jpg', 'JPEG', 'png', 'webp', 'bmp', 'tif', 'TIFF', 'gif', 'ppm', 'pgm']
-    images = [f'{number}.{form}' for number, form in enumerate(formats)]
+    formats = ['jpg', 'JPEG', 'jpe', 'JFIF', 'png', 'webp', 'bmp', 'tif', 'TIFF', 'gif']
+    formats += ['ppm', 'pgm']
+    images = [f'{number:02}.{form}' for number, form in enumerate(formats)]
     for name in [*images, 'notes.txt', 'jpg', 'x.jpg.part', '.hidden.jpg', '.cache/y.jpg']:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -77,7 +78,20 @@ def test_every_image_format_and_nothing_else_is_listed(tmp_path):
     os.mkfifo(tmp_path / 'pipe.jpg')  # reading it would wait for ever
     os.symlink('nowhere', tmp_path / 'dangling.jpg')
     source = Folder(str(tmp_path))
-    assert [source.name_of(index) for index in range(len(source))] == images
+    assert source.names() == images
+
+
+def test_images_that_are_not_read_are_counted_and_said(tmp_path):
+    assert Folder(str(write(tmp_path, 'a.png'))).remarks == []
+    for name in ('1.heic', '2.HEIC', 'sub/3.avif', '4.pnm', 'notes.txt', '.5.heic'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    os.symlink('/nowhere/at/all', tmp_path / 'class')
+    os.symlink('.', tmp_path / 'round')
+    assert Folder(str(tmp_path)).remarks == [
+        f'left out below {tmp_path}: 1 .avif files, 2 .heic files, 1 .pnm files, '
+        '1 links that lead nowhere, 1 links to folders that are listed already.'
+    ]
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path):
@@ -90,6 +104,28 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     for root in (data, tmp_path / 'alias'):
         source = Folder(str(root))
         assert [source.name_of(index) for index in range(len(source))] == ['a/1.png', 'b/2.png']
+
+
+@pytest.mark.parametrize('count', [2, 8])
+def test_folders_that_link_each_other_are_listed_once(tmp_path, count):
+    names = [f'{folder}/1.png' for folder in range(count)]
+    write(tmp_path, *names)
+    for folder in range(count):
+        for other in set(range(count)) - {folder}:
+            os.symlink(tmp_path / str(other), tmp_path / str(folder) / f'to{other}')
+    source = Folder(str(tmp_path))
+    assert source.names() == names
+    assert source.num_classes == count
+
+
+def test_of_several_ways_to_a_folder_the_one_without_links_counts(tmp_path):
+    write(tmp_path / 'data', 'z/1.png', 'b/2.png')
+    write(tmp_path / 'store', 'deep/3.png')
+    for link, goal in (('a', 'data/z'), ('c', 'store'), ('d', 'store/deep')):
+        os.symlink(tmp_path / goal, tmp_path / 'data' / link)
+    os.symlink('self', tmp_path / 'data' / 'self')
+    source = Folder(str(tmp_path / 'data'))
+    assert source.names() == ['b/2.png', 'c/deep/3.png', 'z/1.png']
 
 
 def test_names_that_are_no_unicode_are_read_and_can_be_logged(tmp_path):
@@ -132,4 +168,7 @@ def test_a_missing_folder_or_a_file_is_refused(tmp_path):
 def test_a_folder_without_images_is_refused(tmp_path):
     (tmp_path / 'readme.txt').touch()
     with refused(f'no images below {str(tmp_path)!r}', '.jpg, .jpeg'):
+        Folder(str(tmp_path))
+    (tmp_path / '1.heic').touch()
+    with refused('(1 .heic files are not read)'):
         Folder(str(tmp_path))
