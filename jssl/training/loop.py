@@ -19,6 +19,7 @@ from jssl.algorithm import Metrics, TrainState
 from jssl.data.faults import Faults
 from jssl.errors import JsslError
 from jssl.training.checkpoints import Checkpoints
+from jssl.training.finite import not_finite
 from jssl.training.logging import MetricsWriter
 from jssl.training.progress import DataWait, Meter, Progress
 from jssl.training.schedules import Schedule
@@ -143,7 +144,7 @@ class Loop:
 
         Raises:
           Interrupted: on SIGTERM or Ctrl-C, after saving.
-          JsslError: when the loss is no longer finite.
+          JsslError: when the loss, or a state to be saved, is no longer finite.
         """
         meter = Meter(self.images, step=int(train_state.step))
         pending: tuple[int, Metrics] | None = None
@@ -176,6 +177,7 @@ class Loop:
                     self._log(step, metrics, meter)
                     pending = None
                     with meter.paused():
+                        self._check_state(step, metrics, train_state)
                         self._evaluate_and_save(step, train_state, stopping)
                 if stopping:
                     self.checkpoints.wait()
@@ -192,7 +194,8 @@ class Loop:
         speed = meter.read(step)
         self.data_wait.check(speed.data_wait)
         values['lr'] = float(self.rate(step - 1))
-        check_finite(step, values['loss'])
+        if not math.isfinite(values['loss']):
+            raise self._diverged(f'The loss became {values["loss"]} by step {step}', metrics)
         if not self.plan.logs(step):
             return
         epoch = step / self.plan.steps_per_epoch
@@ -206,23 +209,33 @@ class Loop:
             self.writer.write(step, values, epoch=step / self.plan.steps_per_epoch)
 
     def _evaluate_and_save(self, step: int, train_state: TrainState, stopping: bool) -> None:
-        """What is due after a step that was logged, and so found finite."""
+        """What is due after a step whose state was found finite."""
         if not stopping and self.plan.due(self.plan.evaluate_every, step):
             scores = self.evaluate(step, train_state)
             self.writer.write(step, scores, epoch=step / self.plan.steps_per_epoch)
         if stopping or self.plan.due(self.plan.save_every, step):
             self.checkpoints.save(step, train_state)
 
+    def _check_state(self, step: int, metrics: Metrics, train_state: TrainState) -> None:
+        """Raises a `JsslError` for what no run can go on from.
 
-def check_finite(step: int, loss: float) -> None:
-    """Stops a run that can no longer learn.
+        A step's loss is that of the parameters before it: its gradient may not be finite, and so
+        what it leaves behind, where the loss still is.
+        """
+        if names := not_finite(train_state):
+            more = f' and {len(names) - 1} more' if len(names) > 1 else ''
+            raise self._diverged(f'Step {step} left NaN or infinity in {names[0]}{more}', metrics)
 
-    Raises:
-      JsslError: if `loss` is NaN or infinite.
-    """
-    if not math.isfinite(loss):
-        raise JsslError(
-            f'The loss became {loss} by step {step}. Lower config.optimizer.lr, lengthen '
-            'config.schedule.warmup_epochs or set config.optimizer.clip, and start in a new '
-            '--workdir; the checkpoints saved before are intact.'
+    def _diverged(self, what: str, metrics: Metrics) -> JsslError:
+        """The error of a run that can no longer learn."""
+        loss, grad_norm = (float(metrics[name]) for name in ('loss', 'grad_norm'))
+        self.checkpoints.wait()
+        good = self.checkpoints.latest_step()
+        saved = (
+            'nothing was saved' if good is None else f'the last good checkpoint is of step {good}'
+        )
+        return JsslError(
+            f'{what}, with a loss of {loss:.6g} and a gradient norm of {grad_norm:.6g}; {saved}. '
+            'Lower config.optimizer.lr, lengthen config.schedule.warmup_epochs or set '
+            'config.optimizer.clip, and start in a new --workdir.'
         )
