@@ -50,6 +50,19 @@ def assert_trees_close(tree: Any, expected: Any, **bounds: float) -> None:
         np.testing.assert_allclose(leaf, wanted, **bounds)
 
 
+def adaptive_mean(maps: np.ndarray, side: int) -> np.ndarray:
+    """Means of PyTorch's `adaptive_avg_pool2d` of (B, h, w, C), in float64.
+
+    Window i goes from floor(i n / side) up to, not including, ceil((i + 1) n / side).
+    """
+    for axis in (1, 2):
+        length = maps.shape[axis]
+        windows = [range(i * length // side, -((-i - 1) * length // side)) for i in range(side)]
+        means = [maps.take(window, axis).mean(axis, dtype='float64') for window in windows]
+        maps = np.stack(means, axis)
+    return maps
+
+
 def well_scaled(shapes: Any) -> Any:
     """Values for the variables of a model, drawn by NumPy: compiling an `init` takes far longer."""
     draw = np.random.default_rng(0)

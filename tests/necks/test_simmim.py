@@ -1,16 +1,20 @@
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-import torch
 
 from jssl.necks import SimMIMNeck
 from jssl.necks.simmim import pixel_shuffle
 from tests.checks import refused
 
 
-def test_pixel_shuffle_is_pytorch_s() -> None:
+def test_pixel_shuffle_is_that_of_pytorch_s_documentation() -> None:
+    """(*, C r^2, H, W) becomes (*, C, H r, W r): channels are plane, row, column."""
     x = np.arange(2 * 12 * 2 * 3).reshape(2, 12, 2, 3).astype('float32')
-    expected = torch.nn.functional.pixel_shuffle(torch.from_numpy(x), 2).numpy()
+    expected = np.zeros((2, 3, 4, 6), 'float32')
+    for channel, row, column in itertools.product(range(3), range(2), range(2)):
+        expected[:, channel, row::2, column::2] = x[:, 4 * channel + 2 * row + column]
     found = pixel_shuffle(x.transpose(0, 2, 3, 1), 2)
     np.testing.assert_array_equal(np.asarray(found).transpose(0, 3, 1, 2), expected)
 
