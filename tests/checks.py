@@ -50,6 +50,17 @@ def assert_trees_close(tree: Any, expected: Any, **bounds: float) -> None:
         np.testing.assert_allclose(leaf, wanted, **bounds)
 
 
+def widened(tree: Any) -> Any:
+    """The same arrays, those in float32 as float64; for tests of what is exact but for rounding.
+
+    In float32 a ReLU, a maximum or a nearest neighbour near its edge takes either side, as the
+    processor rounds, and a step later the difference is one of the gradients, not of rounding.
+    """
+    return jax.tree.map(
+        lambda leaf: leaf.astype('float64') if leaf.dtype == 'float32' else leaf, tree
+    )
+
+
 def adaptive_mean(maps: np.ndarray, side: int) -> np.ndarray:
     """Means of PyTorch's `adaptive_avg_pool2d` of (B, h, w, C), in float64.
 

@@ -63,7 +63,8 @@ class BrightnessTokenizer:
                 f'Images of {height} x {width} px do not divide into target_generator.patch_size='
                 f'{side}; change it or views.token_size.'
             )
-        images = _standardise(images.astype(jnp.float32)).mean(axis=-1)
+        wide = images.astype(jnp.promote_types(images.dtype, jnp.float32))
+        images = _standardise(wide).mean(axis=-1)
         rows, columns, pixels = height // side, width // side, side // k
         means = images.reshape(batch, rows, k, pixels, columns, k, pixels).mean(axis=(3, 6))
         levels = jnp.clip(jnp.floor(means) + self.levels // 2, 0, self.levels - 1)

@@ -81,7 +81,7 @@ def init_generator(generator: Callable[..., Any], rng: jax.Array, images: jax.Ar
 
 
 def generate(generator: Callable[..., Any], state: State, images: jax.Array) -> Any:
-    """The targets of `images` (B, H, W, C), without gradient and in full float32.
+    """The targets of `images` (B, H, W, C), without gradient and in full float32 at least.
 
     Which of two close tokens wins should depend neither on the precision that the rest of a model
     computes in, nor on the rounding with which accelerators multiply by default.
@@ -91,9 +91,13 @@ def generate(generator: Callable[..., Any], state: State, images: jax.Array) -> 
       state: of the algorithm; `target_generator` holds the weights.
       images: as the generator expects them.
     """
-    images = images.astype(jnp.float32)
+    images = _wide(images)
     with jax.default_matmul_precision('highest'):
         if not isinstance(generator, nn.Module):
             return jax.lax.stop_gradient(generator(images))
-        weights = jax.tree.map(lambda x: x.astype(jnp.float32), state['target_generator'])
+        weights = jax.tree.map(_wide, state['target_generator'])
         return jax.lax.stop_gradient(generator.apply({'params': weights}, images))
+
+
+def _wide(x: jax.Array) -> jax.Array:
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -16,6 +16,7 @@ def bits(leaf: jax.Array) -> np.ndarray:
     return np.asarray(jax.random.key_data(leaf) if key else leaf)
 
 
+@pytest.mark.usefixtures('float64')  # only to share the step with the tests of devices
 @pytest.mark.parametrize('name', ALGORITHMS)
 def test_a_checkpoint_loses_nothing(name: str, tmp_path: Path) -> None:
     state, _ = advance(name, 1, placed(name, 1), range(2))
