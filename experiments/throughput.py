@@ -136,7 +136,7 @@ def prepare(subject: Experiment, batch: Mapping[str, jax.Array]) -> Trainer:
     data = subject.arrays
     if data is not None:
         data = sharding.put_replicated(data, subject.mesh)
-    step: Any = subject.make_step()  # of `jax.jit`, which its type does not tell
+    step: Any = subject.step  # of `jax.jit`, which its type does not tell
     lowered, trace_seconds = timed(lambda: step.lower(train_state, batch, data))
     compiled, compile_seconds = timed(lowered.compile)
     return Trainer(compiled, train_state, data, trace_seconds, compile_seconds)

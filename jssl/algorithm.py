@@ -14,6 +14,7 @@ import flax.linen as nn
 import flax.struct
 import jax
 
+from jssl.checks import Checked
 from jssl.errors import JsslError
 from jssl.layers.pooling import pool_features
 
@@ -111,7 +112,7 @@ def forward(
 
 
 @dataclasses.dataclass(frozen=True)
-class Algorithm:
+class Algorithm(Checked):
     """A self-supervised method as pure functions; `init` and `loss` are what a subclass must write.
 
     `loss` is deterministic: everything random enters through `batch`, put there by the views and

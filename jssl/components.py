@@ -17,6 +17,7 @@ from typing import Any
 
 import flax.linen as nn
 
+from jssl.checks import check_value, constrained
 from jssl.errors import JsslError, suggest
 
 PACKAGES = {
@@ -72,7 +73,10 @@ def build_at(path: str, kind: str, config: Mapping[str, Any]) -> Any:
         if isinstance(value, Mapping) and 'type' in value and key in PACKAGES:
             fields[key] = build_at(f'{path}.{key}', key, value)
     check_types(path, component, fields)
-    return component(**fields)
+    try:
+        return component(**fields)
+    except JsslError as error:  # a class knows its fields, and not where in a config it stands
+        raise JsslError(f'config.{path}: {error}') from error
 
 
 def find(path: str, kind: str, name: str) -> type:
@@ -173,6 +177,7 @@ def check_types(path: str, component: type, fields: Mapping[str, Any]) -> None:
     if not dataclasses.is_dataclass(component):
         return
     hints = typing.get_type_hints(component)
+    ranges = constrained(component)
     for name, value in fields.items():
         if not _matches(value, hints.get(name, Any)):
             expected = getattr(hints[name], '__name__', str(hints[name]))
@@ -180,6 +185,8 @@ def check_types(path: str, component: type, fields: Mapping[str, Any]) -> None:
                 f'config.{_join(path, name)}={value!r} has type {type(value).__name__}, but '
                 f'{component.__name__} expects {expected}.'
             )
+        if name in ranges:
+            check_value(f'config.{_join(path, name)}', value, ranges[name])
 
 
 def _join(path: str, name: str) -> str:

@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from jssl.checks import Count, check_value
 from jssl.components import build, check_names, check_types
 from jssl.errors import JsslError, suggest
 from jssl.training.experiment import Experiment
@@ -68,8 +69,7 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
         raise JsslError(f'The config lacks {", ".join(missing)}; configs/simclr.py shows them all.')
     arguments = {key: config[key] for key in NUMBERS if key in config}
     for key, value in arguments.items():
-        if type(value) is not int or value < 1:
-            raise JsslError(f'config.{key}={value!r} must be a whole number of at least 1.')
+        check_value(f'config.{key}', value, Count)
     arguments['pretrained'] = config.get('pretrained') or ''
     runtime = {key: config[key] for key in runtime_keys if key in config}
     arguments['runtime'] = _options('', Runtime, runtime)

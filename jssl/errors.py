@@ -1,7 +1,9 @@
 """The error that a user is meant to read: one paragraph, with the remedy in it."""
 
 import difflib
+import reprlib
 from collections.abc import Iterable
+from typing import Any
 
 
 class JsslError(ValueError):
@@ -9,6 +11,12 @@ class JsslError(ValueError):
 
     The command line prints the message alone, without a traceback.
     """
+
+
+def show(value: Any) -> str:
+    """A value as Python writes it, cut where that fills more than a line."""
+    text = repr(value)
+    return text if len(text) <= 80 else reprlib.repr(value)
 
 
 def suggest(name: str, valid: Iterable[str]) -> str:

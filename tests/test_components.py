@@ -162,7 +162,7 @@ def test_the_types_of_a_module_s_fields_are_checked(field: str, wrong: Any) -> N
 
 
 def test_a_class_objects_in_its_own_words() -> None:
-    with refused('temperature=-1'):
+    with refused('config.head.temperature=-1', 'positive'):
         build('head', {'type': 'ContrastiveHead', 'temperature': -1})
 
 

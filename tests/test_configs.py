@@ -70,7 +70,7 @@ def test_large_variants_can_be_traced(name: str, parameters: int) -> None:
     batch = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), first(experiment)
     )
-    after, metrics = jax.eval_shape(experiment.make_step(), state, batch)
+    after, metrics = jax.eval_shape(experiment.step, state, batch)
     assert jax.tree.structure(after) == jax.tree.structure(state)
     assert metrics['loss'].shape == ()
 
@@ -203,7 +203,7 @@ def test_embedded_variants_can_be_traced(name: str) -> None:
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), first(experiment)
     )
     state = jax.eval_shape(experiment.initial_state)
-    after, _ = jax.eval_shape(experiment.make_step(), state, shapes)
+    after, _ = jax.eval_shape(experiment.step, state, shapes)
     assert jax.tree.structure(after) == jax.tree.structure(state)
 
 

@@ -84,7 +84,7 @@ def test_the_step_of_a_recipe_can_be_traced(name: str) -> None:
     batch = {
         key: jax.ShapeDtypeStruct(shape, kinds.get(key, 'int32')) for key, shape in shapes.items()
     }
-    after, metrics = jax.eval_shape(experiment.make_step(), experiment.state_shapes, batch)
+    after, metrics = jax.eval_shape(experiment.step, experiment.state_shapes, batch)
     assert jax.tree.structure(after) == jax.tree.structure(experiment.state_shapes)
     assert {'loss', 'top1', 'top5'} <= metrics.keys()
 

@@ -16,10 +16,10 @@ import jax.numpy as jnp
 from jssl.algorithm import Batch, Metrics, Params, State
 from jssl.algorithms.masked import MaskedImageModel, run
 from jssl.backbones import CAEViT
+from jssl.checks import Count, Fraction
 from jssl.data.masks import block_mask
 from jssl.errors import JsslError
 from jssl.heads import CAEHead
-from jssl.memories.ema import check_momentum
 from jssl.necks import CAENeck
 from jssl.target_generators.frozen import generate, init_generator
 
@@ -60,12 +60,12 @@ class CAE(MaskedImageModel):
     neck: CAENeck
     head: CAEHead
     target_generator: Callable[[jax.Array], jax.Array]
-    base_momentum: float = 0.0
-    smallest_block: int = 16
+    base_momentum: Fraction = 0.0
+    smallest_block: Count = 16
 
     def __post_init__(self) -> None:
         """Refuses what cannot be trained, before any compute is spent."""
-        check_momentum('model.base_momentum', self.base_momentum)
+        super().__post_init__()
         classes = getattr(self.target_generator, 'num_classes', self.neck.num_classes)
         if classes != self.neck.num_classes:
             raise JsslError(

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jssl.algorithm import Algorithm, Batch, Metrics, Network, Params, Run, State, forward
 from jssl.algorithms.clustered import cluster_health, fresh_head, known_samples
 from jssl.algorithms.passes import in_eval_mode, one_view
-from jssl.errors import JsslError
+from jssl.checks import Count
 from jssl.heads import ClsHead
 from jssl.losses import weighted_cross_entropy
 from jssl.memories.kmeans import cluster
@@ -46,18 +46,11 @@ class DeepCluster(Algorithm):
     backbone: nn.Module
     neck: nn.Module
     head: ClsHead
-    pca_dim: int | None = 256
-    refresh_every: int = 1
+    pca_dim: Count | None = 256
+    refresh_every: Count = 1
     reweight: bool = False
     normalize_weights: bool = False
-    samples: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.refresh_every < 1:
-            raise JsslError(
-                f'model.refresh_every={self.refresh_every} must be at least 1 epoch; a number '
-                'larger than config.epochs clusters once, at the start.'
-            )
+    samples: Count | None = None
 
     def for_run(self, run: Run) -> 'DeepCluster':
         """With a label for each training image."""

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jssl.algorithm import Batch, Encoder, Metrics, Params, State, forward
 from jssl.algorithms.moco import MoCo, similarities, watch
 from jssl.algorithms.passes import two_views
+from jssl.checks import Fraction, Natural
 from jssl.errors import JsslError
 from jssl.layers.normalize import l2_normalize
 from jssl.losses import cross_entropy
@@ -50,17 +51,8 @@ class DenseCL(MoCo):
       JsslError: if the weight is not in [0, 1].
     """
 
-    loss_lambda: float = 0.5
-    start_iters: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuses a weight that is no share."""
-        super().__post_init__()
-        if not 0 <= self.loss_lambda <= 1:
-            raise JsslError(
-                f'model.loss_lambda={self.loss_lambda} must be between 0, the loss of images '
-                'alone, and 1, that of cells alone.'
-            )
+    loss_lambda: Fraction = 0.5
+    start_iters: Natural = 0
 
     @property
     def encoder(self) -> DenseEncoder:

@@ -16,6 +16,7 @@ from jssl.algorithms.masked import PixelModel, Reconstruction, run
 from jssl.algorithms.passes import one_view
 from jssl.backbones import MAEViT
 from jssl.data.masks import random_masking
+from jssl.errors import JsslError
 from jssl.heads import MAEPretrainHead
 from jssl.layers.patches import enlarge_mask
 from jssl.losses import explained_variance
@@ -115,4 +116,10 @@ class MAE(PixelModel):
 
     def _count_patches(self, images: jax.Array) -> int:
         side = self.backbone.patch_size
-        return (images.shape[1] // side) * (images.shape[2] // side)
+        patches = (images.shape[1] // side) * (images.shape[2] // side)
+        if self.backbone.count_visible(patches) == patches:
+            raise JsslError(
+                f'backbone.mask_ratio={self.backbone.mask_ratio} leaves all {patches} patches '
+                'visible, so that there is nothing to predict; MAE removes 0.75.'
+            )
+        return patches

@@ -17,6 +17,7 @@ from jssl.algorithm import Batch, Metrics, Params, State
 from jssl.algorithms.masked import MaskedImageModel, run
 from jssl.algorithms.passes import one_view
 from jssl.backbones import MaskFeatViT
+from jssl.checks import Count
 from jssl.data.masks import block_mask
 from jssl.errors import JsslError
 from jssl.heads import MaskFeatPretrainHead
@@ -56,8 +57,8 @@ class MaskFeat(MaskedImageModel):
     backbone: MaskFeatViT
     head: MaskFeatPretrainHead
     target_generator: Callable[[jax.Array], Any]
-    masked_patches: int = 78
-    smallest_block: int = 15
+    masked_patches: Count = 78
+    smallest_block: Count = 15
 
     @property
     def network(self) -> TokenPredictor:

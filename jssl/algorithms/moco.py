@@ -14,12 +14,13 @@ import jax.numpy as jnp
 
 from jssl.algorithm import Algorithm, Batch, Encoder, Metrics, Params, State, forward
 from jssl.algorithms.passes import two_views
+from jssl.checks import Count, Fraction
 from jssl.errors import JsslError
 from jssl.heads import ContrastiveHead
 from jssl.layers.normalize import l2_normalize
 from jssl.layers.shuffle import has_grouped_norm, unshuffle
 from jssl.losses import cross_entropy
-from jssl.memories.ema import check_momentum, init_target, update_target
+from jssl.memories.ema import init_target, update_target
 from jssl.memories.queue import enqueue, init_queue, queue_health
 
 
@@ -42,13 +43,9 @@ class MoCo(Algorithm):
     backbone: nn.Module
     neck: nn.Module
     head: ContrastiveHead
-    queue_len: int = 65536
-    feat_dim: int = 128
-    momentum: float = 0.999
-
-    def __post_init__(self) -> None:
-        """Refuses a momentum that is none."""
-        check_momentum('model.momentum', self.momentum)
+    queue_len: Count = 65536
+    feat_dim: Count = 128
+    momentum: Fraction = 0.999
 
     @property
     def encoder(self) -> Encoder:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from jssl.algorithm import Batch, Metrics, Params, State
 from jssl.algorithms.momentum_pair import MomentumPair
+from jssl.checks import Fraction
 from jssl.heads import MoCoV3Head
 from jssl.losses import cross_entropy
 
@@ -25,7 +26,7 @@ class MoCoV3(MomentumPair):
     """
 
     head: MoCoV3Head
-    base_momentum: float = 0.99
+    base_momentum: Fraction = 0.99
 
     def loss(
         self, params: Params, state: State, batch: Batch

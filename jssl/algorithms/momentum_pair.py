@@ -9,8 +9,9 @@ import jax
 
 from jssl.algorithm import Algorithm, Batch, Encoder, Metrics, Network, Params, Run, State
 from jssl.algorithms.passes import one_by_one, spread, two_views
+from jssl.checks import Count, Fraction
 from jssl.errors import JsslError
-from jssl.memories.ema import check_momentum, cosine_momentum, init_target, update_target
+from jssl.memories.ema import cosine_momentum, init_target, update_target
 
 Pair = list[jax.Array]  # of the first view and of the second, each (B, D)
 
@@ -33,12 +34,8 @@ class MomentumPair(Algorithm):
     backbone: nn.Module
     neck: nn.Module
     head: nn.Module
-    base_momentum: float = 0.996
-    steps: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuses a momentum that is none."""
-        check_momentum('model.base_momentum', self.base_momentum)
+    base_momentum: Fraction = 0.996
+    steps: Count | None = None
 
     def for_run(self, run: Run) -> Self:
         """The same with the length of the run, over which the momentum rises."""

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jssl.algorithm import Algorithm, Batch, Encoder, Metrics, Params, Run, State, forward
 from jssl.algorithms.passes import one_view, spread
-from jssl.errors import JsslError
+from jssl.checks import Count
 from jssl.heads import ContrastiveHead
 from jssl.layers.normalize import l2_normalize
 from jssl.losses import cross_entropy
@@ -49,12 +49,11 @@ class NPID(Algorithm):
     neck: nn.Module
     head: ContrastiveHead
     memory_bank: SimpleMemory
-    neg_num: int = 65536
+    neg_num: Count = 65536
     ensure_neg: bool = False
 
     def __post_init__(self) -> None:
-        if self.neg_num < 1:
-            raise JsslError(f'model.neg_num={self.neg_num} must be at least 1; 65536 is usual.')
+        super().__post_init__()
         if self.ensure_neg:
             check_dominance(self.memory_bank.weights)
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State, forward
 from jssl.algorithms.clustered import check_classes, cluster_health, fresh_head
 from jssl.algorithms.passes import in_eval_mode, one_view
+from jssl.checks import Count
 from jssl.heads import ClsHead
 from jssl.layers.normalize import l2_normalize
 from jssl.losses import weighted_cross_entropy
@@ -77,12 +78,13 @@ class ODC(Algorithm):
     neck: ODCNeck
     head: ClsHead
     memory_bank: ODCMemory
-    centroid_interval: int = 10
-    small_cluster_interval: int = 1
+    centroid_interval: Count = 10
+    small_cluster_interval: Count = 1
     reweight: bool = True
     normalize_weights: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_classes(self.head, self.memory_bank.num_classes)
 
     def for_run(self, run: Run) -> 'ODC':

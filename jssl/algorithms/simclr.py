@@ -71,7 +71,15 @@ def pair_similarities(projections: jax.Array) -> tuple[jax.Array, jax.Array]:
     Returns:
       To the partner (2B, 1), and to all others (2B, 2B) with minus infinity at a row's own and its
       partner's place: masking keeps the matrix whole, so that it shards over devices by rows.
+
+    Raises:
+      JsslError: for the views of a single image, whose loss would be 0 whatever they are.
     """
+    if len(projections) < 4:
+        raise JsslError(
+            'SimCLR tells the views of an image from those of others, and a batch of one image has '
+            'no others; set config.batch_size to 2 or more.'
+        )
     z = projections.astype(jnp.promote_types(projections.dtype, jnp.float32))
     z /= optax.safe_norm(z, 0.0, axis=1, keepdims=True) + 1e-10
     similarity = jnp.matmul(z, z.T, precision=jax.lax.Precision.HIGHEST)

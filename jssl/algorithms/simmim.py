@@ -15,6 +15,7 @@ from jssl.algorithm import Batch, Metrics, Params, State
 from jssl.algorithms.masked import PixelModel, Reconstruction, run
 from jssl.algorithms.passes import one_view
 from jssl.backbones import SimMIMSwinTransformer
+from jssl.checks import Count, Share
 from jssl.data.masks import patch_mask
 from jssl.errors import JsslError
 from jssl.heads import SimMIMHead
@@ -50,13 +51,14 @@ class SimMIM(PixelModel):
 
     backbone: SimMIMSwinTransformer
     head: SimMIMHead
-    mask_patch_size: int = 32
-    mask_ratio: float = 0.6
+    mask_patch_size: Count = 32
+    mask_ratio: Share = 0.6
 
     def __post_init__(self) -> None:
         """Refuses cells that are not made of patches."""
+        super().__post_init__()
         side = self.backbone.patch_size
-        if self.mask_patch_size < 1 or self.mask_patch_size % side:
+        if self.mask_patch_size % side:
             raise JsslError(
                 f'config.model.mask_patch_size={self.mask_patch_size} must be a multiple of '
                 f'backbone.patch_size={side}; SimMIM has 32 pixels on patches of 4.'

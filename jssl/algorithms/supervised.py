@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State
 from jssl.algorithms.passes import one_view
+from jssl.checks import NonNegative
 from jssl.data.mixing import cutmix, mix, mixup
 from jssl.errors import JsslError
 from jssl.losses.classification import top_k_hits
@@ -68,19 +69,10 @@ class ImageClassifier(Algorithm):
     head: nn.Module
     neck: nn.Module | None = None
     frozen_backbone: bool = False
-    mixup: float = 0.0
-    cutmix: float = 0.0
+    mixup: NonNegative = 0.0
+    cutmix: NonNegative = 0.0
 
     is_classifier: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        """Refuses alphas that no ratio can be drawn with."""
-        for field in ('mixup', 'cutmix'):
-            if getattr(self, field) < 0:
-                raise JsslError(
-                    f'model.{field}={getattr(self, field)} must be 0 (off) or positive; 0.8 is '
-                    'usual for mixup, 1.0 for cutmix.'
-                )
 
     @property
     def network(self) -> Classifier:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State, forward
+from jssl.checks import Count, Natural
 from jssl.errors import JsslError
 from jssl.heads import SwAVHead
 from jssl.layers.normalize import l2_normalize
@@ -77,16 +78,10 @@ class SwAV(Algorithm):
     backbone: nn.Module
     neck: nn.Module
     head: SwAVHead
-    queue_length: int = 0
-    queue_start_epoch: int = 15
-    freeze_prototypes: int = 0
-    steps_per_epoch: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuses negative numbers."""
-        for field in ('queue_length', 'queue_start_epoch', 'freeze_prototypes'):
-            if getattr(self, field) < 0:
-                raise JsslError(f'model.{field}={getattr(self, field)} must be at least 0.')
+    queue_length: Natural = 0
+    queue_start_epoch: Natural = 15
+    freeze_prototypes: Natural = 0
+    steps_per_epoch: Count | None = None
 
     @property
     def network(self) -> CropNetwork:

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 
 from jssl.backbones.vit import PartialViT
+from jssl.checks import NonNegative
 from jssl.layers.transformer import PatchEmbedding, TransformerInit
 
 
@@ -23,8 +24,8 @@ class CAEViT(PartialViT):
 
     fixed_positions: bool = True
     qkv_bias: bool = False
-    layer_scale: float | None = 0.1
-    init_std: float = 0.02
+    layer_scale: NonNegative | None = 0.1
+    init_std: NonNegative = 0.02
 
     init_values: ClassVar[TransformerInit] = TransformerInit()
 

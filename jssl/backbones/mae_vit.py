@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jssl.backbones.vit import PartialViT, VisionTransformer
+from jssl.checks import BelowOne, NonNegative
 from jssl.errors import JsslError
 from jssl.layers.initializers import torch_linear_bias, xavier_uniform
 from jssl.layers.transformer import PatchEmbedding, TransformerInit
@@ -25,7 +26,7 @@ class MAEViT(PartialViT):
     """
 
     fixed_positions: bool = True
-    mask_ratio: float = 0.75
+    mask_ratio: BelowOne = 0.75
 
     init_values: ClassVar[TransformerInit] = TransformerInit(ffn_bias=nn.initializers.normal(1e-6))
 
@@ -65,7 +66,7 @@ class MaskFeatViT(VisionTransformer):
         a narrow network needs about sqrt(1 / width) to learn well.
     """
 
-    init_std: float = 0.02
+    init_std: NonNegative = 0.02
 
     @property
     def init_values(self) -> TransformerInit:  # type: ignore[override]

@@ -12,7 +12,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jssl.errors import JsslError, suggest
+from jssl.checks import Checked, Count, DType, Natural, Stages, distinct
+from jssl.errors import JsslError, show, suggest
 from jssl.layers.batch_norm import BatchNorm
 from jssl.layers.initializers import kaiming_normal
 
@@ -39,7 +40,7 @@ def conv(
     )
 
 
-class BasicBlock(nn.Module):
+class BasicBlock(Checked, nn.Module):
     """Two 3x3 convolutions and a shortcut (He et al. 2016, figure 5 left).
 
     Attributes:
@@ -50,12 +51,12 @@ class BasicBlock(nn.Module):
       zero_init_residual: whether the closing batch norm starts with scale 0.
     """
 
-    channels: int
-    stride: int
+    channels: Count
+    stride: Count
     norm: partial[BatchNorm]
     avg_down: bool = False
     zero_init_residual: bool = False
-    dtype: jnp.dtype | None = None
+    dtype: DType | None = None
     expansion = 1
 
     @nn.compact
@@ -68,7 +69,7 @@ class BasicBlock(nn.Module):
         return nn.relu(y + _shortcut(self, x, y.shape, train))
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(Checked, nn.Module):
     """1x1, 3x3, 1x1 convolutions and a shortcut (He et al. 2016, figure 5 right).
 
     Attributes:
@@ -82,15 +83,15 @@ class Bottleneck(nn.Module):
       zero_init_residual: whether the closing batch norm starts with scale 0.
     """
 
-    channels: int
-    stride: int
+    channels: Count
+    stride: Count
     norm: partial[BatchNorm]
-    width: int | None = None
-    groups: int = 1
+    width: Count | None = None
+    groups: Count = 1
     avg_down: bool = False
     style: str = 'pytorch'
     zero_init_residual: bool = False
-    dtype: jnp.dtype | None = None
+    dtype: DType | None = None
     expansion = 4
 
     @nn.compact
@@ -144,7 +145,7 @@ LAYOUTS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, ...]]] 
 }
 
 
-class ResNet(nn.Module):
+class ResNet(Checked, nn.Module):
     """ResNet (He et al. 2016), images (B, H, W, C) -> tuple of maps (B, h, w, c).
 
     Attributes:
@@ -168,40 +169,40 @@ class ResNet(nn.Module):
         exist.
     """
 
-    depth: int = 50
-    base_channels: int = 64
-    strides: Sequence[int] = (1, 2, 2, 2)
-    out_indices: Sequence[int] = (4,)
+    depth: Count = 50
+    base_channels: Count = 64
+    strides: Sequence[Count] = (1, 2, 2, 2)
+    out_indices: Sequence[Natural] = (4,)
     style: str = 'pytorch'
     cifar_stem: bool = False
-    cifar_stem_stride: int = 1
+    cifar_stem_stride: Count = 1
     zero_init_residual: bool = False
-    bn_group_size: int | None = None
-    frozen_stages: int = -1
+    bn_group_size: Count | None = None
+    frozen_stages: Stages = -1
     norm_eval: bool = False
     remat: bool = False
-    dtype: jnp.dtype | None = None
+    dtype: DType | None = None
 
     def __post_init__(self) -> None:
         """Refuses what cannot be built, before any compute is spent."""
+        super().__post_init__()
         if self.depth not in LAYOUTS:
             hint = suggest(str(self.depth), map(str, LAYOUTS))
             raise JsslError(f'ResNet has no depth={self.depth!r}. {hint}')
         if self.style not in ('pytorch', 'caffe'):
             raise JsslError(f"ResNet style={self.style!r} must be 'pytorch' or 'caffe'.")
         if not 1 <= len(self.strides) <= 4:
-            raise JsslError(f'ResNet strides={self.strides!r} must name one to four stages.')
-        if not set(self.out_indices) <= set(range(len(self.strides) + 1)) or not self.out_indices:
+            raise JsslError(f'ResNet strides={show(self.strides)} must name one to four stages.')
+        if not distinct(self.out_indices, range(len(self.strides) + 1)):
             raise JsslError(
-                f'ResNet out_indices={self.out_indices!r} must be among 0 (stem) to '
+                f'ResNet out_indices={show(self.out_indices)} must be some of 0 (stem) to '
                 f'{len(self.strides)} (last stage).'
             )
-        if not -1 <= self.frozen_stages <= len(self.strides):
+        if self.frozen_stages > len(self.strides):
             raise JsslError(
                 f'ResNet frozen_stages={self.frozen_stages} must be -1 (none), 0 (stem) to '
                 f'{len(self.strides)} (all stages).'
             )
-        super().__post_init__()
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = True) -> tuple[jax.Array, ...]:

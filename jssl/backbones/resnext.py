@@ -3,6 +3,7 @@
 from typing import Any
 
 from jssl.backbones.resnet import LAYOUTS, Bottleneck, ResNet
+from jssl.checks import Count
 from jssl.errors import JsslError
 
 
@@ -18,8 +19,8 @@ class ResNeXt(ResNet):
       JsslError: at construction, for what `ResNet` refuses and for a depth without bottlenecks.
     """
 
-    groups: int = 32
-    width_per_group: int = 4
+    groups: Count = 32
+    width_per_group: Count = 4
 
     def __post_init__(self) -> None:
         """Refuses depths that are made of basic blocks."""

@@ -6,10 +6,10 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from jssl.backbones.arch import find_arch, make_arch
-from jssl.errors import JsslError
+from jssl.checks import BelowOne, Checked, Count, DType, Natural, NonNegative, distinct
+from jssl.errors import JsslError, show
 from jssl.layers.attention import Implementation
 from jssl.layers.drop_path import DropPath, drop_path_rates
 from jssl.layers.initializers import torch_linear, torch_linear_bias
@@ -22,7 +22,7 @@ EPSILON = 1e-5  # of all layer norms
 
 
 @dataclasses.dataclass(frozen=True)
-class SwinArch:
+class SwinArch(Checked):
     """The size of a Swin transformer.
 
     Attributes:
@@ -31,9 +31,9 @@ class SwinArch:
       num_heads: heads of the attention in each stage.
     """
 
-    embed_dims: int
-    depths: Sequence[int]
-    num_heads: Sequence[int]
+    embed_dims: Count
+    depths: Sequence[Count]
+    num_heads: Sequence[Count]
 
 
 ARCHS = {
@@ -45,7 +45,7 @@ ARCHS = {
 ARCHS |= {name[0]: arch for name, arch in ARCHS.items()}  # as the reference calls them too
 
 
-class SwinBlock(nn.Module):
+class SwinBlock(Checked, nn.Module):
     """x += Attention(LN(x)); x += FFN(LN(x)) on a map (Liu et al. 2021, equation 3).
 
     Attributes:
@@ -58,13 +58,13 @@ class SwinBlock(nn.Module):
       dtype: of the computation; None follows the input.
     """
 
-    num_heads: int
-    window_size: int
+    num_heads: Count
+    window_size: Count
     shift: bool
     pad_small_map: bool = False
-    init_std: float = 0.02
+    init_std: NonNegative = 0.02
     implementation: Implementation = None
-    dtype: jnp.dtype | None = None
+    dtype: DType | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, drop_rate: jax.Array | float | None = None) -> jax.Array:
@@ -85,7 +85,7 @@ class SwinBlock(nn.Module):
         return x + DropPath()(feed_forward(layer_norm('norm2', self.dtype, EPSILON)(x)), drop_rate)
 
 
-class PatchMerging(nn.Module):
+class PatchMerging(Checked, nn.Module):
     """Joins 2 x 2 tokens into one of twice the width (Liu et al. 2021, section 3.1).
 
     Each window is flattened channel by channel, as the reference does it; the original release has
@@ -96,8 +96,8 @@ class PatchMerging(nn.Module):
       dtype: of the computation; None follows the input.
     """
 
-    init_std: float = 0.02
-    dtype: jnp.dtype | None = None
+    init_std: NonNegative = 0.02
+    dtype: DType | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -117,7 +117,7 @@ class PatchMerging(nn.Module):
         return by_rows(reduction, x)
 
 
-class SwinTransformer(nn.Module):
+class SwinTransformer(Checked, nn.Module):
     """Swin (Liu et al. 2021), images (B, H, W, C) -> tuple of maps (B, h, w, c).
 
     Attributes:
@@ -142,29 +142,29 @@ class SwinTransformer(nn.Module):
     """
 
     arch: str | Mapping[str, Any] = 'tiny'
-    img_size: int = 224
-    patch_size: int = 4
-    window_size: int = 7
-    out_indices: Sequence[int] = (3,)
+    img_size: Count = 224
+    patch_size: Count = 4
+    window_size: Count = 7
+    out_indices: Sequence[Natural] = (3,)
     use_abs_pos_embed: bool = False
     pad_small_map: bool = False
-    drop_path_rate: float = 0.1
-    init_std: float = 0.02
+    drop_path_rate: BelowOne = 0.1
+    init_std: NonNegative = 0.02
     remat: bool = False
     implementation: Implementation = None
-    dtype: jnp.dtype | None = None
+    dtype: DType | None = None
 
     def __post_init__(self) -> None:
         """Refuses what cannot be built, before any compute is spent."""
+        super().__post_init__()
         stages = len(self.size.depths)
         if len(self.size.num_heads) != stages:
             raise JsslError(f'backbone.arch={self.arch!r} must have as many num_heads as depths.')
-        if not set(self.out_indices) <= set(range(stages)) or not self.out_indices:
+        if not distinct(self.out_indices, range(stages)):
             raise JsslError(
-                f'backbone.out_indices={self.out_indices!r} must be among the stages 0 to '
+                f'backbone.out_indices={show(self.out_indices)} must be some of the stages 0 to '
                 f'{stages - 1}.'
             )
-        super().__post_init__()
 
     @property
     def size(self) -> SwinArch:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jssl.backbones.arch import find_arch, make_arch
+from jssl.checks import BelowOne, Checked, Count, DType, NonNegative, Stages
 from jssl.errors import JsslError
 from jssl.layers.attention import Implementation
 from jssl.layers.drop_path import drop_path_rates
@@ -23,7 +24,7 @@ from jssl.layers.transformer import (
 
 
 @dataclasses.dataclass(frozen=True)
-class Arch:
+class Arch(Checked):
     """The size of a vision transformer.
 
     Attributes:
@@ -33,10 +34,10 @@ class Arch:
       feedforward_channels: hidden width of the feed-forward networks.
     """
 
-    embed_dims: int
-    num_layers: int
-    num_heads: int
-    feedforward_channels: int
+    embed_dims: Count
+    num_layers: Count
+    num_heads: Count
+    feedforward_channels: Count
 
 
 ARCHS = {
@@ -51,7 +52,7 @@ ARCHS |= {'mocov3-small': ARCHS['small'], 'deit-s': ARCHS['deit-small']}
 ARCHS |= {'b': ARCHS['base'], 'l': ARCHS['large'], 'h': ARCHS['huge']}
 
 
-class VisionTransformer(nn.Module):
+class VisionTransformer(Checked, nn.Module):
     """ViT (Dosovitskiy et al. 2021), images (B, H, W, C) -> ((map (B, h, w, C), class token),).
 
     Attributes:
@@ -82,26 +83,27 @@ class VisionTransformer(nn.Module):
         at a call, for images that do not divide into patches, or that the biases are not made for.
     """
 
-    arch: str | Mapping[str, int] = 'base'
-    img_size: int = 224
-    patch_size: int = 16
+    arch: str | Mapping[str, Count] = 'base'
+    img_size: Count = 224
+    patch_size: Count = 16
     fixed_positions: bool = False
     final_norm: bool = True
     avg_token: bool = False
     qkv_bias: bool = True
-    layer_scale: float | None = None
+    layer_scale: NonNegative | None = None
     use_rel_pos_bias: bool = False
-    drop_path_rate: float = 0.0
-    frozen_stages: int = -1
+    drop_path_rate: BelowOne = 0.0
+    frozen_stages: Stages = -1
     remat: bool = False
     scan_layers: bool = False
     implementation: Implementation = None
-    dtype: jnp.dtype | None = None
+    dtype: DType | None = None
 
     init_values: ClassVar[TransformerInit] = TransformerInit(ffn_bias=nn.initializers.normal(1e-6))
 
     def __post_init__(self) -> None:
         """Refuses what cannot be built, before any compute is spent."""
+        super().__post_init__()
         _ = self.size
         if self.img_size % self.patch_size:
             raise JsslError(
@@ -109,11 +111,10 @@ class VisionTransformer(nn.Module):
                 f'{self.patch_size}; change one of them.'
             )
         self._check_frozen_stages()
-        super().__post_init__()
 
     def _check_frozen_stages(self) -> None:
         depth = self.size.num_layers
-        if not -1 <= self.frozen_stages <= depth:
+        if self.frozen_stages > depth:
             raise JsslError(
                 f'backbone.frozen_stages={self.frozen_stages} must be -1 (none) to {depth} (all).'
             )

@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from jssl.checks import Checked, Count
 from jssl.errors import JsslError
 
 
@@ -67,7 +68,7 @@ class WithReplacement:
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassBalanced:
+class ClassBalanced(Checked):
     """Every class equally often (DeepCluster, Caron et al. 2018, section 3.2).
 
     The labels are those of the source, or what `Loader.with_labels` sets.
@@ -77,7 +78,7 @@ class ClassBalanced:
         occur.
     """
 
-    num_classes: int | None = None
+    num_classes: Count | None = None
     by_label: ClassVar[bool] = True
 
     def __call__(

@@ -5,12 +5,13 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from jssl.checks import Checked, NonNegative
 from jssl.errors import JsslError
 from jssl.losses import context_autoencoder
 
 
 @dataclasses.dataclass(frozen=True)
-class CAEHead:
+class CAEHead(Checked):
     """The loss of CAE (Chen et al. 2022, section 3.3).
 
     Attributes:
@@ -20,14 +21,7 @@ class CAEHead:
       JsslError: if the weight is negative.
     """
 
-    align_weight: float = 2.0
-
-    def __post_init__(self) -> None:
-        """Refuses a weight that rewards a distance."""
-        if self.align_weight < 0:
-            raise JsslError(
-                f'head.align_weight={self.align_weight} must be at least 0; the reference has 2.'
-            )
+    align_weight: NonNegative = 2.0
 
     def tokens(self, targets: jax.Array, patches: int) -> jax.Array:
         """What a tokenizer gives -> int32 (B, patches), row-major.

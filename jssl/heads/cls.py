@@ -2,13 +2,13 @@
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
+from jssl.checks import Checked, Count, DType, NonNegative
 from jssl.errors import JsslError
 from jssl.layers.pooling import Features, pool_features
 
 
-class ClsHead(nn.Module):
+class ClsHead(Checked, nn.Module):
     """A linear layer from features to the logits of classes.
 
     Attributes:
@@ -20,12 +20,12 @@ class ClsHead(nn.Module):
       dtype: of the computation; None follows the input.
     """
 
-    in_channels: int
-    num_classes: int
+    in_channels: Count
+    num_classes: Count
     with_avg_pool: bool = False
     vit_backbone: bool = False
-    init_std: float = 0.01
-    dtype: jnp.dtype | None = None
+    init_std: NonNegative = 0.01
+    dtype: DType | None = None
 
     @nn.compact
     def __call__(self, features: Features | jax.Array, train: bool = True) -> jax.Array:

@@ -5,11 +5,11 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from jssl.errors import JsslError
+from jssl.checks import Checked, Positive
 
 
 @dataclasses.dataclass(frozen=True)
-class ContrastiveHead:
+class ContrastiveHead(Checked):
     """Puts the positive before the negatives and sharpens both by a temperature.
 
     Attributes:
@@ -21,15 +21,8 @@ class ContrastiveHead:
       JsslError: if the temperature is not positive.
     """
 
-    temperature: float = 0.1
-    loss_weight: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Refuses a temperature that divides by nothing."""
-        if self.temperature <= 0:
-            raise JsslError(
-                f'head.temperature={self.temperature} must be positive; 0.1 is usual for SimCLR.'
-            )
+    temperature: Positive = 0.1
+    loss_weight: Positive = 1.0
 
     def __call__(self, positive: jax.Array, negative: jax.Array) -> jax.Array:
         """Similarities (n, 1) and (n, K) -> logits (n, 1 + K); the right class is 0."""

@@ -4,11 +4,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jssl.checks import Checked, Count, NonNegative, Positive
 from jssl.errors import JsslError
 from jssl.layers.batch_norm import BatchNorm
 
 
-class LatentCrossCorrelationHead(nn.Module):
+class LatentCrossCorrelationHead(Checked, nn.Module):
     """Normalises every feature of both views over the batch and correlates them.
 
     Attributes:
@@ -20,10 +21,10 @@ class LatentCrossCorrelationHead(nn.Module):
         normalises the samples of each device by themselves.
     """
 
-    in_channels: int
-    off_diagonal_weight: float = 0.0051
-    loss_weight: float = 1.0
-    bn_group_size: int | None = None
+    in_channels: Count
+    off_diagonal_weight: NonNegative = 0.0051
+    loss_weight: Positive = 1.0
+    bn_group_size: Count | None = None
 
     @nn.compact
     def __call__(self, first: jax.Array, second: jax.Array, train: bool = True) -> jax.Array:

@@ -3,10 +3,11 @@
 import flax.linen as nn
 import jax
 
+from jssl.checks import Checked, Finite
 from jssl.losses import cosine_similarity_loss
 
 
-class LatentPredictHead(nn.Module):
+class LatentPredictHead(Checked, nn.Module):
     """A predictor, and the distance of its predictions from their targets.
 
     Attributes:
@@ -15,8 +16,8 @@ class LatentPredictHead(nn.Module):
     """
 
     predictor: nn.Module
-    shift: float = 0.0
-    scale: float = 1.0
+    shift: Finite = 0.0
+    scale: Finite = 1.0
 
     def __call__(self, projections: jax.Array, train: bool = True) -> jax.Array:
         """Projections (B, D) -> predictions (B, D)."""

@@ -6,7 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jssl.errors import JsslError
+from jssl.checks import Checked, Count, DType, Natural, NonNegative, distinct
+from jssl.errors import JsslError, show
 from jssl.layers.batch_norm import BatchNorm
 from jssl.layers.pooling import Features, adaptive_average_pool, pool_features
 from jssl.losses.classification import CrossEntropyLoss
@@ -17,7 +18,7 @@ SIDES = (12, 6, 4, 3, 2)  # of the pooled map of each stage, the stem first
 WINDOWS = ((10, 10, 4), (16, 8, 0), (13, 5, 0), (8, 3, 0), (6, 1, 0))
 
 
-class LinearClsHead(nn.Module):
+class LinearClsHead(Checked, nn.Module):
     """A linear layer from the last features to the logits of classes.
 
     Attributes:
@@ -28,11 +29,11 @@ class LinearClsHead(nn.Module):
       dtype: of the computation; None follows the input.
     """
 
-    num_classes: int | None = None
-    in_channels: int | None = None
-    init_std: float = 0.01
+    num_classes: Count | None = None
+    in_channels: Count | None = None
+    init_std: NonNegative = 0.01
     loss: Loss = CrossEntropyLoss()
-    dtype: jnp.dtype | None = None
+    dtype: DType | None = None
 
     @nn.compact
     def __call__(self, features: Features | jax.Array, train: bool = True) -> jax.Array:
@@ -43,7 +44,7 @@ class LinearClsHead(nn.Module):
         return _dense(self, classes(self.num_classes), 'fc', init)(x)
 
 
-class VisionTransformerClsHead(nn.Module):
+class VisionTransformerClsHead(Checked, nn.Module):
     """A linear layer on the class token, after a hidden layer with tanh if there is one.
 
     Attributes:
@@ -55,12 +56,12 @@ class VisionTransformerClsHead(nn.Module):
       dtype: of the computation; None follows the input.
     """
 
-    num_classes: int | None = None
-    in_channels: int | None = None
-    hidden_dim: int | None = None
-    init_std: float = 0.0
+    num_classes: Count | None = None
+    in_channels: Count | None = None
+    hidden_dim: Count | None = None
+    init_std: NonNegative = 0.0
     loss: Loss = CrossEntropyLoss()
-    dtype: jnp.dtype | None = None
+    dtype: DType | None = None
 
     @nn.compact
     def __call__(self, features: Features | jax.Array, train: bool = True) -> jax.Array:
@@ -74,7 +75,7 @@ class VisionTransformerClsHead(nn.Module):
         return _dense(self, classes(self.num_classes), 'layers.head', init)(x)
 
 
-class MultiClsHead(nn.Module):
+class MultiClsHead(Checked, nn.Module):
     """A linear layer for every stage of a residual network, after pooling and batch norm.
 
     Zhang, Isola, Efros 2017 ("Split-Brain Autoencoders", section 4.1) and Goyal et al. 2019: each
@@ -93,22 +94,23 @@ class MultiClsHead(nn.Module):
       JsslError: at construction for stages or a pooling that do not exist.
     """
 
-    in_indices: Sequence[int] = (0, 1, 2, 3, 4)
-    num_classes: int | None = None
+    in_indices: Sequence[Natural] = (0, 1, 2, 3, 4)
+    num_classes: Count | None = None
     pool_type: str = 'adaptive'
-    init_std: float = 0.01
+    init_std: NonNegative = 0.01
     loss: Loss = CrossEntropyLoss()
-    dtype: jnp.dtype | None = None
+    dtype: DType | None = None
 
     def __post_init__(self) -> None:
         """Refuses what cannot be built, before any compute is spent."""
-        if not self.in_indices or not set(self.in_indices) <= set(range(len(SIDES))):
+        super().__post_init__()
+        if not distinct(self.in_indices, range(len(SIDES))):
             raise JsslError(
-                f'head.in_indices={self.in_indices!r} must be among 0 (stem) to 4 (last stage).'
+                f'head.in_indices={show(self.in_indices)} must be some of 0 (stem) to 4 '
+                '(last stage).'
             )
         if self.pool_type not in ('adaptive', 'specified'):
             raise JsslError(f"head.pool_type={self.pool_type!r} must be 'adaptive' or 'specified'.")
-        super().__post_init__()
 
     @nn.compact
     def __call__(self, features: Sequence[jax.Array], train: bool = True) -> jax.Array:

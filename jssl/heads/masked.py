@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from jssl.checks import Checked, Count
 from jssl.errors import JsslError
 from jssl.layers.patches import enlarge_mask, patchify, unpatchify
 from jssl.losses import masked_patch_error, masked_pixel_error
@@ -13,7 +14,7 @@ EPSILON = 1e-6  # added to a patch's variance
 
 
 @dataclasses.dataclass(frozen=True)
-class MAEPretrainHead:
+class MAEPretrainHead(Checked):
     """The pixels of masked patches, each patch normalised by itself or not (He et al. 2022, 3).
 
     Attributes:
@@ -25,17 +26,18 @@ class MAEPretrainHead:
     """
 
     norm_pix: bool = False
-    patch_size: int = 16
-
-    def __post_init__(self) -> None:
-        """Refuses patches without pixels."""
-        _check_patch_size(self.patch_size)
+    patch_size: Count = 16
 
     def target(self, images: jax.Array) -> jax.Array:
         """Normalised images (B, H, W, C) -> what is to be predicted, (B, L, p * p * C)."""
         patches = patchify(images, self.patch_size)
         if not self.norm_pix:
             return patches
+        if patches.shape[-1] < 2:
+            raise JsslError(
+                'head.norm_pix=True divides by the deviation of a patch, and patches of one grey '
+                'pixel have none; set head.norm_pix=False or a larger head.patch_size.'
+            )
         mean, deviation = patch_statistics(patches)
         return (patches - mean) / deviation
 
@@ -56,7 +58,7 @@ class MAEPretrainHead:
 
 
 @dataclasses.dataclass(frozen=True)
-class SimMIMHead:
+class SimMIMHead(Checked):
     """The pixels below masked tokens (Xie et al. 2022, sections 3.4 and 3.5).
 
     Attributes:
@@ -67,12 +69,8 @@ class SimMIMHead:
       JsslError: if the patch size is not positive.
     """
 
-    patch_size: int = 4
-    encoder_in_channels: int = 3
-
-    def __post_init__(self) -> None:
-        """Refuses patches without pixels."""
-        _check_patch_size(self.patch_size)
+    patch_size: Count = 4
+    encoder_in_channels: Count = 3
 
     def hidden(self, mask: jax.Array) -> jax.Array:
         """A mask in tokens (B, h, w) -> one in pixels (B, H, W)."""
@@ -114,8 +112,3 @@ def patch_statistics(patches: jax.Array) -> tuple[jax.Array, jax.Array]:
     mean = jnp.mean(patches, axis=-1, keepdims=True)
     variance = jnp.var(patches, axis=-1, keepdims=True, ddof=1)
     return mean, jnp.sqrt(variance + EPSILON)
-
-
-def _check_patch_size(side: int) -> None:
-    if side < 1:
-        raise JsslError(f'head.patch_size={side} must be at least 1; set that of the backbone.')

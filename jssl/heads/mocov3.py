@@ -4,11 +4,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jssl.checks import Checked, Positive
 from jssl.errors import JsslError
 from jssl.layers.normalize import l2_normalize
 
 
-class MoCoV3Head(nn.Module):
+class MoCoV3Head(Checked, nn.Module):
     """A predictor, and the similarities of its predictions to all targets of the global batch.
 
     Chen, Xie, He, "An Empirical Study of Training Self-Supervised Vision Transformers", ICCV 2021,
@@ -24,17 +25,8 @@ class MoCoV3Head(nn.Module):
     """
 
     predictor: nn.Module
-    temperature: float = 1.0
-    loss_weight: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Refuses a temperature that divides by nothing."""
-        if self.temperature <= 0:
-            raise JsslError(
-                f'head.temperature={self.temperature} must be positive; MoCo v3 uses 0.2 for '
-                'vision transformers and 1 for ResNets.'
-            )
-        super().__post_init__()
+    temperature: Positive = 1.0
+    loss_weight: Positive = 1.0
 
     def __call__(self, projections: jax.Array, train: bool = True) -> jax.Array:
         """Projections (B, D) -> predictions (B, D)."""
@@ -45,7 +37,15 @@ class MoCoV3Head(nn.Module):
         """Predictions and targets, each (B, D) -> logits (B, B); the right class is the own row.
 
         The targets get no gradient.
+
+        Raises:
+          JsslError: for a single image, whose loss would be 0 whatever the predictions are.
         """
+        if len(targets) < 2:
+            raise JsslError(
+                'MoCo v3 tells the target of an image from those of others, and a batch of one '
+                'image has no others; set config.batch_size to 2 or more.'
+            )
         targets = jax.lax.stop_gradient(l2_normalize(targets))
         similarity = jnp.matmul(
             l2_normalize(predictions), targets.T, precision=jax.lax.Precision.HIGHEST

@@ -4,11 +4,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jssl.errors import JsslError
+from jssl.checks import Checked, Count, Natural, Positive, distinct
+from jssl.errors import JsslError, show
 from jssl.layers.initializers import torch_linear
 
 
-class SwAVHead(nn.Module):
+class SwAVHead(Checked, nn.Module):
     """Scores of projections against prototypes, and how codes are made of them.
 
     Attributes:
@@ -26,30 +27,24 @@ class SwAVHead(nn.Module):
       JsslError: for a number that is not positive, or a view to assign that there is not.
     """
 
-    feat_dim: int
-    num_prototypes: int = 3000
-    epsilon: float = 0.05
-    sinkhorn_iterations: int = 3
-    sinkhorn_group_size: int | None = None
-    temperature: float = 0.1
-    crops_for_assign: tuple[int, ...] = (0, 1)
-    num_crops: tuple[int, ...] = (2,)
+    feat_dim: Count
+    num_prototypes: Count = 3000
+    epsilon: Positive = 0.05
+    sinkhorn_iterations: Count = 3
+    sinkhorn_group_size: Count | None = None
+    temperature: Positive = 0.1
+    crops_for_assign: tuple[Natural, ...] = (0, 1)
+    num_crops: tuple[Count, ...] = (2,)
 
     def __post_init__(self) -> None:
-        """Refuses what would divide by nothing or look for views that there are not."""
-        for field in ('num_prototypes', 'epsilon', 'sinkhorn_iterations', 'temperature'):
-            if getattr(self, field) <= 0:
-                raise JsslError(
-                    f'head.{field}={getattr(self, field)} must be positive; the reference has '
-                    f'{getattr(type(self), field)}.'
-                )
-        views = sum(self.num_crops)
-        if not self.crops_for_assign or not all(0 <= i < views for i in self.crops_for_assign):
-            raise JsslError(
-                f'head.crops_for_assign={tuple(self.crops_for_assign)} must name some of the views '
-                f'0 to {views - 1}, which head.num_crops={tuple(self.num_crops)} makes.'
-            )
+        """Refuses views that there are not."""
         super().__post_init__()
+        views = sum(self.num_crops)
+        if not distinct(self.crops_for_assign, range(views)):
+            raise JsslError(
+                f'head.crops_for_assign={show(tuple(self.crops_for_assign))} must name some of the '
+                f'views 0 to {views - 1}, which head.num_crops={show(tuple(self.num_crops))} makes.'
+            )
 
     @nn.compact
     def __call__(self, projections: jax.Array, train: bool = True) -> jax.Array:

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jssl.checks import Checked, Count, DType
 from jssl.errors import JsslError
 from jssl.layers.rows import by_rows
 
@@ -53,7 +54,7 @@ def attend(
     return jnp.einsum('bhnm,bmhd->bnhd', nn.softmax(logits), value)
 
 
-class SelfAttention(nn.Module):
+class SelfAttention(Checked, nn.Module):
     """Multi-head self-attention; `qkv` gives query, key and value side by side, then `proj`.
 
     Attributes:
@@ -66,12 +67,12 @@ class SelfAttention(nn.Module):
       dtype: of the computation; None follows the input.
     """
 
-    num_heads: int
+    num_heads: Count
     qkv_bias: bool = True
     qkv_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
     proj_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
     implementation: Implementation = None
-    dtype: jnp.dtype | None = None
+    dtype: DType | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, bias: jax.Array | None = None) -> jax.Array:

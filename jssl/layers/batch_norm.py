@@ -4,10 +4,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jssl.checks import Checked, Count, DType, Fraction, Positive
 from jssl.errors import JsslError
 
 
-class BatchNorm(nn.Module):
+class BatchNorm(Checked, nn.Module):
     """Batch normalisation over all axes but the last (Ioffe & Szegedy 2015).
 
     Differs from `flax.linen.BatchNorm` in three points. The running variance is the unbiased
@@ -26,12 +27,12 @@ class BatchNorm(nn.Module):
       dtype: of the output; None for the input's. Statistics are in at least float32 always.
     """
 
-    momentum: float = 0.9
-    epsilon: float = 1e-5
+    momentum: Fraction = 0.9
+    epsilon: Positive = 1e-5
     affine: bool = True
-    group_size: int | None = None
+    group_size: Count | None = None
     scale_init: nn.initializers.Initializer = nn.initializers.ones
-    dtype: jnp.dtype | None = None
+    dtype: DType | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = True) -> jax.Array:

@@ -2,15 +2,15 @@
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
+from jssl.checks import Checked, Count, DType
 from jssl.errors import JsslError
 from jssl.layers.attention import Implementation, attend
 from jssl.layers.initializers import xavier_uniform
 from jssl.layers.rows import by_rows
 
 
-class CrossAttention(nn.Module):
+class CrossAttention(Checked, nn.Module):
     """Queries attend to keys and values; a bias for query and value, none for the key.
 
     The linear layers are called `q`, `k`, `v` and `proj`, the biases `q_bias` and `v_bias`.
@@ -21,9 +21,9 @@ class CrossAttention(nn.Module):
       dtype: of the computation; None follows the input.
     """
 
-    num_heads: int
+    num_heads: Count
     implementation: Implementation = None
-    dtype: jnp.dtype | None = None
+    dtype: DType | None = None
 
     @nn.compact
     def __call__(self, query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jssl.checks import Checked, Count, DType, NonNegative
 from jssl.errors import JsslError
 from jssl.layers.attention import Implementation, SelfAttention
 from jssl.layers.drop_path import DropPath
@@ -38,7 +39,7 @@ def layer_norm(name: str, dtype: jnp.dtype | None = None, epsilon: float = 1e-6)
     return nn.LayerNorm(epsilon=epsilon, dtype=dtype, use_fast_variance=False, name=name)
 
 
-class FeedForward(nn.Module):
+class FeedForward(Checked, nn.Module):
     """Linear, exact GELU, linear; the layers are called ``layers.0.0`` and ``layers.1``.
 
     Attributes:
@@ -48,10 +49,10 @@ class FeedForward(nn.Module):
       dtype: of the computation; None follows the input.
     """
 
-    channels: int
+    channels: Count
     kernel_init: nn.initializers.Initializer
     bias_init: nn.initializers.Initializer = nn.initializers.zeros
-    dtype: jnp.dtype | None = None
+    dtype: DType | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -72,7 +73,7 @@ class FeedForward(nn.Module):
         )
 
 
-class TransformerBlock(nn.Module):
+class TransformerBlock(Checked, nn.Module):
     """x += gamma_1 Attention(LN(x)); x += gamma_2 FFN(LN(x)) (Dosovitskiy et al. 2021, eq. 2, 3).
 
     Attributes:
@@ -88,14 +89,14 @@ class TransformerBlock(nn.Module):
       dtype: of the computation; None follows the input.
     """
 
-    num_heads: int
-    feedforward_channels: int
+    num_heads: Count
+    feedforward_channels: Count
     qkv_bias: bool = True
-    layer_scale: float | None = None
-    relative_side: int | None = None
+    layer_scale: NonNegative | None = None
+    relative_side: Count | None = None
     init_values: TransformerInit = TransformerInit()
     implementation: Implementation = None
-    dtype: jnp.dtype | None = None
+    dtype: DType | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, drop_rate: jax.Array | float | None = None) -> jax.Array:
@@ -153,7 +154,7 @@ def scan_blocks(
     return loop(block, x, rates)[0]
 
 
-class PatchProjection(nn.Module):
+class PatchProjection(Checked, nn.Module):
     """A convolution of stride and kernel `patch_size` as a product of matrices, which is faster.
 
     Attributes:
@@ -164,11 +165,11 @@ class PatchProjection(nn.Module):
       dtype: of the computation; None follows the input.
     """
 
-    channels: int
-    patch_size: int
+    channels: Count
+    patch_size: Count
     kernel_init: nn.initializers.Initializer
     bias_init: nn.initializers.Initializer = nn.initializers.zeros
-    dtype: jnp.dtype | None = None
+    dtype: DType | None = None
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
@@ -188,7 +189,7 @@ class PatchProjection(nn.Module):
         return by_rows(lambda rows: rows @ kernel.reshape(-1, self.channels) + bias, flat)
 
 
-class PatchEmbedding(nn.Module):
+class PatchEmbedding(Checked, nn.Module):
     """Images to tokens: a projection of patches, with a layer norm after it where asked for.
 
     Attributes:
@@ -200,12 +201,12 @@ class PatchEmbedding(nn.Module):
       dtype: of the computation; None follows the input.
     """
 
-    channels: int
-    patch_size: int
+    channels: Count
+    patch_size: Count
     norm: bool = False
     kernel_init: nn.initializers.Initializer = xavier_uniform
     bias_init: nn.initializers.Initializer = nn.initializers.zeros
-    dtype: jnp.dtype | None = None
+    dtype: DType | None = None
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:

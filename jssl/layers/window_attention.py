@@ -5,12 +5,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jssl.checks import Checked, Count, DType
 from jssl.errors import JsslError
 from jssl.layers.attention import Implementation
 from jssl.layers.relative_attention import RelativeAttention
 
 
-class ShiftedWindowAttention(nn.Module):
+class ShiftedWindowAttention(Checked, nn.Module):
     """Pads a map to whole windows, shifts it cyclically, attends within windows and goes back.
 
     Attributes:
@@ -24,13 +25,13 @@ class ShiftedWindowAttention(nn.Module):
       dtype: of the computation; None follows the input.
     """
 
-    num_heads: int
-    window_size: int
+    num_heads: Count
+    window_size: Count
     shift: bool
     pad_small_map: bool = False
     kernel_init: nn.initializers.Initializer = nn.initializers.normal(0.02)
     implementation: Implementation = None
-    dtype: jnp.dtype | None = None
+    dtype: DType | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:

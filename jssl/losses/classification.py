@@ -10,13 +10,14 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from jssl.checks import BelowOne, Checked, Positive, check_value
 from jssl.errors import JsslError, suggest
 
 REDUCTIONS = ('mean', 'sum', 'none')
 
 
 @dataclasses.dataclass(frozen=True)
-class CrossEntropyLoss:
+class CrossEntropyLoss(Checked):
     """Softmax cross entropy with its settings; see `classification_loss`.
 
     Attributes:
@@ -28,13 +29,13 @@ class CrossEntropyLoss:
       JsslError: if `label_smoothing` is not in [0, 1), or the reduction leaves no scalar.
     """
 
-    label_smoothing: float = 0.0
-    loss_weight: float = 1.0
+    label_smoothing: BelowOne = 0.0
+    loss_weight: Positive = 1.0
     reduction: str = 'mean'
 
     def __post_init__(self) -> None:
         """Refuses what could not be trained with."""
-        _check_smoothing(self.label_smoothing)
+        super().__post_init__()
         if self.reduction not in ('mean', 'sum'):
             raise JsslError(f"loss.reduction={self.reduction!r} must be 'mean' or 'sum'.")
 
@@ -91,7 +92,7 @@ def smooth_targets(
     dtype: jnp.dtype = jnp.float32,
 ) -> jax.Array:
     """Labels (n,) or targets (n, K) -> targets (n, K) with a share of them spread evenly."""
-    _check_smoothing(label_smoothing)
+    check_value('label_smoothing', label_smoothing, BelowOne)
     if targets.ndim == 1:
         targets = jax.nn.one_hot(targets, num_classes)
     return (1 - label_smoothing) * targets.astype(dtype) + label_smoothing / num_classes
@@ -153,10 +154,3 @@ def top_k_hits(logits: jax.Array, labels: jax.Array, k: int) -> jax.Array:
     before = jnp.arange(logits.shape[1]) < labels[:, None]
     ahead = (logits > picked) | ((logits == picked) & before)
     return (ahead.sum(axis=1) < k) & ~jnp.isnan(picked[:, 0])
-
-
-def _check_smoothing(share: float) -> None:
-    if not 0 <= share < 1:
-        raise JsslError(
-            f'loss.label_smoothing={share!r} must be at least 0 and below 1; 0.1 is usual.'
-        )

@@ -4,10 +4,14 @@ Caron et al., "Unsupervised Learning of Visual Features by Contrasting Cluster A
 2020, arXiv 2006.09882.
 """
 
+import math
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+from jax.nn import logsumexp
+
+UNDERFLOW = math.log(5e-324)  # below it an exponential is 0 in float64
 
 
 def sinkhorn(
@@ -16,8 +20,9 @@ def sinkhorn(
     """Codes near the scores that use all prototypes alike (section 3.1; Cuturi 2013).
 
     ``exp(scores / epsilon)`` is scaled in turn so that each prototype gets 1/K of all samples and
-    each sample sums to 1. The largest score is subtracted first, which changes nothing but that
-    large scores do not overflow. Where a prototype's sum is exactly 0, 1e-12 is added everywhere.
+    each sample sums to 1. In logarithms nothing overflows or vanishes, however small epsilon is.
+    One thing the reference's arithmetic does is kept: where all of a prototype's entries are 0 in
+    float64, 1e-12 is added to every entry of the matrix, whose sum is 1.
 
     Args:
       scores: (n, K).
@@ -30,19 +35,17 @@ def sinkhorn(
       (n, K), rows sum to 1, without gradient, in at least float32.
     """
     scores = jax.lax.stop_gradient(scores.astype(jnp.promote_types(scores.dtype, jnp.float32)))
-    samples, prototypes = scores.shape
-    size = group_size or samples
-    codes = jnp.exp((scores - scores.max()) / epsilon)
-    codes = (codes / codes.sum()).reshape(-1, size, prototypes)
-    for _ in range(iterations):
-        sums = codes.sum(axis=1, keepdims=True)
-        empty = (sums == 0).any()
-        codes = jnp.where(empty, codes + 1e-12, codes)
-        # the reference sums a prototype over all devices in this case alone
-        sums = jnp.where(empty, codes.sum(axis=(0, 1), keepdims=True), sums)
-        codes = codes / sums / prototypes
-        codes = codes / codes.sum(axis=2, keepdims=True) / samples
-    return codes.reshape(samples, prototypes) * samples
+    groups = scores.reshape(-1, group_size or len(scores), scores.shape[1])
+    logs = (groups - groups.max()) / epsilon  # subtracted first: large numbers would lose digits
+    empty = (logs.max(axis=1) < UNDERFLOW).any()
+    logs = jnp.where(empty, jnp.logaddexp(logs - logsumexp(logs), math.log(1e-12)), logs)
+    for iteration in range(iterations):
+        sums = logsumexp(logs, axis=1, keepdims=True)
+        if iteration == 0:  # the reference sums a prototype over all devices in this case alone
+            sums = jnp.where(empty, logsumexp(logs, axis=(0, 1), keepdims=True), sums)
+        logs = logs - sums
+        logs = logs - logsumexp(logs, axis=2, keepdims=True)
+    return jnp.exp(logs).reshape(scores.shape)
 
 
 def swapped_prediction(

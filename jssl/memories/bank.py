@@ -14,6 +14,7 @@ import numpy as np
 from jax.sharding import PartitionSpec as P
 
 from jssl.algorithm import Run
+from jssl.checks import Checked, Count, NonNegative, Share
 from jssl.errors import JsslError
 from jssl.layers.normalize import l2_normalize
 from jssl.memories.alias import Table, alias_table, draw_alias
@@ -27,7 +28,7 @@ HIGHEST = jax.lax.Precision.HIGHEST
 
 
 @dataclasses.dataclass(frozen=True)
-class SimpleMemory:
+class SimpleMemory(Checked):
     """The settings of the bank of NPID.
 
     Attributes:
@@ -41,14 +42,14 @@ class SimpleMemory:
       JsslError: a field is out of its range.
     """
 
-    feat_dim: int = 128
-    momentum: float = 0.5
-    length: int | None = None
+    feat_dim: Count = 128
+    momentum: Share = 0.5
+    length: Count | None = None
     dtype: str = 'float32'
-    weights: Sequence[float] | None = None
+    weights: Sequence[NonNegative] | None = None
 
     def __post_init__(self) -> None:
-        check_update_rate(self.momentum)
+        super().__post_init__()
         if self.dtype not in DTYPES:
             raise JsslError(
                 f'memory_bank.dtype={self.dtype!r} is not known; choose {" or ".join(DTYPES)}.'
@@ -74,15 +75,6 @@ class SimpleMemory:
                 )
             state['multinomial'] = jax.tree.map(jnp.asarray, alias_table(self.weights))
         return state
-
-
-def check_update_rate(momentum: float) -> None:
-    """Refuses a share of the new feature that never or more than replaces the old one."""
-    if not 0 < momentum <= 1:
-        raise JsslError(
-            f'memory_bank.momentum={momentum} is the share of the new feature in an updated row; '
-            'set it above 0 and to at most 1, such as 0.5.'
-        )
 
 
 def check_dominance(weights: Sequence[float] | None) -> None:

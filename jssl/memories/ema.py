@@ -13,18 +13,8 @@ import jax
 import jax.numpy as jnp
 
 from jssl.algorithm import Params, State
-from jssl.errors import JsslError
 
 PARTS = ('backbone', 'neck')
-
-
-def check_momentum(field: str, momentum: float) -> None:
-    """Raises a `JsslError` that names `field` unless `momentum` is in [0, 1]."""
-    if not 0 <= momentum <= 1:
-        raise JsslError(
-            f'{field}={momentum} must be between 0, which copies the online network at every '
-            'step, and 1, which never moves; 0.99 is usual.'
-        )
 
 
 def init_target(params: Params, stats: State) -> State:

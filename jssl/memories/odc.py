@@ -12,8 +12,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jssl.checks import Checked, Count, Share
 from jssl.errors import JsslError
-from jssl.memories.bank import check_update_rate, last_occurrences, update_rows
+from jssl.memories.bank import last_occurrences, update_rows
 
 ROWS = 1024  # rows of the bank that are read at a time
 ITERATIONS = 20  # of the 2-means that splits a cluster
@@ -21,7 +22,7 @@ HIGHEST = jax.lax.Precision.HIGHEST
 
 
 @dataclasses.dataclass(frozen=True)
-class ODCMemory:
+class ODCMemory(Checked):
     """The settings of the memory.
 
     Attributes:
@@ -36,19 +37,14 @@ class ODCMemory:
       JsslError: a field is out of its range.
     """
 
-    feat_dim: int
-    num_classes: int
-    momentum: float = 0.5
-    min_cluster: int = 20
-    length: int | None = None
+    feat_dim: Count
+    num_classes: Count
+    momentum: Share = 0.5
+    min_cluster: Count = 20
+    length: Count | None = None
 
     def __post_init__(self) -> None:
-        check_update_rate(self.momentum)
-        if self.min_cluster < 1:
-            raise JsslError(
-                f'memory_bank.min_cluster={self.min_cluster} must be at least 1, which refills '
-                'only clusters that are empty.'
-            )
+        super().__post_init__()
         if self.length is not None and self.length < self.num_classes * self.min_cluster:
             raise JsslError(
                 f'memory_bank.num_classes={self.num_classes} clusters of at least min_cluster='

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jssl.checks import Checked, Count, DType, Natural, NonNegative, Positive
 from jssl.errors import JsslError
 from jssl.layers.attention import Implementation
 from jssl.layers.cross_attention import CrossAttention
@@ -13,7 +14,7 @@ from jssl.layers.rows import by_rows
 from jssl.layers.transformer import FeedForward, TransformerBlock, layer_norm
 
 
-class RegressorBlock(nn.Module):
+class RegressorBlock(Checked, nn.Module):
     """Queries look up visible tokens and each other (Chen et al. 2022, section 3.2).
 
     Attributes:
@@ -24,11 +25,11 @@ class RegressorBlock(nn.Module):
       dtype: of the computation; None follows the input.
     """
 
-    num_heads: int
-    feedforward_channels: int
-    layer_scale: float = 0.1
+    num_heads: Count
+    feedforward_channels: Count
+    layer_scale: NonNegative = 0.1
     implementation: Implementation = None
-    dtype: jnp.dtype | None = None
+    dtype: DType | None = None
 
     @nn.compact
     def __call__(
@@ -66,7 +67,7 @@ class RegressorBlock(nn.Module):
         return branch * self.param(name, fill, branch.shape[-1:]).astype(branch.dtype)
 
 
-class CAENeck(nn.Module):
+class CAENeck(Checked, nn.Module):
     """From visible patches to the latents of masked ones, and from these to their tokens.
 
     Chen et al. 2022, "Context Autoencoder for Self-Supervised Representation Learning", section
@@ -89,24 +90,17 @@ class CAENeck(nn.Module):
       JsslError: if nothing is masked, or the tokens have another width.
     """
 
-    num_classes: int = 8192
-    embed_dims: int = 768
-    regressor_depth: int = 4
-    decoder_depth: int = 4
-    num_heads: int = 12
-    mlp_ratio: float = 4
-    layer_scale: float = 0.1
-    mask_tokens_num: int = 75
+    num_classes: Count = 8192
+    embed_dims: Count = 768
+    regressor_depth: Natural = 4
+    decoder_depth: Natural = 4
+    num_heads: Count = 12
+    mlp_ratio: Positive = 4
+    layer_scale: NonNegative = 0.1
+    mask_tokens_num: Count = 75
     remat: bool = False
     implementation: Implementation = None
-    dtype: jnp.dtype | None = None
-
-    def __post_init__(self) -> None:
-        """Refuses what leaves nothing to predict, before any compute is spent."""
-        for field in ('num_classes', 'mask_tokens_num'):
-            if getattr(self, field) < 1:
-                raise JsslError(f'neck.{field}={getattr(self, field)} must be at least 1.')
-        super().__post_init__()
+    dtype: DType | None = None
 
     @nn.compact
     def __call__(

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jssl.checks import Checked, Count, DType
 from jssl.errors import JsslError
 from jssl.layers.initializers import torch_linear, torch_linear_bias
 from jssl.layers.pooling import Features, adaptive_average_pool, pool_features
@@ -11,7 +12,7 @@ from jssl.necks.linear import linear
 from jssl.necks.nonlinear import check_width
 
 
-class DenseCLNeck(nn.Module):
+class DenseCLNeck(Checked, nn.Module):
     """An MLP on the pooled map, and one of 1x1 convolutions on the map itself.
 
     Wang, Zhang, Shen, Kong, Li, "Dense Contrastive Learning for Self-Supervised Visual
@@ -25,11 +26,11 @@ class DenseCLNeck(nn.Module):
       dtype: of the computation; None follows the input.
     """
 
-    in_channels: int
-    hid_channels: int
-    out_channels: int
-    num_grid: int | None = None
-    dtype: jnp.dtype | None = None
+    in_channels: Count
+    hid_channels: Count
+    out_channels: Count
+    num_grid: Count | None = None
+    dtype: DType | None = None
 
     @nn.compact
     def __call__(
@@ -49,8 +50,6 @@ class DenseCLNeck(nn.Module):
                 'DenseCLNeck projects every cell of a map, but the backbone gives none; use a '
                 'ResNet, whose last output is (B, h, w, C).'
             )
-        if self.num_grid is not None and self.num_grid < 1:
-            raise JsslError(f'neck.num_grid={self.num_grid} must be at least 1, or None.')
         check_width(cells, self.in_channels)
         x = nn.relu(linear(self.hid_channels, pool_features(features), self.dtype, 'mlp.0'))
         image = linear(self.out_channels, x, self.dtype, 'mlp.2')

@@ -4,13 +4,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jssl.checks import Checked, Count, DType, NonNegative
 from jssl.errors import JsslError
 from jssl.layers.initializers import torch_linear, torch_linear_bias
 from jssl.layers.pooling import Features, pool_features
 from jssl.necks.nonlinear import check_width
 
 
-class LinearNeck(nn.Module):
+class LinearNeck(Checked, nn.Module):
     """Global average pooling and a linear layer with bias (MoCo v1, instance discrimination).
 
     Attributes:
@@ -22,11 +23,11 @@ class LinearNeck(nn.Module):
       dtype: of the computation; None follows the input.
     """
 
-    in_channels: int
-    out_channels: int
+    in_channels: Count
+    out_channels: Count
     with_avg_pool: bool = True
-    init_std: float | None = None
-    dtype: jnp.dtype | None = None
+    init_std: NonNegative | None = None
+    dtype: DType | None = None
 
     @nn.compact
     def __call__(self, features: Features, train: bool = True) -> jax.Array:

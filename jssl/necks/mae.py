@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jssl.checks import Checked, Count, DType, Natural, Positive
 from jssl.errors import JsslError
 from jssl.layers.attention import Implementation
 from jssl.layers.initializers import xavier_uniform
@@ -12,7 +13,7 @@ from jssl.layers.rows import by_rows
 from jssl.layers.transformer import TransformerBlock, layer_norm, scan_blocks
 
 
-class MAEPretrainDecoder(nn.Module):
+class MAEPretrainDecoder(Checked, nn.Module):
     """A light transformer over all patches, visible or not (He et al. 2022, section 3).
 
     Attributes:
@@ -30,18 +31,18 @@ class MAEPretrainDecoder(nn.Module):
       dtype: of the computation (parameters stay as they are); None follows the input.
     """
 
-    num_patches: int = 196
-    patch_size: int = 16
-    in_chans: int = 3
-    embed_dim: int = 1024
-    decoder_embed_dim: int = 512
-    decoder_depth: int = 8
-    decoder_num_heads: int = 16
-    mlp_ratio: float = 4
+    num_patches: Count = 196
+    patch_size: Count = 16
+    in_chans: Count = 3
+    embed_dim: Count = 1024
+    decoder_embed_dim: Count = 512
+    decoder_depth: Natural = 8
+    decoder_num_heads: Count = 16
+    mlp_ratio: Positive = 4
     remat: bool = False
     scan_layers: bool = False
     implementation: Implementation = None
-    dtype: jnp.dtype | None = None
+    dtype: DType | None = None
 
     @nn.compact
     def __call__(self, latent: jax.Array, ids_restore: jax.Array) -> jax.Array:

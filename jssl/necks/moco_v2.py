@@ -2,14 +2,14 @@
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
+from jssl.checks import Checked, Count, DType
 from jssl.layers.pooling import Features
 from jssl.necks.linear import linear, vectors
 from jssl.necks.nonlinear import check_width
 
 
-class MoCoV2Neck(nn.Module):
+class MoCoV2Neck(Checked, nn.Module):
     """``mlp.0 -> ReLU -> mlp.2``, linear layers with bias and no batch norm (Chen et al. 2020b).
 
     Attributes:
@@ -20,11 +20,11 @@ class MoCoV2Neck(nn.Module):
       dtype: of the computation; None follows the input.
     """
 
-    in_channels: int
-    hid_channels: int
-    out_channels: int
+    in_channels: Count
+    hid_channels: Count
+    out_channels: Count
     with_avg_pool: bool = True
-    dtype: jnp.dtype | None = None
+    dtype: DType | None = None
 
     @nn.compact
     def __call__(self, features: Features, train: bool = True) -> jax.Array:

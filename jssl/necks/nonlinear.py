@@ -2,15 +2,15 @@
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
+from jssl.checks import Checked, Count, DType
 from jssl.errors import JsslError
 from jssl.layers.batch_norm import BatchNorm
 from jssl.layers.initializers import kaiming_uniform, torch_linear, torch_linear_bias
 from jssl.layers.pooling import Features, pool_features
 
 
-class NonLinearNeck(nn.Module):
+class NonLinearNeck(Checked, nn.Module):
     """``fc0 -> bn0 -> (ReLU -> fc_i -> bn_i) ...`` (SimCLR, section 2.1; with BN as in its code).
 
     The activation precedes each further linear layer; nothing follows the last batch norm.
@@ -32,10 +32,10 @@ class NonLinearNeck(nn.Module):
       dtype: of the computation; None follows the input.
     """
 
-    in_channels: int
-    hid_channels: int
-    out_channels: int
-    num_layers: int = 2
+    in_channels: Count
+    hid_channels: Count
+    out_channels: Count
+    num_layers: Count = 2
     with_bias: bool = False
     with_last_bn: bool = True
     with_last_bn_affine: bool = True
@@ -43,8 +43,8 @@ class NonLinearNeck(nn.Module):
     with_avg_pool: bool = True
     vit_backbone: bool = False
     kaiming_uniform: bool = False
-    bn_group_size: int | None = None
-    dtype: jnp.dtype | None = None
+    bn_group_size: Count | None = None
+    dtype: DType | None = None
 
     @nn.compact
     def __call__(self, features: Features, train: bool = True) -> jax.Array:

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jssl.checks import Checked, Count
 from jssl.errors import JsslError
 from jssl.layers.batch_norm import BatchNorm
 from jssl.layers.pooling import Features, pool_features
@@ -23,7 +24,7 @@ class GlobalAveragePooling(nn.Module):
         return tuple(pool_features((entry,)) for entry in maps)
 
 
-class ClsBatchNormNeck(nn.Module):
+class ClsBatchNormNeck(Checked, nn.Module):
     """Batch norm without affine part of pooled features, or of the class token.
 
     He et al. 2022 ("Masked Autoencoders", appendix A.1) put it in front of a linear probe: it gives
@@ -33,7 +34,7 @@ class ClsBatchNormNeck(nn.Module):
       input_features: width of the features, checked against what arrives; None takes any.
     """
 
-    input_features: int | None = None
+    input_features: Count | None = None
 
     @nn.compact
     def __call__(self, features: Features, train: bool = True) -> tuple[jax.Array, ...]:

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jssl.checks import Checked, Count, DType
 from jssl.layers.batch_norm import BatchNorm
 from jssl.layers.pooling import Features, pool_features
 from jssl.necks.linear import linear
@@ -25,7 +26,7 @@ class AvgPool2dNeck(nn.Module):
         return pool_features(features)
 
 
-class ODCNeck(nn.Module):
+class ODCNeck(Checked, nn.Module):
     """Pooling, ``fc0 -> bn0 -> ReLU -> dropout -> fc1 -> ReLU`` (Zhan et al. 2020, section 3.1).
 
     The outputs are not negative. The batch norms have no scale and bias; the running statistics of
@@ -41,12 +42,12 @@ class ODCNeck(nn.Module):
       dtype: of the computation; None follows the input.
     """
 
-    in_channels: int
-    hid_channels: int
-    out_channels: int
+    in_channels: Count
+    hid_channels: Count
+    out_channels: Count
     with_last_bn: bool = False
-    bn_group_size: int | None = None
-    dtype: jnp.dtype | None = None
+    bn_group_size: Count | None = None
+    dtype: DType | None = None
 
     @nn.compact
     def __call__(
@@ -70,7 +71,7 @@ class ODCNeck(nn.Module):
         return BatchNorm(momentum, affine=False, group_size=self.bn_group_size, name=name)
 
 
-class RelativeLocNeck(nn.Module):
+class RelativeLocNeck(Checked, nn.Module):
     """Pooling, ``fc -> bn -> ReLU -> dropout`` on the features of two patches side by side.
 
     The running statistics of the batch norm move by 0.003 a step.
@@ -82,10 +83,10 @@ class RelativeLocNeck(nn.Module):
       dtype: of the computation; None follows the input.
     """
 
-    in_channels: int
-    out_channels: int
-    bn_group_size: int | None = None
-    dtype: jnp.dtype | None = None
+    in_channels: Count
+    out_channels: Count
+    bn_group_size: Count | None = None
+    dtype: DType | None = None
 
     @nn.compact
     def __call__(

@@ -2,13 +2,13 @@
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
+from jssl.checks import Checked, Count, DType
 from jssl.layers.initializers import torch_linear, torch_linear_bias
 from jssl.necks.nonlinear import check_width
 
 
-class SimMIMNeck(nn.Module):
+class SimMIMNeck(Checked, nn.Module):
     """A 1 x 1 convolution whose channels are the pixels below a token (Xie et al. 2022, 3.4).
 
     Attributes:
@@ -18,10 +18,10 @@ class SimMIMNeck(nn.Module):
       dtype: of the computation; None follows the input.
     """
 
-    in_channels: int
-    encoder_stride: int = 32
-    out_channels: int = 3
-    dtype: jnp.dtype | None = None
+    in_channels: Count
+    encoder_stride: Count = 32
+    out_channels: Count = 3
+    dtype: DType | None = None
 
     @nn.compact
     def __call__(self, features: tuple[jax.Array, ...], train: bool = True) -> jax.Array:

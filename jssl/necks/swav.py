@@ -2,8 +2,8 @@
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
+from jssl.checks import Checked, Count, DType, Natural
 from jssl.errors import JsslError
 from jssl.layers.batch_norm import BatchNorm
 from jssl.layers.initializers import torch_linear, torch_linear_bias
@@ -11,7 +11,7 @@ from jssl.layers.normalize import l2_normalize
 from jssl.layers.pooling import pool_features
 
 
-class SwAVNeck(nn.Module):
+class SwAVNeck(Checked, nn.Module):
     """Linear, batch norm, ReLU, linear, then each row of unit length (Caron et al. 2020, 2.4).
 
     Attributes:
@@ -24,13 +24,13 @@ class SwAVNeck(nn.Module):
       dtype: of the computation; None follows the input.
     """
 
-    in_channels: int
-    hid_channels: int
-    out_channels: int
+    in_channels: Count
+    hid_channels: Natural
+    out_channels: Natural
     with_avg_pool: bool = True
     with_l2norm: bool = True
-    bn_group_size: int | None = None
-    dtype: jnp.dtype | None = None
+    bn_group_size: Count | None = None
+    dtype: DType | None = None
 
     @nn.compact
     def __call__(self, features: tuple[jax.Array, ...], train: bool = True) -> jax.Array:

@@ -1,15 +1,19 @@
 """A tokenizer that needs no weights: the coarse pattern of bright and dark in each patch."""
 
 import dataclasses
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 
+from jssl.checks import Checked, Count, Range
 from jssl.errors import JsslError
+
+MOST = 2**16  # tokens
 
 
 @dataclasses.dataclass(frozen=True)
-class BrightnessTokenizer:
+class BrightnessTokenizer(Checked):
     """Images -> one token for each patch: which of its cells are how bright.
 
     A patch has `cells` x `cells` cells, and the mean of each cell is one of `levels` levels, a
@@ -27,23 +31,19 @@ class BrightnessTokenizer:
         patch; at a call, for images that do not divide into patches.
     """
 
-    patch_size: int = 4
-    cells: int = 2
-    levels: int = 4
+    patch_size: Count = 4
+    cells: Annotated[int, Range(1, 4, whole=True)] = 2
+    levels: Annotated[int, Range(2, MOST, whole=True)] = 4
 
     def __post_init__(self) -> None:
         """Refuses what tells nothing apart, or more than an integer holds."""
-        for field, lowest in (('patch_size', 1), ('cells', 1), ('levels', 2)):
-            if getattr(self, field) < lowest:
-                raise JsslError(
-                    f'target_generator.{field}={getattr(self, field)} must be at least {lowest}.'
-                )
+        super().__post_init__()
         if self.patch_size % self.cells:
             raise JsslError(
                 f'target_generator.patch_size={self.patch_size} is no multiple of '
                 f'target_generator.cells={self.cells}; give a number of cells that divides it.'
             )
-        if self.num_classes > 2**16:
+        if self.num_classes > MOST:
             raise JsslError(
                 f'target_generator.levels={self.levels} and target_generator.cells={self.cells} '
                 f'make {self.num_classes} tokens; lower one of them, 65536 are the most.'

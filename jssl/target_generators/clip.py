@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jssl.checks import Checked, Count
 from jssl.layers.position_embedding import resize_positions
 from jssl.layers.transformer import layer_norm
 from jssl.target_generators.frozen import FrozenGenerator
@@ -29,14 +30,14 @@ class CLIPTargets(NamedTuple):
     attention: jax.Array
 
 
-class CLIPBlock(nn.Module):
+class CLIPBlock(Checked, nn.Module):
     """A pre-norm block with x sigmoid(1.702 x) in place of GELU, under CLIP's own names.
 
     Attributes:
       num_heads: heads of the attention.
     """
 
-    num_heads: int
+    num_heads: Count
 
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -73,12 +74,12 @@ class CLIPGenerator(FrozenGenerator):
       patch_size: side of a patch in pixels.
     """
 
-    embed_dims: int = 768
-    num_layers: int = 12
-    num_heads: int = 12
-    out_channels: int = 512
-    img_size: int = 224
-    patch_size: int = 16
+    embed_dims: Count = 768
+    num_layers: Count = 12
+    num_heads: Count = 12
+    out_channels: Count = 512
+    img_size: Count = 224
+    patch_size: Count = 16
 
     published: ClassVar[str] = (
         'https://download.openmmlab.com/mmselfsup/1.x/target_generator_ckpt/clip_vit_base_16.pth.tar'

@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jssl.checks import Checked, Count, Finite
 from jssl.target_generators.frozen import FrozenGenerator
 
 GROUPS = 4
 
 
-class Convolution(nn.Module):
+class Convolution(Checked, nn.Module):
     """A convolution with as many pixels around it as it takes to keep the size.
 
     Attributes:
@@ -21,8 +22,8 @@ class Convolution(nn.Module):
       side: of the kernel in pixels, odd.
     """
 
-    channels: int
-    side: int
+    channels: Count
+    side: Count
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -37,7 +38,7 @@ class Convolution(nn.Module):
         )
 
 
-class EncoderBlock(nn.Module):
+class EncoderBlock(Checked, nn.Module):
     """x + scale * residual(x), with a projection of x where the width changes.
 
     Attributes:
@@ -45,8 +46,8 @@ class EncoderBlock(nn.Module):
       scale: of the residual branch.
     """
 
-    channels: int
-    scale: float
+    channels: Count
+    scale: Finite
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -73,9 +74,9 @@ class DALLE(FrozenGenerator):
       vocab_size: how many tokens there are.
     """
 
-    n_hid: int = 256
-    n_blk_per_group: int = 2
-    vocab_size: int = 8192
+    n_hid: Count = 256
+    n_blk_per_group: Count = 2
+    vocab_size: Count = 8192
 
     published: ClassVar[str] = (
         'https://download.openmmlab.com/mmselfsup/1.x/target_generator_ckpt/dalle_encoder.pth'

@@ -15,12 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jssl.algorithm import Params, State
+from jssl.checks import Checked
 from jssl.errors import JsslError
 from jssl.interop.mmselfsup import import_state
 from jssl.interop.weights import conversion, read_weights
 
 
-class FrozenGenerator(nn.Module):
+class FrozenGenerator(Checked, nn.Module):
     """A network with published weights.
 
     Attributes:

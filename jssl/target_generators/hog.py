@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jssl.checks import Checked, Count, Natural
 from jssl.errors import JsslError
 from jssl.layers.normalize import l2_normalize
 
 
 @dataclasses.dataclass(frozen=True)
-class HOGGenerator:
+class HOGGenerator(Checked):
     """HOG (Dalal and Triggs 2005) of each patch, as the targets of MaskFeat.
 
     Wei, Fan, Xie, Wu, Yuille, Feichtenhofer, "Masked Feature Prediction for Self-Supervised Visual
@@ -30,20 +31,14 @@ class HOGGenerator:
         positive; at a call, for images that do not divide into tiles and patches.
     """
 
-    nbins: int = 9
-    pool: int = 8
-    gaussian_window: int = 16
-    patch_size: int = 16
+    nbins: Count = 9
+    pool: Count = 8
+    gaussian_window: Natural = 16
+    patch_size: Count = 16
 
     def __post_init__(self) -> None:
         """Refuses what no image could be divided into."""
-        for field in dataclasses.fields(self):
-            least = 0 if field.name == 'gaussian_window' else 1
-            if getattr(self, field.name) < least:
-                raise JsslError(
-                    f'target_generator.{field.name}={getattr(self, field.name)} must be a whole '
-                    f'number of at least {least}; MaskFeat has {field.default}.'
-                )
+        super().__post_init__()
         if self.patch_size % self.pool:
             raise JsslError(
                 f'target_generator.patch_size={self.patch_size} is no multiple of '

@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jssl.checks import Checked, Finite, Positive
 from jssl.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from jssl.errors import JsslError
 
 
 @dataclasses.dataclass(frozen=True)
-class LowFreqTargetGenerator:
+class LowFreqTargetGenerator(Checked):
     """Keeps what varies slowly over an image (Liu et al. 2023, PixMIM, arXiv 2303.02416, 3.2).
 
     As in the reference the disc of frequencies that stay lies half a step off the centre, and what
@@ -25,16 +26,13 @@ class LowFreqTargetGenerator:
       JsslError: for a radius that is not positive, or `mean` and `std` of different lengths.
     """
 
-    radius: float = 40
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
+    radius: Positive = 40
+    mean: tuple[Finite, ...] = IMAGENET_MEAN
+    std: tuple[Positive, ...] = IMAGENET_STD
 
     def __post_init__(self) -> None:
-        """Refuses a disc without frequencies."""
-        if self.radius <= 0:
-            raise JsslError(
-                f'target_generator.radius={self.radius} must be positive; PixMIM has 40.'
-            )
+        """Refuses statistics of different lengths."""
+        super().__post_init__()
         if len(self.mean) != len(self.std):
             raise JsslError(
                 f'target_generator.mean has {len(self.mean)} channels and std {len(self.std)}; '

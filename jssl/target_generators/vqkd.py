@@ -9,20 +9,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from jssl.backbones.vit import VisionTransformer
+from jssl.checks import Checked, Count
 from jssl.layers.normalize import l2_normalize
 from jssl.target_generators.frozen import FrozenGenerator
 
 PARTS = ('encoder.', 'encode_task_layer.', 'quantize.embedding.')
 
 
-class Codebook(nn.Module):
+class Codebook(Checked, nn.Module):
     """Nearest unit vector by the angle.
 
     Attributes:
       codes: how many there are.
     """
 
-    codes: int
+    codes: Count
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -45,11 +46,11 @@ class VQKD(FrozenGenerator):
       embed_dims: their width.
     """
 
-    arch: str | Mapping[str, int] = 'base'
-    img_size: int = 224
-    patch_size: int = 16
-    num_embed: int = 8192
-    embed_dims: int = 32
+    arch: str | Mapping[str, Count] = 'base'
+    img_size: Count = 224
+    patch_size: Count = 16
+    num_embed: Count = 8192
+    embed_dims: Count = 32
 
     published: ClassVar[str] = (
         'https://download.openmmlab.com/mmselfsup/1.x/target_generator_ckpt/vqkd_encoder.pth'

@@ -24,6 +24,7 @@ from jssl.data.sources import (
     has_labels,
     label_count,
 )
+from jssl.data.views import Canvas
 from jssl.errors import JsslError
 from jssl.evaluation.features import EvalView
 from jssl.training import sharding
@@ -208,11 +209,11 @@ class Experiment:
             self.algorithm,
             self.views,
             self.transformation,
-            self._empty_batch(),
+            self.empty_batch(),
             seed=self.runtime.seed,
         )
 
-    def _empty_batch(self) -> dict[str, jax.Array]:
+    def empty_batch(self) -> dict[str, jax.Array]:
         """A batch of the right shapes; XLA drops it, since parameters do not depend on it."""
         rows, side = self.batch_size, self.canvas
         batch = {
@@ -228,12 +229,30 @@ class Experiment:
         return jax.eval_shape(self.initial_state)
 
     @functools.cached_property
+    def feature_dim(self) -> int:
+        """The width of the features that are judged, found without computing one."""
+
+        def features(train_state: TrainState) -> jax.Array:
+            return self.algorithm.extract_feat(
+                train_state.params, train_state.state, self.empty_image()
+            )
+
+        return jax.eval_shape(features, self.state_shapes).shape[-1]
+
+    def empty_image(self) -> jax.Array:
+        """One image (1, h, w, C) as an evaluation sees it; of zeros, for its shape."""
+        side = self.canvas
+        pixels = jnp.zeros((side, side, self.channels), jnp.uint8)
+        return self.eval_view(Canvas(pixels, jnp.array([side, side])))[None]
+
+    @functools.cached_property
     def state_shardings(self) -> Any:
         """Where each leaf of the train state lives."""
         return sharding.state_shardings(self.state_shapes, self.mesh)
 
-    def make_step(self) -> Step:
-        """The compiled train step."""
+    @functools.cached_property
+    def step(self) -> Step:
+        """The compiled train step; one function, so that it is traced once."""
         return make_train_step(
             self.algorithm, self.views, self.transformation, shardings=self.state_shardings
         )

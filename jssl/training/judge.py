@@ -4,15 +4,12 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Sequence
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jssl.algorithm import TrainState
 from jssl.data.faults import Faults
 from jssl.data.loader import Batch, fits_on_device, resident
 from jssl.data.sources import Source, has_labels
-from jssl.data.views import Canvas
 from jssl.evaluation import (
     ArrayBatches,
     Evaluator,
@@ -166,7 +163,7 @@ class Judge:
     @property
     def warning(self) -> str | None:
         """What is wrong with the features so far, in words."""
-        return collapse_warning(self.history, min(self._dimensions, self._images))
+        return collapse_warning(self.history, min(self.experiment.feature_dim, self._images))
 
     @property
     def _images(self) -> int:
@@ -174,19 +171,6 @@ class Judge:
         test = self.experiment.test_data
         judged = min(len(self.experiment.data), UNJUDGED) if test is None else len(test)
         return min(judged, MOST_ROWS)
-
-    @functools.cached_property
-    def _dimensions(self) -> int:
-        """Of a feature, found without computing one."""
-        experiment, side = self.experiment, self.experiment.canvas
-        pixels = jnp.zeros((side, side, experiment.channels), jnp.uint8)
-        canvas = Canvas(pixels, jnp.array([side, side]))
-
-        def features(train_state: TrainState) -> jax.Array:
-            images = experiment.eval_view(canvas)[None]
-            return experiment.algorithm.extract_feat(train_state.params, train_state.state, images)
-
-        return jax.eval_shape(features, experiment.state_shapes).shape[-1]
 
     def test_features(self, train_state: TrainState) -> Extracted:
         """Features of the held-out images, and their labels."""

@@ -13,6 +13,7 @@ from typing import ClassVar
 import optax
 
 from jssl.algorithm import Algorithm
+from jssl.checks import BelowOne, Checked, NonNegative, Positive, Share
 from jssl.errors import JsslError
 from jssl.training.parameter_groups import NO_DECAY_NO_ADAPT as NO_DECAY_NO_ADAPT
 from jssl.training.parameter_groups import CustomKeys, check_custom_keys, parameter_groups
@@ -21,7 +22,6 @@ from jssl.training.schedules import (
     Schedule,
     ScheduleFactory,
     WarmupCosine,
-    check_range,
 )
 from jssl.training.transformations import (
     Groups,
@@ -36,7 +36,7 @@ from jssl.training.transformations import (
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Optimizer(abc.ABC):
+class Optimizer(Checked, abc.ABC):
     """What every optimizer has; a subclass adds its settings and says what it is made of.
 
     Attributes:
@@ -53,34 +53,19 @@ class Optimizer(abc.ABC):
       JsslError: if a field is out of range or a key has an entry that the optimizer does not know.
     """
 
-    lr: float
-    weight_decay: float = 0.0
-    final_weight_decay: float | None = None
-    clip: float | None = None
+    lr: NonNegative
+    weight_decay: NonNegative = 0.0
+    final_weight_decay: NonNegative | None = None
+    clip: Positive | None = None
     custom_keys: CustomKeys = dataclasses.field(default_factory=dict)
-    layer_decay_rate: float | None = None
+    layer_decay_rate: Share | None = None
 
     entries: ClassVar[tuple[str, ...]] = ('lr_mult', 'decay_mult', 'fix_lr')
 
     def __post_init__(self) -> None:
         """Refuses numbers out of range and unknown entries of `custom_keys`."""
-        check_range('optimizer.lr', self.lr, 0)
-        check_range('optimizer.weight_decay', self.weight_decay, 0)
-        if self.final_weight_decay is not None:
-            check_range('optimizer.final_weight_decay', self.final_weight_decay, 0)
-        if self.clip is not None:
-            check_range('optimizer.clip', self.clip, 0)
-        if self.clip == 0:
-            raise JsslError(
-                'optimizer.clip is 0, which would stop all training; set it to the largest '
-                'gradient norm to let through, or to None for no clipping.'
-            )
+        super().__post_init__()
         check_custom_keys(self.custom_keys, self.entries)
-        if self.layer_decay_rate is not None and not 0 < self.layer_decay_rate <= 1:
-            raise JsslError(
-                f'optimizer.layer_decay_rate is {self.layer_decay_rate!r}; set it to a number '
-                'above 0 and up to 1, or to None for no layer decay.'
-            )
 
     @abc.abstractmethod
     def transformations(
@@ -99,17 +84,15 @@ class Optimizer(abc.ABC):
 class _WithMomentum(Optimizer):
     """What SGD and LARS share: how much of the former updates they keep."""
 
-    momentum: float = 0.0
+    momentum: BelowOne = 0.0
     nesterov: bool = False
-    dampening: float = 0.0
+    dampening: BelowOne = 0.0
 
     entries: ClassVar[tuple[str, ...]] = (*Optimizer.entries, 'momentum')
 
     def __post_init__(self) -> None:
-        """Refuses numbers outside [0, 1) and a Nesterov momentum without momentum."""
+        """Refuses a Nesterov momentum without momentum."""
         super().__post_init__()
-        check_range('optimizer.momentum', self.momentum, 0, 1)
-        check_range('optimizer.dampening', self.dampening, 0, 1)
         if self.nesterov and (self.momentum == 0 or self.dampening > 0):
             raise JsslError(
                 f'optimizer.nesterov=True needs a momentum and no dampening, but momentum is '
@@ -161,16 +144,10 @@ class LARS(_WithMomentum):
       eps: added to the local rate's denominator.
     """
 
-    eta: float = 0.001
-    eps: float = 1e-8
+    eta: NonNegative = 0.001
+    eps: NonNegative = 1e-8
 
     entries: ClassVar[tuple[str, ...]] = (*_WithMomentum.entries, 'lars_exclude')
-
-    def __post_init__(self) -> None:
-        """Refuses negative coefficients."""
-        super().__post_init__()
-        check_range('optimizer.eta', self.eta, 0)
-        check_range('optimizer.eps', self.eps, 0)
 
     def transformations(
         self, groups: Groups, rate: Rate, decay: Schedule
@@ -194,16 +171,9 @@ class AdamW(Optimizer):
       eps: added to the root of the second.
     """
 
-    weight_decay: float = 0.01
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-
-    def __post_init__(self) -> None:
-        """Refuses betas outside [0, 1) and a negative eps."""
-        super().__post_init__()
-        for beta in self.betas:
-            check_range('optimizer.betas', beta, 0, 1)
-        check_range('optimizer.eps', self.eps, 0)
+    weight_decay: NonNegative = 0.01
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
+    eps: NonNegative = 1e-8
 
     def transformations(
         self, groups: Groups, rate: Rate, decay: Schedule

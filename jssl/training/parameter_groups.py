@@ -12,8 +12,8 @@ from typing import Any
 import jax
 
 from jssl.algorithm import Algorithm
+from jssl.checks import BelowOne, Checked, NonNegative, check_value, constrained
 from jssl.errors import JsslError, suggest
-from jssl.training.schedules import check_range
 
 CustomKeys = Mapping[str, Mapping[str, Any]]
 
@@ -25,7 +25,7 @@ NO_DECAY_NO_ADAPT: dict[str, dict[str, Any]] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class ParameterGroup:
+class ParameterGroup(Checked):
     """How an optimizer treats a parameter.
 
     Attributes:
@@ -37,24 +37,17 @@ class ParameterGroup:
       frozen: whether the parameter stays as it is.
     """
 
-    lr_mult: float = 1.0
-    decay_mult: float = 1.0
-    momentum: float | None = None
+    lr_mult: NonNegative = 1.0
+    decay_mult: NonNegative = 1.0
+    momentum: BelowOne | None = None
     lars_exclude: bool = False
     fix_lr: bool = False
     frozen: bool = False
 
-    def __post_init__(self) -> None:
-        """Refuses negative multipliers and a momentum outside [0, 1)."""
-        check_range('lr_mult in optimizer.custom_keys', self.lr_mult, 0)
-        check_range('decay_mult in optimizer.custom_keys', self.decay_mult, 0)
-        if self.momentum is not None:
-            check_range('momentum in optimizer.custom_keys', self.momentum, 0, 1)
-
 
 def check_custom_keys(custom_keys: CustomKeys, entries: Iterable[str]) -> None:
     """Raises a `JsslError` unless every key has a group made of `entries`, within their ranges."""
-    valid = frozenset(entries)
+    valid, ranges = frozenset(entries), constrained(ParameterGroup)
     for key, group in custom_keys.items():
         if not isinstance(group, Mapping):
             raise JsslError(
@@ -67,7 +60,7 @@ def check_custom_keys(custom_keys: CustomKeys, entries: Iterable[str]) -> None:
                     f'optimizer.custom_keys[{key!r}] has the entry {entry!r}, which this '
                     f'optimizer does not know. {suggest(entry, valid)}'
                 )
-        ParameterGroup(**group)
+            check_value(f'optimizer.custom_keys[{key!r}].{entry}', group[entry], ranges.get(entry))
 
 
 def parameter_groups(

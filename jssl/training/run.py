@@ -22,6 +22,7 @@ from jssl.training.outcome import Outcome, conclude
 from jssl.training.pretrained import load_backbone_into, read_weights, tell_changed_data
 from jssl.training.progress import DataWait, Progress
 from jssl.training.refresh import Refresher
+from jssl.training.shapes import check_shapes
 from jssl.training.workdir import CHECKPOINTS, claimed, make_workdir, open_workdir
 
 
@@ -55,6 +56,7 @@ def fit(
       Interrupted: on SIGTERM or Ctrl-C; in training after saving.
     """
     started = time.monotonic()
+    check_shapes(experiment)
     with Progress(experiment.plan.steps) as progress, quiet():
         config = experiment.describe() if config is None else config
         directory = make_workdir(workdir, name)
@@ -95,7 +97,7 @@ def train(
         with checkpoints, MetricsWriter(directory, progress.print) as writer:
             train_state = begin(experiment, checkpoints, judge, writer, progress)
             loop = Loop(
-                step=experiment.make_step(),
+                step=experiment.step,
                 plan=experiment.plan,
                 evaluate=judge.evaluate,
                 rate=experiment.rate,

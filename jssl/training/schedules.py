@@ -7,7 +7,6 @@ base rate, so a floor stays an absolute value. The rates equal those of the refe
 
 import dataclasses
 import math
-import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -15,29 +14,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jssl.checks import BelowOne, Checked, Count, Finite, Natural, NonNegative, check_value
 from jssl.errors import JsslError
 
 Schedule = Callable[[Any], Any]  # step (scalar or array of any shape) -> rate of the same shape
 ScheduleFactory = Callable[..., Schedule]  # (base_lr, *, steps_per_epoch, epochs) -> schedule
 
 
-def check_range(field: str, value: float, low: float, high: float = math.inf) -> None:
-    """Raises a `JsslError` that names `field` unless `value` is a number in [low, high)."""
-    if not isinstance(value, numbers.Real) or not low <= value < high:
-        below = '' if high == math.inf else f' and below {high}'
-        raise JsslError(f'{field} is {value!r}; set it to a number of at least {low}{below}.')
-
-
 @dataclasses.dataclass(frozen=True)
-class _Run:
+class _Run(Checked):
     """The length of a run, in steps an epoch and epochs, warm-up included."""
 
-    steps_per_epoch: int
-    epochs: float
+    steps_per_epoch: Count
+    epochs: Finite
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Constant:
+class Constant(Checked):
     """The base rate, after an optional linear warm-up (Goyal et al. 2017, section 2.2).
 
     At step t of W warm-up steps the rate is base (f + (1 - f) t / (W - 1)): it starts at f base and
@@ -51,13 +44,8 @@ class Constant:
       JsslError: if a field is out of range, or, when called, if the warm-up fills the run.
     """
 
-    warmup_epochs: float = 0
-    warmup_factor: float = 1e-4
-
-    def __post_init__(self) -> None:
-        """Refuses a negative warm-up and a factor that is no fraction."""
-        check_range('schedule.warmup_epochs', self.warmup_epochs, 0)
-        check_range('schedule.warmup_factor', self.warmup_factor, 0, 1)
+    warmup_epochs: NonNegative = 0
+    warmup_factor: BelowOne = 1e-4
 
     def __call__(self, base_lr: float, *, steps_per_epoch: int, epochs: float) -> Schedule:
         """The rate as a function of the step.
@@ -72,8 +60,8 @@ class Constant:
           gives a JAX array, a Python or NumPy integer a float64 NumPy value without touching a
           device.
         """
-        check_range('optimizer.lr', base_lr, 0)
-        check_range('steps_per_epoch', steps_per_epoch, 1)
+        check_value('optimizer.lr', base_lr, NonNegative)
+        check_value('steps_per_epoch', steps_per_epoch, Count)
         if epochs <= self.warmup_epochs:
             raise JsslError(
                 f'schedule.warmup_epochs is {self.warmup_epochs}, but the run has {epochs} epochs; '
@@ -117,13 +105,8 @@ class WarmupCosine(Constant):
       by_epoch: whether the rate stays constant inside an epoch. The warm-up never does.
     """
 
-    min_lr: float = 0.0
+    min_lr: NonNegative = 0.0
     by_epoch: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuses a negative floor."""
-        super().__post_init__()
-        check_range('schedule.min_lr', self.min_lr, 0)
 
     def _decay(self, base_lr: float, step: Any, run: _Run) -> Any:
         numpy = _numpy_of(step)
@@ -146,15 +129,8 @@ class MultiStep(Constant):
       gamma: the factor.
     """
 
-    milestones: tuple[int, ...]
-    gamma: float = 0.1
-
-    def __post_init__(self) -> None:
-        """Refuses negative milestones and factors."""
-        super().__post_init__()
-        check_range('schedule.gamma', self.gamma, 0)
-        for milestone in self.milestones:
-            check_range('schedule.milestones', milestone, 0)
+    milestones: tuple[Natural, ...]
+    gamma: NonNegative = 0.1
 
     def _decay(self, base_lr: float, step: Any, run: _Run) -> Any:
         numpy = _numpy_of(step)

@@ -2,13 +2,14 @@
 
 import dataclasses
 
+from jssl.checks import Checked, Count, Fraction, Natural, Seed
 from jssl.errors import JsslError
 
 RESIDENT = ('auto', 'yes', 'no')
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluate:
+class Evaluate(Checked):
     """When and on how much the features are judged.
 
     Attributes:
@@ -17,13 +18,13 @@ class Evaluate:
       max_train: images of the training set that kNN and the linear probe see.
     """
 
-    every_epochs: int = 4
-    neighbors: int = 20
-    max_train: int = 20_000
+    every_epochs: Natural = 4
+    neighbors: Count = 20
+    max_train: Count = 20_000
 
 
 @dataclasses.dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(Checked):
     """When the run is saved.
 
     Attributes:
@@ -31,12 +32,12 @@ class Checkpoint:
       keep: how many of the newest stay.
     """
 
-    every_steps: int = 0
-    keep: int = 3
+    every_steps: Natural = 0
+    keep: Count = 3
 
 
 @dataclasses.dataclass(frozen=True)
-class MeshShape:
+class MeshShape(Checked):
     """On what devices.
 
     Attributes:
@@ -44,12 +45,12 @@ class MeshShape:
       fsdp: over how many of them parameters and optimizer state are split; 1 replicates.
     """
 
-    devices: int = 0
-    fsdp: int = 1
+    devices: Natural = 0
+    fsdp: Count = 1
 
 
 @dataclasses.dataclass(frozen=True)
-class Runtime:
+class Runtime(Checked):
     """Everything about a run that is not the experiment.
 
     Attributes:
@@ -69,35 +70,18 @@ class Runtime:
       JsslError: for a number out of its range or an unknown `resident`.
     """
 
-    seed: int = 0
-    log_every: int = 20
+    seed: Seed = 0
+    log_every: Count = 20
     resident: str = 'auto'
-    threads: int = 8
-    workers: int = 0
-    faults: float = 0.01
+    threads: Natural = 8
+    workers: Natural = 0
+    faults: Fraction = 0.01
     evaluate: Evaluate = Evaluate()
     checkpoint: Checkpoint = Checkpoint()
     mesh: MeshShape = MeshShape()
 
     def __post_init__(self) -> None:
         """Refuses what would fail later."""
-        lowest = {
-            'seed': (self.seed, 0),
-            'log_every': (self.log_every, 1),
-            'threads': (self.threads, 0),
-            'workers': (self.workers, 0),
-            'faults': (self.faults, 0),
-            'evaluate.every_epochs': (self.evaluate.every_epochs, 0),
-            'evaluate.neighbors': (self.evaluate.neighbors, 1),
-            'evaluate.max_train': (self.evaluate.max_train, 1),
-            'checkpoint.every_steps': (self.checkpoint.every_steps, 0),
-            'checkpoint.keep': (self.checkpoint.keep, 1),
-            'mesh.devices': (self.mesh.devices, 0),
-        }
-        for name, (value, low) in lowest.items():
-            if value < low:
-                raise JsslError(f'config.{name}={value} must be at least {low}.')
-        if self.faults > 1:
-            raise JsslError(f'config.faults={self.faults} is a share and must be at most 1.')
+        super().__post_init__()
         if self.resident not in RESIDENT:
             raise JsslError(f'config.resident={self.resident!r} must be one of {RESIDENT}.')

@@ -30,7 +30,7 @@ def test_the_loss_takes_every_masked_patch_of_the_batch() -> None:
 
 
 def test_bad_input() -> None:
-    with refused('head.align_weight=-1', 'at least 0'):
+    with refused('CAEHead.align_weight=-1', 'at least 0'):
         CAEHead(align_weight=-1)
     with refused('2 x 3 tokens for 16 patches', 'views.token_size'):
         CAEHead().tokens(LOGITS, 16)

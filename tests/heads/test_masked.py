@@ -49,5 +49,10 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
     with refused('4 patches of 27', '4 of 9', 'neck.out_channels=27', 'patch_size'):
         MaskFeatPretrainHead().loss(jnp.zeros((2, 4, 9)), jnp.zeros((2, 4, 27)), jnp.ones((2, 4)))
     for head in (MAEPretrainHead, SimMIMHead):
-        with refused('head.patch_size=0'):
+        with refused(f'{head.__name__}.patch_size=0'):
             head(patch_size=0)
+
+
+def test_patches_of_one_grey_pixel_have_no_deviation() -> None:
+    with refused('head.norm_pix=True', 'one grey pixel'):
+        MAEPretrainHead(norm_pix=True, patch_size=1).target(jnp.ones((1, 2, 2, 1)))

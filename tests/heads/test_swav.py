@@ -39,12 +39,14 @@ def test_scores_are_in_float32() -> None:
 @pytest.mark.parametrize(
     ('fields', 'parts'),
     [
-        ({'epsilon': 0}, ('head.epsilon=0', '0.05')),
-        ({'temperature': -0.1}, ('head.temperature=-0.1', '0.1')),
-        ({'num_prototypes': 0}, ('head.num_prototypes=0', '3000')),
-        ({'sinkhorn_iterations': 0}, ('head.sinkhorn_iterations=0', '3')),
+        ({'epsilon': 0}, ('SwAVHead.epsilon=0', 'positive')),
+        ({'temperature': -0.1}, ('SwAVHead.temperature=-0.1', 'positive')),
+        ({'num_prototypes': 0}, ('SwAVHead.num_prototypes=0', 'at least 1')),
+        ({'sinkhorn_iterations': 0}, ('SwAVHead.sinkhorn_iterations=0', 'at least 1')),
         ({'crops_for_assign': (0, 2)}, ('crops_for_assign=(0, 2)', '0 to 1', 'num_crops=(2,)')),
         ({'crops_for_assign': ()}, ('crops_for_assign=()',)),
+        ({'crops_for_assign': (1, 1)}, ('crops_for_assign=(1, 1)',)),
+        ({'crops_for_assign': ('x',)}, ("crops_for_assign=('x',)", 'whole number')),
     ],
 )
 def test_bad_fields(fields: dict[str, Any], parts: tuple[str, ...]) -> None:

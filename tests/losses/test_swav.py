@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 
 from jssl.losses import sinkhorn, swapped_prediction
 from tests.checks import matrix
@@ -71,15 +72,34 @@ def test_groups_are_balanced_by_themselves() -> None:
 
 
 def test_an_empty_prototype_is_summed_over_all_groups() -> None:
-    """As the reference's devices do; without it the sums would be 0 and the codes no numbers."""
+    """As the reference's devices do, where float64 holds nothing of a prototype any more."""
     scores = np.random.default_rng(0).standard_normal((4, 3)).astype('float32')
-    scores[2:, 0] = -100.0  # empty in the second group alone
-    q = np.exp(scores / 0.5) / np.exp(scores / 0.5).sum()
-    q = q + np.float32(1e-12)
+    scores[2:, 0] = -400.0  # empty in the second group alone
+    q = np.exp(scores / 0.5, dtype='float64') / np.exp(scores / 0.5, dtype='float64').sum()
+    q = q + 1e-12
     q = q / q.sum(axis=0) / 3
     q = q / q.sum(axis=1, keepdims=True)
     codes = ASSIGN(scores, epsilon=0.5, iterations=1, group_size=2)
     np.testing.assert_allclose(codes, q, rtol=1e-4, atol=1e-9)
+
+
+@pytest.mark.parametrize('epsilon', [0.05, 0.02, 0.01, 0.005, 0.002])
+@pytest.mark.parametrize('shape', [(64, 3), (64, 20), (64, 300)])
+def test_codes_of_any_epsilon_are_those_of_float64_logarithms(
+    shape: tuple[int, int], epsilon: float
+) -> None:
+    draw = np.random.default_rng(0)
+    a, b = (draw.normal(size=(rows, 8)) for rows in shape)
+    a /= np.linalg.norm(a, axis=1, keepdims=True)
+    b /= np.linalg.norm(b, axis=1, keepdims=True)
+    scores = (a @ b.T).astype('float32')
+    logs = scores.astype('float64') / epsilon
+    for _ in range(3):
+        logs -= logsumexp(logs, axis=0, keepdims=True)
+        logs -= logsumexp(logs, axis=1, keepdims=True)
+    # a score of 1 is rounded by eps / 2; divided by epsilon that is a code's relative error
+    bound = max(1e-5, np.finfo('float32').eps / epsilon)
+    np.testing.assert_allclose(ASSIGN(scores, epsilon=epsilon), np.exp(logs), rtol=0, atol=bound)
 
 
 def test_codes_have_no_gradient() -> None:

@@ -133,7 +133,7 @@ def test_the_length_is_that_of_the_training_set() -> None:
 
 def test_settings_out_of_range_are_refused() -> None:
     for momentum in (0.0, 1.5):
-        with refused(f'memory_bank.momentum={momentum}', 'such as 0.5'):
+        with refused(f'SimpleMemory.momentum={momentum}', 'positive number of at most 1'):
             SimpleMemory(momentum=momentum)
     with refused("memory_bank.dtype='float16'", 'float32 or bfloat16'):
         SimpleMemory(dtype='float16')

@@ -133,9 +133,9 @@ def test_an_empty_cluster_keeps_its_centroid() -> None:
 
 
 def test_settings_out_of_range_are_refused(saved: Any) -> None:
-    with refused('memory_bank.min_cluster=0', 'at least 1'):
+    with refused('ODCMemory.min_cluster=0', 'at least 1'):
         ODCMemory(8, 6, min_cluster=0)
-    with refused('memory_bank.momentum=0', 'such as 0.5'):
+    with refused('ODCMemory.momentum=0', 'positive number of at most 1'):
         ODCMemory(8, 6, momentum=0)
     with refused('num_classes=6', 'min_cluster=20', '120 images', 'there are 60'):
         ODCMemory(8, 6, length=60)

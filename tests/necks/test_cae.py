@@ -127,7 +127,7 @@ def test_the_published_neck_has_its_number_of_parameters() -> None:
 
 @pytest.mark.parametrize('field', ['num_classes', 'mask_tokens_num'])
 def test_nothing_to_predict_is_refused(field: str) -> None:
-    with refused(f'neck.{field}=0', 'at least 1'):
+    with refused(f'CAENeck.{field}=0', 'at least 1'):
         CAENeck(**{field: 0})
 
 

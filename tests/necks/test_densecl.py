@@ -47,7 +47,7 @@ def test_a_backbone_without_a_map_is_refused() -> None:
     ('wrong', 'parts'),
     [
         ({'in_channels': 8}, ('neck.in_channels=8', 'neck.in_channels=6')),
-        ({'num_grid': 0}, ('neck.num_grid=0', 'at least 1')),
+        ({'num_grid': 0}, ('DenseCLNeck.num_grid=0', 'at least 1')),
     ],
 )
 def test_wrong_fields_are_refused(wrong: dict[str, int], parts: tuple[str, ...]) -> None:

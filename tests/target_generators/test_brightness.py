@@ -56,8 +56,9 @@ def test_a_config_names_it() -> None:
 @pytest.mark.parametrize(
     ('wrong', 'parts'),
     [
-        ({'patch_size': 0}, ('target_generator.patch_size=0', 'at least 1')),
-        ({'levels': 1}, ('target_generator.levels=1', 'at least 2')),
+        ({'patch_size': 0}, ('BrightnessTokenizer.patch_size=0', 'at least 1')),
+        ({'levels': 1}, ('BrightnessTokenizer.levels=1', 'between 2 and 65536')),
+        ({'cells': 100_000}, ('BrightnessTokenizer.cells=100000', 'between 1 and 4')),
         ({'cells': 3}, ('target_generator.patch_size=4', 'target_generator.cells=3')),
         ({'cells': 4, 'levels': 3}, ('target_generator.levels=3', '43046721')),
     ],

@@ -90,7 +90,7 @@ def test_a_constant_image_has_no_directions() -> None:
 def test_what_cannot_be_divided_is_refused() -> None:
     with refused('target_generator.patch_size=12', 'target_generator.pool=8'):
         HOGGenerator(patch_size=12)
-    with refused('target_generator.nbins=0', 'at least 1', '9'):
+    with refused('HOGGenerator.nbins=0', 'at least 1'):
         HOGGenerator(nbins=0)
     with refused('20 x 24 px', 'target_generator.gaussian_window=8'):
         SMALL(jnp.zeros((1, 20, 24, 3)))

@@ -37,7 +37,7 @@ def test_a_smooth_image_stays_and_a_checkerboard_goes() -> None:
 
 @pytest.mark.parametrize(
     ('fields', 'part'),
-    [({'radius': 0}, 'target_generator.radius=0'), ({'std': (1.0,)}, '3 channels and std 1')],
+    [({'radius': 0}, 'LowFreqTargetGenerator.radius=0'), ({'std': (1.0,)}, '3 channels and std 1')],
 )
 def test_settings_that_cannot_be_are_refused(fields: dict, part: str) -> None:
     with refused(part):

@@ -104,7 +104,7 @@ def runtime(faults: float) -> Runtime:
 
 def trained(found: jssl.Experiment, steps: int) -> float:
     """The loss of the last of so many steps."""
-    state, step = found.make_state(), found.make_step()
+    state, step = found.make_state(), found.step
     for batch in itertools.islice(found.loader.iterate(), steps):
         state, metrics = step(state, batch)
     return float(metrics['loss'])

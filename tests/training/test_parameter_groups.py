@@ -114,8 +114,8 @@ def test_a_key_that_matches_nothing_is_named_with_names_that_come_close():
     [
         ({'bn': {'decay_mul': 0}}, r"\['bn'\].*'decay_mul'.*Did you mean 'decay_mult'"),
         ({'bn': {'momentum': 0.5}}, "'momentum'.*Valid names: decay_mult, lr_mult"),
-        ({'bn': {'lr_mult': -1}}, 'lr_mult in .* is -1'),
-        ({'bn': {'decay_mult': '0'}}, "decay_mult in .* is '0'"),
+        ({'bn': {'lr_mult': -1}}, r"\['bn'\]\.lr_mult=-1"),
+        ({'bn': {'decay_mult': '0'}}, r"\['bn'\]\.decay_mult='0'"),
         ({'bn': 0}, r"\['bn'\] is 0; make it a dict"),
     ],
 )

@@ -97,12 +97,12 @@ def test_without_warmup_a_constant_is_the_base_rate_for_steps_of_any_shape():
 @pytest.mark.parametrize(
     ('make', 'message'),
     [
-        (lambda: WarmupCosine(warmup_epochs=-1), 'warmup_epochs is -1'),
-        (lambda: WarmupCosine(warmup_factor=2), 'warmup_factor is 2'),
-        (lambda: WarmupCosine(min_lr='0.1'), "min_lr is '0.1'"),
-        (lambda: Constant(warmup_epochs=float('nan')), 'warmup_epochs is nan'),
-        (lambda: MultiStep(milestones=(3, -2)), 'milestones is -2'),
-        (lambda: MultiStep(milestones=(3,), gamma=-0.1), 'gamma is -0.1'),
+        (lambda: WarmupCosine(warmup_epochs=-1), 'warmup_epochs=-1'),
+        (lambda: WarmupCosine(warmup_factor=2), 'warmup_factor=2'),
+        (lambda: WarmupCosine(min_lr='0.1'), "min_lr='0.1'"),
+        (lambda: Constant(warmup_epochs=float('nan')), 'warmup_epochs=nan'),
+        (lambda: MultiStep(milestones=(3, -2)), r'milestones=\(3, -2\)'),
+        (lambda: MultiStep(milestones=(3,), gamma=-0.1), 'gamma=-0.1'),
     ],
 )
 def test_fields_out_of_range(make, message):

@@ -1,13 +1,9 @@
 """What the fields of a policy may be; every refusal names the field, its value and the remedy."""
 
-import math
-import numbers
 from typing import Any
 
-import numpy as np
-
 from jssl.data import augment
-from jssl.errors import JsslError, suggest
+from jssl.errors import JsslError, show, suggest
 
 POLICY = 'give a policy such as View(size=224)'
 
@@ -16,22 +12,7 @@ def require(holds: bool, policy: object, field: str, remedy: str) -> None:
     """Raises a `JsslError` about a field unless `holds`."""
     if not holds:
         name = f'{type(policy).__name__}.{field}'
-        raise JsslError(f'{name} is {getattr(policy, field)!r}; {remedy}.')
-
-
-def check_size(policy: object, field: str, lowest: int = 1) -> None:
-    """A whole number of at least `lowest`."""
-    value = getattr(policy, field)
-    enough = isinstance(value, (int, np.integer)) and bool(value >= lowest)
-    require(enough, policy, field, f'give a whole number of at least {lowest}')
-
-
-def check_number(policy: object, field: str, highest: float) -> None:
-    """A number from 0 to `highest`, which may be infinity."""
-    value = getattr(policy, field)
-    bounds = 'of at least 0' if math.isinf(highest) else f'between 0 and {highest:g}'
-    inside = _is_number(value) and bool(0 <= value <= highest)
-    require(inside, policy, field, f'give a number {bounds}')
+        raise JsslError(f'{name} is {show(getattr(policy, field))}; {remedy}.')
 
 
 def check_choice(policy: object, field: str, names: Any, what: str) -> None:
@@ -58,32 +39,16 @@ def check_channels(policy: Any, channels: int, colored: str = '') -> None:
         )
 
 
-def store_interval(policy: object, field: str, highest: float) -> None:
-    """Two positive numbers, the smaller one first, kept as a tuple."""
-    bound = '' if math.isinf(highest) else f', none above {highest:g}'
-    remedy = f'give two positive numbers, the smaller one first{bound}'
-    value = _store_numbers(policy, field, remedy)
-    increasing = len(value) == 2 and 0 < value[0] <= value[1] <= highest
-    require(increasing, policy, field, remedy)
+def store_interval(policy: object, field: str) -> None:
+    """Two numbers, the smaller one first, kept as a tuple."""
+    low, high = getattr(policy, field)
+    require(low <= high, policy, field, 'give two positive numbers, the smaller one first')
+    object.__setattr__(policy, field, (low, high))
 
 
-def store_statistics(policy: object) -> None:
+def store_statistics(policy: Any) -> None:
     """`mean` and `std`: as many numbers of one as of the other, kept as tuples."""
-    remedy = 'give one number per channel, on the scale of 0 to 255'
-    mean = _store_numbers(policy, 'mean', remedy)
-    std = _store_numbers(policy, 'std', remedy)
-    positive = len(std) == len(mean) and all(number > 0 for number in std)
-    require(positive, policy, 'std', f'{remedy}, positive and as many as in mean')
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, numbers.Real) and bool(math.isfinite(value))
-
-
-def _store_numbers(policy: object, field: str, remedy: str) -> tuple[float, ...]:
-    """Replace the field, a list or a tuple of numbers, by a tuple and return it."""
-    value = getattr(policy, field)
-    valid = isinstance(value, (list, tuple)) and all(_is_number(number) for number in value)
-    require(valid, policy, field, remedy)
-    object.__setattr__(policy, field, tuple(value))
-    return tuple(value)
+    remedy = 'give one number per channel, on the scale of 0 to 255, as many as in mean'
+    require(len(policy.mean) == len(policy.std), policy, 'std', remedy)
+    for field in ('mean', 'std'):
+        object.__setattr__(policy, field, tuple(getattr(policy, field)))

@@ -1,10 +1,21 @@
 """The view of supervised fine-tuning: RandAugment, jitter and erasing."""
 
 import dataclasses
-import math
+from typing import Annotated
 
 import jax
 
+from jssl.checks import (
+    Checked,
+    Count,
+    Finite,
+    Fraction,
+    Natural,
+    NonNegative,
+    Positive,
+    Range,
+    Share,
+)
 from jssl.data import augment, color
 from jssl.data.erase import random_erase
 from jssl.data.rand_augment import rand_augment
@@ -13,7 +24,7 @@ from jssl.data.views.view import Canvas, maybe
 
 
 @dataclasses.dataclass(frozen=True)
-class FineTuneView:
+class FineTuneView(Checked):
     """Crop, flip, RandAugment (Cubuk et al. 2020), jitter, normalise, erase (Zhong et al. 2020).
 
     The defaults are those of the reference's recipes for Vision Transformers.
@@ -35,31 +46,26 @@ class FineTuneView:
       JsslError: an option is out of its range.
     """
 
-    size: int = 224
-    scale: tuple[float, float] = (0.08, 1.0)
-    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    size: Count = 224
+    scale: tuple[Share, Share] = (0.08, 1.0)
+    ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)
     interpolation: str = 'bicubic'
-    flip: float = 0.5
-    operations: int = 2
-    level: float = 9.0
-    level_std: float = 0.5
-    jitter: float = 0.0
-    erase: float = 0.25
-    area: tuple[float, float] = (0.02, 1 / 3)
-    mean: tuple[float, ...] = augment.IMAGENET_MEAN
-    std: tuple[float, ...] = augment.IMAGENET_STD
+    flip: Fraction = 0.5
+    operations: Natural = 2
+    level: Annotated[float, Range(0, 10)] = 9.0
+    level_std: NonNegative = 0.5
+    jitter: Fraction = 0.0
+    erase: Fraction = 0.25
+    area: tuple[Share, Share] = (0.02, 1 / 3)
+    mean: tuple[Finite, ...] = augment.IMAGENET_MEAN
+    std: tuple[Positive, ...] = augment.IMAGENET_STD
 
     def __post_init__(self) -> None:
-        checks.check_size(self, 'size')
-        checks.check_size(self, 'operations', lowest=0)
+        super().__post_init__()
         checks.check_interpolation(self)
-        for field in ('flip', 'jitter', 'erase'):
-            checks.check_number(self, field, 1.0)
-        checks.check_number(self, 'level', 10.0)
-        checks.check_number(self, 'level_std', math.inf)
-        checks.store_interval(self, 'scale', 1.0)
-        checks.store_interval(self, 'ratio', math.inf)
-        checks.store_interval(self, 'area', 1.0)
+        checks.store_interval(self, 'scale')
+        checks.store_interval(self, 'ratio')
+        checks.store_interval(self, 'area')
         checks.store_statistics(self)
 
     def __call__(self, key: jax.Array, canvas: Canvas) -> jax.Array:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jssl.checks import Checked, Count, Finite, Fraction, Positive, Share
 from jssl.data import augment, color, geometry
 from jssl.data.views import checks
 from jssl.data.views.several import Views
@@ -23,7 +24,7 @@ NEIGHBOURS = [cell for cell in CELLS if cell != (1, 1)]
 
 
 @dataclasses.dataclass(frozen=True)
-class Patches:
+class Patches(Checked):
     """Nine patches of one image, one of each cell of a 3x3 grid (Doersch et al. 2015).
 
     The image is resized to a square whatever its aspect, a square is cut out at random, and each
@@ -43,22 +44,20 @@ class Patches:
       JsslError: an option is out of its range.
     """
 
-    resize: int = 292
-    crop: int = 255
-    patch: int = 64
-    gray: float = 0.66
+    resize: Count = 292
+    crop: Count = 255
+    patch: Count = 64
+    gray: Fraction = 0.66
     antialias: bool = False
-    mean: tuple[float, ...] = ROUNDED_MEAN
-    std: tuple[float, ...] = ROUNDED_STD
+    mean: tuple[Finite, ...] = ROUNDED_MEAN
+    std: tuple[Positive, ...] = ROUNDED_STD
 
     def __post_init__(self) -> None:
-        for field in ('resize', 'crop', 'patch'):
-            checks.check_size(self, field)
+        super().__post_init__()
         remedy = f'the crop does not fit; give at most resize, which is {self.resize}'
         checks.require(self.crop <= self.resize, self, 'crop', remedy)
         remedy = f'the patch does not fit into its cell; give at most {self.crop // 3}'
         checks.require(self.patch <= self.crop // 3, self, 'patch', remedy)
-        checks.check_number(self, 'gray', 1.0)
         checks.store_statistics(self)
 
     def __call__(self, key: jax.Array, canvas: Canvas) -> Views:
@@ -105,7 +104,7 @@ class Patches:
 
 
 @dataclasses.dataclass(frozen=True)
-class Rotations:
+class Rotations(Checked):
     """A view and its quarter turns (Gidaris et al. 2018).
 
     Attributes:
@@ -118,6 +117,7 @@ class Rotations:
     view: View
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         checks.require(callable(self.view), self, 'view', checks.POLICY)
 
     def __call__(self, key: jax.Array, canvas: Canvas) -> Views:
@@ -135,7 +135,7 @@ class Rotations:
 
 
 @dataclasses.dataclass(frozen=True)
-class ImageAndTokens:
+class ImageAndTokens(Checked):
     """One crop in two sizes: for the encoder, and for a tokenizer (Chen et al. 2022, CAE).
 
     Attributes:
@@ -152,28 +152,25 @@ class ImageAndTokens:
       JsslError: an option is out of its range.
     """
 
-    size: int = 224
-    token_size: int = 112
-    scale: tuple[float, float] = (0.08, 1.0)
-    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    size: Count = 224
+    token_size: Count = 112
+    scale: tuple[Share, Share] = (0.08, 1.0)
+    ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)
     interpolation: str = 'bicubic'
     token_interpolation: str = 'lanczos'
-    flip: float = 0.5
-    mean: tuple[float, ...] = ROUNDED_MEAN
-    std: tuple[float, ...] = ROUNDED_STD
-    token_mean: float = TOKEN_MEAN
-    token_std: float = TOKEN_STD
+    flip: Fraction = 0.5
+    mean: tuple[Finite, ...] = ROUNDED_MEAN
+    std: tuple[Positive, ...] = ROUNDED_STD
+    token_mean: Finite = TOKEN_MEAN
+    token_std: Positive = TOKEN_STD
 
     def __post_init__(self) -> None:
-        for field in ('size', 'token_size'):
-            checks.check_size(self, field)
+        super().__post_init__()
         for field in ('interpolation', 'token_interpolation'):
             checks.check_interpolation(self, field)
-        checks.check_number(self, 'flip', 1.0)
-        checks.store_interval(self, 'scale', 1.0)
-        checks.store_interval(self, 'ratio', float('inf'))
+        checks.store_interval(self, 'scale')
+        checks.store_interval(self, 'ratio')
         checks.store_statistics(self)
-        checks.require(self.token_std > 0, self, 'token_std', 'give a positive number')
 
     @property
     def statistics(self) -> tuple[tuple[Any, Any], ...]:

@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 
+from jssl.checks import Checked, Count
 from jssl.data.views import checks
 from jssl.data.views.view import Canvas, View
 
@@ -16,7 +17,7 @@ def draw_copies(view: View, keys: jax.Array, canvas: Canvas) -> tuple[jax.Array,
 
 
 @dataclasses.dataclass(frozen=True)
-class MultiView:
+class MultiView(Checked):
     """Several views of one image, drawn independently from the same policy.
 
     Attributes:
@@ -28,11 +29,11 @@ class MultiView:
     """
 
     view: View
-    copies: int = 2
+    copies: Count = 2
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         checks.require(callable(self.view), self, 'view', checks.POLICY)
-        checks.check_size(self, 'copies')
 
     def __call__(self, key: jax.Array, canvas: Canvas) -> Views:
         """Draw the views.
@@ -48,7 +49,7 @@ class MultiView:
 
 
 @dataclasses.dataclass(frozen=True)
-class Pair:
+class Pair(Checked):
     """Two views of one image from two policies: the asymmetric pair of BYOL (Grill et al. 2020).
 
     Attributes:
@@ -62,6 +63,7 @@ class Pair:
     second: View
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for field in ('first', 'second'):
             checks.require(callable(getattr(self, field)), self, field, checks.POLICY)
 
@@ -80,7 +82,7 @@ class Pair:
 
 
 @dataclasses.dataclass(frozen=True)
-class MultiCrop:
+class MultiCrop(Checked):
     """A few large crops and many small ones of one image (Caron et al. 2020, section 3.2).
 
     Attributes:
@@ -93,13 +95,13 @@ class MultiCrop:
 
     large: View
     small: View
-    large_copies: int = 2
-    small_copies: int = 6
+    large_copies: Count = 2
+    small_copies: Count = 6
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for field in ('large', 'small'):
             checks.require(callable(getattr(self, field)), self, field, checks.POLICY)
-            checks.check_size(self, f'{field}_copies')
 
     def __call__(self, key: jax.Array, canvas: Canvas) -> Views:
         """Draw the views.

@@ -2,13 +2,13 @@
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from jssl.checks import Checked, Count, Finite, Fraction, NonNegative, Positive, Range, Share
 from jssl.data import augment, color, geometry
 from jssl.data.views import checks
 
@@ -26,7 +26,7 @@ class Canvas(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class View:
+class View(Checked):
     """One random view: crop, flip, rotation, colour jitter, grey, blur, solarize, normalise.
 
     The defaults are SimCLR's (Chen et al. 2020, appendix A). A stage whose probability is 0 is
@@ -52,43 +52,37 @@ class View:
       JsslError: an option is out of its range.
     """
 
-    size: int = 224
-    scale: tuple[float, float] = (0.08, 1.0)
-    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    size: Count = 224
+    scale: tuple[Share, Share] = (0.08, 1.0)
+    ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)
     interpolation: str = 'bilinear'
     antialias: bool = True
-    flip: float = 0.5
-    rotate: float = 0.0
-    jitter: float = 0.8
-    brightness: float = 0.8
-    contrast: float = 0.8
-    saturation: float = 0.8
-    hue: float = 0.2
-    gray: float = 0.2
+    flip: Fraction = 0.5
+    rotate: Annotated[float, Range(0, 180)] = 0.0
+    jitter: Fraction = 0.8
+    brightness: NonNegative = 0.8
+    contrast: NonNegative = 0.8
+    saturation: NonNegative = 0.8
+    hue: Annotated[float, Range(0, 0.5)] = 0.2
+    gray: Fraction = 0.2
     gray_weights: str = 'itu'
     gray_first: bool = False
-    blur: float = 0.5
-    sigma: tuple[float, float] = (0.1, 2.0)
-    solarize: float = 0.0
-    mean: tuple[float, ...] = augment.IMAGENET_MEAN
-    std: tuple[float, ...] = augment.IMAGENET_STD
+    blur: Fraction = 0.5
+    sigma: tuple[Positive, Positive] = (0.1, 2.0)
+    solarize: Fraction = 0.0
+    mean: tuple[Finite, ...] = augment.IMAGENET_MEAN
+    std: tuple[Positive, ...] = augment.IMAGENET_STD
 
     def __post_init__(self) -> None:
-        checks.check_size(self, 'size')
+        super().__post_init__()
         checks.check_interpolation(self)
         possible = bool(self.antialias) or self.interpolation == 'bilinear'
         remedy = f"interpolation is {self.interpolation!r}; keep it True or take 'bilinear'"
         checks.require(possible, self, 'antialias', remedy)
-        for field in ('flip', 'jitter', 'gray', 'blur', 'solarize'):
-            checks.check_number(self, field, 1.0)
-        for field in ('brightness', 'contrast', 'saturation'):
-            checks.check_number(self, field, math.inf)
-        checks.check_number(self, 'hue', 0.5)
-        checks.check_number(self, 'rotate', 180.0)
         checks.check_choice(self, 'gray_weights', color.GRAY_WEIGHTS, 'name of weights')
-        checks.store_interval(self, 'scale', 1.0)
-        checks.store_interval(self, 'ratio', math.inf)
-        checks.store_interval(self, 'sigma', math.inf)
+        checks.store_interval(self, 'scale')
+        checks.store_interval(self, 'ratio')
+        checks.store_interval(self, 'sigma')
         checks.store_statistics(self)
 
     def __call__(self, key: jax.Array, canvas: Canvas) -> jax.Array:
@@ -143,7 +137,7 @@ class View:
 
 
 @dataclasses.dataclass(frozen=True)
-class CenterView:
+class CenterView(Checked):
     """The view of evaluation: short side to `resize`, central square of `size`, normalise.
 
     Attributes:
@@ -156,15 +150,14 @@ class CenterView:
       JsslError: an option is out of its range.
     """
 
-    size: int = 224
-    resize: int = 256
+    size: Count = 224
+    resize: Count = 256
     interpolation: str = 'bilinear'
-    mean: tuple[float, ...] = augment.IMAGENET_MEAN
-    std: tuple[float, ...] = augment.IMAGENET_STD
+    mean: tuple[Finite, ...] = augment.IMAGENET_MEAN
+    std: tuple[Positive, ...] = augment.IMAGENET_STD
 
     def __post_init__(self) -> None:
-        checks.check_size(self, 'size')
-        checks.check_size(self, 'resize')
+        super().__post_init__()
         remedy = f'the crop does not fit; give at most resize, which is {self.resize}'
         checks.require(self.size <= self.resize, self, 'size', remedy)
         checks.check_interpolation(self)

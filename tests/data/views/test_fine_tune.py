@@ -68,10 +68,10 @@ def test_jitter_changes_brightness_contrast_and_saturation_of_every_view():
 @pytest.mark.parametrize(
     ('make', 'parts'),
     [
-        (lambda: FineTuneView(operations=-1), ['FineTuneView.operations is -1', 'at least 0']),
-        (lambda: FineTuneView(level=11), ['FineTuneView.level is 11', 'between 0 and 10']),
-        (lambda: FineTuneView(level_std=-1), ['FineTuneView.level_std is -1', 'at least 0']),
-        (lambda: FineTuneView(erase=1.5), ['FineTuneView.erase is 1.5', 'between 0 and 1']),
+        (lambda: FineTuneView(operations=-1), ['FineTuneView.operations=-1', 'at least 0']),
+        (lambda: FineTuneView(level=11), ['FineTuneView.level=11', 'between 0 and 10']),
+        (lambda: FineTuneView(level_std=-1), ['FineTuneView.level_std=-1', 'at least 0']),
+        (lambda: FineTuneView(erase=1.5), ['FineTuneView.erase=1.5', 'between 0 and 1']),
         (lambda: FineTuneView(area=(0.5, 0.1)), ['FineTuneView.area', 'smaller one first']),
         (
             lambda: FineTuneView(mean=[1], std=[1])(KEYS[0], GREY),
@@ -81,7 +81,7 @@ def test_jitter_changes_brightness_contrast_and_saturation_of_every_view():
             lambda: FineTuneView(operations=0, jitter=0.4, mean=[1], std=[1])(KEYS[0], GREY),
             ['has colour stages', 'FineTuneView.jitter to 0'],
         ),
-        (lambda: FineTuneView(jitter=1.5), ['FineTuneView.jitter is 1.5', 'between 0 and 1']),
+        (lambda: FineTuneView(jitter=1.5), ['FineTuneView.jitter=1.5', 'between 0 and 1']),
     ],
 )
 def test_bad_options_are_refused(make, parts):

@@ -138,18 +138,18 @@ def test_statistics_are_the_references(golden: Path):
     [
         (lambda: Patches(crop=300), ['Patches.crop is 300', 'at most resize, which is 292']),
         (lambda: Patches(patch=90), ['Patches.patch is 90', 'at most 85']),
-        (lambda: Patches(resize=0), ['Patches.resize is 0']),
-        (lambda: Patches(gray=2), ['Patches.gray is 2', 'between 0 and 1']),
+        (lambda: Patches(resize=0), ['Patches.resize=0']),
+        (lambda: Patches(gray=2), ['Patches.gray=2', 'between 0 and 1']),
         (lambda: Patches(std=(1.0,)), ['Patches.std', 'as many as in mean']),
         (lambda: Rotations('view'), ["Rotations.view is 'view'", 'give a policy']),
-        (lambda: ImageAndTokens(token_size=0), ['ImageAndTokens.token_size is 0']),
+        (lambda: ImageAndTokens(token_size=0), ['ImageAndTokens.token_size=0']),
         (
             lambda: ImageAndTokens(token_interpolation='lanczoz'),
             ['ImageAndTokens.token_interpolation', "Did you mean 'lanczos'"],
         ),
         (lambda: ImageAndTokens(scale=(1, 0.5)), ['ImageAndTokens.scale', 'smaller one first']),
-        (lambda: ImageAndTokens(flip=-1), ['ImageAndTokens.flip is -1']),
-        (lambda: ImageAndTokens(token_std=0), ['ImageAndTokens.token_std is 0', 'positive']),
+        (lambda: ImageAndTokens(flip=-1), ['ImageAndTokens.flip=-1']),
+        (lambda: ImageAndTokens(token_std=0), ['ImageAndTokens.token_std=0', 'positive']),
         (lambda: Patches()(jax.random.key(0), GREY), ['Patches.mean', '1 channel']),
         (
             lambda: Patches(mean=[1], std=[1])(jax.random.key(0), GREY),

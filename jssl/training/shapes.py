@@ -1,0 +1,105 @@
+"""A run, traced in shapes: what does not fit together is found before data are read."""
+
+import os
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+import jssl
+from jssl.algorithm import TrainState
+from jssl.errors import JsslError
+from jssl.training.experiment import Experiment
+
+LIBRARIES = ('site-packages', 'dist-packages')
+EPOCHS = 1000  # among which an algorithm that refreshes its state does so
+
+
+def check_shapes(experiment: Experiment) -> None:
+    """Traces the first state, the train step and the features of an evaluation; computes nothing.
+
+    Raises:
+      JsslError: says what does not fit; for an error that is none of ours, its type, its text and
+        the line of code it comes from, that of a user's own algorithm among them.
+    """
+    state = _traced('the first state', lambda: experiment.state_shapes)
+    batch = _traced('a batch', lambda: jax.eval_shape(experiment.empty_batch))
+    _check_memory(experiment, {'train state': state, 'batch': batch})
+    _traced('the train step', lambda: jax.eval_shape(experiment.step, state, batch))
+    _traced('the features', lambda: experiment.feature_dim)
+    if any(map(experiment.algorithm.refreshes, range(min(experiment.epochs, EPOCHS)))):
+        _traced('the refresh', lambda: jax.eval_shape(_refresh(experiment), state))
+
+
+def _refresh(experiment: Experiment) -> Callable[[TrainState], Any]:
+    """What happens between epochs, with features for all images."""
+    algorithm = experiment.algorithm
+
+    def refresh(train_state: TrainState) -> Any:
+        params, state = train_state.params, train_state.state
+        row = algorithm.refresh_feat(params, state, experiment.empty_image())
+        features = jnp.broadcast_to(row, (len(experiment.data), row.shape[-1]))
+        return algorithm.refresh(params, state, features, train_state.rng)
+
+    return refresh
+
+
+def _check_memory(experiment: Experiment, held: Any) -> None:
+    """Refuses a state and a batch that alone are larger than the memory they are to lie in."""
+    devices = list(experiment.mesh.local_devices)
+    copies = len(devices) if devices[0].platform == 'cpu' else 1  # fake devices share the host's
+    sizes = {
+        jax.tree_util.keystr(path, simple=True, separator='.'): copies
+        * leaf.size
+        * leaf.dtype.itemsize
+        for path, leaf in jax.tree.leaves_with_path(held)
+    }
+    shards = experiment.runtime.mesh.fsdp
+    need, have = copies * sum(sizes.values()) / shards, memory(devices[0])
+    if have is None or need <= have:
+        return
+    largest = sorted(sizes, key=sizes.__getitem__)[:-4:-1]
+    shown = ', '.join(f'{name} {sizes[name] / 2**30:,.1f} GiB' for name in largest)
+    raise JsslError(
+        f'The train state and a batch take {need / 2**30:,.1f} GiB and there are '
+        f'{have / 2**30:,.1f} GiB (the largest: {shown}). Make the network, its memory bank or '
+        'queue, or config.batch_size smaller.'
+    )
+
+
+def memory(device: jax.Device) -> int | None:
+    """Bytes of memory that a device has, the host's for a CPU; None where it is not known."""
+    stats = device.memory_stats() or {}
+    if device.platform == 'cpu' and hasattr(os, 'sysconf'):
+        return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    return stats.get('bytes_limit')
+
+
+def _traced(what: str, trace: Callable[[], Any]) -> Any:
+    """What `trace` gives; its errors as sentences."""
+    try:
+        return trace()
+    except JsslError:
+        raise
+    except Exception as error:
+        said = ' '.join(str(error).split()) or 'no text'
+        raise JsslError(
+            f'{what[0].upper()}{what[1:]} cannot be built: {type(error).__name__}: {said[:500]} '
+            f'(in {_place(error)}). Sizes in the config that do not fit each other are the usual '
+            'reason; in an algorithm of your own, that line is where to look.'
+        ) from error
+
+
+def _place(error: Exception) -> str:
+    """The innermost line of a traceback that is no library's, a user's own before one of ours."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not any(library in frame.filename for library in LIBRARIES)
+    ]
+    ours = str(Path(jssl.__file__).parent)
+    own = [frame for frame in frames if not frame.filename.startswith(ours)] or frames
+    return f'{Path(own[-1].filename).name}, line {own[-1].lineno}' if own else 'a library'

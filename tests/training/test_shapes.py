@@ -1,0 +1,124 @@
+"""What does not fit together is said before an image is read and before a directory is made."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+import jssl
+from jssl.algorithms.simclr import pair_similarities
+from jssl.components import build
+from jssl.errors import JsslError
+from jssl.heads import MoCoV3Head
+from jssl.training import shapes
+from jssl.training.shapes import check_shapes
+from tests.checks import refused
+from tests.test_configs import load
+from tests.training import toy
+from tests.training.toy import Toy
+
+MAE_VIT = dict(
+    type='MAEViT',
+    arch=dict(embed_dims=8, num_layers=1, num_heads=1, feedforward_channels=8),
+    img_size=8,
+    patch_size=4,
+    mask_ratio=0.0,
+)
+
+
+class Unread:
+    """Images that must not be looked at."""
+
+    has_labels = False
+
+    def __len__(self) -> int:
+        return 24
+
+    def __getitem__(self, index: int) -> Any:
+        raise AssertionError('the data were read')
+
+
+@dataclasses.dataclass(frozen=True)
+class Crooked(Toy):
+    """A loss of a user's own with a slip in it."""
+
+    def loss(self, params: Any, state: Any, batch: Any) -> Any:
+        features = self.extract_feat(params, state, batch['views'][0])
+        return jnp.mean(features @ jnp.zeros((5, 2))), (state, {})
+
+
+@dataclasses.dataclass(frozen=True)
+class Large(Toy):
+    """A state that no machine holds."""
+
+    def init(self, rng: Any, batch: Any) -> Any:
+        params, _ = super().init(rng, batch)
+        return params, {'queue': jnp.zeros((2**30, 2**20))}
+
+
+@dataclasses.dataclass(frozen=True)
+class Clustered(Toy):
+    """Asks for more clusters between epochs than there are images."""
+
+    def refreshes(self, epoch: int) -> bool:
+        return epoch == 2
+
+    def refresh(self, params: Any, state: Any, features: Any, rng: Any) -> Any:
+        if len(features) < 100:
+            raise JsslError(f'There are {len(features)} images for 100 clusters.')
+        return params, state
+
+
+def test_a_slip_in_a_loss_names_its_line_before_anything_is_read_or_made(tmp_path: Path) -> None:
+    experiment = toy.experiment(algorithm=Crooked(), data=Unread())
+    with refused('The train step cannot be built: TypeError', 'test_shapes.py, line'):
+        jssl.fit(experiment, workdir=tmp_path / 'run')
+    assert not (tmp_path / 'run').exists()
+
+
+def test_a_state_larger_than_the_memory_names_its_largest_parts() -> None:
+    with refused('GiB and there are', 'train state.state.queue', 'config.batch_size'):
+        check_shapes(toy.experiment(algorithm=Large()))
+
+
+def test_a_refresh_is_traced_too() -> None:
+    with refused('24 images for 100 clusters'):
+        check_shapes(toy.experiment(algorithm=Clustered(), data=Unread(), epochs=3))
+
+
+def test_a_run_s_step_is_traced_once() -> None:
+    """The check costs no second trace: the loop uses what it traced."""
+    traces = []
+
+    @dataclasses.dataclass(frozen=True)
+    class Counted(Toy):
+        def loss(self, params: Any, state: Any, batch: Any) -> Any:
+            traces.append(1)
+            return super().loss(params, state, batch)
+
+    experiment = toy.experiment(algorithm=Counted())
+    check_shapes(experiment)
+    before = len(traces)
+    experiment.step(experiment.make_state(), experiment.loader[0], experiment.arrays)
+    assert len(traces) <= before + 1
+
+
+def test_memory_of_a_cpu_is_the_host_s() -> None:
+    found = shapes.memory(jax.devices()[0])
+    assert found is None or found > 2**28
+
+
+def test_a_mask_that_hides_nothing_is_refused() -> None:
+    algorithm = build('model', load('mae.py')['model'] | {'backbone': MAE_VIT})
+    views = jax.ShapeDtypeStruct((2, 8, 8, 3), jnp.float32)
+    with refused('backbone.mask_ratio=0.0 leaves all 4 patches visible'):
+        jax.eval_shape(algorithm.draw, jax.random.key(0), {}, {'views': (views,)})
+
+
+def test_one_image_a_batch_has_nothing_to_be_told_from() -> None:
+    with refused('a batch of one image has no others', 'config.batch_size'):
+        pair_similarities(jnp.ones((2, 8)))
+    with refused('a batch of one image has no others', 'config.batch_size'):
+        MoCoV3Head(predictor=None).logits(jnp.ones((1, 8)), jnp.ones((1, 8)))
