@@ -17,6 +17,8 @@ from jssl.data.sources.listing import EXTENSIONS
 from jssl.errors import JsslError
 
 LABELLED_LINE = re.compile(r'(.*\S)\s+(-?[0-9]{1,10})')
+KNOWN = '|'.join(map(re.escape, EXTENSIONS))
+WITH_MORE = re.compile(rf'(.*(?:{KNOWN}))(?![.\w])', re.IGNORECASE)
 PROBED = 10  # files of a list that are looked for at the start
 
 
@@ -41,11 +43,13 @@ class ImageList:
     root: str = ''
 
     def __post_init__(self) -> None:
-        spread = {len(self) * step // PROBED for step in range(PROBED)}
+        spread = sorted({len(self) * step // PROBED for step in range(PROBED)})
         if not any(os.path.isfile(self._file(index)) for index in spread):
+            hints = (self._hint(index) for index in spread)
+            remedy = next(filter(None, hints), 'set root to the folder that its paths start from')
             raise JsslError(
                 f'the files that {self.path!r} lists are not there, such as {self._file(0)!r} for '
-                f'line {self._entries.lines[0]}; set root to the folder that its paths start from.'
+                f'line {self._entries.lines[0]}; {remedy}.'
             )
 
     def __len__(self) -> int:
@@ -99,8 +103,25 @@ class ImageList:
         return None if labels is None else _folders(self._entries.names, labels)
 
     def _file(self, index: int) -> str:
+        return self._below(self._entries.names[index])
+
+    def _below(self, name: str) -> str:
         root = os.path.expanduser(self.root) or os.path.dirname(os.path.expanduser(self.path))
-        return os.path.join(root, self._entries.names[index])
+        return os.path.join(root, name)
+
+    def _hint(self, index: int) -> str | None:
+        """What is wrong with how a line is written, if its file is there under another name."""
+        line, name = self._entries.lines[index], self._entries.names[index]
+        more = WITH_MORE.match(name)
+        start = more[1] if more else name
+        for part, remedy in (
+            (start, 'write a space and a whole number after the path, or nothing'),
+            (start.strip('"\''), 'leave out the quotation marks'),
+            (start.replace('\\', '/'), 'write / between folders'),
+        ):
+            if part != name and os.path.isfile(self._below(part)):
+                return f'line {line} is {name!r}, where {part!r} is a file: on every line {remedy}'
+        return None
 
     @functools.cached_property
     def _entries(self) -> '_Entries':

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from jssl.data.sources.base import Sample
 from jssl.data.sources.folder import file_stamps
 from jssl.data.sources.labels import NONE  # TFDS too, as in STL-10's split 'unlabelled'
+from jssl.data.sources.tfds_advice import elsewhere, no_split
 from jssl.data.sources.tfds_features import check_features
 from jssl.errors import JsslError, suggest
 
@@ -187,10 +188,7 @@ def _data_source(builder: Any, name: str, split: str, image: str) -> Any:
     try:
         return builder.as_data_source(split, decoders=skip, file_format='array_record')
     except (ValueError, KeyError):
-        raise JsslError(
-            f'split {split!r} cannot be read from data set {name!r}; its splits are '
-            f"{', '.join(sorted(builder.info.splits))}, and parts of them such as 'train[:10%]'."
-        ) from None
+        raise no_split(builder.info.splits, name, split) from None
 
 
 def _is_class(feature: Any) -> bool:
@@ -217,8 +215,10 @@ def _not_prepared(name: str, folder: str) -> JsslError:
             f'data set {name!r} is not complete: {unfinished} was left by an interrupted '
             'preparation. Give the same python -m jssl.data.prepare command again; it continues.'
         )
-    known = [*tfds.list_builders(with_community_datasets=False), DIGITS]
     base = name.partition('/')[0].partition(':')[0]
+    if place := elsewhere(base, folder):
+        return JsslError(f'data set {name!r} is not prepared under {folder}{place}')
+    known = [*tfds.list_builders(with_community_datasets=False), DIGITS]
     if base in known:
         return JsslError(
             f'data set {name!r} is not prepared under {folder}. Prepare it on a machine with '

@@ -77,6 +77,32 @@ def test_paths_are_relative_to_the_list_or_to_root_or_absolute(folder, tmp_path_
         listed(elsewhere, 'a.png')
 
 
+@pytest.mark.parametrize(
+    ('line', 'remedy'),
+    [
+        ('{},{}', "'a.png,0', where 'a.png' is a file: on every line write a space and"),
+        ('{};{}', 'write a space and a whole number after the path, or nothing'),
+        ('{} 0 {}', "'a.png 0', where 'a.png' is a file: on every line write a space"),
+        ('{} {}.5', 'write a space and a whole number'),
+        ('{} cat{}', 'write a space and a whole number'),
+        ('"{}" {}', 'on every line leave out the quotation marks'),
+    ],
+)
+def test_a_line_that_is_written_otherwise_is_shown_with_what_to_write(folder, line, remedy):
+    text = '\n'.join(line.format(name, number) for number, name in enumerate(NAMES))
+    with refused('for line 1; line 1 is', remedy):
+        listed(folder, text)
+    with refused('for line 1; line 2 is', remedy.partition(':')[2] or remedy):
+        listed(folder, f'filename,label\n{text}' if ',' in line else f'filename\n{text}')
+
+
+def test_backslashes_between_folders_are_shown(folder):
+    with refused(
+        "'sub\\\\b c.png', where 'sub/b c.png' is a file: on every line write / between folders"
+    ):
+        listed(folder, 'sub\\b c.png 0\nsub\\d 7.png 1')
+
+
 def test_one_missing_file_is_left_to_the_run(folder):
     source = listed(folder, 'absent.png\na.png\n')
     with pytest.raises(FileNotFoundError):

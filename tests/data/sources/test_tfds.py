@@ -142,7 +142,7 @@ def test_a_data_set_without_labels_and_with_more_images(own_sets):
 
 def test_a_version_can_be_named(own_sets):
     assert len(TFDS('pictures_and_masks:2.1.0', 'unlabelled', own_sets)) == 5
-    with pytest.raises(JsslError, match=r"'pictures_and_masks:9\.0\.0' is not prepared under"):
+    with refused("in that version or configuration; give the name 'pictures_and_masks:2.1.0'."):
         TFDS('pictures_and_masks:9.0.0', 'unlabelled', own_sets)
 
 
@@ -208,10 +208,32 @@ def test_an_unknown_name_comes_with_the_nearest(tmp_path, name):
         TFDS(name, 'train', str(tmp_path))
 
 
-@pytest.mark.parametrize('split', ['validation', 'train[:x]', 'train[:200%]', 'train[:0]', ''])
-def test_an_unknown_or_empty_split_comes_with_the_names_of_all(digits_dir, split):
-    with pytest.raises(JsslError, match='its splits are test, train'):
+@pytest.mark.parametrize('split', ['validation', 'train[:x]', 'train+valid', ''])
+def test_an_unknown_split_comes_with_the_names_of_all(digits_dir, split):
+    with refused('cannot be read', r'its splits are test (1000 images), train (6000 images), and'):
         TFDS('embedded_digits', split, digits_dir)
+
+
+@pytest.mark.parametrize('split', ['train[:200%]', 'train[:0]', 'train[5000:6001]'])
+def test_an_empty_split_or_one_that_goes_too_far_comes_with_the_numbers(digits_dir, split):
+    with refused('has no images, or asks for more than there are', 'train (6000 images)'):
+        TFDS('embedded_digits', split, digits_dir)
+
+
+@pytest.mark.parametrize('inside', ['pictures_and_masks', 'pictures_and_masks/2.1.0'])
+def test_a_folder_that_is_levels_too_deep_comes_with_the_right_one(own_sets, inside):
+    with refused(f'is not prepared under {own_sets}/{inside}, but under', f'data_dir={own_sets!r}'):
+        TFDS('pictures_and_masks', 'unlabelled', f'{own_sets}/{inside}')
+
+
+def test_a_folder_that_is_a_level_too_high_comes_with_the_right_one(own_sets):
+    with refused(f'data_dir={own_sets!r}.'):
+        TFDS('pictures_and_masks:2.1.0', 'unlabelled', str(Path(own_sets).parent))
+
+
+def test_another_spelling_comes_with_the_name_that_is_there(own_sets):
+    with refused("'Pictures_And_Masks' is not prepared under", "but 'pictures_and_masks' is;"):
+        TFDS('Pictures_And_Masks', 'unlabelled', own_sets)
 
 
 def test_a_data_set_in_another_format_comes_with_the_command_that_converts_it(own_dir):
