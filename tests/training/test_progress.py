@@ -83,11 +83,10 @@ def test_plain_line_where_there_is_no_terminal(clock: Clock) -> None:
         progress.print('saved [step 460]')
         progress.update(1128, epoch=24, loss=1e-5, speed=SPEED)
     assert output.getvalue().splitlines() == [
-        'step  440/1128  epoch 9.5  loss 1.300  1,234 images/s  waiting for data 1 %  ? left',
-        'step  460/1128  epoch 10.0  loss 1.234  1,234 images/s  waiting for data 1 %  2:14 left',
+        'step  440/1128  epoch 9.5  loss 1.300  1,234 images/s  wait 1 %  ? left',
+        'step  460/1128  epoch 10.0  loss 1.234  1,234 images/s  wait 1 %  2:14 left',
         'saved [step 460]',
-        'step 1128/1128  epoch 24.0  loss 1.000e-05  1,234 images/s  waiting for data 1 %'
-        '  0:00 left',
+        'step 1128/1128  epoch 24.0  loss 1.000e-05  1,234 images/s  wait 1 %  0:00 left',
     ]
 
 
@@ -105,13 +104,30 @@ def test_live_bar_on_a_terminal(clock: Clock) -> None:
     assert text.index('saved [step 460]') < text.index('step  480/1128  epoch 10.5  loss 1.200')
 
 
+def test_the_line_of_a_long_run_fits_a_usual_terminal(clock: Clock) -> None:
+    output = io.StringIO()
+    with Progress(50_000, console=Console(file=output), clock=clock) as progress:
+        for step in (12_000, 12_345):
+            progress.update(step, epoch=24.7, loss=1.234, speed=Speed(1234.0, 0.12))
+            clock.seconds += 6
+    assert max(map(len, output.getvalue().splitlines())) <= 80
+
+
+def test_on_a_narrow_terminal_the_line_ends_and_does_not_wrap(clock: Clock) -> None:
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=True, width=40)
+    with Progress(1128, console=console, clock=clock) as progress:
+        progress.update(460, epoch=10, loss=1.234, speed=SPEED)
+    assert 'step  460/1128  epoch 10.0  loss 1.234 …' in output.getvalue()
+
+
 def test_standard_output_of_a_test_is_no_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv('FORCE_COLOR', '1')  # asks for colour, which makes rich see a terminal
     with Progress(10) as progress:
         progress.update(5, epoch=1, loss=2, speed=SPEED)
-    line = 'step  5/10  epoch 1.0  loss 2.000  1,234 images/s  waiting for data 1 %  ? left\n'
+    line = 'step  5/10  epoch 1.0  loss 2.000  1,234 images/s  wait 1 %  ? left\n'
     assert capsys.readouterr().out == line
 
 
