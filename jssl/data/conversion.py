@@ -17,10 +17,11 @@ from PIL import Image
 
 from jssl.data import records
 from jssl.data.canvas import ORIENTATION, plain_bytes, to_picture
-from jssl.data.faults import Faults, name_of
+from jssl.data.faults import Faults
 from jssl.data.identity import LISTINGS, Listing, describe_change, same, write_listings
 from jssl.data.records import Records
 from jssl.data.sources import Sample, Source
+from jssl.data.sources.reading import checked_sample, in_words, name_of
 from jssl.errors import JsslError
 
 SHARD = 4096  # images in a file: what an interruption costs at most
@@ -262,9 +263,9 @@ class _Work:
                     faults[index] = sample
                     self._count(found, {index: sample})
                 else:
-                    yield written.record(sample)
+                    yield written.record(sample, index)
             if faults:
-                words = json.dumps(faults, indent=2, ensure_ascii=False)
+                words = json.dumps(faults, indent=2)  # in ASCII: a name may be no text
                 _skipped_path(path).write_text(words + '\n', encoding='utf-8')
 
         records.write_shard(path, good())
@@ -272,10 +273,13 @@ class _Work:
     def _shrunk(self, source: Source, index: int) -> Sample | str:
         """Sample `index` at its new size, or what is wrong with it."""
         try:
-            sample = source[index]
-            return {**sample, 'image': shrink(sample['image'], self.target)}
-        except (JsslError, OSError) as error:
-            return f'{name_of(source, index)}: {" ".join(str(error).split())}'
+            sample = checked_sample(source, index)
+            shrunk: Any = {**sample, 'image': shrink(sample['image'], self.target)}
+            return shrunk
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever a source of the user's own raises
+            return f'{name_of(source, index)}: {in_words(error)}'
 
     def _count(self, found: Faults, faults: Mapping[int, str]) -> None:
         for index, fault in faults.items():
@@ -295,5 +299,10 @@ def _skipped_path(shard: Path) -> Path:
 def _skipped(shard: Path) -> dict[int, str]:
     """What was left out of a shard that is complete."""
     path = _skipped_path(shard)
-    faults = json.loads(path.read_text(encoding='utf-8')) if path.exists() else {}
-    return {int(index): fault for index, fault in faults.items()}
+    try:
+        faults = json.loads(path.read_text(encoding='utf-8')) if path.exists() else {}
+        return {int(index): fault for index, fault in faults.items()}
+    except (ValueError, AttributeError) as error:
+        raise JsslError(
+            f'{path} is damaged: {error}; delete it and {shard}, and give the same command again.'
+        ) from None

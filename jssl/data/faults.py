@@ -1,7 +1,7 @@
 """Samples that cannot be read or decoded: each gets a substitute, is named once, and is counted."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from jssl.data.canvas import decode
 from jssl.data.sources import Source
+from jssl.data.sources.reading import checked_sample, nearest
 from jssl.errors import JsslError
 
-TRIES = 100
 NAMED = 20
 
 
@@ -44,41 +44,21 @@ def read(source: Source, index: int, canvas: int, channels: int = 3) -> Decoded:
       channels: 1, 3 or 4, as for `decode`.
 
     Raises:
-      JsslError: none of `TRIES` samples in a row can be read.
+      JsslError: none of those that follow can be read, see `nearest`.
     """
-    first = None
-    for step in range(min(TRIES, len(source))):
-        number = (index + step) % len(source)
-        try:
-            image, size, label = _decoded(source, number, canvas, channels)
-        except (JsslError, OSError) as error:
-            first = first or f'{name_of(source, number)}: {" ".join(str(error).split())}'
-            continue
-        fault = None if first is None else f'{first} Sample {number} takes its place.'
-        return Decoded(image, size, label, fault)
-    raise JsslError(
-        f'none of the samples {index} to {number} of the data set can be read; check the path and '
-        f'the files. The first is {first}'
-    )
+    found, broken = nearest(source, index, lambda row: _decoded(source, row, canvas, channels))
+    words = None
+    if broken is not None:
+        words = f'{broken.fault.rstrip(".")}. Sample {broken.substitute} takes its place.'
+    return Decoded(*found, words)
 
 
 def _decoded(
     source: Source, number: int, canvas: int, channels: int
 ) -> tuple[NDArray[np.uint8], tuple[int, int], int | None]:
-    sample = source[number]
-    if not isinstance(sample, Mapping) or 'image' not in sample:
-        raise JsslError(
-            f'the source gives {sample!r:.80}; let it give a dict with the key '
-            "'image', and 'label' if there is one."
-        )
+    sample = checked_sample(source, number)
     image, size = decode(sample['image'], canvas, channels)
     return image, size, sample.get('label')
-
-
-def name_of(source: Source, number: int) -> str:
-    """Such as ``sample 7 ('cats/felix.jpg')``; a source may have `name_of`, as those of files."""
-    known = getattr(source, 'name_of', None)
-    return f'sample {number}' if known is None else f'sample {number} ({known(number)!r})'
 
 
 class Faults:

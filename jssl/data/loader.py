@@ -8,7 +8,7 @@ import itertools
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from jssl.data.order import Order
 from jssl.data.samplers import Sampler, Shuffled
 from jssl.data.sources import Source, has_labels
 from jssl.data.sources.labels import checked_label
+from jssl.data.sources.reading import checked_sample, nearest
 from jssl.errors import JsslError
 
 THREADS = min(32, os.cpu_count() or 1)
@@ -169,18 +170,25 @@ class Loader:
 def read_labels(source: Source) -> NDArray[np.integer] | None:
     """The label of every sample, (N,), and None without labels.
 
-    A source may hold them as `labels`; otherwise every sample is read for its label.
+    A source may hold them as `labels`; otherwise every sample is read for its label, and the next
+    one for that of a sample that cannot be read.
 
     Raises:
-      JsslError: one that is missing, or no class.
+      JsslError: one that is missing, or no class, or no sample can be read.
     """
     if not has_labels(source):
         return None
     known = getattr(source, 'labels', None)
     if known is None:
+
+        def label(row: int) -> Any:
+            return checked_sample(source, row).get('label')
+
         classes = getattr(source, 'num_classes', None)
-        every = range(len(source))
-        known = [checked_label(source[index].get('label'), index, classes) for index in every]
+        known = [
+            checked_label(nearest(source, index, label)[0], index, classes)
+            for index in range(len(source))
+        ]
     return np.asarray(known)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from jssl.data.sources import Sample, Source, check_classes, has_labels, label_count
+from jssl.data.sources.labels import checked_label
+from jssl.data.sources.reading import in_words
 from jssl.errors import JsslError
 
 FORMAT = 'array_record'
@@ -38,9 +40,16 @@ class Records:
         self.features = tfds.features.FeaturesDict(features)
         self._serializer = example_serializer.ExampleSerializer(self.features.get_serialized_info())
 
-    def record(self, sample: Sample) -> bytes:
-        """One record of an encoded image and its label; the same bytes in every process."""
-        kept = {name: sample[name] for name in self.features}  # type: ignore[literal-required]
+    def record(self, sample: Sample, index: int) -> bytes:
+        """One record of an encoded image and its label; the same bytes in every process.
+
+        Raises:
+          JsslError: sample `index` lacks its label, or has none of the classes.
+        """
+        kept: dict[str, Any] = {'image': sample['image']}
+        if 'label' in self.features:
+            classes = self.features['label'].num_classes
+            kept['label'] = checked_label(sample.get('label'), index, classes)
         example = self._serializer.get_tf_example(self.features.encode_example(kept))
         return example.SerializeToString(deterministic=True)  # else fields come in any order
 
@@ -84,12 +93,21 @@ def write_shard(path: Path, records: Iterable[bytes]) -> None:
 
 
 def count_records(path: Path) -> int:
-    """How many records a complete file holds."""
+    """How many records a complete file holds.
+
+    Raises:
+      JsslError: it was damaged since it was written.
+    """
     from array_record.python import array_record_module
 
-    reader = array_record_module.ArrayRecordReader(str(path))
-    found = reader.num_records()
-    reader.close()
+    try:
+        reader = array_record_module.ArrayRecordReader(str(path))
+        found = reader.num_records()
+        reader.close()
+    except Exception as error:  # RuntimeError and others, by what is wrong
+        raise JsslError(
+            f'{path} is damaged: {in_words(error)}; delete it and give the same command again.'
+        ) from error
     return found
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 
 from jssl.data.canvas import FORMATS, decode, plain_bytes
-from jssl.data.faults import name_of
 from jssl.data.sources import Source
+from jssl.data.sources.reading import name_of
 
 FIRST = 16
 DARK = 32  # an eighth of the range

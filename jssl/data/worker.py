@@ -51,9 +51,9 @@ def _answer(tasks: list[Future[list[Fault]]]) -> list[Fault] | Exception:
     """The faults found, or what goes wrong."""
     try:
         return [fault for task in tasks for fault in task.result()]
-    except JsslError as error:
+    except (JsslError, MemoryError) as error:
         return error
-    except Exception:  # from the user's source: its type may not be known on the other side
+    except Exception:  # not of a sample, and of a type that may not be known on the other side
         return RuntimeError(f'a decode worker failed:\n{traceback.format_exc()}')
 
 

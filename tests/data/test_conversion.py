@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -257,6 +258,77 @@ def test_other_arrays_are_another_data_set(tmp_path):
         prepare({'train': Arrays([PIXELS] * 2)}, out, TARGET)
     with refused("2 new, such as 'image 0 (checksum"):
         prepare({'train': Arrays([PIXELS ^ 1, PIXELS ^ 2, PIXELS])}, out, TARGET)
+
+
+class Own:
+    """A source of a user's own: what it holds is given, or raised."""
+
+    num_classes = 2
+
+    def __init__(self, *samples):
+        self.samples = samples
+
+    def __len__(self):
+        return len(self.samples)
+
+    def __getitem__(self, index):
+        sample = self.samples[index]
+        if isinstance(sample, Exception):
+            raise sample
+        return sample
+
+    def name_of(self, index):
+        return os.fsdecode(b'\xff%d' % index)  # as a file's name may be: no text
+
+
+def labelled(label: object = 1) -> dict[str, object]:
+    return {'image': PIXELS, 'label': label}
+
+
+def test_whatever_a_source_raises_is_left_out_and_named(tmp_path):
+    errors = [KeyError('k'), EOFError(), zlib.error('z'), TypeError('t')]
+    source = Own(errors[0], labelled(0), *errors[1:], labelled(), (PIXELS, 1))
+    out = prepare({'train': source}, tmp_path / NAME, TARGET, faults=1.0)
+    assert len(TFDS(NAME, 'train', str(tmp_path))) == 2
+    (path,) = out.rglob('skipped-*.json')
+    found = json.loads(path.read_text())
+    assert list(found) == ['0', '2', '3', '4', '6']
+    assert "KeyError: 'k' (test_conversion.py, line " in found['0']
+    assert "give a dict with the key 'image'" in found['6']
+    with refused('1 of 7 images cannot be read', '--faults=0.1', 'KeyError'):
+        prepare({'train': source}, tmp_path / 'fewer', TARGET, faults=0.1)
+
+
+@pytest.mark.parametrize('label', [None, 2, -1, 'cat', 0.5])
+def test_a_sample_without_a_label_of_its_own_ends_it(label, tmp_path):
+    source = Own(labelled(0), {'image': PIXELS} if label is None else labelled(label))
+    with refused('sample 1 of the data set has'):
+        prepare({'train': source}, tmp_path / NAME, TARGET)
+
+
+@pytest.mark.parametrize('content', ['', '{"2": ', '[]', '{"two": ""}'])
+def test_damaged_notes_of_what_was_left_out_are_refused(content, folder, tmp_path, monkeypatch):
+    out, unfinished = tmp_path / NAME, tmp_path / f'{NAME}.incomplete'
+
+    def fail(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(records, 'write_metadata', fail)
+        with pytest.raises(KeyboardInterrupt):
+            prepare({'train': Folder(str(folder))}, out, TARGET, faults=0.2, shard=5)
+    path = next(unfinished.rglob('skipped-*.json'))
+    path.write_text(content)
+    with refused(f'{path} is damaged', 'delete it and', 'the same command again'):
+        prepare({'train': Folder(str(folder))}, out, TARGET, faults=0.2, shard=5)
+    shard = path.with_name(path.name.removeprefix('skipped-').removesuffix('.json'))
+    path.unlink()
+    shard.write_bytes(b'')
+    with refused(f'{shard} is damaged', 'delete it and give the same command again'):
+        prepare({'train': Folder(str(folder))}, out, TARGET, faults=0.2, shard=5)
+    shard.unlink()
+    prepare({'train': Folder(str(folder))}, out, TARGET, faults=0.2, shard=5)
+    assert len(TFDS(NAME, 'train', str(tmp_path))) == 23
 
 
 def test_two_at_once_are_refused(tmp_path):

@@ -1,13 +1,20 @@
 """Broken samples: their substitutes, their names in the log, and when they are too many."""
 
+import dataclasses
+import itertools
+import re
 import threading
+import zipfile
+import zlib
 
 import numpy as np
 import pytest
 
 from jssl.data.canvas import decode
-from jssl.data.faults import NAMED, TRIES, Faults, read
-from jssl.data.sources import Arrays
+from jssl.data.faults import NAMED, Faults, read
+from jssl.data.loader import Loader, read_labels
+from jssl.data.sources import Arrays, has_labels
+from jssl.data.sources.reading import TRIES
 from tests.checks import refused
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 3), np.uint8)
@@ -18,12 +25,13 @@ class Missing:
     """A user's own source of files, of which some cannot be opened."""
 
     def __init__(self, missing: set[int], length: int = 6):
-        self.missing, self.length = missing, length
+        self.missing, self.length, self.asked = missing, length, 0
 
     def __len__(self):
         return self.length
 
     def __getitem__(self, index):
+        self.asked += 1
         if index in self.missing:
             raise FileNotFoundError(2, 'No such file or directory', f'{index}.jpg')
         return {'image': IMAGES[index % len(IMAGES)], 'label': index}
@@ -69,14 +77,26 @@ def test_a_fault_is_one_line_even_where_its_name_is_not():
 
 
 def test_a_set_of_which_nothing_can_be_read_is_refused():
-    with refused('samples 3 to 2 of the data set', "sample 3 ('folder/3.jpg')", 'check the path'):
+    with refused(
+        'none of the 6 samples', 'from 3 on', "sample 3 ('folder/3.jpg')", 'check the path'
+    ):
         read(Missing(set(range(6))), 3, canvas=8)
 
 
 def test_the_search_for_a_substitute_has_an_end():
     assert read(Missing(set(range(1, TRIES)), 2 * TRIES), 1, canvas=8).label == TRIES
-    with refused(f'samples 1 to {TRIES} of'):
+    with refused(f'none of the {TRIES} samples'):
         read(Missing(set(range(1, TRIES + 1)), 2 * TRIES), 1, canvas=8)
+
+
+def test_behind_a_missing_file_of_thousands_the_next_sample_is_soon_found():
+    source = Missing(set(range(10, 5000)), 100_000)
+    found = read(source, 10, canvas=8)
+    assert found.label >= 5000
+    assert found.fault.endswith(f'Sample {found.label} takes its place.')
+    asked = source.asked
+    assert asked <= TRIES + 7
+    assert read(source, 11, canvas=8).label == found.label + 1  # another one for each
 
 
 @pytest.mark.parametrize('sample', [{'picture': BROKEN}, (BROKEN, 3), None])
@@ -85,11 +105,90 @@ def test_a_source_that_gives_something_else_is_told_what_to_give(sample):
         read([sample], 0, canvas=8)
 
 
-def test_a_mistake_in_the_source_s_own_code_is_not_taken_for_a_broken_file():
+def test_a_mistake_in_the_source_s_own_code_ends_it_and_says_where_it_is():
     source = Missing(set())
     source.missing = None
-    with pytest.raises(TypeError, match=r'not (iterable|a container)'):
+    line = Missing.__getitem__.__code__.co_firstlineno + 2
+    with refused(
+        'none of the 6 samples', 'TypeError: argument of type', f'(test_faults.py, line {line})'
+    ):
         read(source, 0, canvas=8)
+
+
+class Raising:
+    """A source of a user's own in which one sample cannot be read."""
+
+    def __init__(self, error: BaseException, at: int = 7) -> None:
+        self.error, self.at = error, at
+
+    def __len__(self):
+        return 200
+
+    def __getitem__(self, index):
+        if index == self.at:
+            return self.broken()
+        return {'image': IMAGES[index % len(IMAGES)], 'label': index % 3}
+
+    def broken(self):
+        raise self.error
+
+
+EXCEPTIONS = [
+    OSError('bad'),
+    KeyError('k'),
+    ValueError('v'),
+    RuntimeError('two\nlines'),
+    IndexError('i'),
+    EOFError(),
+    zlib.error('z'),
+    zipfile.BadZipFile("Bad CRC-32 for file '7.png'"),
+    UnicodeDecodeError('utf-8', b'x', 0, 1, 'reason'),
+    AttributeError('a'),
+    StopIteration(),
+]
+
+
+@pytest.mark.parametrize('at', [0, 7])
+@pytest.mark.parametrize('error', EXCEPTIONS, ids=lambda error: type(error).__name__)
+def test_whatever_a_source_raises_is_a_fault_of_one_sample(error, at):
+    said = []
+    loader = Loader(Raising(error, at), 50, 8, threads=2, faults=Faults(200, 0.01, said.append))
+    batches = list(itertools.islice(loader, 4))
+    line = Raising.broken.__code__.co_firstlineno + 1
+    assert len(said) == 1
+    assert re.match(rf'sample {at}: ([a-z]+\.)?{type(error).__name__}[: ]', said[0])
+    assert ' '.join(str(error).split()) in said[0]
+    assert f'(test_faults.py, line {line}). Sample {at + 1} takes its place.' in said[0]
+    assert sorted(batches[0]) == ['canvas', 'index', 'label', 'size']
+    with refused('1 of 200 samples cannot be read', said[0].split('. Sample')[0]):
+        list(itertools.islice(dataclasses.replace(loader, faults=None), 4))
+
+
+@pytest.mark.parametrize('error', [KeyboardInterrupt(), SystemExit(3), MemoryError()])
+def test_what_is_no_fault_of_a_sample_passes(error):
+    with pytest.raises(type(error)):
+        read(Raising(error), 7, canvas=8)
+
+
+def test_a_source_that_gives_no_dicts_is_refused_before_it_is_read():
+    source = [(image, 0) for image in IMAGES]
+    with refused('none of the 6 samples', "give a dict with the key 'image'"):
+        has_labels(source)
+
+
+def test_an_empty_source_is_refused():
+    with refused('the data set is empty'):
+        has_labels([])
+
+
+def test_an_endless_message_is_cut():
+    fault = read(Raising(KeyError('x' * 10**6)), 7, canvas=8).fault
+    assert len(fault) < 500
+
+
+def test_labels_of_samples_that_cannot_be_read_are_those_of_the_next():
+    labels = read_labels(Raising(EOFError()))
+    assert labels[:10].tolist() == [0, 1, 2, 0, 1, 2, 0, 2, 2, 0]
 
 
 def test_every_broken_sample_is_named_once_and_the_first_twenty_only():

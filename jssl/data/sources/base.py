@@ -1,12 +1,12 @@
 """What a source of samples is."""
 
-from collections.abc import Mapping
 from typing import NotRequired, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jssl.data.sources.labels import NONE
+from jssl.data.sources.reading import checked_sample, nearest
 
 
 class Sample(TypedDict):
@@ -35,10 +35,15 @@ class Source(Protocol):
 
 
 def has_labels(source: Source) -> bool:
-    """Whether the samples have labels; a source that does not say so is judged by its first one."""
+    """Whether the samples have labels.
+
+    A source that does not say so is judged by its first sample that can be read.
+
+    Raises:
+      JsslError: none can be read.
+    """
     known = getattr(source, 'has_labels', None)
     if known is not None:
         return bool(known)
-    first = source[0]
-    label = first.get('label') if isinstance(first, Mapping) else None
+    label, _ = nearest(source, 0, lambda row: checked_sample(source, row).get('label'))
     return label is not None and not np.array_equal(label, NONE)

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from jssl.data.sources.base import Sample
 from jssl.data.sources.folder import file_stamps
 from jssl.data.sources.labels import NONE  # TFDS too, as in STL-10's split 'unlabelled'
+from jssl.data.sources.reading import in_words, nearest
 from jssl.data.sources.tfds_advice import elsewhere, no_split
 from jssl.data.sources.tfds_features import check_features
 from jssl.errors import JsslError, suggest
 
 DIGITS = 'embedded_digits'
 LABEL = 'label'
+INFO = 'dataset_info.json'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +50,24 @@ class TFDS:
     label: str | None = LABEL
 
     def __post_init__(self) -> None:
-        _ = self._records  # so that a wrong name or split fails here, not in a loader thread
-        if self.label not in (LABEL, None):
-            _check_label(self._features, self.name, self.label)
+        # So that a wrong name or split fails here, not in a loader thread.
+        try:
+            self._check_lengths()
+            if self.label not in (LABEL, None):
+                _check_label(self._features, self.name, self.label)
+        except (JsslError, MemoryError):
+            raise
+        except Exception as error:  # of many types, by the place of the damage
+            raise _damaged(self.name, self.data_dir, in_words(error)) from error
+
+    def _check_lengths(self) -> None:
+        """Refuses a number of images that the files cannot hold; single ones may be damaged."""
+        count, size = len(self), int(self._stamps[:, 0].clip(min=0).sum())
+        splits = self._builder.info.splits.values()
+        lengths = [length for split in splits for length in split.shard_lengths]
+        if 0 < size < count or min(lengths) < 0:
+            words = f'{INFO} says that {count} images are in files of {size} bytes'
+            raise _damaged(self.name, self.data_dir, f'{words}, and {min(lengths)} in one of them')
 
     def __reduce__(self) -> tuple[Any, ...]:
         return TFDS, (self.name, self.split, self.data_dir, self.image, self.label)
@@ -59,10 +76,30 @@ class TFDS:
         return len(self._records)
 
     def __getitem__(self, index: int, /) -> Sample:
-        record = self._records[index]
+        record = self._record(index)
         if self.label is None or not self.has_labels:
             return {'image': record[self.image]}
         return {'image': record[self.image], 'label': int(record[self.label])}
+
+    def _record(self, index: int) -> Any:
+        """All features of a sample.
+
+        Raises:
+          JsslError: its file is damaged or missing.
+        """
+        try:
+            record = self._records[index]
+            if record[self.image] is None:  # what ArrayRecord makes of the rest of a cut file
+                raise ValueError('the record is empty')
+            return record
+        except MemoryError:
+            raise
+        except Exception as error:  # of ArrayRecord, of protocol buffers, of NumPy
+            stops = np.cumsum([part.take for part in self._parts])
+            part = self._parts[int(np.searchsorted(stops, index, side='right'))]
+            raise JsslError(
+                f'it cannot be read from {part.filename}: {in_words(error)}; copy that file again'
+            ) from error
 
     def name_of(self, index: int) -> str:
         """What a log calls sample `index`."""
@@ -80,22 +117,26 @@ class TFDS:
         """Size and time of every file; of the embedded set, which each machine writes, none."""
         if self.name == DIGITS:
             return np.full((len(self._parts), 2), -1)
-        return file_stamps([str(part.filename) for part in self._parts])
+        return self._stamps
 
     @functools.cached_property
     def has_labels(self) -> bool:
         """Whether every sample has a class; each of joined splits is judged by its two ends."""
         if self.label is None or not _is_class(self._features.get(self.label)):
             return False
-        return NONE not in [int(self._records[index][self.label]) for index in self._ends]
+        return NONE not in self._labels_at_ends(self.label)
 
-    @property
-    def _ends(self) -> list[int]:
-        """The first and the last sample of each of the splits that are joined."""
+    def _labels_at_ends(self, label: str) -> list[int]:
+        """The labels of the first and the last sample of each of the splits that are joined."""
         splits = self._builder.info.splits
         lengths = [splits[part.strip()].num_examples for part in self.split.split('+')]
         stops = np.cumsum(lengths).tolist()
-        return [0, *stops[:-1], *(stop - 1 for stop in stops)]
+
+        def take(index: int) -> int:
+            return int(self._record(index)[label])
+
+        firsts = [nearest(self, index, take)[0] for index in (0, *stops[:-1])]
+        return firsts + [nearest(self, stop - 1, take, forward=False)[0] for stop in stops]
 
     @property
     def num_classes(self) -> int | None:
@@ -120,6 +161,10 @@ class TFDS:
         return _open(self.name, self.data_dir)
 
     @property
+    def _stamps(self) -> NDArray[np.int64]:
+        return file_stamps([str(part.filename) for part in self._parts])
+
+    @functools.cached_property
     def _parts(self) -> list[Any]:
         return self._builder.info.splits[self.split].file_instructions
 
@@ -147,17 +192,12 @@ def _open(name: str, data_dir: str | None) -> Any:
     folder = tfds_folder(data_dir)
     try:
         found = _find(name, folder)
-        if found is None:
-            raise _not_prepared(name, folder)
-        check_features(found)
-        builder = tfds.builder_from_directory(found)
-    except JsslError:
-        raise
-    except (
-        ValueError,
-        ImportError,
-    ):  # no such name or files, or its code needs a missing package
-        raise _not_prepared(name, folder) from None
+    except (ValueError, ImportError):  # no such name, or its code needs a missing package
+        found = None
+    if found is None:
+        raise _not_prepared(name, folder)
+    check_features(found)
+    builder = tfds.builder_from_directory(found)
     if not any(form.value == 'array_record' for form in builder.info.available_file_formats()):
         raise _wrong_format(name, builder)
     return builder
@@ -232,6 +272,15 @@ def _not_prepared(name: str, folder: str) -> JsslError:
     return JsslError(
         f'data set {name!r} is neither prepared under {folder} nor known to TFDS.{hint} '
         'For a data set of your own set data_dir or TFDS_DATA_DIR to the folder that holds it.'
+    )
+
+
+def _damaged(name: str, data_dir: str | None, what: str) -> JsslError:
+    """The error for files that describe a data set and cannot be right."""
+    folder = os.path.join(tfds_folder(data_dir), name.partition(':')[0])
+    remedy = 'prepare it again' if name != DIGITS else 'start again, which writes it anew'
+    return JsslError(
+        f'data set {name!r} is damaged: {what}. Copy {folder} again, or delete it and {remedy}.'
     )
 
 
