@@ -178,11 +178,17 @@ class Algorithm(Checked):
         return params, state
 
     def extract_feat(self, params: Params, state: State, images: jax.Array) -> jax.Array:
-        """Backbone features (B, D) of normalised `images` (B, H, W, C), pooled, in eval mode."""
+        """Backbone features (B, D) of normalised `images` (B, H, W, C), pooled, in eval mode.
+
+        Raises:
+          JsslError: field or parameters have no backbone, and the subclass does not define this.
+        """
         backbone = getattr(self, 'backbone', None)
-        if backbone is None:
-            raise NotImplementedError(
-                f'{type(self).__name__} has no field `backbone`; it must define extract_feat'
+        if backbone is None or not (isinstance(params, Mapping) and 'backbone' in params):
+            raise JsslError(
+                f'{type(self).__name__} has no backbone, neither as a field nor among its '
+                'parameters, for features to judge it by; let it define '
+                'extract_feat(self, params, state, images), which returns them as (B, D).'
             )
         stats = state.get('batch_stats', {}).get('backbone', {})
         variables = {'params': params['backbone'], 'batch_stats': stats}

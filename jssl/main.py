@@ -34,8 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: the command line without the program's name; None takes `sys.argv`.
 
     Returns:
-      The exit status: 0 done, 2 bad input (told in one paragraph), 143 stopped by SIGTERM and 130
-      by Ctrl-C, after saving.
+      The exit status: 0 done, 2 bad input (told in one paragraph) or no room for weights or report,
+      143 stopped by SIGTERM and 130 by Ctrl-C, after saving.
     """
     logging.getLogger('absl').setLevel(logging.ERROR)
     try:
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         connect(values)
         config = values.config.to_dict()
-        fit(
+        outcome = fit(
             experiment(config),
             config=config,
             name=run_name(values),
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Interrupted as interruption:
         print(f'jssl: {interruption}', file=sys.stderr)
         return 128 + interruption.signal
-    return 0
+    return 2 if outcome.unwritten else 0
 
 
 def define_flags() -> flags.FlagValues:

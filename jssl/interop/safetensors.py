@@ -6,11 +6,14 @@ The names and layouts are the reference's, which for ResNets are torchvision's:
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import jax
 import numpy as np
 
 from jssl.algorithm import Params, State
-from jssl.interop.mmselfsup import export_state
+from jssl.interop.mmselfsup import export_state, reference_key
+from jssl.interop.stacked import unstack
 from jssl.interop.weights import read_weights, write_weights
 
 PREFIX = 'backbone.'
@@ -21,6 +24,8 @@ def save_backbone(
 ) -> dict[str, np.ndarray]:
     """Writes the backbone's parameters and batch statistics.
 
+    What the reference has no names for keeps its own, see `save_parameters`.
+
     Args:
       path: of the file, by custom `backbone.safetensors`.
       params: of the algorithm, with an entry `backbone`.
@@ -30,13 +35,46 @@ def save_backbone(
     Returns:
       What was written, arrays by name.
     """
+    backbone = params['backbone']
     stats = {'backbone': state.get('batch_stats', {}).get('backbone', {})}
-    weights = export_state({'backbone': params['backbone']}, {'batch_stats': stats})
-    weights = {
-        key.removeprefix(PREFIX): np.asarray(value, order='C') for key, value in weights.items()
-    }
+    if has_reference_names(backbone, stats['backbone']):
+        named = export_state({'backbone': backbone}, {'batch_stats': stats})
+        weights = {key.removeprefix(PREFIX): np.asarray(v, order='C') for key, v in named.items()}
+    else:
+        weights = own_names(backbone) | own_names(stats['backbone'])
     write_weights(path, weights, metadata)
     return weights
+
+
+def save_parameters(path: Path, params: Params, *, metadata: Mapping[str, str]) -> None:
+    """Writes all parameters of an algorithm under their own names and in their own layouts."""
+    write_weights(path, own_names(params), metadata)
+
+
+def own_names(tree: Any) -> dict[str, np.ndarray]:
+    """The leaves of any tree by the dotted path to each, such as ``Dense_0.kernel``."""
+    leaves = jax.tree.leaves_with_path(tree)
+    names = [jax.tree_util.keystr(path, simple=True, separator='.') for path, _ in leaves]
+    arrays = (np.asarray(leaf, order='C') for _, leaf in leaves)
+    return {name or 'value': array for name, array in zip(names, arrays, strict=True)}
+
+
+def has_backbone(params: Any) -> bool:
+    """Whether an algorithm's parameters have a part called backbone."""
+    return isinstance(params, Mapping) and 'backbone' in params
+
+
+def has_reference_names(backbone: Any, stats: Any) -> bool:
+    """Whether each array of a backbone, or its shape, has a name in the reference's scheme.
+
+    A module of another house may hold more than dicts, or two arrays that would get one name, such
+    as `kernel` and `scale`.
+    """
+    place = {'params': {'backbone': backbone}, 'state': {'batch_stats': {'backbone': stats}}}
+    paths = [path for path, _ in jax.tree.leaves_with_path(unstack(place))]
+    if not all(isinstance(entry, jax.tree_util.DictKey) for path in paths for entry in path):
+        return False
+    return len({reference_key(path) for path in paths}) == len(paths)
 
 
 def load_backbone(path: Path) -> dict[str, np.ndarray]:

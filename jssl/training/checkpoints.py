@@ -332,6 +332,8 @@ def _read_parts(folder: Path, names: tuple[tuple[str, ...], ...]) -> Any:
         leaves = jax.tree_util.tree_leaves_with_path(stored)
         paths = {tuple(str(getattr(e, 'key', e)) for e in path): leaf for path, leaf in leaves}
         chosen = {path: leaf for path, leaf in paths.items() if _within(path, names)}
+        if not chosen:
+            return {}  # where Orbax would find fault with the file
         shapes = {p: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for p, leaf in chosen.items()}
         args = ocp.args.PyTreeRestore(
             item=unflatten_dict(shapes),

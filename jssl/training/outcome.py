@@ -1,9 +1,9 @@
 """What a run leaves behind: weights for others, a report for people, a table on the terminal."""
 
 import dataclasses
-import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,10 @@ from jssl.algorithm import Params, State, TrainState
 from jssl.algorithms.masked import PixelModel
 from jssl.data.augment import denormalize
 from jssl.data.views import Canvas
+from jssl.errors import attempt
 from jssl.evaluation import Extracted, evenly_spaced
 from jssl.evaluation.features import EvalView
-from jssl.interop.safetensors import save_backbone
+from jssl.interop.safetensors import has_backbone, save_backbone, save_parameters
 from jssl.training.experiment import Experiment
 from jssl.training.judge import RAW, Judge, Scores, evaluations, in_words
 from jssl.training.logging import Row
@@ -25,12 +26,12 @@ from jssl.training.pretrained import WEIGHTS
 from jssl.training.progress import Progress, format_duration
 from jssl.training.sharding import replicated
 from jssl.training.step import make_views
-from jssl.training.workdir import read_config
 
 if TYPE_CHECKING:  # matplotlib stays out of `import jssl`
     from jssl.visualization.reconstructions import Reconstructions
 
 REPORT = 'report.html'
+PARAMETERS = 'parameters.safetensors'  # of an algorithm without a part called backbone
 PICTURED = 6  # images in the grid of views
 DRAWS = 3  # times each of them is augmented
 SHOWN_IMAGES = 2000  # test images the report may show
@@ -45,12 +46,27 @@ class Outcome:
       scores: of the last evaluation (`knn`, `linear`, `std`, `rankme`, as far as there are any).
       baselines: scores of raw pixels and of the untrained network.
       workdir: the run's directory.
+      files: weights and report, as far as they could be written.
+      missing: sentences about all that could not be made, pictures too.
+      unwritten: whether weights or report are among it.
     """
 
     train_state: TrainState
     scores: Scores
     baselines: dict[str, Scores]
     workdir: Path
+    files: tuple[Path, ...] = ()
+    missing: tuple[str, ...] = ()
+    unwritten: bool = False
+
+
+def announce(experiment: Experiment, report: Callable[[str], None]) -> None:
+    """Says before the training what the run will not leave behind."""
+    if not has_backbone(experiment.state_shapes.params):
+        report(
+            f'{type(experiment.algorithm).__name__} has no parameters called backbone: all that it '
+            f'has are written in the end, under their own names, as {PARAMETERS}'
+        )
 
 
 def conclude(
@@ -59,10 +75,13 @@ def conclude(
     train_state: TrainState,
     rows: list[Row],
     directory: Path,
+    config: Mapping[str, Any],
     started: float,
     progress: Progress,
 ) -> Outcome:
     """Writes weights and report and shows the table; every process calls it, the first one writes.
+
+    None of them costs another one: of what fails a sentence says why, here and in the report.
 
     Args:
       experiment: what was carried out.
@@ -70,57 +89,90 @@ def conclude(
       train_state: after the last step.
       rows: of the run's metrics; empty in all processes but the first.
       directory: of the run.
+      config: what its config.json holds.
       started: when, on the monotonic clock.
       progress: where the table is shown.
     """
-    extracted = judge.test_features(train_state)
+    missing: list[str] = []
+
+    def tell(sentence: str) -> None:
+        missing.append(sentence)
+        progress.print(sentence)
+
     gather = jax.jit(lambda tree: tree, out_shardings=replicated(experiment.mesh))
     params, state = gather((train_state.params, train_state.state))
+    files: list[Path | None] = []
+    if jax.process_index() == 0:
+        write = partial(export, experiment, params, state, directory)
+        files.append(attempt('The file of weights', write, tell))
+    extract = partial(judge.test_features, train_state)
+    extracted = attempt('What the report says of the features', extract, tell)
     if jax.process_index() != 0:
         return Outcome(train_state, {}, {}, directory)
-    outcome = Outcome(train_state, final_scores(rows), baseline_scores(rows), directory)
-    name = type(experiment.algorithm).__name__
-    about = {'algorithm': name, 'steps': str(experiment.plan.steps)}
-    save_backbone(directory / WEIGHTS, params, state, metadata=about)
+    painted = attempt(
+        'The picture of reconstructions',
+        partial(picture_reconstructions, experiment, jax.device_get(params), jax.device_get(state)),
+        tell,
+    )
     facts: dict[str, Any] = {'epochs': experiment.epochs, 'seconds': time.monotonic() - started}
     if warning := judge.warning:
         facts['warning'] = warning
-    painted = picture_reconstructions(experiment, jax.device_get(params), jax.device_get(state))
     if painted is not None:
         facts |= {'psnr': painted.psnr, 'mean_psnr': painted.mean_psnr}
         progress.print(f'{"reconstructions":<16} {painted.summary}')
-    report(experiment, judge, outcome, rows, extracted, facts, painted)
+    outcome = Outcome(train_state, final_scores(rows), baseline_scores(rows), directory)
+    known = {
+        'metrics': rows,
+        'summary': outcome.scores | facts,
+        'baselines': outcome.baselines,
+        'config': config,
+        'reconstructions': painted,
+        'missing': missing,
+    }
+    write = partial(report, experiment, judge, directory, extracted, known, tell)
+    files.insert(0, attempt('The report', write, tell))
+    written = tuple(path for path in files if path is not None)
+    outcome = dataclasses.replace(
+        outcome, files=written, missing=tuple(missing), unwritten=len(written) < len(files)
+    )
     show_table(outcome, time.monotonic() - started, progress)
     return outcome
+
+
+def export(experiment: Experiment, params: Params, state: State, directory: Path) -> Path:
+    """Writes the backbone, or all parameters where no part of them is called so."""
+    about = {'algorithm': type(experiment.algorithm).__name__, 'steps': str(experiment.plan.steps)}
+    if has_backbone(params):
+        save_backbone(directory / WEIGHTS, params, state, metadata=about)
+        return directory / WEIGHTS
+    save_parameters(directory / PARAMETERS, params, metadata=about)
+    return directory / PARAMETERS
 
 
 def report(
     experiment: Experiment,
     judge: Judge,
-    outcome: Outcome,
-    rows: list[Row],
-    extracted: Extracted,
-    facts: dict[str, Any],
-    painted: 'Reconstructions | None',
-) -> None:
-    """Writes report.html."""
+    directory: Path,
+    extracted: Extracted | None,
+    known: Mapping[str, Any],
+    tell: Callable[[str], None],
+) -> Path:
+    """Writes report.html with what is `known`, with features and labels, and with pictures."""
     from jssl.visualization.report import write_report
 
-    images = picture_tests(experiment, judge)
-    labels = extracted.labels
-    write_report(
-        outcome.workdir / REPORT,
-        title=f'{type(experiment.algorithm).__name__}: {outcome.workdir.name}',
-        metrics=rows,
-        summary=outcome.scores | facts,
-        baselines=outcome.baselines,
-        views=picture_views(experiment),
+    views = attempt('The picture of views', partial(picture_views, experiment), tell)
+    images = attempt('What shows test images', partial(picture_tests, experiment, judge), tell)
+    features, labels = extracted or (None, None)
+    return write_report(
+        directory / REPORT,
+        title=f'{type(experiment.algorithm).__name__}: {directory.name}',
+        views=views,
         test_images=images,
-        features=extracted.features[: len(images)],
-        labels=None if labels is None else labels[: len(images)],
+        features=None if features is None else features[:SHOWN_IMAGES],
+        labels=None if labels is None else labels[:SHOWN_IMAGES],
         label_names=getattr(experiment.test_data, 'label_names', None),
-        config=read_config(outcome.workdir),
-        reconstructions=painted,
+        tell=tell,
+        **known,
     )
 
 
@@ -150,7 +202,7 @@ def picture_views(experiment: Experiment) -> np.ndarray:
     batch = {name: jnp.asarray(rows[name][chosen]) for name in ('canvas', 'size')}
     see = jax.jit(jax.vmap(experiment.eval_view))
     originals = see(Canvas(batch['canvas'], batch['size']))
-    pictures, draw = [originals], jax.jit(functools.partial(make_views, experiment.views))
+    pictures, draw = [originals], jax.jit(partial(make_views, experiment.views))
     for key in jax.random.split(jax.random.key(experiment.runtime.seed), DRAWS):
         pictures += draw(key, batch | {'index': jnp.asarray(chosen)}).get('views', ())
     shape = originals.shape
@@ -197,5 +249,5 @@ def show_table(outcome: Outcome, seconds: float, progress: Progress) -> None:
     for name, scores in rows.items():
         progress.print(f'  {name:<16} {in_words(scores)}')
     progress.print(f'  took {format_duration(seconds)}')
-    for file in (REPORT, WEIGHTS):
-        progress.print(f'  {outcome.workdir / file}')
+    for file in outcome.files:
+        progress.print(f'  {file}')

@@ -23,7 +23,12 @@ from jssl.algorithm import TrainState
 from jssl.data.identity import Listing, describe_change, same
 from jssl.errors import JsslError
 from jssl.interop.mmselfsup import UNREAD, export_state, import_state, reference_key
-from jssl.interop.safetensors import PREFIX, load_backbone
+from jssl.interop.safetensors import (
+    PREFIX,
+    has_backbone,
+    has_reference_names,
+    load_backbone,
+)
 from jssl.interop.stacked import stack_like, unstack
 from jssl.interop.weights import read_weights as read_arrays
 from jssl.layers.position_embedding import resize_positions
@@ -53,7 +58,7 @@ def load_backbone_into(
     Raises:
       JsslError: the weights are of another backbone; names what differs.
     """
-    if 'backbone' not in train_state.params:
+    if not has_backbone(train_state.params):
         raise JsslError(
             f'config.pretrained={path!r} is for algorithms with a part called backbone; this one '
             'has none. Leave it out.'
@@ -137,6 +142,12 @@ def _of_run(run: Path) -> Weights:
         )
     parts = (('params', 'backbone'), ('state', 'batch_stats', 'backbone'))
     tree, _ = read_parts(run / CHECKPOINTS, *parts)
+    if not has_backbone(tree.get('params')):
+        raise JsslError(
+            f'config.pretrained={str(run)!r} is the run of an algorithm without parameters called '
+            'backbone, so that there is nothing to begin with. Give another run, or a file of '
+            'weights.'
+        )
     return export_state(tree.get('params', {}), tree.get('state', {}))
 
 
@@ -144,6 +155,12 @@ def _load(
     weights: Weights, fresh: Mapping[str, Any], report: Callable[[str], None], path: str
 ) -> dict[str, Any]:
     """`fresh` with the weights that it has a place for."""
+    backbones = (fresh['params']['backbone'], fresh['state']['batch_stats']['backbone'])
+    if not has_reference_names(*backbones):
+        raise JsslError(
+            'it is no module of dicts in which every array has a name of its own, with kernel and '
+            'scale counted as one. Leave config.pretrained out, or rename its parameters.'
+        )
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), fresh)
     leaves = flatten_dict(unstack(shapes))
     keys = {place: _key(place) for place in leaves}

@@ -173,8 +173,10 @@ class Progress:
         self._live.update(Group(shown, ProgressBar(self._total, step)))
 
     def print(self, message: str) -> None:
-        """Prints a line, above the bar if there is one."""
-        self._console.print(message, markup=False, highlight=False, soft_wrap=True)
+        """Prints a line, above the bar if there is one; letters a terminal lacks as ``\\u2192``."""
+        encoding = self._console.encoding
+        line = message.encode(encoding, 'backslashreplace').decode(encoding)
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _remaining(self, step: int) -> str:
         """Time left at the mean pace since the first update, which came after compilation."""

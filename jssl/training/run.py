@@ -18,12 +18,12 @@ from jssl.training.experiment import Experiment
 from jssl.training.judge import Judge
 from jssl.training.logging import MetricsWriter, Row
 from jssl.training.loop import DeviceBatch, Interrupted, Loop, to_device
-from jssl.training.outcome import Outcome, conclude
+from jssl.training.outcome import Outcome, announce, conclude
 from jssl.training.pretrained import load_backbone_into, read_weights, tell_changed_data
 from jssl.training.progress import DataWait, Progress
 from jssl.training.refresh import Refresher
 from jssl.training.shapes import check_shapes
-from jssl.training.workdir import CHECKPOINTS, claimed, make_workdir, open_workdir
+from jssl.training.workdir import CHECKPOINTS, claimed, kept_config, make_workdir, open_workdir
 
 
 def fit(
@@ -74,12 +74,25 @@ def fit(
             tell_remarks(experiment, progress.print)
             if experiment.pretrained:
                 tell_changed_data(experiment.pretrained, config, listings, progress.print)
-            judge = Judge(experiment, progress.print)
-            train_state, rows = train(experiment, judge, directory, progress)
-            try:
-                return conclude(experiment, judge, train_state, rows, directory, started, progress)
-            except Stopped as stop:
-                raise Interrupted(stop.number, experiment.plan.steps, directory) from None
+            announce(experiment, progress.print)
+            with kept_config(directory, report=progress.print) as record:
+                return carry_out(experiment, directory, record, started, progress)
+
+
+def carry_out(
+    experiment: Experiment,
+    directory: Path,
+    config: Mapping[str, Any],
+    started: float,
+    progress: Progress,
+) -> Outcome:
+    """Trains in a directory whose config.json is written, and leaves the results there."""
+    judge = Judge(experiment, progress.print)
+    train_state, rows = train(experiment, judge, directory, progress)
+    try:
+        return conclude(experiment, judge, train_state, rows, directory, config, started, progress)
+    except Stopped as stop:
+        raise Interrupted(stop.number, experiment.plan.steps, directory) from None
 
 
 def train(

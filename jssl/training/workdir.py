@@ -155,6 +155,27 @@ def read_config(workdir: Path | str) -> dict[str, Any]:
     return stored
 
 
+@contextlib.contextmanager
+def kept_config(
+    workdir: Path, *, report: Callable[[str], None] = print
+) -> Iterator[Mapping[str, Any]]:
+    """What config.json of a run holds; a file that is gone at the end is written again.
+
+    Without it the run could not be resumed. Processes but the first get nothing.
+    """
+    if jax.process_index() != 0:
+        yield {}
+        return
+    record = read_config(workdir)
+    try:
+        yield record
+    finally:
+        if not (workdir / CONFIG).exists():
+            with contextlib.suppress(OSError):  # the run's directory may be gone too
+                _write(workdir / CONFIG, record)
+                report(f'{workdir / CONFIG} was removed during the run; it is there again.')
+
+
 def versions() -> dict[str, Any]:
     """What the run stands on: Python, packages (None when not installed), platform, devices."""
     found: dict[str, Any] = {'python': platform.python_version()}

@@ -7,9 +7,12 @@ from typing import Literal
 
 import numpy as np
 from matplotlib import patheffects
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from jssl.visualization.names import can_be_drawn, class_name, printable, shorten
 
 # Petroff 2021, "Accessible color sequences for data visualization": ten colours that stay apart
 # under the common colour-vision deficiencies, and stand out from white and from black.
@@ -20,6 +23,7 @@ CLASS_COLORS = (
 CLASS_MARKERS = 'os^Dv<>pPX'
 LINE_STYLES = ('-', '--')
 LINE_MARKERS = 'os'
+LONGEST_NAME = 18  # characters of a name in a map
 MOST_POINTS = 600  # of a curve: about as many as a panel has pixels
 
 
@@ -73,27 +77,32 @@ def draw_panel(panel: Panel, theme: Theme) -> Figure:
     figure = Figure(figsize=(4.0, 2.5), layout='constrained')
     axes = figure.add_subplot()
     _dress(axes, theme)
-    for index, line in enumerate(panel.lines):
-        _draw_line(axes, line, index, theme, panel.smooth)
+    lines = [
+        _draw_line(axes, line, index, theme, panel.smooth) for index, line in enumerate(panel.lines)
+    ]
     for name, height in panel.references.items():
         _draw_reference(axes, name, height, theme)
     axes.set_xlabel(panel.x_label, color=theme.faint, fontsize=9)
     if panel.from_zero:
         axes.set_ylim(bottom=0)
     if len(panel.lines) > 1:
-        _legend(axes, theme, 'lower left', (0, 1), columns=len(panel.lines))
+        names = [line.name for line in panel.lines]
+        _legend(axes, theme, lines, names, 'lower left', (0, 1), columns=len(lines))
     return figure
 
 
-def _draw_line(axes: Axes, line: Line, index: int, theme: Theme, smooth: bool) -> None:
+def _draw_line(axes: Axes, line: Line, index: int, theme: Theme, smooth: bool) -> Artist:
     x, y = thin(line.x), thin(line.y)
     color, style = theme.lines[index], LINE_STYLES[index]
     smooth = smooth and len(y) > 20
     mark = LINE_MARKERS[index] if len(y) <= 40 and not smooth else ''
     alpha = 0.35 if smooth else 1
-    axes.plot(x, y, style + mark, markersize=3.5, color=color, alpha=alpha, label=line.name)
+    (drawn,) = axes.plot(
+        x, y, style + mark, markersize=3.5, color=color, alpha=alpha, label=line.name
+    )
     if smooth:
         axes.plot(x, running_mean(y, len(y) // 20), style, color=color)
+    return drawn
 
 
 def _draw_reference(axes: Axes, name: str, height: float, theme: Theme) -> None:
@@ -144,7 +153,7 @@ def draw_map(
       points: (N, 2), such as `jssl.visualization.embedding.project` gives.
       theme: of the page.
       labels: (N,) class indices. The ten most frequent classes are told apart, others are grey.
-      names: of the classes; by default their numbers.
+      names: of the classes; by default their numbers. See `drawn_name` for what is drawn.
     """
     figure = Figure(figsize=(8.4, 5.4), layout='constrained')
     axes = figure.add_subplot()
@@ -153,11 +162,13 @@ def draw_map(
     rest = np.ones(len(points), bool) if labels is None else ~np.isin(labels, shown)
     color = theme.lines[0] if labels is None else theme.faint
     axes.scatter(points[rest, 0], points[rest, 1], s=14, color=color, alpha=0.6, linewidths=0)
-    for index, label in enumerate(shown):
-        name = str(label) if names is None else shorten(names[label])
+    drawn = [drawn_name(label, names) for label in shown]
+    groups = [
         _draw_class(axes, points[labels == label], index, name, theme)
+        for index, (label, name) in enumerate(zip(shown, drawn, strict=True))
+    ]
     if shown:
-        _legend(axes, theme, 'upper left', (1, 1))
+        _legend(axes, theme, groups, drawn, 'upper left', (1, 1))
     return figure
 
 
@@ -168,14 +179,14 @@ def frequent_classes(labels: np.ndarray) -> list[int]:
     return sorted(chosen.tolist())
 
 
-def shorten(name: str, length: int = 18) -> str:
-    """A class's name without what would not fit, and without matplotlib's formulas."""
-    short = name if len(name) <= length else f'{name[: length - 1].rstrip()}…'
-    return short.replace('$', r'\$')
+def drawn_name(label: int, names: Sequence[str] | None) -> str:
+    """A class in a map: its name, or its number after # where no font here can draw the name."""
+    name = shorten(printable(class_name(label, names)), LONGEST_NAME)
+    return name if can_be_drawn(name) else f'#{label}'
 
 
-def _draw_class(axes: Axes, points: np.ndarray, index: int, name: str, theme: Theme) -> None:
-    axes.scatter(
+def _draw_class(axes: Axes, points: np.ndarray, index: int, name: str, theme: Theme) -> Artist:
+    group = axes.scatter(
         points[:, 0],
         points[:, 1],
         s=18,
@@ -183,7 +194,6 @@ def _draw_class(axes: Axes, points: np.ndarray, index: int, name: str, theme: Th
         marker=CLASS_MARKERS[index],
         alpha=0.8,
         linewidths=0,
-        label=name,
     )
     # The point nearest to the median lies in the class even where the class is in two parts.
     middle = points[np.argmin(np.abs(points - np.median(points, axis=0)).sum(axis=1))]
@@ -197,8 +207,10 @@ def _draw_class(axes: Axes, points: np.ndarray, index: int, name: str, theme: Th
         ha='center',
         va='center',
         clip_on=False,
+        parse_math=False,
         path_effects=[_halo(theme)],
     )
+    return group
 
 
 def _dress(axes: Axes, theme: Theme) -> None:
@@ -216,12 +228,16 @@ def _dress(axes: Axes, theme: Theme) -> None:
 def _legend(
     axes: Axes,
     theme: Theme,
+    drawn: Sequence[Artist],
+    names: Sequence[str],
     corner: Literal['lower left', 'upper left'],
     place: tuple[float, float],
     columns: int = 1,
 ) -> None:
     """Names outside the axes: `corner` of the legend lies at `place` in axes fractions."""
-    axes.legend(
+    legend = axes.legend(
+        drawn,
+        [str(number) for number in range(len(drawn))],  # matplotlib leaves out names such as _a
         loc=corner,
         bbox_to_anchor=place,
         ncols=columns,
@@ -230,6 +246,8 @@ def _legend(
         labelcolor=theme.ink,
         borderaxespad=0.2,
     )
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set(text=name, parse_math=False)
 
 
 def to_svg(figure: Figure) -> bytes:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from jssl.visualization.figures import DARK, LIGHT, Theme
 from jssl.visualization.images import data_uri
+from jssl.visualization.names import savable
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1f2328; --faint: #626a73; --line: #e1e4e8;
@@ -55,6 +56,8 @@ figure { margin: 0; }
 .views { width: 100%; max-width: 800px; }
 .map { max-width: 900px; }
 .map img { min-width: 34rem; }
+.names { display: flex; flex-wrap: wrap; gap: .2rem 1.4rem; margin: .6rem 0 0; padding: 0;
+  list-style: none; }
 .neighbors { display: grid; grid-template-columns: repeat(var(--columns), minmax(3.2rem, 6rem));
   gap: .45rem .4rem; align-items: start; }
 .neighbors figure { text-align: center; }
@@ -76,8 +79,8 @@ footer { margin-top: 3rem; font-size: .85rem; }
 
 
 def page(title: str, parts: Iterable[str]) -> str:
-    """A whole HTML document."""
-    return (
+    """A whole HTML document; nothing in it hinders it from being saved as UTF-8."""
+    return savable(
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="generator" content="jssl">\n'
@@ -90,6 +93,11 @@ def section(heading: str, text: str, *content: str) -> str:
     """A heading, a sentence that says how to read what follows, and what follows (HTML)."""
     paragraph = f'<p>{escape(text)}</p>\n' if text else ''
     return f'<section>\n<h2>{escape(heading)}</h2>\n{paragraph}{"".join(content)}</section>\n'
+
+
+def warning(text: str) -> str:
+    """A sentence that stands out."""
+    return f'<p class="warning">{escape(text)}</p>\n'
 
 
 def cards(values: Mapping[str, str]) -> str:

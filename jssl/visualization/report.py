@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -10,17 +10,34 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jssl.errors import JsslError
+from jssl.errors import JsslError, attempt
 from jssl.evaluation.collapse import evenly_spaced
-from jssl.visualization.embedding import MOST_ROWS, choose_queries, nearest, project
-from jssl.visualization.figures import Line, Panel, draw_map, draw_panel, to_png, to_svg
-from jssl.visualization.images import is_small, picture_uri, to_picture, view_grid
-from jssl.visualization.page import cards, folded, image, page, pairs, section, table, themed_image
+from jssl.files import replace_file
+from jssl.visualization.features import CELL, map_section, neighbors_section
+from jssl.visualization.figures import (
+    Line,
+    Panel,
+    draw_panel,
+    to_svg,
+)
+from jssl.visualization.images import is_small, picture_uri, view_grid
+from jssl.visualization.page import (
+    cards,
+    folded,
+    image,
+    page,
+    pairs,
+    section,
+    table,
+    themed_image,
+    warning,
+)
 
 if TYPE_CHECKING:  # so that its command is not imported before it runs
     from jssl.visualization.reconstructions import Reconstructions
 
 Row = Mapping[str, Any]
+Tell = Callable[[str], None]
 
 ACCURACIES = {
     'test_accuracy': 'accuracy',
@@ -39,10 +56,7 @@ PANELS = {
     'Effective rank (RankMe)': ('rankme',),
     'Images per second': ('images_per_second',),
 }
-QUERIES = 10
-NEIGHBORS = 8
 PAINTED = 8  # images whose reconstructions are shown
-CELL = 112  # pixels of the longest side of an image in a grid
 
 
 def write_report(
@@ -52,15 +66,17 @@ def write_report(
     metrics: Sequence[Row],
     summary: Row,
     baselines: Mapping[str, Mapping[str, float]],
-    views: np.ndarray,
-    test_images: np.ndarray,
-    features: np.ndarray,
     config: Row,
+    views: np.ndarray | None = None,
+    test_images: np.ndarray | None = None,
+    features: np.ndarray | None = None,
     labels: np.ndarray | None = None,
     label_names: Sequence[str] | None = None,
     reconstructions: 'Reconstructions | None' = None,
+    missing: Sequence[str] = (),
+    tell: Tell = print,
 ) -> Path:
-    """Writes the report of a run.
+    """Writes the report of a run, whole or not at all; a part that fails is missing in it alone.
 
     Args:
       path: the file to write.
@@ -70,45 +86,61 @@ def write_report(
       summary: the result: `knn`, `knn_top5`, `linear` (0 to 1), `std`, `rankme`, `epochs`,
         `seconds`, `images_per_second`, `warning` (a sentence); whatever is there, and more.
       baselines: `Evaluator.baselines`, such as ``{'raw pixels': {'knn': 0.53}}``.
+      config: the resolved config; `versions` in it is shown as a table.
       views: uint8 (rows, columns, h, w, C), the first column the originals.
       test_images: uint8 (N, h, w, C), to be shown; a few thousand are plenty.
       features: (N, D), of the test images.
-      config: the resolved config; `versions` in it is shown as a table.
       labels: (N,) class indices, if any.
       label_names: of the classes.
       reconstructions: what a masked image model makes of held-out images, if it is one.
+      missing: sentences about what there should have been.
+      tell: is told, in a sentence each, of parts that cannot be made.
 
     Returns:
       `path`.
 
     Raises:
-      JsslError: images, features and labels of different lengths, or images that are not uint8.
+      JsslError: images, features and labels of different lengths.
+      OSError: it cannot be written.
     """
     lengths = [len(part) for part in (test_images, features, labels) if part is not None]
-    if len(set(lengths)) != 1:
+    if len(set(lengths)) > 1:
         raise JsslError(f'Test images, features and labels differ in length: {lengths}.')
-    named = partial(_label_name, labels, label_names)
+    made = [
+        _part('The headline', partial(_headline, summary), tell),
+        _part('The table of results', partial(_results, summary, baselines), tell),
+        _curves(metrics, baselines, tell),
+    ]
+    if views is not None:
+        made.append(_part('The picture of views', partial(_views, views), tell))
+    if reconstructions is not None:
+        draw = partial(_reconstructions, reconstructions)
+        made.append(_part('The picture of reconstructions', draw, tell))
+    if features is not None:
+        draw = partial(map_section, features, labels, label_names)
+        made.append(_part('The map of the features', draw, tell))
+    if features is not None and test_images is not None:
+        draw = partial(neighbors_section, test_images, features, labels, label_names)
+        made.append(_part('The nearest neighbours', draw, tell))
+    made.append(_part('The configuration', partial(_configuration, summary, config), tell))
     parts = [
         f'<header><h1>{escape(title)}</h1></header>\n',
-        _headline(summary),
-        _results(summary, baselines),
-        _curves(metrics, baselines),
-        _views(views),
-        _reconstructions(reconstructions),
-        _map(features, labels, label_names),
-        _neighbors(test_images, features, labels, named),
-        _configuration(summary, config),
+        *map(warning, missing),
+        *made,
         '<footer>Written by jssl. Nothing on this page is loaded from a network.</footer>\n',
     ]
     path = Path(path)
-    path.write_text(page(title, parts), encoding='utf-8')
+    replace_file(path, page(title, parts).encode())
     return path
 
 
-def _label_name(labels: np.ndarray | None, names: Sequence[str] | None, row: int) -> str:
-    if labels is None:
-        return ''
-    return str(labels[row]) if names is None else names[labels[row]]
+def _part(what: str, make: Callable[[], str], tell: Tell) -> str:
+    """A part of the page, or a sentence in its place."""
+    said: list[str] = []
+    made = attempt(what, make, said.append)
+    for sentence in said:
+        tell(sentence)
+    return ''.join(map(warning, said)) if made is None else made
 
 
 def _headline(summary: Row) -> str:
@@ -122,8 +154,8 @@ def _headline(summary: Row) -> str:
         'images_per_second': ('images / s', '{:,.0f}'.format),
     }
     values = {name: form(summary[key]) for key, (name, form) in show.items() if key in summary}
-    warning = summary.get('warning')
-    return cards(values) + (f'<p class="warning">{escape(str(warning))}</p>\n' if warning else '')
+    found = summary.get('warning')
+    return cards(values) + (warning(str(found)) if found else '')
 
 
 def _percent(share: float) -> str:
@@ -169,10 +201,18 @@ def _result_cell(key: str, value: float | None) -> str:
     return f'{_percent(value)}{bar}'
 
 
-def _curves(metrics: Sequence[Row], baselines: Mapping[str, Mapping[str, float]]) -> str:
-    panels = [_panel(title, keys, metrics, baselines) for title, keys in PANELS.items()]
-    figures = [_panel_figure(panel) for panel in panels if panel.lines]
-    if not figures:
+def _curves(
+    metrics: Sequence[Row], baselines: Mapping[str, Mapping[str, float]], tell: Tell
+) -> str:
+    def draw(title: str, keys: Sequence[str]) -> str:
+        panel = _panel(title, keys, metrics, baselines)
+        return _panel_figure(panel) if panel.lines else ''
+
+    figures = [
+        _part(f'The curve {title!r}', partial(draw, title, keys), tell)
+        for title, keys in PANELS.items()
+    ]
+    if not any(figures):
         return ''
     text = (
         'A feature spread of 1 means features spread evenly over all directions, 0 that all images '
@@ -230,9 +270,7 @@ def _views(views: np.ndarray) -> str:
     )
 
 
-def _reconstructions(found: 'Reconstructions | None') -> str:
-    if found is None:
-        return ''
+def _reconstructions(found: 'Reconstructions') -> str:
     pictures = found.pictures[evenly_spaced(len(found.pictures), PAINTED)]
     small = is_small(pictures[0, 0])
     style = 'views pixels' if small else 'views'
@@ -243,57 +281,6 @@ def _reconstructions(found: 'Reconstructions | None') -> str:
     description = f'{len(pictures)} images, each masked and reconstructed'
     uri = picture_uri(view_grid(pictures, side=CELL), lossless=small)
     return section('Reconstructions', text, image(uri, description, style))
-
-
-def _map(features: np.ndarray, labels: np.ndarray | None, label_names: Sequence[str] | None) -> str:
-    rows = evenly_spaced(len(features), MOST_ROWS)
-    points = project(features[rows])
-    classes = None if labels is None else np.asarray(labels)[rows]
-    draw = partial(draw_map, points, labels=classes, names=label_names)
-    text = (
-        f't-SNE of the features of {len(rows)} held-out images; images that the network finds '
-        'alike lie together. '
-    )
-    if classes is not None:
-        most = 'Colours, markers and names show the classes, which the training has not seen.'
-        text += most if len(np.unique(classes)) <= 10 else f'{most} The ten largest are named.'
-    plot = themed_image(draw, to_png, 'image/png', 't-SNE map of the test features')
-    return section('Map of the test features', text, f'<div class="map scroll">{plot}</div>\n')
-
-
-def _neighbors(
-    images: np.ndarray, features: np.ndarray, labels: np.ndarray | None, named: partial[str]
-) -> str:
-    queries = choose_queries(len(features), labels, QUERIES)
-    found = nearest(features, queries, NEIGHBORS)
-    text = 'Held-out images, and beside each the others whose features are most similar to it. '
-    if labels is not None:
-        classes = np.asarray(labels)
-        right = int((classes[found] == classes[queries][:, None]).sum())
-        text += (
-            f'{right} of these {found.size} neighbours have the class of their image (full frame); '
-            'the others have a dashed frame.'
-        )
-    cells = []
-    for query, row in zip(queries, found, strict=True):
-        cells.append(_cell(images[query], 'query', named(query)))
-        for other in row:
-            same = labels is None or labels[other] == labels[query]
-            style = '' if labels is None else 'right' if same else 'wrong'
-            cells.append(_cell(images[other], style, named(other)))
-    grid = (
-        f'<div class="neighbors" style="--columns: {found.shape[1] + 1}">\n{"".join(cells)}</div>'
-    )
-    return section('Nearest neighbours', text, f'<div class="scroll">{grid}</div>\n')
-
-
-def _cell(array: np.ndarray, style: str, name: str) -> str:
-    description = ' '.join(filter(None, (style or 'neighbour', name)))
-    small = is_small(array)
-    uri = picture_uri(to_picture(array, CELL), lossless=small)
-    picture = image(uri, description, 'pixels' if small else '')
-    caption = f'<figcaption>{escape(name)}</figcaption>' if name else ''
-    return f'<figure class="{style}">{picture}{caption}</figure>\n'
 
 
 def _configuration(summary: Row, config: Row) -> str:

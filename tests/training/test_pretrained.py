@@ -221,3 +221,49 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / 'checkpoints').mkdir()
     with refused('no checkpoint that can be read', 'file of weights'):
         read_weights(str(tmp_path))
+
+
+class Twice(nn.Module):
+    """Two parameters that the reference would both call weight."""
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool = True) -> tuple[jax.Array]:
+        kernel, scale = (self.param(name, nn.initializers.ones, (3,)) for name in NAMES)
+        return (images * kernel * scale,)
+
+
+NAMES = ('kernel', 'scale')
+
+
+def test_a_backbone_of_another_house_is_exported_under_names_that_lose_nothing(
+    tmp_path: Path,
+) -> None:
+    state = train_state(Twice())
+    path = export(tmp_path, state)
+    weights = read_weights(str(path))
+    assert weights.keys() == {'backbone.kernel', 'backbone.scale'}
+    for name in NAMES:
+        expected = state.params['backbone'][name]
+        np.testing.assert_array_equal(weights[f'backbone.{name}'], expected)
+    with refused(str(path), 'every array has a name of its own'):
+        load(path, train_state(Twice()))
+
+
+@pytest.mark.parametrize('backbone', [[np.ones(3)], {'a': (np.ones(2), np.zeros(1))}, np.ones(4)])
+def test_a_backbone_of_any_structure_is_exported(backbone: Any, tmp_path: Path) -> None:
+    weights = save_backbone(tmp_path / 'it.safetensors', {'backbone': backbone}, {}, metadata={})
+    found = sorted(weights.values(), key=len)
+    expected = sorted(jax.tree.leaves(backbone), key=len)
+    assert all((one == other).all() for one, other in zip(found, expected, strict=True))
+    assert len(weights) == len(expected)
+
+
+def test_a_run_without_a_backbone_is_nothing_to_begin_with(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / 'checkpoints')
+    checkpoints.save(1, TrainState(jnp.zeros((), 'int32'), {'encoder': jnp.ones(2)}, {}, (), KEY))
+    checkpoints.close()
+    with refused(str(tmp_path), 'without parameters called backbone'):
+        read_weights(str(tmp_path))
+
+
+KEY = jax.random.key(0)

@@ -90,6 +90,17 @@ def test_plain_line_where_there_is_no_terminal(clock: Clock) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ('encoding', 'shown'), [('ascii', r'caf\udce9 \u2192 \u732b'), ('utf-8', r'caf\udce9 → 猫')]
+)
+def test_letters_that_a_terminal_lacks_stop_nothing(encoding: str, shown: str) -> None:
+    stream = io.BytesIO()
+    console = Console(file=io.TextIOWrapper(stream, encoding, write_through=True))
+    with Progress(1, console=console) as progress:
+        progress.print('caf\udce9 → 猫')
+    assert stream.getvalue().decode(encoding).strip() == shown
+
+
 def test_live_bar_on_a_terminal(clock: Clock) -> None:
     output = io.StringIO()
     console = Console(file=output, force_terminal=True, width=120)

@@ -1,4 +1,5 @@
 import io
+import warnings
 
 import numpy as np
 import pytest
@@ -14,13 +15,14 @@ from jssl.visualization.figures import (
     Panel,
     draw_map,
     draw_panel,
+    drawn_name,
     frequent_classes,
     running_mean,
-    shorten,
     thin,
     to_png,
     to_svg,
 )
+from jssl.visualization.names import shorten
 
 
 def contrast(first, second):
@@ -98,7 +100,7 @@ def test_map_names_each_class_once():
     points = np.random.default_rng(0).normal(size=(90, 2))
     labels = np.arange(90) % 3
     axes = draw_map(points, LIGHT, labels, names=['cat', 'dog', 'cost in $']).axes[0]
-    assert [text.get_text() for text in axes.texts] == ['cat', 'dog', r'cost in \$']
+    assert [text.get_text() for text in axes.texts] == ['cat', 'dog', 'cost in $']
     drawn = [group.get_offsets() for group in axes.collections if len(group.get_offsets())]
     for label, offsets in enumerate(drawn):
         np.testing.assert_allclose(offsets, points[labels == label])
@@ -122,5 +124,27 @@ def test_map_without_labels():
 
 
 def test_long_names_are_shortened():
-    assert shorten('tench') == 'tench'
-    assert shorten('great white shark, white shark') == 'great white shark…'
+    assert shorten('tench', 18) == 'tench'
+    assert shorten('great white shark, white shark', 18) == 'great white shark…'
+
+
+NAMES = ['_ant', 'cost in $ and $', '猫', 'bell\x07', 'caf\udce9', 'שלום', 'naïve', 'x' * 50]
+DRAWN = ['_ant', 'cost in $ and $', '#2', r'bell\x07', r'caf\udce9', '#5', 'naïve', 'x' * 17 + '…']
+
+
+def test_map_shows_every_name_or_a_number():
+    labels = np.arange(80) % 8
+    points = np.random.default_rng(0).normal(size=(80, 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')  # matplotlib's about glyphs and labels
+        figure = draw_map(points, LIGHT, labels, names=NAMES)
+        to_png(figure, dpi=20)
+        to_svg(figure)
+    axes = figure.axes[0]
+    assert [text.get_text() for text in axes.texts] == DRAWN
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == DRAWN
+
+
+@pytest.mark.parametrize('names', [None, [], ['a']])
+def test_classes_without_a_name_show_their_number(names):
+    assert [drawn_name(label, names) for label in (-1, 3)] == ['-1', '3']

@@ -19,6 +19,7 @@ METRICS = [
     {'step': 40, 'epoch': 4.0, 'time': 3.0, 'loss': 2.0, 'lr': 0.0, 'knn': 0.8, 'linear': 0.9},
 ]
 SUMMARY = {'knn': 0.823, 'linear': 0.836, 'std': 0.41, 'rankme': 9.2, 'epochs': 4, 'seconds': 112.0}
+NO_PICTURES = {'views': None, 'features': None, 'metrics': [], 'labelled': False}
 BASELINES = {'raw pixels': {'knn': 0.53}, 'random network': {'knn': 0.12, 'std': 0.07}}
 
 
@@ -175,6 +176,36 @@ def test_photographs_stay_affordable(tmp_path):
     views = rng.integers(0, 256, (6, 7, 224, 224, 3), dtype=np.uint8)
     images = rng.integers(0, 256, (40, 224, 224, 3), dtype=np.uint8)
     assert len(report(tmp_path, views=views, test_images=images)) < 3_000_000
+
+
+def test_a_part_that_fails_is_missing_alone(tmp_path):
+    said = []
+    summary = {**SUMMARY, 'epochs': 'four'}
+    metrics = [*METRICS, {'step': 60, 'epoch': 6.0, 'lr': 0.1, 'std': 'wide'}]
+    changes = {'summary': summary, 'metrics': metrics, 'features': np.ones((40, 2, 2))}
+    page = Page(report(tmp_path, views=np.zeros(3), tell=said.append, **changes))
+    parts = ['headline', "curve 'Feature spread'", 'picture of views', 'map', 'nearest']
+    assert len(said) == len(parts)
+    for sentence, part in zip(said, parts, strict=True):
+        assert sentence.startswith(f'The {part}')
+        assert sentence in page.text['p']
+    assert page.all('p').count({'class': 'warning'}) == len(parts)
+    assert 'Loss' in page.text['h3']
+    assert '83.6 %' in page.text['td']
+
+
+def test_what_could_not_be_made_before_is_said(tmp_path):
+    page = Page(report(tmp_path, missing=['No <b>weights</b>.'], **NO_PICTURES))
+    assert 'No <b>weights</b>.' in page.text['p']
+    assert page.text['h2'] == 'Result beside the baselinesConfiguration'
+
+
+def test_a_report_that_cannot_be_written_leaves_the_one_before(tmp_path):
+    (tmp_path / 'report.html').write_text('before')
+    (tmp_path / 'report.html.part').mkdir()
+    with pytest.raises(OSError, match='report'):
+        report(tmp_path, **NO_PICTURES)
+    assert (tmp_path / 'report.html').read_text() == 'before'
 
 
 def test_different_lengths_are_refused(tmp_path):
