@@ -1,5 +1,6 @@
 """Arrays by name, from and to files that hold arrays and nothing that could be run."""
 
+import contextlib
 import os
 import shlex
 from collections.abc import Mapping
@@ -83,7 +84,11 @@ def write_weights(
 
     part = path.with_name(f'{path.name}.part')
     try:
+        part.touch()
+        mode = part.stat().st_mode
         save_file(dict(arrays), part, metadata=dict(metadata or {}))
+        with contextlib.suppress(OSError):  # of some network file systems
+            part.chmod(mode)  # it makes a file that nobody else may read
         part.replace(path)
     except SafetensorError as error:
         raise OSError(str(error)) from error

@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from jssl.interop.safetensors import load_backbone
-from jssl.interop.weights import read_weights
+from jssl.interop.weights import read_weights, write_weights
 from jssl.target_generators import DALLE
 from tests.checks import refused
 
@@ -156,3 +156,11 @@ def test_the_backbone_of_a_run_is_read_by_the_same_rules(tmp_path: Path) -> None
         load_backbone(path)
     save_file({'conv1.weight': np.ones(2)}, path)
     assert load_backbone(path).keys() == {'backbone.conv1.weight'}
+
+
+def test_what_is_written_may_be_read_by_whom_the_folder_allows(tmp_path: Path) -> None:
+    (tmp_path / 'any').touch()
+    write_weights(tmp_path / 'x.safetensors', ARRAYS, {'algorithm': 'SimCLR'})
+    assert_same(read_weights(tmp_path / 'x.safetensors'))
+    modes = {path.name: path.stat().st_mode for path in tmp_path.iterdir()}
+    assert modes == {'any': modes['any'], 'x.safetensors': modes['any']}
