@@ -106,7 +106,8 @@ def count_records(path: Path) -> int:
         reader.close()
     except Exception as error:  # RuntimeError and others, by what is wrong
         raise JsslError(
-            f'{path} is damaged: {in_words(error)}; delete it and give the same command again.'
+            f'{path} is damaged: {in_words(error, where=False)}; delete it and give the same '
+            'command again.'
         ) from error
     return found
 

@@ -100,8 +100,9 @@ def name_of(source: Any, number: int) -> str:
         return f'sample {number}'
 
 
-def in_words(error: Exception) -> str:
-    """One line about an exception; where and which it was, unless it says all that itself."""
+def in_words(error: Exception, *, where: bool = True) -> str:
+    """One line about an exception, with its type and, if `where`, its place in the user's code,
+    unless it says what it is itself."""
     text = ' '.join(str(error).split())
     if isinstance(error, JsslError):
         return text
@@ -110,7 +111,7 @@ def in_words(error: Exception) -> str:
         return text
     kind = type(error)
     name = kind.__name__ if kind.__module__ == 'builtins' else f'{kind.__module__}.{kind.__name__}'
-    return ': '.join(filter(None, (name, text))) + _where(error)
+    return ': '.join(filter(None, (name, text))) + (_where(error) if where else '')
 
 
 def _where(error: Exception) -> str:

@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import functools
 import os
+import re
 import shlex
 from typing import Any
 
@@ -14,13 +15,12 @@ from jssl.data.sources.base import Sample
 from jssl.data.sources.folder import file_stamps
 from jssl.data.sources.labels import NONE  # TFDS too, as in STL-10's split 'unlabelled'
 from jssl.data.sources.reading import in_words, nearest
-from jssl.data.sources.tfds_advice import elsewhere, no_split
+from jssl.data.sources.tfds_advice import INFO, elsewhere, lacking, no_split
 from jssl.data.sources.tfds_features import check_features
 from jssl.errors import JsslError, suggest
 
 DIGITS = 'embedded_digits'
 LABEL = 'label'
-INFO = 'dataset_info.json'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,8 @@ class TFDS:
         except (JsslError, MemoryError):
             raise
         except Exception as error:  # of many types, by the place of the damage
-            raise _damaged(self.name, self.data_dir, in_words(error)) from error
+            words = f'what its files say of it cannot be read ({in_words(error, where=False)})'
+            raise _damaged(self.name, self.data_dir, words) from error
 
     def _check_lengths(self) -> None:
         """Refuses a number of images that the files cannot hold; single ones may be damaged."""
@@ -98,7 +99,8 @@ class TFDS:
             stops = np.cumsum([part.take for part in self._parts])
             part = self._parts[int(np.searchsorted(stops, index, side='right'))]
             raise JsslError(
-                f'it cannot be read from {part.filename}: {in_words(error)}; copy that file again'
+                f'it cannot be read from {part.filename}: {in_words(error, where=False)}; copy '
+                'that file again'
             ) from error
 
     def name_of(self, index: int) -> str:
@@ -194,6 +196,8 @@ def _open(name: str, data_dir: str | None) -> Any:
         found = _find(name, folder)
     except (ValueError, ImportError):  # no such name, or its code needs a missing package
         found = None
+    if found is None and (missing := lacking(name, folder)):
+        raise _damaged(name, data_dir, f'{missing} is missing')
     if found is None:
         raise _not_prepared(name, folder)
     check_features(found)
@@ -277,7 +281,7 @@ def _not_prepared(name: str, folder: str) -> JsslError:
 
 def _damaged(name: str, data_dir: str | None, what: str) -> JsslError:
     """The error for files that describe a data set and cannot be right."""
-    folder = os.path.join(tfds_folder(data_dir), name.partition(':')[0])
+    folder = os.path.join(tfds_folder(data_dir), re.split('[/:]', name)[0])
     remedy = 'prepare it again' if name != DIGITS else 'start again, which writes it anew'
     return JsslError(
         f'data set {name!r} is damaged: {what}. Copy {folder} again, or delete it and {remedy}.'

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jssl.data.sources.tfds_features import FEATURES
 from jssl.errors import JsslError
 
 INFO = 'dataset_info.json'
@@ -30,6 +31,21 @@ def no_split(splits: Mapping[str, Any], name: str, split: str) -> JsslError:
         f'split {split!r} cannot be read from data set {name!r}; its splits are {there}, and parts '
         "of them such as 'train[:10%]'."
     )
+
+
+def lacking(name: str, folder: str) -> Path | None:
+    """The file that is missing of the two that describe a data set, if the other one is there.
+
+    Args:
+      name: of the data set.
+      folder: where it was looked for.
+    """
+    here = Path(folder) / re.split('[/:]', name)[0]
+    for place in sorted([*here.glob('*'), *here.glob('*/*')]):
+        there = {place / file: (place / file).is_file() for file in (INFO, FEATURES)}
+        if len(set(there.values())) == 2:
+            return min(there, key=there.__getitem__)
+    return None
 
 
 def elsewhere(name: str, folder: str) -> str | None:

@@ -1,5 +1,6 @@
 """TFDS data sets whose files were damaged: records are replaced, what describes them is named."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -57,6 +58,17 @@ def replaced(folder: Path) -> dict[int, str]:
     return {int(words.split()[1]): words for words in said if words.startswith('sample')}
 
 
+def altered(folder: Path, whole: Path) -> list[int]:
+    """The samples that can be read and are others than those of the whole data set."""
+    sources = [TFDS(NAME, 'train', str(path)) for path in (folder, whole)]
+    found = []
+    for row in range(SHARD * SHARDS):
+        with contextlib.suppress(JsslError):
+            if sources[0][row] != sources[1][row]:
+                found.append(row)
+    return found
+
+
 def flip(file: Path) -> None:
     data = bytearray(file.read_bytes())
     data[9000] ^= 0xFF
@@ -79,8 +91,9 @@ def zero(file: Path) -> None:
 DAMAGES: list[Callable[[Path], None]] = [cut, empty, zero, Path.unlink]
 
 
-def test_one_altered_byte_costs_one_image(folder: Path) -> None:
+def test_one_altered_byte_costs_one_image(folder: Path, whole: Path) -> None:
     flip(shard(folder))
+    assert altered(folder, whole) == []
     found = replaced(folder)
     assert len(found) == 1
     ((number, words),) = found.items()
@@ -160,14 +173,23 @@ def test_the_remedy_names_the_folder(folder: Path) -> None:
         TFDS(NAME, 'train', str(folder))
 
 
+@pytest.mark.parametrize('file', [INFO, 'features.json'])
+def test_a_missing_description_is_named(folder: Path, file: str) -> None:
+    path = folder / PLACE / file
+    path.unlink()
+    for name in (NAME, f'{NAME}:1.0.0'):
+        with refused('is damaged', str(path), f'Copy {folder / NAME} again'):
+            TFDS(name, 'train', str(folder))
+
+
 FUZZ = """
-import collections, json, sys
+import sys
 from pathlib import Path
 import numpy as np
 from jssl.errors import JsslError
-from tests.data.sources.test_tfds_damage import PLACE, damage_at_random, replaced
-folder, seed = Path(sys.argv[1]), int(sys.argv[2])
-for case in range(int(sys.argv[3])):
+from tests.data.sources.test_tfds_damage import PLACE, altered, damage_at_random, replaced
+folder, whole, seed = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+for case in range(int(sys.argv[4])):
     rng = np.random.default_rng([seed, case])
     files = sorted(path for path in (folder / PLACE).iterdir() if path.suffix != '.part')
     file = files[rng.integers(len(files))]
@@ -176,6 +198,8 @@ for case in range(int(sys.argv[3])):
     try:
         damage_at_random(file, rng)
         replaced(folder)
+        if 'array_record' in file.name:
+            assert altered(folder, whole) == []
     except JsslError as error:
         assert '\\n' not in str(error) and len(str(error)) < 3000, error
     finally:
@@ -207,11 +231,11 @@ def damage_at_random(file: Path, rng: np.random.Generator) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize('seed', range(4))
 def test_files_damaged_at_random_end_in_substitutes_or_in_a_paragraph(
-    folder: Path, seed: int
+    folder: Path, whole: Path, seed: int
 ) -> None:
     """In a process of its own: a reader written in another language might take it down."""
     process = subprocess.run(
-        [sys.executable, '-c', FUZZ, str(folder), str(seed), '100'],
+        [sys.executable, '-c', FUZZ, str(folder), str(whole), str(seed), '150'],
         capture_output=True,
         text=True,
         timeout=1200,
