@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from jssl.data.faults import read
 from jssl.data.sources import Source
 from jssl.data.sources.labels import checked_label
+from jssl.data.sources.reading import Broken
 
 Batch = dict[str, np.ndarray]
-Fault = tuple[int, str]  # the sample that was asked for, and why another one took its place
+Fault = tuple[int, Broken]  # the sample that was asked for, and why which other took its place
 ALIGNMENT = 64  # bytes, from which JAX takes an array on the CPU over without a copy
 
 
@@ -88,6 +89,6 @@ def fill(source: Source, batch: Batch, rows: range) -> list[Fault]:
         batch['canvas'][row], batch['size'][row] = sample.image, sample.size
         if 'label' in batch:
             batch['label'][row] = checked_label(sample.label, index, classes)
-        if sample.fault is not None:
-            faults.append((index, sample.fault))
+        if sample.broken is not None:
+            faults.append((index, sample.broken))
     return faults

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from jssl.data.canvas import decode
 from jssl.data.sources import Source
-from jssl.data.sources.reading import checked_sample, nearest
+from jssl.data.sources.reading import Broken, checked_sample, nearest
 from jssl.errors import JsslError
 
 NAMED = 20
@@ -22,13 +22,13 @@ class Decoded(NamedTuple):
       image: uint8 (S, S, C), the image in the top-left corner.
       size: its (height, width) there.
       label: its class, None without labels.
-      fault: why this is another sample than the one asked for; None if it is that one.
+      broken: why this is another sample than the one asked for; None if it is that one.
     """
 
     image: NDArray[np.uint8]
     size: tuple[int, int]
     label: int | None
-    fault: str | None
+    broken: Broken | None
 
 
 def read(source: Source, index: int, canvas: int, channels: int = 3) -> Decoded:
@@ -47,10 +47,7 @@ def read(source: Source, index: int, canvas: int, channels: int = 3) -> Decoded:
       JsslError: none of those that follow can be read, see `nearest`.
     """
     found, broken = nearest(source, index, lambda row: _decoded(source, row, canvas, channels))
-    words = None
-    if broken is not None:
-        words = f'{broken.fault.rstrip(".")}. Sample {broken.substitute} takes its place.'
-    return Decoded(*found, words)
+    return Decoded(*found, broken)
 
 
 def _decoded(
@@ -82,12 +79,13 @@ class Faults:
         """How many different samples were broken."""
         return len(self._broken)
 
-    def record(self, index: int, fault: str) -> None:
+    def record(self, index: int, fault: str, substitute: int | None = None) -> None:
         """Counts sample `index`, asked for in vain; the first time also says so.
 
         Args:
           index: of the sample.
-          fault: what `read` found.
+          fault: what is wrong with it.
+          substitute: the sample that takes its place; None if none does.
 
         Raises:
           JsslError: more than the allowed share of the samples is broken.
@@ -95,12 +93,17 @@ class Faults:
         with self._lock:
             known = index in self._broken
             self._broken.add(index)
-            if not known and self.count <= NAMED:
-                self.report(fault)
-            if not known and self.count == NAMED:
-                self.report(f'{NAMED} samples are broken; any more are counted, not named.')
             if self.count > self.allowed * self.length:
                 raise self._too_many(fault)
+            if not known:
+                self._tell(fault, substitute)
+
+    def _tell(self, fault: str, substitute: int | None) -> None:
+        if self.count <= NAMED:
+            replaced = f'{fault.rstrip(".")}. Sample {substitute} takes its place.'
+            self.report(fault if substitute is None else replaced)
+        if self.count == NAMED:
+            self.report(f'{NAMED} samples are broken; any more are counted, not named.')
 
     def _too_many(self, fault: str) -> JsslError:
         return JsslError(

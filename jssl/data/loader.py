@@ -248,5 +248,5 @@ def _chunks(rows: int) -> list[range]:
 def _count(source: Source, faults: Faults | None, found: list[Fault]) -> None:
     """Counts what was broken; without `faults` the first one is an error."""
     counter = faults or Faults(len(source), 0.0, report=lambda fault: None)
-    for index, fault in found:
-        counter.record(index, fault)
+    for index, broken in found:
+        counter.record(index, broken.fault, broken.substitute)

@@ -15,6 +15,7 @@ from jssl.data.faults import NAMED, Faults, read
 from jssl.data.loader import Loader, read_labels
 from jssl.data.sources import Arrays, has_labels
 from jssl.data.sources.reading import TRIES
+from jssl.errors import JsslError
 from tests.checks import refused
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 3), np.uint8)
@@ -60,20 +61,20 @@ def test_the_next_readable_sample_takes_the_place_with_its_own_label():
     found = read(source, 2, canvas=8)
     np.testing.assert_array_equal(found.image, decode(IMAGES[4], 8)[0])
     assert found.label == 14
-    assert found.fault.startswith('sample 2: the image (8 bytes) cannot be decoded')
-    assert found.fault.endswith('Sample 4 takes its place.')
+    assert found.broken.fault.startswith('sample 2: the image (8 bytes) cannot be decoded')
+    assert found.broken.substitute == 4
 
 
 def test_after_the_last_sample_comes_the_first():
     found = read(Missing({5, 0}), 5, canvas=8)
     assert found.label == 1
-    assert "sample 5 ('folder/5.jpg'): [Errno 2] No such file" in found.fault
+    assert "sample 5 ('folder/5.jpg'): [Errno 2] No such file" in found.broken.fault
 
 
 def test_a_fault_is_one_line_even_where_its_name_is_not():
     source = Missing({0})
     source.name_of = lambda index: 'a\nb'
-    assert '\n' not in read(source, 0, canvas=8).fault
+    assert '\n' not in read(source, 0, canvas=8).broken.fault
 
 
 def test_a_set_of_which_nothing_can_be_read_is_refused():
@@ -93,7 +94,7 @@ def test_behind_a_missing_file_of_thousands_the_next_sample_is_soon_found():
     source = Missing(set(range(10, 5000)), 100_000)
     found = read(source, 10, canvas=8)
     assert found.label >= 5000
-    assert found.fault.endswith(f'Sample {found.label} takes its place.')
+    assert found.broken.substitute == found.label
     asked = source.asked
     assert asked <= TRIES + 7
     assert read(source, 11, canvas=8).label == found.label + 1  # another one for each
@@ -182,7 +183,7 @@ def test_an_empty_source_is_refused():
 
 
 def test_an_endless_message_is_cut():
-    fault = read(Raising(KeyError('x' * 10**6)), 7, canvas=8).fault
+    fault = read(Raising(KeyError('x' * 10**6)), 7, canvas=8).broken.fault
     assert len(fault) < 500
 
 
@@ -210,6 +211,16 @@ def test_more_than_the_allowed_share_ends_the_run():
         with refused(*expected):
             faults.record(9, 'this')
     assert faults.count == 3
+
+
+def test_the_fault_that_ends_a_run_has_no_substitute():
+    said = []
+    faults = Faults(200, 0.005, said.append)
+    faults.record(3, 'sample 3: empty.', 4)
+    with pytest.raises(JsslError) as caught:
+        faults.record(8, 'sample 8: empty.', 9)
+    assert said == ['sample 3: empty. Sample 4 takes its place.']
+    assert str(caught.value).endswith('The last is sample 8: empty.')
 
 
 def test_nothing_is_forgiven_at_a_share_of_zero_and_everything_at_one():

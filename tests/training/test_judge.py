@@ -134,6 +134,24 @@ def test_test_data_of_other_classes_are_refused_unless_the_probe_has_them() -> N
         experiment(data=cats, test_data=dogs)
 
 
+def test_a_test_set_may_lack_any_class_where_classes_have_names() -> None:
+    """Its labels 0 and 1 are the training data's 0 and 2."""
+    train = named('cats')
+    kept = [index for index in range(12) if int(TEST[index]['label']) != 1]
+    samples = [{**TEST[index], 'label': int(TEST[index]['label']) // 2} for index in kept]
+
+    class Few(SimpleNamespace):
+        def __len__(self) -> int:
+            return len(samples)
+
+        def __getitem__(self, index: int) -> dict[str, object]:
+            return samples[index]
+
+    test = Few(label_names=['cats', 'bees'], num_classes=2)
+    found = judged(experiment(probe_data=train, test_data=test))[1][1]
+    assert found['knn'] == found['linear'] == 1.0
+
+
 def named(name: str) -> object:
     """The labelled images, with a name for their first class."""
 

@@ -132,7 +132,7 @@ class TFDS:
         """The labels of the first and the last sample of each of the splits that are joined."""
         splits = self._builder.info.splits
         lengths = [splits[part.strip()].num_examples for part in self.split.split('+')]
-        stops = np.cumsum(lengths).tolist()
+        stops = np.cumsum([length for length in lengths if length]).tolist()
 
         def take(index: int) -> int:
             return int(self._record(index)[label])

@@ -150,7 +150,7 @@ def test_a_file_that_goes_is_a_fault_with_its_name(tmp_path):
     (tmp_path / 'a' / '1.png').unlink()
     found = read(source, 0, 8)
     assert found.label == 1
-    assert "sample 0 ('a/1.png'): [Errno 2] No such file" in found.fault
+    assert "sample 0 ('a/1.png'): [Errno 2] No such file" in found.broken.fault
 
 
 def test_the_folder_may_begin_with_a_tilde(tmp_path, monkeypatch):

@@ -118,6 +118,10 @@ def test_embedded_digits_are_encoded_images_with_labels(digits_dir):
     assert has_labels(source)
 
 
+def test_a_joined_split_without_images_does_not_matter(digits_dir):
+    assert TFDS('embedded_digits', 'test[:3]+train[9:9]', digits_dir).has_labels
+
+
 def test_parts_of_splits(digits_dir):
     part, whole = (TFDS('embedded_digits', s, digits_dir) for s in ('train[10%:20%]', 'train'))
     assert len(part) == 600
