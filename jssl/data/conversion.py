@@ -23,6 +23,7 @@ from jssl.data.records import Records
 from jssl.data.sources import Sample, Source
 from jssl.data.sources.reading import checked_sample, in_words, name_of
 from jssl.errors import JsslError
+from jssl.paths import expanded
 
 SHARD = 4096  # images in a file: what an interruption costs at most
 PLAN = 'prepare.json'
@@ -108,7 +109,7 @@ def prepare(
       JsslError: the folder holds something else or what the sources held before they changed, is
         being written, cannot be written, or too many images are broken.
     """
-    out = Path(out).expanduser()
+    out = expanded(out)
     if not re.fullmatch('[a-z][a-z0-9_]*', out.name):
         raise JsslError(
             f'--out={out} ends in {out.name!r}, and TFDS wants names of lower-case letters, digits '

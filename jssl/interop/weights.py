@@ -10,6 +10,7 @@ import numpy as np
 
 from jssl.errors import JsslError
 from jssl.interop.npz import read_npz
+from jssl.paths import expanded
 
 READABLE = ('.safetensors', '.npz')
 # What stands beside the weights of a network and is counted, or looked up by number. An integer
@@ -44,7 +45,7 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
       JsslError: if there is no such file, it is of another kind or broken, or an array is no
         weight; says how to convert one of PyTorch.
     """
-    path = Path(path)
+    path = expanded(path)
     if not os.path.isfile(path):  # which a name that is too long is not either
         raise JsslError(f'There is no file {str(path)!r}; give the path of one with weights.')
     suffix = path.suffix.lower()

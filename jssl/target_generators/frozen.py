@@ -6,7 +6,6 @@ constant of the compiled step.
 
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -19,6 +18,7 @@ from jssl.checks import Checked
 from jssl.errors import JsslError
 from jssl.interop.mmselfsup import import_state
 from jssl.interop.weights import conversion, read_weights
+from jssl.paths import expanded
 
 
 class FrozenGenerator(Checked, nn.Module):
@@ -41,7 +41,7 @@ class FrozenGenerator(Checked, nn.Module):
           JsslError: if the file is missing or belongs to another network; says where it is
             published and how to convert it.
         """
-        path = Path(str(self.weights))
+        path = expanded(str(self.weights))
         if not os.path.isfile(path):
             name = self.published.rpartition('/')[2]
             raise JsslError(

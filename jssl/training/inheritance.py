@@ -13,6 +13,7 @@ from typing import Any
 from jssl.components import PACKAGES, find
 from jssl.errors import JsslError, suggest
 from jssl.foreign import names, option, refuse_foreign
+from jssl.paths import expanded
 from jssl.training.workdir import read_config
 
 
@@ -59,7 +60,7 @@ def inherited(config: Mapping[str, Any], trusted: Collection[str] = ()) -> dict[
       JsslError: the run's config.json cannot be read, lacks a part that is wanted, or names a class
         outside jssl that is not trusted.
     """
-    run = Path(config.get('pretrained') or '')
+    run = expanded(config.get('pretrained') or '')
     wanted = config.get('inherit', ())
     if not config.get('pretrained') or not wanted or not run.is_dir():
         return {}

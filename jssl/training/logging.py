@@ -125,8 +125,8 @@ class MetricsWriter:
     def _unwritable(self, error: OSError) -> JsslError:
         remedy = 'Make room there' if error.errno in FULL else 'Let files be written there'
         return JsslError(
-            f'Metrics cannot be written to {self._path}: {error.strerror}. {remedy} and repeat the '
-            'command, which resumes, or give another --workdir.'
+            f'Metrics cannot be written to {self._path}: {error.strerror or error}. {remedy} and '
+            'repeat the command, which resumes, or give another --workdir.'
         )
 
     def _append(self, row: Row) -> None:
@@ -231,3 +231,11 @@ def read_metrics(path: Path | str) -> list[Row]:
                 'line.'
             )
     return [row for row in rows if row is not None]
+
+
+def last_step(path: Path) -> int:
+    """The largest step of which a metrics.jsonl tells, 0 without any; damaged lines are skipped."""
+    if not path.is_file():
+        return 0
+    rows = map(_row, path.read_bytes().splitlines())
+    return max((int(row['step']) for row in rows if row), default=0)

@@ -32,6 +32,7 @@ from jssl.interop.safetensors import (
 from jssl.interop.stacked import stack_like, unstack
 from jssl.interop.weights import read_weights as read_arrays
 from jssl.layers.position_embedding import resize_positions
+from jssl.paths import expanded
 from jssl.training.checkpoints import read_parts
 from jssl.training.workdir import CHECKPOINTS, CONFIG, read_config
 
@@ -96,13 +97,14 @@ def tell_changed_data(
       listings: of its data, by field.
       report: is told in a line for each.
     """
-    theirs = read_config(run) if os.path.isfile(Path(run) / CONFIG) else {'config': {}}
+    there = expanded(run)
+    theirs = read_config(there) if os.path.isfile(there / CONFIG) else {'config': {}}
     for part, listing in listings.items():
         section = _said(config.get(part))
         for field, before in theirs.get('data', {}).items():
             alike = section is not None and _said(theirs['config'].get(field)) == section
             if alike and not same(before, listing.identity):
-                words = describe_change(Path(run), field, before, listing)
+                words = describe_change(there, field, before, listing)
                 report(f'config.{part} is not what the run in {run} had: {words}.')
 
 
@@ -124,8 +126,9 @@ def read_weights(path: str) -> Weights:
     Raises:
       JsslError: there is nothing at `path` that can be read.
     """
-    if os.path.isdir(path):
-        return _of_run(Path(path))
+    found = expanded(path)
+    if os.path.isdir(found):
+        return _of_run(found)
     arrays = read_arrays(path)
     whole = {key: value for key, value in arrays.items() if key.startswith(PREFIX)}
     return whole or {PREFIX + key: value for key, value in arrays.items()}

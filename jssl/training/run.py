@@ -16,7 +16,7 @@ from jssl.training import sharding
 from jssl.training.checkpoints import Checkpoints
 from jssl.training.experiment import Experiment
 from jssl.training.judge import Judge
-from jssl.training.logging import MetricsWriter, Row
+from jssl.training.logging import METRICS, MetricsWriter, Row, last_step
 from jssl.training.loop import DeviceBatch, Interrupted, Loop, to_device
 from jssl.training.outcome import Outcome, announce, conclude
 from jssl.training.pretrained import load_backbone_into, read_weights, tell_changed_data
@@ -145,6 +145,8 @@ def begin(
         if scores := judge.catch_up(writer.rows, step, train_state):
             writer.write(step, scores, epoch=step / plan.steps_per_epoch)
         return train_state
+    if gone := last_step(writer.directory / METRICS):
+        progress.print(f'none of the {gone} steps taken here was saved; beginning again')
     writer.truncate(-1)
     weights = read_weights(experiment.pretrained) if experiment.pretrained else None
     train_state = experiment.make_state()

@@ -1,6 +1,7 @@
 """The directory of a run, and its config.json: which experiment, which versions, which commit."""
 
 import contextlib
+import errno
 import importlib.metadata
 import json
 import os
@@ -20,10 +21,13 @@ from jax.experimental import multihost_utils
 from jssl.data.identity import Listing, write_listings
 from jssl.errors import JsslError
 from jssl.lock import locked
+from jssl.paths import run_directory
 from jssl.training.datasets import PLACES, check_same_data
+from jssl.training.logging import METRICS, last_step
 from jssl.training.processes import of_first
 
 CONFIG = 'config.json'
+NEW = 'runs'  # where directories are made for runs that are given none
 CHECKPOINTS = 'checkpoints'  # a folder in the run's directory, and in it one for every saved step
 SPEED = ('threads', 'workers')  # fields of the config that change no number of a run
 PACKAGES = {
@@ -60,8 +64,8 @@ def open_workdir(
       The directory, which can be written.
 
     Raises:
-      JsslError: the directory holds a run of another config or on other data, or checkpoints of
-        one whose config is gone, or cannot be read or written.
+      JsslError: the directory holds a run of another config or on other data that has taken a step,
+        or checkpoints of one whose config is gone, or cannot be read or written.
     """
     data = {part: listing.identity for part, listing in listings.items()}
     record = {'config': config, 'data': data, 'versions': versions(), **source_commit()}
@@ -69,8 +73,10 @@ def open_workdir(
     workdir = make_workdir(path, name)
     with _usable(workdir):
         # Looked for first: the process that makes checkpoints has written config.json before.
-        saved = any((workdir / CHECKPOINTS).glob('[0-9]*'))
-        stored = read_config(workdir) if saved or (workdir / CONFIG).exists() else None
+        begun = _has_begun(workdir)
+        stored = read_config(workdir) if begun or (workdir / CONFIG).exists() else None
+        if stored is not None and not begun and 'versions' in stored:
+            stored = None  # of a start of ours that failed, whose command may have been corrected
         if stored is not None:
             _check_same(workdir, stored, record, report)
             known = stored.get('data', {})
@@ -94,10 +100,11 @@ def make_workdir(path: Path | str | None, name: str) -> Path:
       name: what a new directory is called after.
 
     Raises:
-      JsslError: it cannot be made.
+      JsslError: it cannot be made, or no checkpoint that is saved there could be restored.
     """
     with _usable(path):
-        workdir = _new_directory(name) if path is None else Path(path)
+        given = run_directory(Path(NEW) / name if path is None else path)
+        workdir = _new_directory(name) if path is None else given
         workdir.mkdir(parents=True, exist_ok=True)
     return workdir
 
@@ -136,6 +143,11 @@ def _usable(path: Path | str | None) -> Iterator[None]:
         ) from error
 
 
+def _has_begun(workdir: Path) -> bool:
+    """Whether the run of a directory has taken a step: before it there is nothing to go on from."""
+    return any((workdir / CHECKPOINTS).glob('*')) or last_step(workdir / METRICS) > 0
+
+
 def read_config(workdir: Path | str) -> dict[str, Any]:
     """What config.json of a run holds: `config`, `data`, `versions`, `git_commit` and `dirty`.
 
@@ -144,6 +156,8 @@ def read_config(workdir: Path | str) -> dict[str, Any]:
     """
     path = Path(workdir) / CONFIG
     try:
+        if path.exists() and not path.is_file():  # a pipe would keep us waiting
+            raise OSError(errno.EINVAL, 'it is no file')
         stored = json.loads(path.read_text(encoding='utf-8'))
         if not isinstance(stored['config'], dict):
             raise TypeError('its field config is no object')
@@ -218,11 +232,11 @@ def _new_directory(name: str) -> Path:
     stem = f'{name}-{time.strftime("%Y%m%d-%H%M%S")}'
     chosen = ''
     if jax.process_index() == 0:
-        chosen = next(candidate for candidate in _names(stem) if _make(Path('runs') / candidate))
+        chosen = next(candidate for candidate in _names(stem) if _make(Path(NEW) / candidate))
     if jax.process_count() > 1:
         letters = np.frombuffer(chosen.encode().ljust(255, b'\0'), np.uint8)
         chosen = bytes(multihost_utils.broadcast_one_to_all(letters)).rstrip(b'\0').decode()
-    return Path('runs') / chosen
+    return Path(NEW) / chosen
 
 
 def _names(stem: str) -> Iterator[str]:

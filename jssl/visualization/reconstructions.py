@@ -28,6 +28,7 @@ from jssl.evaluation import evenly_spaced
 from jssl.evaluation.features import EvalView
 from jssl.foreign import refuse_foreign
 from jssl.interrupts import run_command
+from jssl.paths import expanded
 from jssl.training.experiment import Experiment
 from jssl.visualization.images import view_grid
 from jssl.visualization.views import check_path
@@ -77,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         path = check_path(options.out)
         if options.images < 1:
             raise JsslError(f'--images={options.images} must be a whole number of at least 1.')
-        found = reconstruct_run(Path(options.workdir), options.trust)
+        found = reconstruct_run(expanded(options.workdir), options.trust)
         rows = evenly_spaced(len(found.pictures), options.images)
         path.parent.mkdir(parents=True, exist_ok=True)
         view_grid(found.pictures[rows], side=SIDE).save(path)

@@ -23,6 +23,7 @@ from jssl.data.faults import read
 from jssl.errors import JsslError
 from jssl.evaluation import evenly_spaced
 from jssl.interrupts import run_command
+from jssl.paths import expanded
 from jssl.training.experiment import Experiment
 from jssl.training.step import make_views, step_keys
 from jssl.visualization.images import view_grid
@@ -79,7 +80,7 @@ def check_path(out: str) -> Path:
     Raises:
       JsslError: its ending is not that of a format that can be written.
     """
-    path = Path(out)
+    path = expanded(out)
     if path.suffix.lower() not in FORMATS:
         raise JsslError(f'--out={out!r} must end with {" or ".join(FORMATS)}.')
     return path

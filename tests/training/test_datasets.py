@@ -14,10 +14,12 @@ import jssl
 from jssl.data import Arrays, Folder
 from jssl.data.identity import LISTINGS, Listing
 from jssl.training.checkpoints import Checkpoints
+from jssl.training.logging import METRICS
 from jssl.training.pretrained import tell_changed_data
 from jssl.training.workdir import CONFIG, open_workdir, read_config
 from tests.checks import refused
 from tests.training.test_experiment import make
+from tests.training.toy import took_steps
 
 
 @pytest.fixture
@@ -38,13 +40,14 @@ def start(run: Path, folder: Path, said: list[str] | None = None, **options: boo
     listings = {'data': Listing.of(Folder(str(folder)))}
     said = [] if said is None else said
     open_workdir(run, config(folder), 'x', listings=listings, report=said.append, **options)
+    took_steps(run)
 
 
 def test_config_json_says_what_the_data_are(photos: Path, tmp_path: Path) -> None:
     start(tmp_path / 'run', photos)
     stored = read_config(tmp_path / 'run')['data']
     assert stored == {'data': Listing.of(Folder(str(photos))).identity}
-    assert {path.name for path in (tmp_path / 'run').iterdir()} == {CONFIG, LISTINGS}
+    assert {path.name for path in (tmp_path / 'run').iterdir()} == {CONFIG, LISTINGS, METRICS}
     said: list[str] = []
     start(tmp_path / 'run', photos, said)
     assert said == []
@@ -95,6 +98,7 @@ def test_the_same_images_at_another_place_go_on(photos: Path, tmp_path: Path) ->
 def test_a_run_that_did_not_note_its_data_notes_them_now(photos: Path, tmp_path: Path) -> None:
     run = tmp_path / 'run'
     open_workdir(run, config(photos), 'x')
+    took_steps(run)
     stored = json.loads((run / CONFIG).read_text())
     del stored['data']  # as version 0.1.0 wrote it
     (run / CONFIG).write_text(json.dumps(stored))
@@ -114,6 +118,7 @@ def test_other_arrays_of_the_same_shape_are_refused_before_any_compute(
     parts = {name: Arrays(images, range(48)) for name in ('data', 'test_data', 'probe_data')}
     first = make(**parts)
     open_workdir(tmp_path, first.describe(), 'x', listings=first.listings)
+    took_steps(tmp_path)
     second = make(**parts | {part: Arrays(images ^ 1, range(48))})
     with refused(f'config.{part} is not what the run', "48 gone, such as 'image 0 (checksum"):
         jssl.fit(second, workdir=tmp_path)

@@ -41,6 +41,14 @@ def test_backbone_data_and_view_of_the_run_are_taken_over(tmp_path: Path) -> Non
     }
 
 
+def test_a_run_in_a_home_directory_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('HOME', str(tmp_path.parent))
+    run(tmp_path)
+    assert inherited(config(f'~/{tmp_path.name}')) == inherited(config(str(tmp_path)))
+
+
 def test_nothing_is_taken_over_without_a_run_or_without_asking(tmp_path: Path) -> None:
     assert inherited(config('')) == {}
     assert inherited(config(str(tmp_path / 'backbone.safetensors'))) == {}

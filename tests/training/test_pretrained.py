@@ -58,6 +58,16 @@ def load(path: Path, into: TrainState) -> tuple[TrainState, str]:
     return loaded, said[0]
 
 
+def test_weights_in_a_home_directory_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('HOME', str(tmp_path.parent))
+    path = Path(export(tmp_path, train_state(RESNET, 1)))
+    whole = read_weights(str(path))
+    for given in (f'~/{tmp_path.name}', f'~/{tmp_path.name}/{path.name}'):
+        assert read_weights(given).keys() == whole.keys()
+
+
 @pytest.mark.parametrize('whole_run', [True, False])
 def test_the_exported_backbone_of_a_run_takes_the_place_of_the_fresh_one(
     tmp_path: Path, whole_run: bool

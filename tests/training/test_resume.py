@@ -96,3 +96,12 @@ def test_few_test_images_of_a_wide_network_are_no_collapse(tmp_path: Path) -> No
     scores = [judge.evaluate(step, found.make_state()) for step in (4, 8)]
     assert scores[1]['rankme'] > 8
     assert judge.warning is None
+
+
+def test_steps_that_nobody_saved_are_taken_again_with_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toy.took_steps(tmp_path, 3)
+    toy.trained(toy.experiment(), tmp_path)
+    assert 'none of the 3 steps taken here was saved; beginning again' in capsys.readouterr().out
+    assert [row['step'] for row in toy.numbers(tmp_path) if 'loss' in row] == list(range(1, 13))

@@ -17,10 +17,13 @@ from jssl.training.workdir import (
     CHECKPOINTS,
     CONFIG,
     claimed,
+    make_workdir,
     open_workdir,
     read_config,
     source_commit,
 )
+from tests.checks import refused
+from tests.training.toy import took_steps
 
 EXPERIMENT = {
     'seed': 0,
@@ -56,9 +59,51 @@ def test_config_json_tells_what_ran_on_what(tmp_path: Path) -> None:
     assert [path.name for path in workdir.iterdir()] == [CONFIG]
 
 
+def test_a_start_that_failed_does_not_refuse_the_corrected_command(tmp_path: Path) -> None:
+    open_workdir(tmp_path, EXPERIMENT, 'x')
+    (tmp_path / CHECKPOINTS).mkdir()
+    took_steps(tmp_path, 0)
+    other = EXPERIMENT | {'seed': 1}
+    open_workdir(tmp_path, other, 'x')
+    assert read_config(tmp_path)['config']['seed'] == 1
+    took_steps(tmp_path)
+    with refused('seed: 1 → 0'):
+        open_workdir(tmp_path, EXPERIMENT, 'x')
+
+
+def test_somebody_elses_config_json_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / CONFIG).write_text('{"config": {"port": 80}}')
+    with refused('port: 80 → absent'):
+        open_workdir(tmp_path, EXPERIMENT, 'x')
+
+
+@pytest.mark.parametrize('kind', ['pipe', 'folder'])
+def test_what_is_no_config_json_is_not_waited_for(kind: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / CONFIG) if kind == 'pipe' else (tmp_path / CONFIG).mkdir()
+    with refused('config.json cannot be read', 'it is no file', '--workdir'):
+        open_workdir(tmp_path, EXPERIMENT, 'x')
+
+
+def test_a_home_directory_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert make_workdir('~/runs/a', 'x') == tmp_path / 'runs' / 'a'
+    assert (tmp_path / 'runs' / 'a').is_dir()
+
+
+def test_a_place_without_a_path_is_checked_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / '[0]').mkdir()
+    monkeypatch.chdir(tmp_path / '[0]')
+    with refused('has [ in its path'):
+        make_workdir(None, 'simclr')
+    assert not any((tmp_path / '[0]').iterdir())
+
+
 def test_the_same_config_resumes(tmp_path: Path) -> None:
     lines: list[str] = []
     open_workdir(tmp_path, EXPERIMENT, 'x')
+    took_steps(tmp_path)
     written = (tmp_path / CONFIG).read_text()
     for _ in range(2):
         assert open_workdir(str(tmp_path), EXPERIMENT, 'x', report=lines.append) == tmp_path
@@ -68,6 +113,7 @@ def test_the_same_config_resumes(tmp_path: Path) -> None:
 
 def test_another_config_is_refused_field_by_field(tmp_path: Path) -> None:
     open_workdir(tmp_path, EXPERIMENT, 'x')
+    took_steps(tmp_path)
     given = json.loads(json.dumps(EXPERIMENT))
     given['seed'] = 1
     given['model']['backbone']['depth'] = 50
@@ -91,6 +137,7 @@ def test_another_config_is_refused_field_by_field(tmp_path: Path) -> None:
 
 def test_a_run_goes_on_with_other_settings_of_speed(tmp_path: Path) -> None:
     open_workdir(tmp_path, EXPERIMENT | {'threads': 8, 'workers': 0}, 'x')
+    took_steps(tmp_path)
     lines: list[str] = []
     faster = EXPERIMENT | {'threads': 64, 'workers': 4}
     open_workdir(tmp_path, faster, 'x', report=lines.append)
@@ -99,6 +146,7 @@ def test_a_run_goes_on_with_other_settings_of_speed(tmp_path: Path) -> None:
 
 def test_other_versions_are_only_told(tmp_path: Path) -> None:
     open_workdir(tmp_path, EXPERIMENT, 'x')
+    took_steps(tmp_path)
     stored = json.loads((tmp_path / CONFIG).read_text())
     now = stored['versions']['flax']
     stored['versions']['flax'] = '0.1'

@@ -5,7 +5,6 @@ import functools
 import os
 import re
 import unicodedata
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from jssl.data.sources.folder import file_stamps, read_file
 from jssl.data.sources.labels import LARGEST, NONE
 from jssl.data.sources.listing import EXTENSIONS
 from jssl.errors import JsslError
+from jssl.paths import expanded
 
 LABELLED_LINE = re.compile(r'(.*\S)\s+(-?[0-9]{1,10})')
 KNOWN = '|'.join(map(re.escape, EXTENSIONS))
@@ -140,7 +140,7 @@ class _Entries:
 def _text(path: str) -> str:
     """The text of the list; bytes that are no UTF-8 stand for themselves, as in file names."""
     try:
-        text = Path(path).expanduser().read_text(encoding='utf-8-sig', errors='surrogateescape')
+        text = expanded(path).read_text(encoding='utf-8-sig', errors='surrogateescape')
     except OSError as error:
         raise JsslError(
             f'the list {path!r} cannot be read: {error.strerror}; set path to a text file with the '
