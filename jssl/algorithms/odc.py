@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State, forward
 from jssl.algorithms.clustered import check_classes, cluster_health, fresh_head
 from jssl.algorithms.passes import in_eval_mode, one_view
-from jssl.checks import Count
+from jssl.checks import Natural
 from jssl.heads import ClsHead
 from jssl.layers.normalize import l2_normalize
 from jssl.losses import weighted_cross_entropy
@@ -78,8 +78,8 @@ class ODC(Algorithm):
     neck: ODCNeck
     head: ClsHead
     memory_bank: ODCMemory
-    centroid_interval: Count = 10
-    small_cluster_interval: Count = 1
+    centroid_interval: Natural = 10
+    small_cluster_interval: Natural = 1
     reweight: bool = True
     normalize_weights: bool = False
 

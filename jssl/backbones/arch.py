@@ -27,9 +27,10 @@ def make_arch(kind: type[Size], sizes: Mapping[str, Any]) -> Size:
       JsslError: if it lacks an entry or has one that `kind` does not know.
     """
     names = inspect.signature(kind).parameters
-    if set(sizes) != set(names):
+    if not isinstance(sizes, Mapping) or set(sizes) != set(names):
+        shown = dict(sizes) if isinstance(sizes, Mapping) else sizes
         raise JsslError(
-            f'backbone.arch={dict(sizes)!r} must have the entries {", ".join(names)}, or be the '
+            f'backbone.arch={shown!r} must have the entries {", ".join(names)}, or be the '
             'name of a size.'
         )
     return kind(**sizes)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jssl.errors import JsslError, suggest
+from jssl.interop.model_dicts import as_dict
 
 Settings = dict[str, Any]
 Report = Callable[[str], None]
@@ -33,6 +34,10 @@ class Hook:
         """The value of a field, or what the reference's default is."""
         self._known.append(field)
         return self._fields.pop(field, default)
+
+    def count(self, field: str, default: int) -> int:
+        """As `take`, of a field that is a whole number."""
+        return _whole(f'{self.name}.{field}', self.take(field, default))
 
     def ignore(self, *fields: str) -> None:
         """Leaves out what concerns printing, saving and reading alone."""
@@ -89,6 +94,12 @@ def hook_settings(
     return settings
 
 
+def _whole(what: str, value: Any) -> int:
+    if not isinstance(value, int):
+        raise JsslError(f'custom_hooks: {what}={value!r} must be a whole number.')
+    return value
+
+
 def _deepcluster(hook: Hook, model: Mapping[str, Any]) -> Settings:
     hook.ignore('extract_dataloader', 'extractor', 'data_loaders')
     hook.only('initial', hook.take('initial', True), True, 'the first epoch needs clusters')
@@ -96,7 +107,7 @@ def _deepcluster(hook: Hook, model: Mapping[str, Any]) -> Settings:
     uniform, reweight = hook.take('unif_sampling', False), hook.take('reweight', False)
     if hook.take('reweight_pow', POWER) != POWER and reweight:
         hook.only('reweight', reweight, False, f'the power of its weights is {POWER} here')
-    interval, memory = hook.take('interval', 1), hook.take('init_memory', False)
+    interval, memory = hook.count('interval', 1), hook.take('init_memory', False)
     if model['type'] == 'ODC':
         hook.only('clustering.pca_dim', pca_dim, None, 'ODC clusters the projections themselves')
         hook.only('unif_sampling', uniform, False, 'the clusters of ODC change at every step')
@@ -115,14 +126,14 @@ def _deepcluster(hook: Hook, model: Mapping[str, Any]) -> Settings:
 
 def _clustering(hook: Hook, model: Mapping[str, Any]) -> int | None:
     """The principal components that are clustered; None for the features as they are."""
-    clustering = dict(hook.take('clustering', {}))
+    clustering = as_dict('clustering', hook.take('clustering', {}))
     hook.only('clustering.type', clustering.pop('type', 'Kmeans'), 'Kmeans', 'it has k-means')
     classes = model.get('head', {}).get('num_classes')
     hook.only('clustering.k', clustering.pop('k', classes), classes, 'the head has one class each')
-    pca_dim = clustering.pop('pca_dim', 256)
+    pca_dim = _whole('DeepClusterHook.clustering.pca_dim', clustering.pop('pca_dim', 256))
     for field, value in clustering.items():
         hook.only(f'clustering.{field}', value, None, 'its k-means has no such setting')
-    return pca_dim if pca_dim is not None and pca_dim > 0 else None
+    return pca_dim if pca_dim > 0 else None
 
 
 def _densecl(hook: Hook, model: Mapping[str, Any]) -> Settings:
@@ -151,12 +162,13 @@ def _simsiam(hook: Hook, model: Mapping[str, Any]) -> Settings:
 def _swav(hook: Hook, model: Mapping[str, Any]) -> Settings:
     hook.ignore('batch_size', 'interval', 'requires_grad')
     head = model.get('head', {})
-    views = tuple(head.get('crops_for_assign', (0, 1)))
-    found = tuple(hook.take('crops_for_assign', views))
+    views = list(head.get('crops_for_assign', (0, 1)))
+    found = hook.take('crops_for_assign', views)
+    found = list(found) if isinstance(found, tuple) else found
     hook.only('crops_for_assign', found, views, 'it is a field of the head')
     width = head.get('feat_dim')
     hook.only('feat_dim', hook.take('feat_dim', width), width, 'it is a field of the head')
-    frozen = dict(hook.take('frozen_layers_cfg', {}))
+    frozen = as_dict('frozen_layers_cfg', hook.take('frozen_layers_cfg', {}))
     steps = frozen.pop('prototypes', 0)
     hook.only('frozen_layers_cfg', frozen, {}, 'only prototypes can wait')
     return {

@@ -4,7 +4,7 @@ A field of theirs is a field of ours, has another name or place here, can only h
 or says what is no property of a model. Anything else is left for `build` to refuse by name.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -76,7 +76,7 @@ def model_config(model: Mapping[str, Any]) -> Fields:
     Raises:
       JsslError: for a value without a counterpart, of a field that has one value here.
     """
-    if 'type' not in model:
+    if not isinstance(model, Mapping) or 'type' not in model:
         raise JsslError(f"A model needs a 'type', as in dict(type='SimCLR', ...), not {model!r}.")
     name = bare(model['type'])
     _check_norm(name, model.get('norm_cfg'))
@@ -91,6 +91,17 @@ def model_config(model: Mapping[str, Any]) -> Fields:
     return {'type': name} | fields
 
 
+def as_dict(what: str, value: Any) -> Fields:
+    """A copy of a dict in a config.
+
+    Raises:
+      JsslError: it is none.
+    """
+    if not isinstance(value, Mapping):
+        raise JsslError(f'{what}={value!r} must be a dict.')
+    return dict(value)
+
+
 def bare(name: str) -> str:
     """``'mmcls.ResNet'`` -> ``'ResNet'``, by the name that it has here."""
     last = str(name).rpartition('.')[2]
@@ -103,8 +114,8 @@ def _unfolded(name: str, fields: Fields) -> Fields:
     if isinstance(fields.get('head'), Mapping) and isinstance(loss, Mapping):
         head = {**fields['head'], 'loss': loss}
         return {key: value for key, value in fields.items() if key != 'loss'} | {'head': head}
-    stages = dict(fields.pop('stage_cfgs', {}))  # Swin's window
-    fields |= dict(stages.pop('block_cfgs', {})) | stages
+    stages = as_dict('stage_cfgs', fields.pop('stage_cfgs', {}))  # Swin's window
+    fields |= as_dict('stage_cfgs.block_cfgs', stages.pop('block_cfgs', {})) | stages
     names = LOSSES.get(name, {})
     kind = bare(loss.get('type', '')) if isinstance(loss, Mapping) else ''
     if kind in names:
@@ -134,7 +145,7 @@ def _check_norm(name: str, norm: Any) -> None:
     """Refuses what would be another network: norms of another kind, or with another epsilon."""
     if norm is None:
         return
-    rest = dict(norm)
+    rest = as_dict('norm_cfg', norm)
     kind = bare(rest.pop('type', ''))
     epsilon = 1e-5 if 'Swin' in name else NORMS.get(kind)
     usual = {'eps': epsilon, 'momentum': 0.1, 'requires_grad': True}
@@ -149,18 +160,22 @@ def _check_norm(name: str, norm: Any) -> None:
 
 def _initial(name: str, init: Any) -> Fields:
     """The fields by which initial weights are told; most components begin as in the reference."""
-    rules: Sequence[Any] = [init] if isinstance(init, Mapping) else init or ()
+    rules = init if isinstance(init, list | tuple) else [] if init is None else [init]
     fields: Fields = {}
-    for rule in rules:
-        kind, layers = rule.get('type'), rule.get('layer', ())
-        linear = 'Linear' in ([layers] if isinstance(layers, str) else layers)
+    for rule in (as_dict('init_cfg', rule) for rule in rules):
+        kind, layers = rule.get('type'), rule.get('layer')
+        linear = 'Linear' in (layers if isinstance(layers, list | tuple) else [layers])
         if kind == 'Pretrained' and name in PUBLISHED:
-            # Nothing is downloaded: a file of this name, converted, must be there.
-            path = str(rule['checkpoint'])
-            local = PurePosixPath(path).name if '://' in path else path
-            fields['weights'] = str(PurePosixPath(local).with_suffix('.safetensors'))
+            fields['weights'] = _local(str(rule.get('checkpoint')))
         elif kind in ('Normal', 'TruncNormal') and linear and name in NORMAL:
-            fields['init_std'] = float(rule.get('std', 1.0))
+            fields['init_std'] = rule.get('std', 1.0)
         elif kind == 'Kaiming' and linear and name == 'NonLinearNeck':
             fields['kaiming_uniform'] = rule.get('distribution') == 'uniform'
     return fields
+
+
+def _local(checkpoint: str) -> str:
+    """Where the converted file of a checkpoint is looked for; nothing is downloaded."""
+    path = PurePosixPath(checkpoint)
+    path = PurePosixPath(path.name) if '://' in checkpoint else path
+    return str(path.with_suffix('.safetensors') if path.name else path)
