@@ -1,11 +1,14 @@
 """The data of a run: noticed when they are no longer those that it began with."""
 
+import json
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from jssl.data.identity import Listing, describe_change, same
 from jssl.errors import JsslError
+from jssl.training.processes import of_first, on_all
 
 PLACES = ('path', 'root', 'data_dir')  # fields of a source that say where it is, not what
 
@@ -48,6 +51,46 @@ def check_same_data(
             raise _changed(workdir, part, words, only_stamps)
         report(f'config.{part} is taken for the same as before: {words}.')
     return unchanged
+
+
+def tell_changes(
+    workdir: Path,
+    stored: Mapping[str, Any],
+    listings: Mapping[str, Listing],
+    report: Callable[[str], None],
+) -> None:
+    """Says which data of a run, looked at again, are no longer what they were.
+
+    Args:
+      workdir: of the run.
+      stored: the identity of each part, from its config.json.
+      listings: the parts as they are now.
+      report: is told in a line for each.
+    """
+    for part, listing in listings.items():
+        before = stored.get(part)
+        if before is not None and not same(before, listing.identity):
+            words = describe_change(workdir, part, before, listing)
+            report(f'config.{part} is not what the run in {workdir} had: {words}.')
+
+
+def check_job_agrees(listings: Mapping[str, Listing]) -> None:
+    """Refuses a job whose hosts see different data; every process of it calls this.
+
+    Each decodes its share of a batch by the numbers of samples: of other lists it would take other
+    images, and some never.
+
+    Raises:
+      JsslError: on every process, with what this one sees.
+    """
+    names = {part: (item.number, item.identity['names']) for part, item in listings.items()}
+    own = zlib.crc32(json.dumps(names).encode()) >> 1  # JAX carries 32 bits with a sign
+    if not on_all(of_first(own) == own):
+        seen = ', '.join(f'config.{part} {item.number:,}' for part, item in listings.items())
+        raise JsslError(
+            f'The processes of this job see different data; this one sees so many samples: {seen}. '
+            'Give every host the same files, or a folder that all of them share.'
+        )
 
 
 def _changed(workdir: Path, part: str, words: str, only_stamps: bool) -> JsslError:

@@ -14,6 +14,7 @@ from jssl.data.remarks import remarks
 from jssl.interrupts import Stopped
 from jssl.training import sharding
 from jssl.training.checkpoints import Checkpoints
+from jssl.training.datasets import check_job_agrees
 from jssl.training.experiment import Experiment
 from jssl.training.judge import Judge
 from jssl.training.logging import METRICS, MetricsWriter, Row, last_step
@@ -62,6 +63,7 @@ def fit(
         directory = make_workdir(workdir, name)
         with claimed(directory, report=progress.print):
             listings = experiment.listings
+            check_job_agrees(listings)
             open_workdir(
                 directory,
                 config,

@@ -124,10 +124,12 @@ def reconstruct_run(workdir: Path, trusted: Collection[str] = ()) -> Reconstruct
     """
     from jssl.config import experiment
     from jssl.training.checkpoints import Checkpoints
+    from jssl.training.datasets import tell_changes
     from jssl.training.run import target
     from jssl.training.workdir import CHECKPOINTS, CONFIG, read_config
 
-    config = read_config(workdir)['config']
+    stored = read_config(workdir)
+    config = stored['config']
     where = str(workdir / CONFIG)
     refuse_foreign(config, '', where, trusted, lambda _, name: shlex.quote(f'--trust={name}'))
     subject = experiment(config)
@@ -138,6 +140,7 @@ def reconstruct_run(workdir: Path, trusted: Collection[str] = ()) -> Reconstruct
             f'{workdir} holds no checkpoint; start its run again with --workdir={workdir} and let '
             'it finish an epoch.'
         )
+    tell_changes(workdir, stored.get('data', {}), subject.listings, print)
     return reconstruct(subject, restored[0].params, restored[0].state)
 
 

@@ -3,6 +3,9 @@
 import json
 import os
 import shutil
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -143,6 +146,48 @@ def test_a_checkpoint_of_other_data_is_not_read(tmp_path: Path) -> None:
         assert restored[1] == 1
     with refused('of a run on other data: 8 samples there, 8 here, or other names'):
         Checkpoints(tmp_path, data=Listing(8, names[::-1], stamps).identity).restore(target)
+
+
+PROCESS = """
+import sys
+import jax
+from jssl.data import Folder
+from jssl.data.identity import Listing
+from jssl.errors import JsslError
+from jssl.training.datasets import check_job_agrees
+address, number, out, *folders = sys.argv[1:]
+jax.distributed.initialize(address, 2, int(number))
+with open(out, 'w') as file:
+    for folder in folders:
+        try:
+            check_job_agrees({'data': Listing.of(Folder(folder), stamps=number == '0')})
+            print('alike', file=file)
+        except JsslError as error:
+            print(error, file=file)
+"""
+
+
+@pytest.mark.slow
+def test_hosts_that_see_other_files_are_refused(photos: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(photos, tmp_path / 'other'))  # at other times, on another disk
+    less = Path(shutil.copytree(photos, tmp_path / 'less'))
+    (less / 'b3.png').rename(less / 'c3.png')
+    with socket.socket() as probe:
+        probe.bind(('localhost', 0))
+        address = f'localhost:{probe.getsockname()[1]}'
+    seen = [(photos, photos), (other, less)]  # of each process, one after another
+    processes = [
+        subprocess.Popen(
+            [sys.executable, '-c', PROCESS, address, str(number), str(tmp_path / str(number))]
+            + [str(folder) for folder in folders]
+        )
+        for number, folders in enumerate(seen)
+    ]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    for number in range(2):
+        told = (tmp_path / str(number)).read_text().splitlines()
+        assert told[0] == 'alike'
+        assert 'see different data; this one sees so many samples: config.data 8.' in told[1]
 
 
 def test_weights_of_a_run_whose_data_changed_come_with_a_line(photos: Path, tmp_path: Path) -> None:

@@ -75,8 +75,13 @@ def test_a_run_s_report_and_the_command_show_the_same(
     np.testing.assert_array_equal(again.pictures, found.pictures)
     out = tmp_path / 'new' / 'mae.png'
     arguments = [f'--workdir={tmp_path / "run"}', '--images=3', f'--out={out}']
+    assert not capsys.readouterr().out
+    other = Arrays(255 - runs.images())
+    monkeypatch.setattr('jssl.config.experiment', lambda config: subject(data=other))
     assert reconstructions.main(arguments) == 0
-    assert capsys.readouterr().out.startswith(f'{out}: PSNR')
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith(f'config.data is not what the run in {tmp_path / "run"} had: 48 gone')
+    assert told[1].startswith(f'{out}: PSNR')
     with Image.open(out) as picture:
         assert picture.size == (3 * 10 - 2 + 4, 3 * 10 - 2)
 
