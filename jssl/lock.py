@@ -1,4 +1,4 @@
-"""One process at a time in a directory: a lock that the system takes back when its holder ends."""
+"""One process at a time in a folder: a lock that the system takes back when its holder ends."""
 
 import contextlib
 import errno
@@ -18,24 +18,24 @@ UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 @contextlib.contextmanager
 def locked(
-    directory: Path, remedy: str, *, report: Callable[[str], None] = print
+    path: Path, folder: Path, remedy: str, *, report: Callable[[str], None] = print
 ) -> Iterator[None]:
-    """Keeps every other process, and every other call in this one, out of a directory.
+    """Keeps every other process, and every other call in this one, away from a folder.
 
-    The holder's name stands in a file `.lock` there, which is gone afterwards. One that a killed
-    holder has left behind keeps nobody out.
+    The holder's name stands in a file, which is gone afterwards. One that a killed holder has left
+    behind keeps nobody out.
 
     Args:
-      directory: which exists.
+      path: of that file, such as one called `LOCK` in the folder.
+      folder: for messages.
       remedy: what to do instead, a sentence that ends the refusal.
       report: is told in one line where the file system has no locks; then nobody is kept out.
 
     Raises:
       JsslError: another process holds it, which is named; or the file cannot be written.
     """
-    path = directory / LOCK
     try:
-        number = _acquire(path, remedy, report)
+        number = _acquire(path, folder, remedy, report)
     except OSError as error:
         raise JsslError(f'{path} cannot be written: {error.strerror}. {remedy}') from error
     try:
@@ -46,7 +46,7 @@ def locked(
         os.close(number)
 
 
-def _acquire(path: Path, remedy: str, report: Callable[[str], None]) -> int:
+def _acquire(path: Path, folder: Path, remedy: str, report: Callable[[str], None]) -> int:
     """The open lock file, with this process's name in it."""
     while True:
         number = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -56,10 +56,10 @@ def _acquire(path: Path, remedy: str, report: Callable[[str], None]) -> int:
             if error.errno not in UNSUPPORTED:
                 holder = _holder(number)
                 os.close(number)
-                raise JsslError(f'{path.parent} is in use by {holder}. {remedy}') from error
+                raise JsslError(f'{folder} is in use by {holder}. {remedy}') from error
             report(
-                f'{path.parent} is on a file system without locks ({error.strerror}): see to it '
-                'that nothing else writes there.'
+                f'{folder} is on a file system without locks ({error.strerror}): see to it that '
+                'nothing else writes there.'
             )
             return number
         if _is_at(number, path):

@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -19,26 +21,30 @@ REMEDY = 'Wait.'
 HOLD = f"""
 import os, signal, sys
 from pathlib import Path
-from jssl.lock import locked
-with locked(Path(sys.argv[1]), '{REMEDY}'):
+from jssl.lock import LOCK, locked
+with locked(Path(sys.argv[1]) / LOCK, Path(sys.argv[1]), '{REMEDY}'):
     os.kill(os.getpid(), signal.SIGKILL)
 """
+
+
+def held(folder: Path, report: Callable[[str], None] = print) -> AbstractContextManager[None]:
+    return locked(folder / LOCK, folder, REMEDY, report=report)
 
 
 def test_the_second_is_told_who_is_the_first(tmp_path: Path) -> None:
     me = f'process {os.getpid()} on {socket.gethostname()} since 2'
     for _ in range(2):
-        with locked(tmp_path, REMEDY):
+        with held(tmp_path):
             for _ in range(2):
-                with refused(f'{tmp_path} is in use by {me}', REMEDY), locked(tmp_path, REMEDY):
+                with refused(f'{tmp_path} is in use by {me}', REMEDY), held(tmp_path):
                     pytest.fail('two at once')
         assert not any(tmp_path.iterdir())
 
 
 def test_an_error_inside_lets_go(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), locked(tmp_path, REMEDY):
+    with pytest.raises(KeyError), held(tmp_path):
         raise KeyError
-    with locked(tmp_path, REMEDY):
+    with held(tmp_path):
         pass
 
 
@@ -46,7 +52,7 @@ def test_a_killed_holder_keeps_nobody_out(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, '-c', HOLD, str(tmp_path)], timeout=60, check=False)
     assert done.returncode == -signal.SIGKILL
     assert (tmp_path / LOCK).read_text().startswith('process ')
-    with locked(tmp_path, REMEDY):
+    with held(tmp_path):
         pass
 
 
@@ -58,7 +64,7 @@ def test_many_who_come_and_go_are_never_two(tmp_path: Path) -> None:
         nonlocal inside, most
         while entered[me] < 30:
             try:
-                with locked(tmp_path, REMEDY):
+                with held(tmp_path):
                     inside += 1
                     most = max(most, inside)
                     entered[me] += 1
@@ -85,7 +91,7 @@ def test_where_there_are_no_locks_it_is_said_and_goes_on(
     monkeypatch.setattr(fcntl, 'flock', flock)
     lines: list[str] = []
     for _ in range(2):
-        with locked(tmp_path, REMEDY, report=lines.append):
+        with held(tmp_path, report=lines.append):
             pass
     assert len(lines) == 2
     assert f'{tmp_path} is on a file system without locks ({os.strerror(code)})' in lines[0]
@@ -93,16 +99,13 @@ def test_where_there_are_no_locks_it_is_said_and_goes_on(
 
 @pytest.mark.parametrize('left', [b'', b'\xff\x00process', b'x' * 5000, b'process 1\non a\n'])
 def test_what_is_no_name_is_not_told(left: bytes, tmp_path: Path) -> None:
-    with locked(tmp_path, REMEDY):
+    with held(tmp_path):
         (tmp_path / LOCK).write_bytes(left)
-        with refused('is in use by another process. Wait.'), locked(tmp_path, REMEDY):
+        with refused('is in use by another process. Wait.'), held(tmp_path):
             pass
 
 
 @pytest.mark.skipif(not Path('/proc/self').is_dir(), reason='no /proc on this system')
 def test_where_nobody_can_write_is_refused() -> None:
-    with (
-        refused('/proc/self/.lock cannot be written: ', REMEDY),
-        locked(Path('/proc/self'), REMEDY),
-    ):
+    with refused('/proc/self/.lock cannot be written: ', REMEDY), held(Path('/proc/self')):
         pass

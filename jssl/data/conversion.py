@@ -1,8 +1,6 @@
 """Images at another size as a TFDS data set, written so that an interruption costs little."""
 
-import contextlib
 import dataclasses
-import fcntl
 import functools
 import io
 import json
@@ -23,6 +21,7 @@ from jssl.data.records import Records
 from jssl.data.sources import Sample, Source
 from jssl.data.sources.reading import checked_sample, in_words, name_of
 from jssl.errors import JsslError
+from jssl.lock import locked
 from jssl.paths import expanded
 
 SHARD = 4096  # images in a file: what an interruption costs at most
@@ -129,7 +128,8 @@ def prepare(
     unfinished = out.with_name(f'{out.name}.incomplete')
     try:
         unfinished.mkdir(parents=True, exist_ok=True)
-        with _locked(unfinished):
+        lock = out.with_name(f'.{out.name}.lock')
+        with locked(lock, unfinished, 'Wait for its end, or choose another --out.', report=report):
             _begin(unfinished, plan, listings)
             folder = unfinished / records.VERSION
             work = _Work(folder, out.name, target, threads, faults, shard)
@@ -188,23 +188,6 @@ def _check_sources(
                 f'the source of {split} is not what {folder} was made of: {words}. Choose another '
                 '--out, delete the folder, or put the files back.'
             )
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keeps a second process out; the system lets go when this one ends, however it does."""
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(number)
-        raise JsslError(
-            f'another process is writing {folder}; wait for it, or choose another --out.'
-        ) from None
-    try:
-        yield
-    finally:
-        os.close(number)
 
 
 @dataclasses.dataclass(frozen=True)

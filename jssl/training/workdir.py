@@ -1,7 +1,6 @@
 """The directory of a run, and its config.json: which experiment, which versions, which commit."""
 
 import contextlib
-import errno
 import importlib.metadata
 import json
 import os
@@ -20,7 +19,7 @@ from jax.experimental import multihost_utils
 
 from jssl.data.identity import Listing, write_listings
 from jssl.errors import JsslError
-from jssl.lock import locked
+from jssl.lock import LOCK, locked
 from jssl.paths import run_directory
 from jssl.training.datasets import PLACES, check_same_data
 from jssl.training.logging import METRICS, last_step
@@ -121,7 +120,7 @@ def claimed(workdir: Path, *, report: Callable[[str], None] = print) -> Iterator
         if jax.process_index() == 0:
             try:
                 remedy = 'Wait for its end, or give another --workdir.'
-                stack.enter_context(locked(workdir, remedy, report=report))
+                stack.enter_context(locked(workdir / LOCK, workdir, remedy, report=report))
             except JsslError as error:
                 refusal = error
         if of_first(refusal is not None):
@@ -157,13 +156,14 @@ def read_config(workdir: Path | str) -> dict[str, Any]:
     path = Path(workdir) / CONFIG
     try:
         if path.exists() and not path.is_file():  # a pipe would keep us waiting
-            raise OSError(errno.EINVAL, 'it is no file')
+            raise ValueError('it is no file')
         stored = json.loads(path.read_text(encoding='utf-8'))
-        if not isinstance(stored['config'], dict):
-            raise TypeError('its field config is no object')
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        if not isinstance(stored, dict) or not isinstance(stored.get('config'), dict):
+            raise ValueError('it is not that of a run')
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise JsslError(
-            f'{path} cannot be read ({error}), so it is unknown which run is there. Give another '
+            f'{path} cannot be read ({reason}), so it is unknown which run is there. Give another '
             '--workdir, or put the file back.'
         ) from error
     return stored

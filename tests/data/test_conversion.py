@@ -1,6 +1,5 @@
 """Images at another size: the pixels, the files, and what an interruption leaves."""
 
-import fcntl
 import filecmp
 import io
 import json
@@ -19,6 +18,7 @@ from PIL import Image
 from jssl.data import records
 from jssl.data.conversion import Target, prepare, shrink
 from jssl.data.sources import TFDS, Arrays, Folder
+from jssl.lock import locked
 from tests.checks import refused
 
 RNG = np.random.default_rng(0)
@@ -334,12 +334,14 @@ def test_damaged_notes_of_what_was_left_out_are_refused(content, folder, tmp_pat
 def test_two_at_once_are_refused(tmp_path):
     unfinished = tmp_path / f'{NAME}.incomplete'
     unfinished.mkdir()
-    number = os.open(unfinished, os.O_RDONLY)
-    fcntl.flock(number, fcntl.LOCK_EX)
-    with refused('another process is writing'):
+    lock = tmp_path / f'.{NAME}.lock'
+    with (
+        locked(lock, unfinished, ''),
+        refused(f'{unfinished} is in use by process {os.getpid()} on ', 'another --out'),
+    ):
         prepare({'train': Arrays([PIXELS])}, tmp_path / NAME, TARGET)
-    os.close(number)
     prepare({'train': Arrays([PIXELS])}, tmp_path / NAME, TARGET)
+    assert not lock.exists()
 
 
 def test_splits_that_do_not_go_together_are_refused(tmp_path):

@@ -161,7 +161,8 @@ def test_other_versions_are_only_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    'content', ['', '{"config": {"seed"', '[]', '{"versions": {}}', '{"config": 1}']
+    'content',
+    ['', '{"config": {"seed"', '[]', 'null', '{"versions": {}}', '{"config": 1}', '[' * 100_000],
 )
 def test_a_config_json_that_cannot_be_read_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / CONFIG).write_text(content)
