@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from jssl.data.faults import read
 from jssl.data.sources import Source
-from jssl.data.sources.labels import checked_label
+from jssl.data.sources.labels import checked_label, declared_classes
 from jssl.data.sources.reading import Broken
 
 Batch = dict[str, np.ndarray]
@@ -81,7 +81,7 @@ def fill(source: Source, batch: Batch, rows: range) -> list[Fault]:
       JsslError: nothing near a broken sample can be read, or a label is missing or no class.
     """
     side, channels = batch['canvas'].shape[2:]
-    classes = None if hasattr(source, 'labels') else getattr(source, 'num_classes', None)
+    classes = declared_classes(source)
     faults = []
     for row in rows:
         index = int(batch['index'][row])

@@ -19,7 +19,7 @@ from jssl.data.faults import Faults
 from jssl.data.order import Order
 from jssl.data.samplers import Sampler, Shuffled
 from jssl.data.sources import Source, has_labels
-from jssl.data.sources.labels import checked_label
+from jssl.data.sources.labels import checked_label, checked_labels, declared_classes
 from jssl.data.sources.reading import checked_sample, nearest
 from jssl.errors import JsslError
 
@@ -179,17 +179,14 @@ def read_labels(source: Source) -> NDArray[np.integer] | None:
     if not has_labels(source):
         return None
     known = getattr(source, 'labels', None)
-    if known is None:
+    if known is not None:
+        return checked_labels(known, len(source))
 
-        def label(row: int) -> Any:
-            return checked_sample(source, row).get('label')
+    def label(row: int) -> Any:
+        return checked_sample(source, row).get('label')
 
-        classes = getattr(source, 'num_classes', None)
-        known = [
-            checked_label(nearest(source, index, label)[0], index, classes)
-            for index in range(len(source))
-        ]
-    return np.asarray(known)
+    classes, every = declared_classes(source), range(len(source))
+    return np.array([checked_label(nearest(source, row, label)[0], row, classes) for row in every])
 
 
 def fits_on_device(

@@ -36,8 +36,7 @@ def checked_labels(labels: Any, count: int) -> NDArray[np.int32] | None:
     if values.ndim == 0 or len(values) != count:
         found = len(values) if values.ndim else 'not a sequence of'
         raise JsslError(
-            f'Arrays has {count} images and {found} labels; give one label per image, or '
-            'labels=None.'
+            f'there are {count} images and {found} labels; give one per image, or labels=None.'
         )
     if count and (values.ndim > 1 or values.dtype.kind not in 'iu'):
         raise JsslError(
@@ -99,14 +98,28 @@ def _no_label(index: int, label: Any) -> JsslError:
     )
 
 
+def declared_classes(source: Any) -> int | None:
+    """How many classes samples may have, by what a source says; None if it says nothing.
+
+    The labels of a source that holds them as `labels` are known, and may have gaps.
+    """
+    names, count = (getattr(source, name, None) for name in ('label_names', 'num_classes'))
+    if count is not None and getattr(source, 'labels', None) is None:
+        return count
+    return None if names is None else len(names)
+
+
 def label_count(source: Any) -> int | None:
     """One more than the largest label: what is indexed by labels needs so many entries.
 
     None where the source does not say. How many classes there are is `num_classes`; where the
     labels of a list have gaps, that is less.
     """
-    labels, declared = (getattr(source, name, None) for name in ('labels', 'num_classes'))
-    return declared if labels is None else max(int(np.max(labels)) + 1, declared or 0)
+    labels = getattr(source, 'labels', None)
+    known = None if labels is None else checked_labels(labels, len(source))
+    if known is None:
+        return declared_classes(source)
+    return max(int(known.max()) + 1, declared_classes(source) or 0)
 
 
 def check_classes(source: Any) -> None:
@@ -121,11 +134,13 @@ def check_classes(source: Any) -> None:
             f'the data source {type(source).__name__} has labels and does not say how many classes '
             'there are; give it the property num_classes.'
         )
-    if count > FEW and count > 2 * source.num_classes:
+    labels = getattr(source, 'labels', None)
+    occurring = count if labels is None else len(np.unique(labels))
+    if count > FEW and count > 2 * occurring:
         raise JsslError(
-            f'the labels of the training data are {source.num_classes} different numbers up to '
-            f'{count - 1}, and a classifier has one logit for each from 0; number the classes from '
-            f'0 to {source.num_classes - 1}.'
+            f'the labels of the training data are {occurring} different numbers up to {count - 1}, '
+            'and a classifier has one logit for each from 0; number the classes from 0 to '
+            f'{occurring - 1}.'
         )
 
 

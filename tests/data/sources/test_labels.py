@@ -83,6 +83,32 @@ def test_minus_one_at_the_first_sample_of_an_own_source_means_none():
     assert has_labels(Own(0))
 
 
+class Held(Own):
+    """One that holds the labels of all samples, or so it says."""
+
+    def __init__(self, *labels: object, held: object, names: list[str] | None = None):
+        super().__init__(*labels)
+        self.labels, self.label_names = held, names
+
+
+def test_labels_that_a_source_holds_are_checked_too():
+    assert read_labels(Held(0, 7, held=[0, 7])).tolist() == [0, 7]
+    assert label_count(Held(0, 7, held=[0, 7])) == 8
+    check_classes(Held(0, 7, held=[0, 7]))
+    for held, words in (([0, -1], 'sample 1 of the data set has the label -1'), ([0], '1 labels')):
+        for count in (read_labels, label_count):
+            with refused(words):
+                count(Held(0, 1, held=held))
+
+
+def test_a_label_without_a_name_ends_the_reading():
+    source = Held(0, 2, held=None, names=['cat', 'dog'])
+    with refused('the label 2, but its num_classes is 2'):
+        read_labels(source)
+    with refused('the label 2, but its num_classes is 2'):
+        next(Loader(source, 2, 8).iterate())
+
+
 def test_a_classifier_needs_a_logit_for_every_label():
     ids = Arrays([IMAGE] * 3, [0, 5, 1_698_765_432])
     assert label_count(ids) == 1_698_765_433
