@@ -87,7 +87,7 @@ class FloatType:
             return value in FLOATS
         try:
             return np.dtype(value) in FLOATS.values()
-        except TypeError:
+        except (TypeError, ValueError):
             return False
 
     def describe(self, value: Any) -> str:

@@ -13,7 +13,7 @@ import sys
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 
@@ -64,7 +64,8 @@ def build_at(path: str, kind: str, config: Mapping[str, Any]) -> Any:
     """As `build`; `path` is what error messages call this part of the config."""
     if not isinstance(config, Mapping) or 'type' not in config:
         raise JsslError(
-            f"config.{path} must be a dict with a 'type', such as dict(type=...), not {config!r}."
+            f"config.{path} must be a dict with a 'type', not {config!r}; write it as "
+            f'dict(type=...), or add {_type_of(path, config)}.'
         )
     component = find(path, kind, config['type'])
     fields = {key: value for key, value in config.items() if key != 'type'}
@@ -86,15 +87,20 @@ def find(path: str, kind: str, name: str) -> type:
     """
     if isinstance(name, str) and ':' in name:
         return _import(path, name)
-    package = PACKAGES[kind]
-    found = vars(importlib.import_module(package))
-    classes = {key: value for key, value in found.items() if _is_component(value, package)}
+    classes = classes_of(kind)
     if not isinstance(name, str) or name not in classes:
         raise JsslError(
             f'config.{path}.type={name!r} is not known. {suggest(str(name), classes)} '
             f"A class of your own is named as 'my_module:MyClass'."
         )
     return classes[name]
+
+
+def classes_of(kind: str) -> dict[str, type]:
+    """The classes of jssl that a config can name for `kind`, a key of `PACKAGES`."""
+    package = PACKAGES[kind]
+    found = vars(importlib.import_module(package))
+    return {key: value for key, value in found.items() if _is_component(value, package)}
 
 
 def _is_component(value: Any, package: str) -> bool:
@@ -129,64 +135,80 @@ def _import(path: str, name: str) -> type:
     return found
 
 
-def default_of(path: str, kind: str, name: str, field: str) -> Any:
-    """What a field of a component is when the config does not say.
-
-    Returns:
-      The default; where that is None, the type of other values: int, float, or else str.
-
-    Raises:
-      JsslError: the component is unknown, or has no such field.
-    """
-    component = find(path, kind, name)
+def fields_of(component: type) -> dict[str, inspect.Parameter]:
+    """What a config can set of a class: the arguments that it is built with, by name."""
+    own = ('parent', 'name') if issubclass(component, nn.Module) else ()  # Linen's, not settings
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     parameters = inspect.signature(component).parameters
-    if field not in parameters:
-        raise JsslError(
-            f'config.{path}.{field} is not a field of {name}. {suggest(field, parameters)}'
-        )
-    default = parameters[field].default
-    hint = typing.get_type_hints(component).get(field, str)
-    if default is not None and default is not inspect.Parameter.empty:
-        return float(default) if hint is float else default  # a whole one would refuse 0.5
-    plain = [option for option in (hint, *typing.get_args(hint)) if option in (int, float, str)]
-    return (plain or [str])[0]
+    return {k: v for k, v in parameters.items() if k not in own and v.kind in named}
+
+
+def hints_of(component: type) -> dict[str, Any]:
+    """The annotations of the fields of a dataclass; empty where they cannot be resolved."""
+    try:
+        return typing.get_type_hints(component) if dataclasses.is_dataclass(component) else {}
+    except (NameError, AttributeError, TypeError):  # a user's, imported for type checkers alone
+        return {}
 
 
 def check_names(path: str, component: type, fields: Mapping[str, Any]) -> None:
     """Raises a `JsslError` for a field that `component` does not have, or lacks."""
-    parameters = inspect.signature(component).parameters
-    own = ('parent', 'name') if issubclass(component, nn.Module) else ()  # Linen's, not settings
-    valid = [name for name in parameters if name not in own]
+    valid = fields_of(component)
     for name in fields:
         if name not in valid:
             raise JsslError(
                 f'config.{_join(path, name)} is not a field of {component.__name__}. '
-                f'{suggest(name, valid)}'
+                f'{suggest(str(name), valid)}'
             )
-    missing = [name for name in valid if parameters[name].default is inspect.Parameter.empty]
+    missing = [name for name in valid if valid[name].default is inspect.Parameter.empty]
     missing = [name for name in missing if name not in fields]
     if missing:
         raise JsslError(
             f'config.{path} lacks {", ".join(missing)}, which {component.__name__} needs; '
-            f'add for example {missing[0]}=... to dict(type={component.__name__!r}, ...).'
+            f'add --config.{_join(path, missing[0])}=VALUE or write {missing[0]}=... in the config.'
         )
 
 
 def check_types(path: str, component: type, fields: Mapping[str, Any]) -> None:
     """Raises a `JsslError` for a value whose type is not that of its field."""
-    if not dataclasses.is_dataclass(component):
-        return
-    hints = typing.get_type_hints(component)
-    ranges = constrained(component)
+    hints = hints_of(component)
+    ranges = constrained(component) if hints else {}
     for name, value in fields.items():
         if not _matches(value, hints.get(name, Any)):
-            expected = getattr(hints[name], '__name__', str(hints[name]))
+            place = _join(path, name)
+            remedy = f'; add {_type_of(place, value)}' if _is_part(hints[name]) else ''
             raise JsslError(
-                f'config.{_join(path, name)}={value!r} has type {type(value).__name__}, but '
-                f'{component.__name__} expects {expected}.'
+                f'config.{place}={value!r} has type {type(value).__name__}, but '
+                f'{component.__name__} expects {_in_words(hints[name])}{remedy}.'
             )
         if name in ranges:
             check_value(f'config.{_join(path, name)}', value, ranges[name])
+
+
+def _type_of(path: str, value: Any) -> str:
+    """The argument that names a component's type, where only a name was given."""
+    name = value if isinstance(value, str) and value.isidentifier() else 'NAME'
+    return f'--config.{path}.type={name}'
+
+
+def _in_words(hint: Any) -> str:
+    """An annotation as a user knows it, whatever library its classes are from."""
+    options = typing.get_args(hint)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return ' or '.join(map(_in_words, options))
+    if typing.get_origin(hint) in (tuple, Sequence):
+        repeated = Ellipsis in options or typing.get_origin(hint) is Sequence
+        inner = [_in_words(option) for option in options if option is not Ellipsis]
+        return f'({inner[0]}, ...)' if repeated else f'({", ".join(inner)})'
+    if typing.get_origin(hint) is Mapping or hint is Mapping:
+        return 'dict(...)'
+    if _is_part(hint):
+        return 'dict(type=...)'
+    return 'None' if hint is type(None) else getattr(hint, '__name__', str(hint))
+
+
+def _is_part(hint: Any) -> bool:
+    return inspect.isclass(hint) and (dataclasses.is_dataclass(hint) or issubclass(hint, nn.Module))
 
 
 def _join(path: str, name: str) -> str:
@@ -195,16 +217,25 @@ def _join(path: str, name: str) -> str:
 
 def _matches(value: Any, hint: Any) -> bool:
     """Whether `value` fits a plain annotation; annotations richer than that always fit."""
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return any(_matches(value, option) for option in typing.get_args(hint))
+    origin, options = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_matches(value, option) for option in options)
+    if origin is Literal:
+        return value in options
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if hint in (bool, str, type(None)):
         return isinstance(value, hint)
-    if typing.get_origin(hint) in (tuple, Sequence):
-        return isinstance(value, tuple | list)
-    if inspect.isclass(hint) and (dataclasses.is_dataclass(hint) or issubclass(hint, nn.Module)):
+    if origin in (tuple, Sequence):
+        return isinstance(value, tuple | list) and _all_match(value, origin, options)
+    if _is_part(hint):
         return not isinstance(value, PLAIN)  # any object may stand in for a component
-    return True
+    return not inspect.isclass(origin) or isinstance(value, origin)
+
+
+def _all_match(values: Sequence[Any], origin: Any, hints: tuple[Any, ...]) -> bool:
+    if origin is Sequence or hints[1:] == (Ellipsis,):
+        return all(_matches(value, hints[0]) for value in values)
+    return len(values) == len(hints) and all(map(_matches, values, hints))

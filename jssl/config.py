@@ -63,7 +63,7 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
     valid = (*COMPONENTS, *NUMBERS, *WEIGHTS, *runtime_keys)
     for key in config:
         if key not in valid:
-            raise JsslError(f'config.{key} is not a key of a config. {suggest(key, valid)}')
+            raise JsslError(f'config.{key} is not a key of a config. {suggest(str(key), valid)}')
     missing = [key for key in (*COMPONENTS, *NUMBERS) if key not in (*config, *OPTIONAL)]
     if missing:
         raise JsslError(f'The config lacks {", ".join(missing)}; configs/simclr.py shows them all.')
@@ -71,12 +71,24 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
     for key, value in arguments.items():
         check_value(f'config.{key}', value, Count)
     arguments['pretrained'] = config.get('pretrained') or ''
+    if not isinstance(arguments['pretrained'], str):
+        raise JsslError(
+            f'config.pretrained={config["pretrained"]!r} must be a path: the --workdir of a run, '
+            'or a file of weights.'
+        )
     runtime = {key: config[key] for key in runtime_keys if key in config}
     arguments['runtime'] = _options('', Runtime, runtime)
     for key in COMPONENTS:
         if key not in OPTIONAL or config.get(key) is not None:
             arguments[key] = build(key, config[key])
-    return Experiment(algorithm=arguments.pop('model'), **arguments)
+    algorithm = arguments.pop('model')
+    if getattr(algorithm, 'frozen_backbone', False) and not arguments['pretrained']:
+        raise JsslError(
+            'config.model.frozen_backbone keeps the backbone as it is, and config.pretrained is '
+            'empty: that would judge a random network. Add --config.pretrained=RUN, the --workdir '
+            'of a run or a file of weights.'
+        )
+    return Experiment(algorithm=algorithm, **arguments)
 
 
 def _options(path: str, options: type, given: Mapping[str, Any]) -> Any:

@@ -5,26 +5,28 @@
 The same command on the same directory resumes.
 """
 
+import difflib
 import logging
+import os
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 from absl import flags
 from ml_collections import ConfigDict, config_flags
-from ml_collections.config_dict import placeholder
 
-from jssl.components import default_of
-from jssl.config import experiment
-from jssl.errors import JsslError
+from jssl.config import WEIGHTS, experiment
+from jssl.errors import JsslError, suggest
+from jssl.foreign import names
 from jssl.interrupts import run_command
+from jssl.overrides import Override, advise, apply, split
 from jssl.training.huge_pages import restart_with_huge_pages
 from jssl.training.inheritance import inherited
 from jssl.training.loop import Interrupted
 from jssl.training.run import fit
-
-PRETRAINED = '--config.pretrained='
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             same_data=values.same_data,
         )
     except JsslError as error:
-        print(f'jssl: {error}', file=sys.stderr)
+        print(f'jssl: {" ".join(str(error).splitlines())}', file=sys.stderr)
         return 2
     except Interrupted as interruption:
         print(f'jssl: {interruption}', file=sys.stderr)
@@ -106,71 +108,94 @@ def parse(argv: Sequence[str]) -> flags.FlagValues:
       JsslError: says which argument is wrong and what would be right.
     """
     values = define_flags()
-    overrides = [argument for argument in argv if argument.startswith('--config.')]
-    try:
-        rest = read(values, [argument for argument in argv if argument not in overrides])
-        if values.help:
-            return values
-        if values.config is not None:
-            values.config.to_dict()  # raises where it stands for a file that was not found
-            first = [argument for argument in overrides if argument.startswith(PRETRAINED)]
-            override(values.config, first)
-            inherit(values.config, [argument.partition('=')[2] for argument in overrides])
-            override(values.config, [argument for argument in overrides if argument not in first])
-    except JsslError:
-        raise
-    except (AttributeError, KeyError) as error:
-        message = ' '.join(str(error).replace('\\n', ' ').split()).strip('\'"\\')
-        raise JsslError(f'The config has no such field: {message}.') from error
-    except (flags.Error, OSError, ImportError, SyntaxError, ValueError, TypeError) as error:
-        raise JsslError(f'{_reason(error)} (--help shows the arguments)') from error
-    if rest:
-        raise JsslError(f'Arguments not understood: {" ".join(rest)}. Write --config.field=value.')
-    if values.config is None:
+    overrides, arguments = split(argv)
+    rest = read(values, arguments)
+    if values.help:
+        return values
+    if not values['config'].present:
         raise JsslError('Name an experiment, for example --config=configs/simclr.py.')
+    config = plain(values)
+    refuse(rest, config, values)
+    settle(config, overrides)
+    try:
+        values['config'].value = ConfigDict(config, allow_dotted_keys=True)
+    except (AttributeError, KeyError) as error:  # such as __class__, from a run's config.json
+        key = str(error).strip('\'"').split()[0]
+        raise JsslError(
+            f'The config has a key {key!r}, which is no field; leave it out.'
+        ) from error
     return values
 
 
-def inherit(config: ConfigDict, trusted: Sequence[str]) -> None:
+def settle(config: dict[str, Any], overrides: Sequence[Override]) -> None:
+    """Sets what the command line says, and first what the run in `pretrained` gives."""
+    first = [override for override in overrides if override.path[0] in WEIGHTS]
+    apply(config, first)
+    inherit(config, names([override.value for override in overrides]))
+    apply(config, [override for override in overrides if override not in first])
+
+
+def inherit(config: dict[str, Any], trusted: Collection[str]) -> None:
     """Puts what `config` leaves to the run in its `pretrained` in the place of its own."""
-    with config.unlocked():
-        for name, value in inherited(config.to_dict(), trusted).items():
-            *path, field = name.split('.')
-            part = config
-            for key in path:
-                part = part[key]
-            part[field] = ConfigDict(value) if isinstance(value, dict) else value
-
-
-def override(config: ConfigDict, overrides: Sequence[str]) -> None:
-    """Sets fields of `config` from arguments such as ``--config.optimizer.lr=0.1``.
-
-    A field that the config leaves at its component's default can be set as well.
-    """
-    for argument in overrides:
-        *path, field = argument.partition('=')[0].split('.')[1:]
+    for name, value in inherited(config, trusted).items():
+        *path, field = name.split('.')
         part = config
         for key in path:
-            part = part.get(key, {})
-        if 'type' in part and field not in part:
-            default = default_of('.'.join(path), path[-1], part.type, field)
-            with part.unlocked():
-                part[field] = placeholder(default) if isinstance(default, type) else default
-    values = flags.FlagValues()
-    read(values, overrides, config)
+            part = part[key]
+        part[field] = value
 
 
-def read(
-    values: flags.FlagValues, arguments: Sequence[str], config: ConfigDict | None = None
-) -> list[str]:
-    """Parses `arguments` into `values`, and into `config` if there is one; gives what is left."""
+def read(values: flags.FlagValues, arguments: Sequence[str]) -> list[str]:
+    """Parses `arguments` into `values`; gives what is left.
+
+    Raises:
+      JsslError: for a wrong value, and for whatever goes wrong in the config's file.
+    """
     own, sys.argv = sys.argv, ['jssl', *arguments]  # ml_collections looks for overrides there
     try:
-        if config is not None:
-            config_flags.DEFINE_config_dict('config', config, flag_values=values)
-        return values(sys.argv)[1:]
+        return values(sys.argv, known_only=True)[1:]
+    except flags.Error as error:
+        raise JsslError(f'{_reason(error)} (--help shows the arguments)') from error
+    except Exception as error:  # a config is a program of the user's
+        raise JsslError(f'The config could not be made: {_place(error)}.') from error
     finally:
         sys.argv = own
+
+
+def plain(values: flags.FlagValues) -> dict[str, Any]:
+    """What the config's file gives, as nested dicts.
+
+    Raises:
+      JsslError: there is no such file, or it gives no config.
+    """
+    path = config_flags.get_config_filename(values['config'])
+    file = Path(path.partition(':')[0])
+    if not file.is_file():
+        beside = sorted(str(other) for other in file.parent.glob('*.py') if other.is_file())
+        raise JsslError(
+            f'--config={path}: there is no file {str(file)!r} in {os.getcwd()}. '
+            f'{suggest(str(file), beside or ["configs/simclr.py"])}'
+        )
+    if not isinstance(values.config, ConfigDict):
+        raise JsslError(
+            f'get_config of {file} gives {values.config!r}; return ml_collections.ConfigDict(...) '
+            'there, as configs/simclr.py does.'
+        )
+    return values.config.to_dict()
+
+
+def refuse(rest: Sequence[str], config: Mapping[str, Any], values: flags.FlagValues) -> None:
+    """Raises a `JsslError` for the first argument that is none, with the one that was meant."""
+    if not rest:
+        return
+    name, equals, value = rest[0].lstrip('-').partition('=')
+    close = difflib.get_close_matches(name, list(values), n=1, cutoff=0.7)
+    meant = advise(config, name, value if equals else None)
+    if close:
+        meant = f'Did you mean --{close[0]}{equals}{value}?'
+    raise JsslError(
+        f'{rest[0]} is no argument; fields of the config are written --config.field=value. {meant}'
+    )
 
 
 def _reason(error: Exception) -> str:
@@ -179,6 +204,14 @@ def _reason(error: Exception) -> str:
     if 'Traceback' not in str(error):
         return ' '.join(lines)
     return lines[-1].removeprefix('jssl.errors.JsslError: ')
+
+
+def _place(error: Exception) -> str:
+    """What was raised, and where."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    said = ' '.join(_reason(error).split()) or 'no reason given'
+    place = '' if isinstance(error, SyntaxError) else f' ({frame.filename}, line {frame.lineno})'
+    return f'{type(error).__name__}: {said}{place}'
 
 
 def connect(values: flags.FlagValues) -> None:

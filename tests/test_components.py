@@ -10,7 +10,8 @@ import pytest
 
 from jssl.algorithms import SimCLR
 from jssl.backbones import ResNet
-from jssl.components import build, default_of
+from jssl.components import PACKAGES, build, classes_of, fields_of
+from jssl.errors import JsslError
 from jssl.heads import ContrastiveHead
 from jssl.necks import NonLinearNeck
 from tests.checks import refused
@@ -126,9 +127,9 @@ def test_plain_data_in_the_place_of_a_part_is_refused(wrong: Any) -> None:
         ('name', 3, 'str'),
         ('rate', '0.1', 'float'),
         ('rate', True, 'float'),
-        ('count', 1.5, 'int | None'),
-        ('count', True, 'int | None'),
-        ('sizes', 3, 'tuple'),
+        ('count', 1.5, 'int or None'),
+        ('count', True, 'int or None'),
+        ('sizes', 3, '(int, ...)'),
         ('flag', 1, 'bool'),
     ],
 )
@@ -195,7 +196,62 @@ def test_what_cannot_be_imported_is_refused(name: str) -> None:
         build('backbone', {'type': name})
 
 
-def test_a_number_with_a_whole_default_may_be_set_to_a_fraction() -> None:
-    default = default_of('schedule', 'schedule', 'WarmupCosine', 'warmup_epochs')
-    assert (default, type(default)) == (0.0, float)
-    assert type(default_of('model.backbone', 'backbone', 'ResNet', 'base_channels')) is int
+KINDS = {package: kind for kind, package in PACKAGES.items()}.values()
+COMPONENTS = [(kind, name) for kind in KINDS for name in classes_of(kind)]
+INTERNAL = (
+    '_HAS_DEFAULT',
+    '<factory>',
+    'inspect.',
+    '<class',
+    'parent',
+    'Linen',
+    'NoneType',
+    'flax',
+)
+
+
+def test_a_kind_has_its_own_classes_alone() -> None:
+    assert set(classes_of('optimizer')) == {'SGD', 'LARS', 'AdamW'}
+    assert set(classes_of('schedule')) == {'Constant', 'WarmupCosine', 'MultiStep'}
+    with refused(
+        "config.optimizer.type='Adam'", "Did you mean 'AdamW'", 'names: AdamW, LARS, SGD.'
+    ):
+        build('optimizer', {'type': 'Adam', 'lr': 0.1})
+
+
+@pytest.mark.parametrize(('kind', 'name'), COMPONENTS)
+def test_messages_name_what_can_be_typed_and_no_other_library(kind: str, name: str) -> None:
+    fields = fields_of(classes_of(kind)[name])
+    wrong: list[dict[str, Any]] = [{}, {'name_of_no_field': 1}, {'parent': None}, {'name': ()}]
+    odd = ('odd', 1.5, (), [()], {}, {'type': 'Odd'}, object, True, None)
+    wrong += [{field: value} for field in fields for value in odd]
+    for given in wrong:
+        try:
+            build(kind, {'type': name, **given})
+        except JsslError as error:
+            message = str(error)
+            assert '\n' not in message
+            for echo in (*map(repr, given.values()), *given):  # what the user wrote himself
+                message = message.replace(echo, '')
+            for word in INTERNAL:
+                assert word not in message, message
+
+
+def test_what_is_missing_is_added_on_the_command_line_or_in_the_config() -> None:
+    with refused('add --config.neck.in_channels=VALUE', 'in_channels=... in the config'):
+        build('neck', {'type': 'NonLinearNeck'})
+    with refused('SimCLR expects dict(type=...)', 'add --config.model.backbone.type=ResNet.'):
+        build('model', {**MODEL, 'backbone': 'ResNet'})
+    with refused('add --config.backbone.type=ResNet.'):
+        build('backbone', 'ResNet')
+
+
+@pytest.mark.parametrize(
+    ('field', 'wrong', 'expected'),
+    [('strides', (1, '2'), '(int, ...)'), ('depth', None, 'int'), ('out_indices', (0.5,), '(int')],
+)
+def test_what_is_in_a_tuple_is_checked(field: str, wrong: Any, expected: str) -> None:
+    with refused(f'config.backbone.{field}={wrong!r}', f'ResNet expects {expected}'):
+        build('backbone', {**BACKBONE, field: wrong})
+    with refused('View expects (float, float)'):
+        build('view', {'type': 'View', 'size': 8, 'scale': (0.5,)})

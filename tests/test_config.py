@@ -1,5 +1,5 @@
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from tests.checks import refused
 class Part:
     """Stands for any component that is not used before the run."""
 
+    is_classifier: ClassVar[bool] = False
     size: int = 1
 
     def for_run(self, run: Run) -> 'Part':

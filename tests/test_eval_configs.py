@@ -161,6 +161,9 @@ BACKBONE = {
 }
 
 
+OWN = '--config.model.backbone.type=my_parts:ResNet_CIFAR'  # what a file names is named again
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits_dir: str) -> Path:
     """Where a user works: a module of parts, a config of their own, and a run that has ended."""
@@ -194,6 +197,7 @@ def test_a_run_is_fine_tuned_with_a_backbone_and_a_loss_of_one_s_own(
     arguments = [
         '--config=focal.py',
         '--config.pretrained=run',
+        OWN,
         '--config.data.split=train[:64]',
         '--config.batch_size=32',
         '--config.epochs=2',
@@ -214,12 +218,16 @@ def test_a_run_is_fine_tuned_with_a_backbone_and_a_loss_of_one_s_own(
     assert stored['model']['head']['loss'] == {'type': 'my_parts:FocalLoss', 'gamma': 1.5}
     assert 'my_parts:FocalLoss' in (folder / 'tuned' / 'report.html').read_text()
     # A run that was fine-tuned can itself be taken up.
-    assert load('linear.py', '--config.pretrained=tuned')['model']['backbone']['depth'] == 10
+    taken = load('linear.py', '--config.pretrained=tuned', OWN)
+    assert taken['model']['backbone']['depth'] == 10
+    with refused("names 'my_parts:ResNet_CIFAR'", f'add {OWN}.'):
+        load('linear.py', '--config.pretrained=tuned')
 
 
 def test_the_command_line_goes_before_the_run_and_the_run_before_the_config(folder: Path) -> None:
     described = load(
         'linear.py',
+        OWN,
         '--config.model.backbone.norm_eval=True',
         '--config.data.split=train[:10%]',
         f'--config.pretrained={folder / "run"}',
@@ -239,6 +247,23 @@ def test_without_a_run_a_small_network_is_trained_from_scratch() -> None:
     described = load('finetune.py')
     assert described['pretrained'] == ''
     assert described['model']['backbone']['depth'] == 10
+
+
+def test_a_probe_of_a_random_network_is_refused() -> None:
+    with refused('judge a random network', 'Add --config.pretrained=RUN'):
+        config.experiment(load('linear.py'))
+
+
+@pytest.mark.parametrize('name', ['linear.py', '../simclr.py'])
+def test_weights_that_are_not_there_are_named_before_anything_is_made(
+    name: str, tmp_path: Path, digits_dir: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [f'--config={EVAL / name}', f'--workdir={tmp_path / "out"}']
+    arguments += [f'--config.{data}.data_dir={digits_dir}' for data in ('data', 'test_data')]
+    assert main([*arguments, '--config.pretrained=runs/nothing']) == 2
+    said = capsys.readouterr().err
+    assert "config.pretrained='runs/nothing': there is no such file or directory" in said
+    assert not (tmp_path / 'out').exists()
 
 
 def test_a_wrong_run_is_refused(folder: Path) -> None:

@@ -134,6 +134,15 @@ def test_a_class_that_the_user_names_too_is_taken(trap: Trap) -> None:
     assert trap.mark.exists()
 
 
+@pytest.mark.parametrize('key', ['__class__', 'get', 'a.b', '', 'lock'])
+def test_keys_that_are_no_fields_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    run = write(tmp_path, 'data', STORED['data'] | {key: 1})
+    assert main([LINEAR, f'--config.pretrained={run}']) == 2
+    assert key in capsys.readouterr().err
+
+
 def test_what_is_nested_without_end_is_refused(tmp_path: Path) -> None:
     nested: Any = {'type': 'os:system'}
     for _ in range(40):

@@ -33,8 +33,8 @@ def refusal(capsys: pytest.CaptureFixture[str], argv: list[str]) -> str:
         ('--config.optimizer.type=Adam', ['config.optimizer.type', "'AdamW'"]),
         ('--config.optimizer.lr=-1', ['optimizer.lr', '-1']),
         ('--config.schedule.warmup_epochs=99', ['warmup_epochs', '99']),
-        ('--config.views.view.size=0', ['View.size', '0']),
-        ('--config.views.view.hue=0.9', ['View.hue', '0.9']),
+        ('--config.views.view.size=0', ['config.views.view.size=0', 'at least 1']),
+        ('--config.views.view.hue=0.9', ['config.views.view.hue=0.9', '0.5']),
         ('--config.eval_view.resize=8', ['CenterView.size', '8']),
         ('--config.batch_size=12', ['config.batch_size=12', '8 devices', '8 or 16']),
         ('--config.batch_size=0', ['config.batch_size=0', 'at least 1']),
@@ -114,6 +114,38 @@ def test_broken_config_files(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     assert 'no_such_module' in refusal(capsys, [f'--config={broken}'])
 
 
+@pytest.mark.parametrize(
+    ('text', 'words'),
+    [
+        (
+            'def get_config(): raise RuntimeError("a\\nb")',
+            ['RuntimeError: a b', 'broken.py, line 1'],
+        ),
+        ('x = 1 / 0', ['ZeroDivisionError', 'broken.py, line 1']),
+        ('def get_config(): return {"a": 1}', ['broken.py gives', 'ml_collections.ConfigDict']),
+        ('def get_config(): pass', ['broken.py gives None', 'ml_collections.ConfigDict']),
+        ('\0', ['SyntaxError']),
+    ],
+)
+def test_a_config_s_own_errors_are_told_with_their_place(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, words: list[str]
+) -> None:
+    (tmp_path / 'broken.py').write_text(text)
+    said = refusal(capsys, [f'--config={tmp_path / "broken.py"}'])
+    for word in words:
+        assert word in said
+
+
+def test_a_missing_config_is_told_with_those_beside_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / 'mine.py').touch()
+    said = refusal(capsys, [f'--config={tmp_path / "mien.py"}:variant'])
+    assert 'there is no file' in said
+    assert f'Did you mean {str(tmp_path / "mine.py")!r}?' in said
+    assert 'ml_collections' not in said
+
+
 def test_fields_left_at_their_default_can_be_set(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,7 +164,7 @@ def test_fields_left_at_their_default_can_be_set(
     assert given['optimizer']['clip'] == 3.0
     assert given['model']['backbone']['dtype'] == 'bfloat16'
     said = refusal(capsys, [tiny.CONFIG, '--config.views.view.hue=red'])
-    assert 'config.views.view.hue=red' in said
+    assert "config.views.view.hue='red' has type str, but View expects float" in said
 
 
 def test_help_lists_the_arguments(capsys: pytest.CaptureFixture[str]) -> None:

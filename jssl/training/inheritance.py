@@ -14,6 +14,7 @@ from jssl.components import PACKAGES, find
 from jssl.errors import JsslError, suggest
 from jssl.foreign import names, option, refuse_foreign
 from jssl.paths import expanded
+from jssl.training.pretrained import check_there
 from jssl.training.workdir import read_config
 
 
@@ -60,9 +61,17 @@ def inherited(config: Mapping[str, Any], trusted: Collection[str] = ()) -> dict[
       JsslError: the run's config.json cannot be read, lacks a part that is wanted, or names a class
         outside jssl that is not trusted.
     """
-    run = expanded(config.get('pretrained') or '')
-    wanted = config.get('inherit', ())
-    if not config.get('pretrained') or not wanted or not run.is_dir():
+    pretrained, wanted = config.get('pretrained'), config.get('inherit') or ()
+    if not pretrained or not isinstance(pretrained, str) or not wanted:
+        return {}
+    if not isinstance(wanted, tuple | list) or not all(isinstance(name, str) for name in wanted):
+        raise JsslError(
+            f"config.inherit={wanted!r} must be a tuple of names, such as ('model.backbone', "
+            "'data')."
+        )
+    check_there(pretrained)
+    run = expanded(pretrained)
+    if not run.is_dir():
         return {}
     stored, where = _config_of(run), f'config.pretrained={str(run)!r}: its config.json'
     found: dict[str, Any] = {}

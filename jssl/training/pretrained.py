@@ -116,6 +116,15 @@ def _said(section: Any) -> Any:
     return json.loads(json.dumps(given))
 
 
+def check_there(path: str) -> None:
+    """Raises a `JsslError` unless something lies at `path`, or `path` is empty."""
+    if path and not os.path.exists(expanded(path)):
+        raise JsslError(
+            f'config.pretrained={path!r}: there is no such file or directory. Give the --workdir '
+            'of a run, or a file of weights.'
+        )
+
+
 def read_weights(path: str) -> Weights:
     """The arrays of a backbone by the reference's names, with `backbone.` in front.
 

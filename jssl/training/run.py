@@ -12,6 +12,7 @@ from jssl.algorithm import TrainState
 from jssl.data.canvas import quiet
 from jssl.data.remarks import remarks
 from jssl.interrupts import Stopped
+from jssl.paths import expanded
 from jssl.training import sharding
 from jssl.training.checkpoints import Checkpoints
 from jssl.training.datasets import check_job_agrees
@@ -20,7 +21,12 @@ from jssl.training.judge import Judge
 from jssl.training.logging import METRICS, MetricsWriter, Row, last_step
 from jssl.training.loop import DeviceBatch, Interrupted, Loop, to_device
 from jssl.training.outcome import Outcome, announce, conclude
-from jssl.training.pretrained import load_backbone_into, read_weights, tell_changed_data
+from jssl.training.pretrained import (
+    check_there,
+    load_backbone_into,
+    read_weights,
+    tell_changed_data,
+)
 from jssl.training.progress import DataWait, Progress
 from jssl.training.refresh import Refresher
 from jssl.training.shapes import check_shapes
@@ -57,6 +63,8 @@ def fit(
       Interrupted: on SIGTERM or Ctrl-C; in training after saving.
     """
     started = time.monotonic()
+    if workdir is None or not any((expanded(workdir) / CHECKPOINTS).glob('[0-9]*')):
+        check_there(experiment.pretrained)  # a run that has begun needs it no more
     check_shapes(experiment)
     with Progress(experiment.plan.steps) as progress, quiet():
         config = experiment.describe() if config is None else config

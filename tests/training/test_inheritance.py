@@ -51,6 +51,7 @@ def test_a_run_in_a_home_directory_is_found(
 
 def test_nothing_is_taken_over_without_a_run_or_without_asking(tmp_path: Path) -> None:
     assert inherited(config('')) == {}
+    (tmp_path / 'backbone.safetensors').touch()
     assert inherited(config(str(tmp_path / 'backbone.safetensors'))) == {}
     assert inherited({'pretrained': run(tmp_path), 'model': {}}) == {}
 
@@ -97,6 +98,13 @@ def test_counterparts_of_the_other_transformers() -> None:
     assert (swin.window_size, swin.drop_path_rate) == (4, 0.0)
     own = {'type': 'my_module:Net', 'width': 3}
     assert counterpart(own, frozen=True) == own
+
+
+def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
+    with refused('there is no such file or directory', 'Give the --workdir of a run'):
+        inherited(config(str(tmp_path / 'nothing')))
+    with refused("config.inherit='data' must be a tuple of names"):
+        inherited({'pretrained': run(tmp_path), 'inherit': 'data', 'model': {}})
 
 
 def test_a_run_that_says_too_little_is_refused(tmp_path: Path) -> None:
