@@ -7,15 +7,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jssl.algorithm import Batch
 from jssl.algorithms import BarlowTwins
 from jssl.algorithms.barlow_twins import correlations
 from jssl.backbones import ResNet
 from jssl.heads import LatentCrossCorrelationHead
 from jssl.necks import NonLinearNeck
 from tests.algorithms.runs import BATCH, STEM, WIDTH, Stem, neck, seen, tiny_barlow_twins
-from tests.checks import assert_drawn_like, assert_trees_close, refused, well_scaled
+from tests.checks import assert_drawn_like, assert_trees_close, refused, well_scaled, widened
 
 RUN = jax.jit(jax.value_and_grad(tiny_barlow_twins().loss, has_aux=True))
+
+
+def run(seen: Batch) -> Any:
+    """Loss, (state, metrics) and gradients of a batch in float64, see `widened`."""
+    with jax.enable_x64(True):
+        (loss, aux), grads = RUN(*widened(start()), widened(seen))
+    return loss, aux, grads
 
 
 def start(algorithm: BarlowTwins | None = None) -> tuple[Any, Any]:
@@ -39,14 +47,14 @@ def test_the_loss_is_the_paper_s() -> None:
         variables = {'params': params, **state}
         return encoder.apply(variables, images, method='encode', mutable=['batch_stats'])[0]
 
-    loss = RUN(params, state, seen())[0][0]
+    loss, _, _ = run(seen())
     expected = equation(*(np.asarray(encode(view), 'float64') for view in seen()['views']))
     assert float(loss) == pytest.approx(expected, rel=1e-3)  # but for BN's epsilon
 
 
 def test_the_views_are_normalised_one_after_the_other() -> None:
     (params, state), (first, second) = start(), seen()['views']
-    after = RUN(params, state, seen())[0][1][0]['batch_stats']
+    after = run(seen())[1][0]['batch_stats']
     assert set(after) == {'backbone', 'neck', 'head'}
     stats = state['batch_stats']
     for view in (first, second):
@@ -58,19 +66,22 @@ def test_the_views_are_normalised_one_after_the_other() -> None:
 
 def test_the_order_of_images_does_not_matter() -> None:
     order = np.random.default_rng(0).permutation(BATCH)
-    (loss, _), grads = RUN(*start(), seen())
-    (same, _), same_grads = RUN(*start(), {'views': [view[order] for view in seen()['views']]})
-    assert float(same) == pytest.approx(float(loss), rel=1e-5)
-    assert_trees_close(same_grads, grads, atol=1e-3)
+    loss, _, grads = run(seen())
+    same, _, same_grads = run({'views': tuple(view[order] for view in seen()['views'])})
+    assert float(same) == pytest.approx(float(loss), rel=1e-10)
+    assert_trees_close(same_grads, grads, rtol=1e-9, atol=1e-9)
 
 
 def test_loss_weight_scales_loss_and_gradient_and_nothing_else() -> None:
     weighted = jax.jit(jax.value_and_grad(tiny_barlow_twins(loss_weight=0.25).loss, has_aux=True))
-    (loss, aux), grads = RUN(*start(), seen())
-    (quarter, same), quarter_grads = weighted(*start(), seen())
-    assert float(quarter) == pytest.approx(float(loss) / 4, rel=1e-6)
-    assert_trees_close(quarter_grads, jax.tree.map(lambda g: g / 4, grads), rtol=1e-3, atol=1e-5)
-    assert_trees_close(same, aux, rtol=1e-5)
+    views = seen()
+    loss, aux, grads = run(views)
+    with jax.enable_x64(True):
+        (quarter, same), quarter_grads = weighted(*widened((*start(), views)))
+    assert float(quarter) == pytest.approx(float(loss) / 4, rel=1e-10)
+    expected = jax.tree.map(lambda g: np.asarray(g) / 4, grads)
+    assert_trees_close(quarter_grads, expected, rtol=1e-9, atol=1e-9)
+    assert_trees_close(same, aux, rtol=1e-10)
 
 
 def test_the_weight_of_redundancy_reaches_the_loss() -> None:
@@ -96,7 +107,7 @@ def test_bfloat16_compute_keeps_the_loss_in_float32() -> None:
     )
     loss, (state, _) = jax.jit(algorithm.loss)(*start(), seen())
     assert {leaf.dtype for leaf in jax.tree.leaves((loss, state))} == {jnp.dtype('float32')}
-    assert float(loss) == pytest.approx(float(RUN(*start(), seen())[0][0]), rel=0.1)
+    assert float(loss) == pytest.approx(float(run(seen())[0]), rel=0.1)
 
 
 @pytest.mark.parametrize('copies', [1, 3])

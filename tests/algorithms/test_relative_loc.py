@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.algorithms.runs import BATCH, Stem, begin, seen, tiny_relative_loc
-from tests.checks import assert_trees_close, refused
+from tests.checks import assert_trees_close, refused, widened
 
 ALGORITHM = tiny_relative_loc()
 
@@ -32,12 +32,14 @@ def test_pairs_of_an_image_lie_side_by_side() -> None:
 def test_a_centre_that_passes_once_stands_for_its_eight_copies(group: int | None) -> None:
     start, _, batch = taken()
     algorithm = tiny_relative_loc(Stem(bn_group_size=group))
-    copied = {**batch, 'views': (batch['views'][0], jnp.repeat(batch['views'][1], 8, axis=0))}
     run = jax.jit(jax.value_and_grad(algorithm.loss, has_aux=True))
-    (loss, (state, metrics)), grads = run(start.params, start.state, batch)
-    (expected, (after, _)), wanted = run(start.params, start.state, copied)
-    assert float(loss) == pytest.approx(float(expected), rel=1e-5)
-    assert_trees_close(grads, wanted, atol=2e-5)
+    with jax.enable_x64(True):
+        params, before, batch = widened((start.params, start.state, batch))
+        copied = {**batch, 'views': (batch['views'][0], jnp.repeat(batch['views'][1], 8, axis=0))}
+        (loss, (state, metrics)), grads = run(params, before, batch)
+        (expected, (after, _)), wanted = run(params, before, copied)
+    assert float(loss) == pytest.approx(float(expected), rel=1e-10)
+    assert_trees_close(grads, wanted, atol=1e-10)
     # The unbiased variance knows how many there are: 1 in 1000 here.
     assert_trees_close(state, after, rtol=2e-3, atol=1e-6)
     assert 0 <= float(metrics['accuracy']) <= 1

@@ -14,7 +14,7 @@ from jssl.backbones import ResNet
 from jssl.heads import ContrastiveHead
 from jssl.losses import cross_entropy
 from jssl.necks import NonLinearNeck
-from tests.checks import assert_trees_close, matrix, refused, tiny_simclr, well_scaled
+from tests.checks import assert_trees_close, matrix, refused, tiny_simclr, well_scaled, widened
 
 IMAGES = 6
 RUN = jax.jit(jax.value_and_grad(tiny_simclr().loss, has_aux=True))
@@ -25,11 +25,18 @@ def views(images: int = IMAGES) -> Batch:
     draw = np.random.default_rng(0)
     scene = draw.standard_normal((images, 8, 8, 3))
     noisy = [scene + 0.5 * draw.standard_normal(scene.shape) for _ in range(2)]
-    return {'views': tuple(jnp.asarray(view, 'float32') for view in noisy)}
+    return {'views': tuple(jnp.asarray(view) for view in noisy)}
 
 
 def start() -> tuple[Any, Any]:
     return well_scaled(jax.eval_shape(tiny_simclr().init, jax.random.key(0), views()))
+
+
+def run(seen: Batch | None = None) -> Any:
+    """Loss, state, metrics and gradients in float64, see `widened`."""
+    with jax.enable_x64(True):
+        (loss, (state, metrics)), grads = RUN(*widened(start()), seen or views())
+    return loss, state, metrics, grads
 
 
 def nt_xent(first: np.ndarray, second: np.ndarray, temperature: float) -> float:
@@ -109,33 +116,36 @@ def test_two_views_are_needed(copies: int) -> None:
         linear_simclr().loss({}, {}, batch)
 
 
+@pytest.mark.usefixtures('float64')
 def test_the_order_of_images_and_of_views_does_not_matter() -> None:
     (first, second), order = views()['views'], np.array([3, 0, 5, 1, 4, 2])
-    (loss, (state, _)), grads = RUN(*start(), {'views': (first, second)})
+    loss, state, _, grads = run()
     for other in ((first[order], second[order]), (second, first)):
-        (same, (same_state, _)), same_grads = RUN(*start(), {'views': other})
-        assert float(same) == pytest.approx(float(loss), rel=1e-5)
-        assert_trees_close(same_state, state, atol=1e-5)
-        assert_trees_close(same_grads, grads, atol=1e-4)
+        same, same_state, _, same_grads = run({'views': other})
+        assert float(same) == pytest.approx(float(loss), rel=1e-10)
+        assert_trees_close(same_state, state, atol=1e-10)
+        assert_trees_close(same_grads, grads, atol=1e-10)
 
 
+@pytest.mark.usefixtures('float64')
 def test_both_views_share_their_batch_statistics_and_only_those_change() -> None:
-    params, state = start()
-    after = RUN(params, state, views())[0][1][0]
+    params, state = widened(start())
+    after = run()[1]
     together, encoder = jnp.concatenate(views()['views']), tiny_simclr().encoder
     apply = jax.jit(lambda x: encoder.apply({'params': params, **state}, x, mutable='batch_stats'))
-    assert_trees_close(after, apply(together)[1], rtol=1e-5)
+    assert_trees_close(after, apply(together)[1], rtol=1e-10)
     moved = jax.tree.map(lambda new, old: bool((new != old).any()), after, state)
     assert all(jax.tree.leaves(moved))
 
 
+@pytest.mark.usefixtures('float64')
 def test_loss_weight_scales_loss_and_gradient_and_nothing_else() -> None:
     weighted = jax.jit(jax.value_and_grad(tiny_simclr(loss_weight=0.25).loss, has_aux=True))
-    (loss, (state, metrics)), grads = RUN(*start(), views())
-    (quarter, aux), quarter_grads = weighted(*start(), views())
-    assert float(quarter) == pytest.approx(float(loss) / 4, rel=1e-6)
-    assert_trees_close(quarter_grads, jax.tree.map(lambda g: g / 4, grads), rtol=1e-4, atol=1e-6)
-    assert_trees_close(aux, (state, metrics), rtol=1e-6)
+    loss, *aux, grads = run()
+    (quarter, same_aux), quarter_grads = weighted(*widened(start()), views())
+    assert float(quarter) == pytest.approx(float(loss) / 4, rel=1e-10)
+    assert_trees_close(quarter_grads, jax.tree.map(lambda g: g / 4, grads), rtol=1e-9, atol=1e-12)
+    assert_trees_close(same_aux, tuple(aux), rtol=1e-10)
 
 
 def test_accuracy_counts_the_views_whose_partner_is_nearest() -> None:
@@ -161,7 +171,7 @@ def test_bfloat16_compute_keeps_the_loss_in_float32() -> None:
     )
     loss, (state, _) = jax.jit(algorithm.loss)(*start(), views())
     assert {leaf.dtype for leaf in jax.tree.leaves((loss, state))} == {jnp.dtype('float32')}
-    assert float(loss) == pytest.approx(float(RUN(*start(), views())[0][0]), rel=0.05)
+    assert float(loss) == pytest.approx(float(run()[0]), rel=0.05)
 
 
 def test_parameter_count_of_the_published_model() -> None:

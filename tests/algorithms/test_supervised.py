@@ -23,7 +23,7 @@ from jssl.training.optimizers import AdamW, make_optimizer
 from jssl.training.schedules import Constant
 from jssl.training.step import make_train_step
 from tests.algorithms import runs
-from tests.checks import assert_trees_close, refused, well_scaled
+from tests.checks import assert_trees_close, refused, well_scaled, widened
 
 CLASSES = 6
 LABELS = jnp.arange(runs.BATCH) % CLASSES
@@ -231,9 +231,9 @@ def labelled(step: int) -> dict[str, np.ndarray]:
 
 
 def losses(algorithm: ImageClassifier, devices: int) -> list[float]:
-    """Those of four steps on so many devices."""
+    """Those of four steps on so many devices, in float64."""
     mesh, optimizer = sharding.make_mesh(devices=devices), optax.sgd(0.05)
-    params, stats = jax.tree.map(jnp.copy, start(algorithm))
+    params, stats = jax.tree.map(jnp.copy, widened(start(algorithm)))
     opt_state = optimizer.init(params)
     state = TrainState(jnp.zeros((), 'int32'), params, stats, opt_state, jax.random.key(5))
     shardings = sharding.state_shardings(state, mesh)
@@ -248,8 +248,9 @@ def losses(algorithm: ImageClassifier, devices: int) -> list[float]:
     return found
 
 
+@pytest.mark.usefixtures('float64')
 def test_eight_devices_give_the_losses_of_one() -> None:
     algorithm = classifier(mixup=0.8, cutmix=1.0)
     one, eight = losses(algorithm, 1), losses(algorithm, 8)
-    np.testing.assert_allclose(eight, one, rtol=1e-5)
+    np.testing.assert_allclose(eight, one, rtol=1e-10)
     assert len(set(one)) == 4
