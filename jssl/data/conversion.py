@@ -16,7 +16,14 @@ from PIL import Image
 from jssl.data import records
 from jssl.data.canvas import ORIENTATION, plain_bytes, to_picture
 from jssl.data.faults import Faults
-from jssl.data.identity import LISTINGS, Listing, describe_change, same, write_listings
+from jssl.data.identity import (
+    LISTINGS,
+    Listing,
+    describe_change,
+    identity_in,
+    same,
+    write_listings,
+)
 from jssl.data.records import Records
 from jssl.data.sources import Sample, Source
 from jssl.data.sources.reading import checked_sample, in_words, name_of
@@ -149,6 +156,7 @@ def _begin(unfinished: Path, plan: Mapping[str, Any], listings: Mapping[str, Lis
     before_plan = {part.name, LISTINGS, f'{LISTINGS}.part'}
     if {path.name for path in unfinished.iterdir()} - before_plan:
         _check_plan(unfinished, plan, listings)
+        _check_known(unfinished, listings)
         return
     write_listings(unfinished, listings)
     data = {split: listing.identity for split, listing in listings.items()}
@@ -160,10 +168,11 @@ def _begin(unfinished: Path, plan: Mapping[str, Any], listings: Mapping[str, Lis
 def _check_plan(folder: Path, plan: Mapping[str, Any], listings: Mapping[str, Listing]) -> None:
     """Raises a `JsslError` for a folder that was not made by the same command of the same images.
 
-    Where they lie may change; a plan of version 0.1.0 says no more than that.
+    Where they lie may change; a complete set of version 0.1.0 says no more than that.
     """
     try:
-        found = json.loads((folder / PLAN).read_text(encoding='utf-8'))
+        read = json.loads((folder / PLAN).read_text(encoding='utf-8'))
+        found = read if isinstance(read, dict) else {}
     except (OSError, ValueError):
         found = {}
     if 'data' in found:
@@ -178,12 +187,24 @@ def _check_plan(folder: Path, plan: Mapping[str, Any], listings: Mapping[str, Li
         )
 
 
+def _check_known(unfinished: Path, listings: Mapping[str, Listing]) -> None:
+    """Refuses to go on with images that may be others: version 0.1.0 did not note which."""
+    found = json.loads((unfinished / PLAN).read_text(encoding='utf-8'))
+    unknown = [split for split in listings if identity_in(found.get('data'), split) is None]
+    if unknown:
+        raise JsslError(
+            f'{unfinished / PLAN} does not say of which images {unknown[0]} was begun, so that it '
+            f'cannot go on; delete {unfinished} and give the same command again.'
+        )
+
+
 def _check_sources(
     folder: Path, stored: Mapping[str, Any], listings: Mapping[str, Listing]
 ) -> None:
     for split, listing in listings.items():
-        if split in stored and not same(stored[split], listing.identity):
-            words = describe_change(folder, split, stored[split], listing)
+        before = identity_in(stored, split)
+        if before is not None and not same(before, listing.identity):
+            words = describe_change(folder, split, before, listing)
             raise JsslError(
                 f'the source of {split} is not what {folder} was made of: {words}. Choose another '
                 '--out, delete the folder, or put the files back.'

@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jssl.data.sources import Source
+from jssl.data.sources.reading import in_words
+from jssl.errors import JsslError
 
 SAMPLED = 16  # samples of a source of the user's own that are read
 UNKNOWN = (-1, -1)  # the stamp of what cannot be read, or is another at every reading
@@ -49,16 +51,30 @@ class Listing:
         Args:
           source: any.
           stamps: also find out the stamps, which is what costs time where there are files.
+
+        Raises:
+          JsslError: a source of the user's own gives other names or stamps than it should.
         """
-        rows = _sampled(len(source))
-        names = source.names() if hasattr(source, 'names') else [f'sample {row}' for row in rows]
-        if not stamps:
-            return cls(len(source), names)
-        if hasattr(source, 'stamps'):
-            found = source.stamps()
-        else:
-            found = [UNKNOWN] * len(names) if hasattr(source, 'names') else _read(source, rows)
-        return cls(len(source), names, np.asarray(found, np.int64).reshape(len(names), 2))
+        if not hasattr(source, 'names'):
+            rows = _sampled(len(source))
+            names = [f'sample {row}' for row in rows]
+            found = np.array(_read(source, rows), np.int64) if stamps else None
+            return cls(len(source), names, found)
+        try:
+            names = source.names()
+            if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+                raise TypeError(f'names() gives {names!r:.80}')
+            own = source.stamps() if stamps and hasattr(source, 'stamps') else None
+            found = np.full((len(names), 2), UNKNOWN) if own is None else np.asarray(own)
+            if found.shape != (len(names), 2) or found.dtype.kind not in 'iu':
+                raise ValueError(f'stamps() gives {found.dtype} of shape {found.shape}')
+        except Exception as error:  # of a source of the user's own
+            raise JsslError(
+                f'what {type(source).__name__} says of its samples cannot be used: '
+                f'{in_words(error)}; let names() give texts, and stamps() two whole numbers for '
+                'each, or leave both out.'
+            ) from error
+        return cls(len(source), names, found.astype(np.int64) if stamps else None)
 
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
@@ -94,6 +110,12 @@ def _checksum(source: Source, row: int) -> tuple[int, int]:
         return len(data), zlib.crc32(repr(label).encode(), zlib.crc32(data))
     except Exception:  # the loader will say what is wrong with it
         return UNKNOWN
+
+
+def identity_in(record: Any, part: str) -> Mapping[str, Any] | None:
+    """The identity of a part in what a file says of the data; None if it says none."""
+    found = record.get(part) if isinstance(record, Mapping) else None
+    return found if isinstance(found, Mapping) else None
 
 
 def same(before: Mapping[str, Any], after: Mapping[str, Any], *, stamps: bool = True) -> bool:
@@ -162,7 +184,7 @@ def describe_change(folder: Path, part: str, before: Mapping[str, Any], after: L
         kept = json.loads(gzip.decompress((folder / LISTINGS).read_bytes()))[part]
         stamps = None if kept['stamps'] is None else np.asarray(kept['stamps'], np.int64)
         words = difference(Listing(kept['number'], kept['names'], stamps), after)
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error):
+    except (OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, zlib.error):
         words = ''  # lost or damaged: the digests tell that there is a difference
     if words:
         return words

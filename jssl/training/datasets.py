@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jssl.data.identity import Listing, describe_change, same
+from jssl.data.identity import Listing, describe_change, identity_in, same
 from jssl.errors import JsslError
 from jssl.training.processes import of_first, on_all
 
@@ -38,7 +38,7 @@ def check_same_data(
     """
     unchanged = True
     for part, listing in listings.items():
-        before = stored.get(part)
+        before = identity_in(stored, part)
         if before is not None and same(before, listing.identity):
             continue
         unchanged = False
@@ -68,7 +68,7 @@ def tell_changes(
       report: is told in a line for each.
     """
     for part, listing in listings.items():
-        before = stored.get(part)
+        before = identity_in(stored, part)
         if before is not None and not same(before, listing.identity):
             words = describe_change(workdir, part, before, listing)
             report(f'config.{part} is not what the run in {workdir} had: {words}.')

@@ -20,7 +20,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jssl.algorithm import TrainState
-from jssl.data.identity import Listing, describe_change, same
+from jssl.data.identity import Listing, describe_change, identity_in, same
 from jssl.errors import JsslError
 from jssl.interop.mmselfsup import UNREAD, export_state, import_state, reference_key
 from jssl.interop.safetensors import (
@@ -101,9 +101,10 @@ def tell_changed_data(
     theirs = read_config(there) if os.path.isfile(there / CONFIG) else {'config': {}}
     for part, listing in listings.items():
         section = _said(config.get(part))
-        for field, before in theirs.get('data', {}).items():
+        for field in theirs['config']:
+            before = identity_in(theirs.get('data'), field)
             alike = section is not None and _said(theirs['config'].get(field)) == section
-            if alike and not same(before, listing.identity):
+            if alike and before is not None and not same(before, listing.identity):
                 words = describe_change(there, field, before, listing)
                 report(f'config.{part} is not what the run in {run} had: {words}.')
 

@@ -193,8 +193,34 @@ def test_another_command_for_the_same_folder_is_refused(tmp_path):
     prepare({'train': Arrays([PIXELS])}, tmp_path / 'early', TARGET)
     (tmp_path / 'other.incomplete').mkdir()
     (tmp_path / 'other.incomplete' / 'notes.txt').touch()
-    with refused('other.incomplete holds another data set'):
-        prepare({'train': Arrays([PIXELS])}, tmp_path / 'other', TARGET)
+    for content in (None, '[]', '{"data": []}', '"x"', '{'):
+        if content is not None:
+            (tmp_path / 'other.incomplete' / 'prepare.json').write_text(content)
+        with refused('other.incomplete holds another data set'):
+            prepare({'train': Arrays([PIXELS])}, tmp_path / 'other', TARGET)
+
+
+def test_a_preparation_that_does_not_say_of_which_images_does_not_go_on(tmp_path, monkeypatch):
+    source, out = {'train': Arrays([PIXELS])}, tmp_path / NAME
+
+    def fail(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(records, 'write_metadata', fail)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(source, out, TARGET)
+    plan = tmp_path / f'{NAME}.incomplete' / 'prepare.json'
+    whole = plan.read_text()
+    old = json.loads(whole)
+    del old['data']  # as version 0.1.0 wrote it
+    plan.write_text(json.dumps(old))
+    with refused('does not say of which images train was begun', f'delete {plan.parent}'):
+        prepare(source, out, TARGET)
+    plan.write_text(whole)
+    prepare(source, out, TARGET)
+    (out / 'prepare.json').write_text(json.dumps(old))
+    prepare(source, out, TARGET)  # it is complete: there is nothing to mix
 
 
 def values(out: Path) -> list[int]:

@@ -1,5 +1,6 @@
 """What a data set is: digests that change with it and with nothing else, and words for a change."""
 
+import gzip
 import os
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ from PIL import Image
 
 from jssl.data.identity import LISTINGS, Listing, describe_change, difference, same, write_listings
 from jssl.data.sources import TFDS, Arrays, Folder, ImageList
+from tests.checks import refused
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 3), np.uint8)
 
@@ -153,7 +155,25 @@ def test_a_source_of_one_s_own_may_say_what_it_is() -> None:
     assert difference(listing, Listing.of(source)).startswith("1 gone, such as 'release 3'; 1 new")
 
 
-@pytest.mark.parametrize('damage', [b'', b'no gzip', None])
+@pytest.mark.parametrize(
+    ('names', 'stamps', 'words'),
+    [
+        ('release', [(1, 2)], "TypeError: names() gives 'release'"),
+        ([3], [(1, 2)], 'TypeError: names() gives [3]'),
+        (None, [(1, 2)], 'TypeError'),
+        (['a', 'b'], [(1, 2)], 'stamps() gives int64 of shape (1, 2)'),
+        (['a'], [(1.5, 2)], 'stamps() gives float64'),
+        (['a'], [(1, 2), (3,)], 'ValueError'),
+    ],
+)
+def test_what_a_source_of_one_s_own_says_is_checked(names, stamps, words) -> None:
+    source = Own()
+    source.names, source.stamps = lambda: names, lambda: stamps  # type: ignore[attr-defined]
+    with refused('what Own says of its samples cannot be used', words, 'let names() give texts'):
+        Listing.of(source)
+
+
+@pytest.mark.parametrize('damage', [b'', b'no gzip', gzip.compress(b'{"data": [1]}'), None])
 def test_without_the_names_the_digests_still_tell(photos: Path, tmp_path: Path, damage) -> None:
     before = Listing.of(Folder(str(photos)))
     write_listings(tmp_path, {'data': before})

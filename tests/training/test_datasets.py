@@ -17,6 +17,7 @@ import jssl
 from jssl.data import Arrays, Folder
 from jssl.data.identity import LISTINGS, Listing
 from jssl.training.checkpoints import Checkpoints
+from jssl.training.datasets import check_same_data
 from jssl.training.logging import METRICS
 from jssl.training.pretrained import tell_changed_data
 from jssl.training.workdir import CONFIG, open_workdir, read_config
@@ -111,6 +112,15 @@ def test_a_run_that_did_not_note_its_data_notes_them_now(photos: Path, tmp_path:
     (photos / 'b0.png').unlink()
     with refused('8 samples then, 7 now'):
         start(run, photos)
+
+
+@pytest.mark.parametrize('damaged', [[], {'data': 7}, {'data': ['number']}, 'x', None])
+def test_a_damaged_note_of_the_data_counts_as_none(photos: Path, tmp_path: Path, damaged) -> None:
+    said: list[str] = []
+    listings = {'data': Listing.of(Folder(str(photos)))}
+    report = said.append
+    assert not check_same_data(tmp_path, damaged, listings, same_data=False, report=report)
+    assert said == [f'{tmp_path} does not say what config.data was; from here on it does.']
 
 
 @pytest.mark.parametrize('part', ['data', 'test_data', 'probe_data'])
