@@ -86,6 +86,7 @@ def read_sources(options: argparse.Namespace) -> dict[str, Source]:
     return sources
 
 
+@quiet()
 def main(argv: Sequence[str] | None = None) -> int:
     """Prepares what the arguments describe; returns the exit status: 2 for bad input, 130
     for Ctrl-C, 143 for SIGTERM."""
@@ -98,15 +99,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         for source in sources.values():
             for remark in getattr(source, 'remarks', []):
                 print(f'prepare: {remark}', file=sys.stderr)
-        with quiet():
-            out = prepare(
-                sources,
-                options.out,
-                Target(options.size, options.encoding, options.quality),
-                described=dict(zip(sources, options.source, strict=True)),
-                threads=options.workers,
-                faults=options.faults,
-            )
+        out = prepare(
+            sources,
+            options.out,
+            Target(options.size, options.encoding, options.quality),
+            described=dict(zip(sources, options.source, strict=True)),
+            threads=options.workers,
+            faults=options.faults,
+        )
     except JsslError as error:
         print(f'prepare: {error}', file=sys.stderr)
         return 2

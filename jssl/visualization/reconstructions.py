@@ -20,6 +20,7 @@ import numpy as np
 from jssl.algorithm import Params, State
 from jssl.algorithms.masked import PixelModel
 from jssl.data.augment import denormalize
+from jssl.data.canvas import quiet
 from jssl.data.faults import Faults
 from jssl.data.loader import resident
 from jssl.data.views import Canvas
@@ -64,6 +65,7 @@ class Reconstructions(NamedTuple):
         return ' '.join(filter(None, (sentence, self.caveat)))
 
 
+@quiet()
 def main(argv: Sequence[str] | None = None) -> int:
     """Writes the picture of a run and prints its path and the PSNR.
 

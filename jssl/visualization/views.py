@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from jssl.data.augment import denormalize
+from jssl.data.canvas import quiet
 from jssl.data.faults import read
 from jssl.errors import JsslError
 from jssl.evaluation import evenly_spaced
@@ -36,6 +37,7 @@ Numbers = float | Sequence[float]  # one a channel
 Statistics = tuple[Numbers, Numbers]
 
 
+@quiet()
 def main(argv: Sequence[str] | None = None) -> int:
     """Writes the picture that the arguments describe and prints its path.
 

@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import random
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,44 @@ def test_folders_that_link_each_other_are_listed_once(tmp_path, count):
     source = Folder(str(tmp_path))
     assert source.names() == names
     assert source.num_classes == count
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_any_links_list_every_image_that_can_be_reached_once(tmp_path, seed):
+    draw = random.Random(seed)
+    folders = [tmp_path / 'data', tmp_path / 'store']
+    folders[0].mkdir()
+    folders[1].mkdir()
+    for number in range(12):
+        folders.append(draw.choice(folders) / f'f{number}')
+        folders[-1].mkdir(parents=True)
+        if draw.random() < 0.7:
+            (folders[-1] / f'{number}.png').touch()
+    (folders[0] / 'first.png').touch()
+    for number in range(10):
+        goal = draw.choice([*folders, tmp_path, tmp_path / 'nowhere'])
+        os.symlink(goal, draw.choice(folders) / f'l{number}')
+    names = Folder(str(tmp_path / 'data')).names()
+    real = [os.path.realpath(tmp_path / 'data' / name) for name in names]
+    assert len(set(real)) == len(real)
+    assert set(real) == reachable(tmp_path / 'data')
+
+
+def reachable(root: Path) -> set[str]:
+    """The real paths of all images below `root`, by the standard library."""
+    seen: set[str] = set()
+    found: set[str] = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        folders[:] = [] if os.path.realpath(folder) in seen else folders
+        seen.add(os.path.realpath(folder))
+        found |= {os.path.realpath(os.path.join(folder, name)) for name in files}
+    return {name for name in found if name.endswith('.png') and os.path.isfile(name)}
+
+
+def test_accents_that_are_stored_in_two_ways_are_one_class(tmp_path):
+    names = [unicodedata.normalize(form, 'café') for form in ('NFC', 'NFD')]
+    source = Folder(str(write(tmp_path, 'bar/1.png', *(f'{name}/1.png' for name in names))))
+    assert source.label_names == ['bar', names[0]]
 
 
 def test_of_several_ways_to_a_folder_the_one_without_links_counts(tmp_path):
