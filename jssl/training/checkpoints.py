@@ -32,7 +32,7 @@ from jssl.training.contents import (
     unreadable,
     write_contents,
 )
-from jssl.training.processes import of_first, on_all
+from jssl.training.processes import of_first, on_all, on_first
 
 ITEM = 'train_state'
 PARTIAL = '.orbax-checkpoint-tmp'  # ends the name of a folder that Orbax has not finished
@@ -73,7 +73,6 @@ class Checkpoints:
         self._keep, self._report, self._data = keep, report, dict(data)
         self._pending: tuple[int, dict[str, str]] | None = None
         self._unreadable: tuple[int, ...] = ()  # newer than what was restored
-        self._tidy = False  # a killed process may have left something
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -114,7 +113,8 @@ class Checkpoints:
         self.wait()
         if of_first(step in self._saved()):
             return
-        self._make_way()
+        on_first(self._make_way, f'Process 0 of this job could not write to {self.directory}.')
+        self._unreadable = ()
         self._pending = step, describe(train_state)
         args = ocp.args.Composite(**{ITEM: ocp.args.StandardSave(train_state)})
         try:
@@ -138,6 +138,7 @@ class Checkpoints:
         if jax.process_index() == 0:
             for step in self._saved()[self._keep :]:
                 shutil.rmtree(self.directory / str(step), ignore_errors=True)
+            self._remove_partial()  # what a save that failed has gone on writing
 
     def restore(self, target: Any, step: int | None = None) -> tuple[Any, int] | None:
         """The newest checkpoint that can be read, or that of `step`.
@@ -222,15 +223,17 @@ class Checkpoints:
     def _make_way(self) -> None:
         """Removes what a killed process left half-written, and renames unreadable checkpoints, so
         that their steps can be saved again."""
-        if jax.process_index() == 0:
-            for folder in () if self._tidy else self.directory.glob(f'*{PARTIAL}*'):
-                shutil.rmtree(folder, ignore_errors=True)
-            try:
-                for step in self._unreadable:
-                    move_aside(self.directory / str(step))
-            except OSError as error:
-                raise self._unusable(error) from error
-        self._tidy, self._unreadable = True, ()
+        self._remove_partial()
+        try:
+            for step in self._unreadable:
+                move_aside(self.directory / str(step))
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _remove_partial(self) -> None:
+        """Removes what is half-written, while nothing is being saved."""
+        for folder in self.directory.glob(f'*{PARTIAL}*'):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _read(self, step: int, target: Any) -> Any | None:
         """The train state of a checkpoint whose files are complete, None when Orbax fails at it."""
@@ -274,7 +277,6 @@ class Checkpoints:
         """The error that tells the user which checkpoint was not written and what to do."""
         step = self._pending[0] if self._pending else None
         self._pending = None
-        self._tidy = False  # there is one more half-written folder now
         latest = self.latest_step()
         intact = 'there is no earlier one' if latest is None else f'that of step {latest} is intact'
         return JsslError(

@@ -1,8 +1,12 @@
 """What the processes of one job agree on."""
 
+from collections.abc import Callable
+
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+
+from jssl.errors import JsslError
 
 
 def of_first(number: int) -> int:
@@ -17,3 +21,19 @@ def on_all(verdict: bool) -> bool:
     if jax.process_count() == 1:
         return verdict
     return bool(np.all(multihost_utils.process_allgather(np.asarray(verdict))))
+
+
+def on_first(act: Callable[[], None], otherwise: str) -> None:
+    """Process 0 of the job acts; each of them calls it, so that none goes on where it fails.
+
+    Raises:
+      JsslError: what `act` raised, and on the other processes one that says `otherwise`.
+    """
+    refusal: JsslError | None = None
+    if jax.process_index() == 0:
+        try:
+            act()
+        except JsslError as error:
+            refusal = error
+    if of_first(refusal is not None):
+        raise refusal or JsslError(otherwise)

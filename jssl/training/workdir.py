@@ -23,7 +23,7 @@ from jssl.lock import LOCK, locked
 from jssl.paths import run_directory
 from jssl.training.datasets import PLACES, check_same_data
 from jssl.training.logging import METRICS, last_step
-from jssl.training.processes import of_first
+from jssl.training.processes import on_first
 
 CONFIG = 'config.json'
 NEW = 'runs'  # where directories are made for runs that are given none
@@ -82,13 +82,26 @@ def open_workdir(
             unchanged = check_same_data(
                 workdir, known, listings, same_data=same_data, report=report
             )
-        if jax.process_index() == 0:
-            _check_writable(workdir)
-            if stored is None or not unchanged:
-                if listings:
-                    write_listings(workdir, listings)
-                _write(workdir / CONFIG, record if stored is None else stored | {'data': data})
+    if stored is None:
+        stored, unchanged = record, False
+    changed = None if unchanged else stored | {'data': data}
+    on_first(
+        lambda: _record(workdir, changed, listings),
+        f'Process 0 of this job could not write to {workdir}.',
+    )
     return workdir
+
+
+def _record(
+    workdir: Path, record: Mapping[str, Any] | None, listings: Mapping[str, Listing]
+) -> None:
+    """Writes config.json and what it says the data are, unless there is no need to."""
+    with _usable(workdir):
+        _check_writable(workdir)
+        if record is not None:
+            if listings:
+                write_listings(workdir, listings)
+            _write(workdir / CONFIG, record)
 
 
 def make_workdir(path: Path | str | None, name: str) -> Path:
@@ -115,18 +128,14 @@ def claimed(workdir: Path, *, report: Callable[[str], None] = print) -> Iterator
     Raises:
       JsslError: another run is going on there.
     """
-    refusal: JsslError | None = None
+    lock = locked(
+        workdir / LOCK, workdir, 'Wait for its end, or give another --workdir.', report=report
+    )
     with contextlib.ExitStack() as stack:
-        if jax.process_index() == 0:
-            try:
-                remedy = 'Wait for its end, or give another --workdir.'
-                stack.enter_context(locked(workdir / LOCK, workdir, remedy, report=report))
-            except JsslError as error:
-                refusal = error
-        if of_first(refusal is not None):
-            raise refusal or JsslError(
-                f'Process 0 of this job could not have {workdir} for itself.'
-            )
+        on_first(
+            lambda: stack.enter_context(lock),
+            f'Process 0 of this job could not have {workdir} for itself.',
+        )
         yield
 
 
