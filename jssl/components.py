@@ -123,10 +123,11 @@ def _import(path: str, name: str) -> type:
         sys.path.insert(0, os.getcwd())  # a user's module lies where the command is run
     try:
         found = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # the module is a program of the user's
         raise JsslError(
-            f'config.{path}.type={name!r} could not be imported: {error}. Write it as '
-            "'module:Class' with the module on the Python path or in the current folder."
+            f'config.{path}.type={name!r} could not be imported: {type(error).__name__}: {error}. '
+            "Write it as 'module:Class' with the module on the Python path or in the current "
+            'folder.'
         ) from error
     if not inspect.isclass(found):
         raise JsslError(
@@ -139,7 +140,13 @@ def fields_of(component: type) -> dict[str, inspect.Parameter]:
     """What a config can set of a class: the arguments that it is built with, by name."""
     own = ('parent', 'name') if issubclass(component, nn.Module) else ()  # Linen's, not settings
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    parameters = inspect.signature(component).parameters
+    try:
+        parameters = inspect.signature(component).parameters
+    except (TypeError, ValueError) as error:
+        raise JsslError(
+            f'{component.__name__} does not say what it is built with; name a dataclass or a Flax '
+            'module.'
+        ) from error
     return {k: v for k, v in parameters.items() if k not in own and v.kind in named}
 
 

@@ -190,8 +190,18 @@ def test_what_is_no_class_is_refused(users_module: str) -> None:
         build('backbone', {'type': f'{users_module}:nn'})
 
 
-@pytest.mark.parametrize('name', ['no_such_module:Net', 'jssl.backbones:Net', 'jssl.backbones:'])
-def test_what_cannot_be_imported_is_refused(name: str) -> None:
+@pytest.mark.parametrize(
+    'name',
+    [
+        *('no_such_module:Net', 'jssl.backbones:Net', 'jssl.backbones:', ':', ':Net', '.jssl:Net'),
+        *('jssl..backbones:Net', 'broken_parts:Net', '\0:Net', 'jssl.backbones:ResNet.Inner'),
+    ],
+)
+def test_what_cannot_be_imported_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / 'broken_parts.py').write_text('class Net(:')
+    monkeypatch.syspath_prepend(tmp_path)
     with refused(f'config.backbone.type={name!r}', "'module:Class'"):
         build('backbone', {'type': name})
 
@@ -255,3 +265,9 @@ def test_what_is_in_a_tuple_is_checked(field: str, wrong: Any, expected: str) ->
         build('backbone', {**BACKBONE, field: wrong})
     with refused('View expects (float, float)'):
         build('view', {'type': 'View', 'size': 8, 'scale': (0.5,)})
+
+
+@pytest.mark.parametrize('name', ['builtins:dict', 'builtins:type', 'builtins:int'])
+def test_a_class_without_fields_to_set_is_refused(name: str) -> None:
+    with refused('does not say what it is built with'):
+        build('backbone', {'type': name})
