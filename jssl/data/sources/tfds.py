@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import functools
+import importlib
 import os
 import re
 import shlex
@@ -16,7 +17,7 @@ from jssl.data.sources.folder import file_stamps
 from jssl.data.sources.labels import NONE  # TFDS too, as in STL-10's split 'unlabelled'
 from jssl.data.sources.reading import in_words, nearest
 from jssl.data.sources.tfds_advice import INFO, elsewhere, lacking, no_split
-from jssl.data.sources.tfds_features import check_features
+from jssl.data.sources.tfds_features import check_features, own_modules
 from jssl.errors import JsslError, suggest
 
 DIGITS = 'embedded_digits'
@@ -71,7 +72,8 @@ class TFDS:
             raise _damaged(self.name, self.data_dir, f'{words}, and {min(lengths)} in one of them')
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return TFDS, (self.name, self.split, self.data_dir, self.image, self.label)
+        fields = (self.name, self.split, self.data_dir, self.image, self.label)
+        return _opened_again, (own_modules(self._builder.data_path), fields)
 
     def __len__(self) -> int:
         return len(self._records)
@@ -173,6 +175,13 @@ class TFDS:
     @functools.cached_property
     def _records(self) -> Any:
         return _data_source(self._builder, self.name, self.split, self.image)
+
+
+def _opened_again(modules: list[str], fields: tuple[Any, ...]) -> TFDS:
+    """The source in another process, once the modules of its features are imported there."""
+    for module in modules:
+        importlib.import_module(module)
+    return TFDS(*fields)
 
 
 def tfds_folder(data_dir: str | None) -> str:

@@ -49,6 +49,16 @@ def check_features(folder: str | Path) -> None:
         raise JsslError(f'{path} cannot be read: {error}. Prepare the data set again.') from error
 
 
+def own_modules(folder: str | Path) -> list[str]:
+    """The modules of the user's own features in a data set that `check_features` has let through.
+
+    A process that reads beside this one imports them too, having been told by this one.
+    """
+    described = json.loads((Path(folder) / FEATURES).read_text(encoding='utf-8'))
+    names = [name for name in _classes(described) if not name.startswith(OWN)]
+    return sorted({name.rpartition('.')[0] for name in names})
+
+
 def _is_loaded(name: str) -> bool:
     """Whether a feature's class is there without an import."""
     module, _, attribute = name.rpartition('.')
