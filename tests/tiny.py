@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.conftest import ROOT
+from tests.conftest import QUICK, ROOT
 
 CONFIG = f'--config={ROOT / "configs" / "simclr.py"}'
 OVERRIDES = {
@@ -35,7 +35,7 @@ def arguments(data_dir: str, workdir: Path | None = None, **overrides: object) -
 
 def start(arguments: list[str], devices: int = 1) -> subprocess.Popen[str]:
     """`python -m jssl.main` in a process of its own, with so many fake devices."""
-    flags = f'--xla_force_host_platform_device_count={devices}'
+    flags = f'--xla_force_host_platform_device_count={devices} {QUICK}'
     return subprocess.Popen(
         [sys.executable, '-m', 'jssl.main', *arguments],
         cwd=ROOT,

@@ -20,7 +20,7 @@ from jssl.interop.mmselfsup import export_state
 from jssl.necks import NonLinearNeck
 from tests import tiny
 from tests.checks import refused, tiny_simclr, well_scaled
-from tests.conftest import ROOT
+from tests.conftest import QUICK, ROOT
 
 needs_torch = pytest.mark.skipif(
     importlib.util.find_spec('torch') is None, reason='PyTorch is not installed (extra: bench)'
@@ -29,7 +29,7 @@ needs_torch = pytest.mark.skipif(
 
 def run(module: str, *arguments: str, devices: int = 1) -> dict[str, Any]:
     """The JSON line that a benchmark prints last, run in a process of its own."""
-    flags = f'--xla_force_host_platform_device_count={devices}'
+    flags = f'--xla_force_host_platform_device_count={devices} {QUICK}'
     done = subprocess.run(
         [sys.executable, '-m', f'experiments.{module}', *arguments, '--json'],
         cwd=ROOT,

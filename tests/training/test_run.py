@@ -36,6 +36,19 @@ def losses(workdir: Path) -> list[float]:
     return [row['loss'] for row in read_metrics(workdir / 'metrics.jsonl') if 'loss' in row]
 
 
+def assert_same_steps(workdir: Path, run: Path) -> None:
+    """The same samples and augmentation: the first five losses are equal but for rounding.
+
+    The first is continuous in all that is rounded. From the second on a unit within rounding of 0
+    may change sides under its ReLU: that changes one of the thousands of terms (images, places) of
+    a gradient, and a loss by a thousandth of what a step does. Later losses drift further apart.
+    """
+    found, expected = losses(workdir)[:5], losses(run)[:5]
+    assert found[0] == pytest.approx(expected[0], rel=1e-5)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    assert np.abs(np.diff(expected)).min() > 1e-3  # other samples would be noticed
+
+
 def saved_state(argv: list[str], workdir: Path, step: int) -> list[np.ndarray]:
     """All leaves of the checkpoint of `step`, from a run with these arguments."""
     experiment = config.experiment(parse(argv).config.to_dict())
@@ -138,20 +151,15 @@ def test_truncated_newest_checkpoint_falls_back(
 
 
 def test_number_of_devices_does_not_matter(run: Path, digits_dir: str, tmp_path: Path) -> None:
-    """The same first losses on 1 as on 8 devices, and so the same samples and augmentation.
-
-    Later ones drift apart: sums are rounded in another order, and at some step a unit within
-    rounding of 0 changes sides under its ReLU.
-    """
     argv = tiny.arguments(digits_dir, tmp_path / 'run', epochs=2, mesh__devices=1)
     assert main(argv) == 0
-    np.testing.assert_allclose(losses(tmp_path / 'run')[:5], losses(run)[:5], rtol=1e-6)
+    assert_same_steps(tmp_path / 'run', run)
 
 
 def test_streamed_equals_resident(run: Path, digits_dir: str, tmp_path: Path) -> None:
     argv = tiny.arguments(digits_dir, tmp_path / 'run', epochs=2, resident='no')
     assert main(argv) == 0
-    np.testing.assert_allclose(losses(tmp_path / 'run'), losses(run), rtol=1e-6)
+    assert_same_steps(tmp_path / 'run', run)
 
 
 def test_killed_and_resumed_run_is_bit_equal(digits_dir: str, tmp_path: Path) -> None:
@@ -205,7 +213,7 @@ def test_two_processes_are_one_run(run: Path, digits_dir: str, tmp_path: Path) -
     said = [tiny.finish(process) for process in both]
     assert 'this run' in said[0]
     assert 'this run' not in said[1]  # only the first one speaks
-    np.testing.assert_allclose(losses(tmp_path / 'run')[:5], losses(run)[:5], rtol=1e-6)
+    assert_same_steps(tmp_path / 'run', run)
     assert (tmp_path / 'run' / 'report.html').is_file()
 
 
