@@ -179,7 +179,7 @@ class Loop:
                     with meter.paused():
                         self._check_state(step, metrics, train_state)
                         self._evaluate_and_save(step, train_state, stopping)
-                if stopping:
+                if stopping or (step == self.plan.steps and stop.requested):
                     self.checkpoints.wait()
                     raise Interrupted(stop.number or signal.SIGTERM, step, self.workdir)
         return train_state

@@ -30,6 +30,14 @@ def test_metrics_of_a_run_that_was_stopped_are_those_of_one_that_was_not(
     assert toy.numbers(tmp_path) == toy.numbers(whole)
 
 
+def test_a_signal_in_the_last_evaluation_is_not_forgotten(whole: Path, tmp_path: Path) -> None:
+    """It comes when the last step is logged, after which nothing is left to train."""
+    found = toy.experiment(schedule=toy.stopped_in(toy.STEPS + 1))
+    with pytest.raises(Interrupted, match=f'after step {toy.STEPS}, which is saved'):
+        toy.trained(found, tmp_path)
+    assert toy.numbers(tmp_path) == toy.numbers(whole)
+
+
 def test_a_stop_between_two_lines_adds_none(tmp_path: Path) -> None:
     """Lines are due after steps 5 and 10 and each epoch; that of 5 is written while 6 runs."""
     toy.trained(toy.experiment(log_every=5), tmp_path / 'whole')
