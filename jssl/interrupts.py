@@ -30,15 +30,21 @@ class Stopped(KeyboardInterrupt):
 def run_command(main: Callable[[], int]) -> int:
     """The exit status of a command line, 143 where SIGTERM ends it and 130 where Ctrl-C does.
 
+    It is the last thing that a program does: further signals are ignored, so that one that comes
+    while Python ends changes nothing about what was done and said.
+
     Args:
       main: runs the command; where it can go on later, it catches `Stopped` and says how.
     """
     try:
         with Handlers():
-            return main()
+            code = main()
     except Stopped as stop:
         say(stop.number)
-        return status(stop)
+        code = status(stop)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    return code
 
 
 def status(stop: KeyboardInterrupt) -> int:

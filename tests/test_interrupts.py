@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jssl.interrupts import Handlers, Stopped, run_command
+from jssl.interrupts import Handlers, Stopped
 from jssl.training.loop import Interrupted
 from jssl.training.run import fit
 from tests.conftest import ROOT
@@ -59,11 +59,17 @@ def test_what_is_ignored_stays_so() -> None:
     assert stopped('import time\n    time.sleep(0.3)', signal.SIGINT, ignored) == (0, '')
 
 
-def test_handlers_and_status_are_as_before() -> None:
+def test_a_signal_while_python_ends_changes_nothing() -> None:
+    late = """import atexit, os
+atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))
+atexit.register(lambda: os.kill(os.getpid(), signal.SIGTERM))"""
+    assert stopped('import time\n    time.sleep(0.1)', 0, late) == (0, '')
+
+
+def test_the_handlers_found_are_put_back() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
-    assert run_command(lambda: 7) == 7
-    with pytest.raises(ZeroDivisionError):
-        run_command(lambda: 1 // 0)
+    with pytest.raises(ZeroDivisionError), Handlers():
+        raise ZeroDivisionError
     assert before == [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     assert signal.set_wakeup_fd(-1) == -1
 

@@ -202,6 +202,26 @@ def test_sigterm_saves_and_says_so(digits_dir: str, tmp_path: Path) -> None:
     assert read_metrics(metrics)[-1]['step'] == step
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize('seed', range(16))
+def test_a_signal_at_any_time_ends_in_a_line(seed: int, digits_dir: str, tmp_path: Path) -> None:
+    """From the first line on: in baselines, compilation, training, evaluation and report."""
+    choose = random.Random(seed)
+    number = choose.choice([signal.SIGTERM, signal.SIGINT])
+    options = {'epochs': 3, 'evaluate__every_epochs': 1}
+    process = tiny.start(tiny.arguments(digits_dir, tmp_path / 'run', **options))
+    assert process.stdout is not None
+    assert 'SimCLR' in process.stdout.readline()
+    time.sleep(choose.uniform(0, 30))
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=300)
+    assert 'Traceback' not in said
+    if process.returncode != 0:  # else it had done everything
+        assert process.returncode == 128 + number, said
+        assert said.splitlines()[-1].startswith(f'jssl: stopped by {number.name}')
+    assert main(tiny.arguments(digits_dir, tmp_path / 'run', **options)) == 0
+
+
 def test_two_processes_are_one_run(run: Path, digits_dir: str, tmp_path: Path) -> None:
     """Two processes of 4 devices give the losses of one process of 8."""
     with socket.socket() as probe:
