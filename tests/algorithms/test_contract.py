@@ -182,5 +182,5 @@ def test_a_rising_momentum_needs_the_length_of_the_run(name: str) -> None:
     ],
 )
 def test_a_momentum_outside_0_to_1_is_refused(name: str, field: str) -> None:
-    with refused(f'model.{field}=1.5'):
+    with refused(f'.{field}=1.5', 'between 0 and 1'):
         getattr(runs, f'tiny_{name}')(**{field: 1.5})

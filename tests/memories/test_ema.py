@@ -96,5 +96,5 @@ def test_averages_are_the_reference_s(golden: Path, case: int) -> None:
 
 @pytest.mark.parametrize('momentum', [-0.1, 1.5])
 def test_a_momentum_is_a_share(momentum: float) -> None:
-    with refused(f'model.momentum={momentum}'):
+    with refused(f'MoCo.momentum={momentum}', 'between 0 and 1'):
         tiny_moco(momentum=momentum)
