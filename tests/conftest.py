@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,20 +33,6 @@ def float64() -> Iterator[None]:
     """JAX computes in double precision during the test."""
     with jax.enable_x64(True):
         yield
-
-
-@pytest.fixture(scope='session')
-def golden() -> Path:
-    """The folder of reference numbers; without it the test is skipped, in CI it fails."""
-    folder = Path(os.environ.get('JSSL_GOLDEN', ROOT.parent / 'shared' / 'golden'))
-    if not (folder / 'weights.py').is_file():
-        reason = f'no reference numbers in {folder}; set JSSL_GOLDEN to the folder that holds them'
-        if os.environ.get('CI'):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))  # for the folder's own reader, weights.py
-    return folder
 
 
 @pytest.fixture(scope='session')

@@ -9,7 +9,7 @@ import pytest
 
 from jssl.heads import ClsHead
 from jssl.memories import odc as memories
-from tests import parity
+from tests import golden, parity
 from tests.algorithms.runs import IMAGES, RUN, STEM, begin, check_predictions, seen, tiny_odc
 from tests.checks import refused
 
@@ -25,14 +25,16 @@ def taken() -> tuple:
     return start, batch, jax.jit(ODC.loss)(start.params, start.state, batch)
 
 
-def test_the_memory_after_a_step_is_the_reference_s(golden: Path) -> None:
-    saved = parity.reference(golden, 'odc_r18')
+@golden.each('step', of=lambda meta: meta['model'].get('type') == 'ODC')
+def test_the_memory_after_a_step_is_the_reference_s(path: Path) -> None:
+    saved = golden.File(path)
     algorithm = parity.algorithm(saved)
     batch = parity.batch(saved, saved.inputs(), 'float32')
     _, state = parity.start(saved, algorithm, batch, 'float32')
     memory = memories.Memory(state['bank'], state['labels'], state['centroids'])
     features = jnp.asarray(saved.arrays['out/proj0'])
-    after, changed = memories.update_samples(memory, batch['index'], features, 0.5)
+    momentum = saved.meta['model']['memory_bank']['momentum']
+    after, changed = memories.update_samples(memory, batch['index'], features, momentum)
     assert float(changed) == pytest.approx(saved.meta['losses']['change_ratio'])
     np.testing.assert_allclose(after.bank, saved.arrays['out/feature_bank_after'], atol=1e-6)
     np.testing.assert_array_equal(after.labels, saved.arrays['out/label_bank_after'])

@@ -13,6 +13,7 @@ from jssl.data.samplers import (
     WithReplacement,
     uniform_epoch,
 )
+from tests import golden
 from tests.checks import refused
 
 LABELS = np.random.default_rng(0).choice(4, 400, p=[0.7, 0.2, 0.09, 0.01])
@@ -105,14 +106,14 @@ def test_labels_that_occur_are_counted(gap):
     assert np.bincount(samples % 10).min() >= 95
 
 
-def test_uniform_sampling_draws_what_the_reference_draws(golden):
-    from weights import Golden
-
-    case = Golden(golden / 'part_uniform_sampling.npz')
-    labels, classes = case.group('in')['labels'], case.meta['num_classes']
-    for epoch in (0, 1):
-        samples = uniform_epoch(labels, np.random.RandomState(epoch), classes)
-        np.testing.assert_array_equal(samples, case.group('out')[f'epoch{epoch}'])
+@golden.each('part_uniform_sampling')
+def test_uniform_sampling_draws_what_the_reference_draws(path):
+    with golden.whole(path) as saved:
+        labels, classes = saved.arrays['in/labels'], saved.meta['num_classes']
+        for name, expected in saved.group('out').items():
+            epoch = int(name.removeprefix('epoch'))
+            samples = uniform_epoch(labels, np.random.RandomState(epoch), classes)
+            np.testing.assert_array_equal(samples, expected)
 
 
 @pytest.mark.parametrize(

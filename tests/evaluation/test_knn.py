@@ -1,5 +1,3 @@
-import json
-
 import jax
 import numpy as np
 import pytest
@@ -7,6 +5,7 @@ import pytest
 from jssl.errors import JsslError
 from jssl.evaluation import knn
 from jssl.evaluation.knn import knn_accuracy, knn_ranking, ranking_accuracy
+from tests import golden
 
 
 def waves(rows, dimensions, shift):
@@ -33,16 +32,19 @@ def brute_force_scores(train, labels, test, k, temperature, classes):
     return scores
 
 
-def test_reference_file(golden):
-    with np.load(golden / 'part_knn.npz') as file:
-        arrays = {key.removeprefix('in/'): file[key] for key in file.files}
-    meta = json.loads(bytes(arrays['meta.json']))
-    data = (arrays['train'], arrays['train_labels'], arrays['test'], arrays['test_labels'])
-    assert meta['results']
-    for result in meta['results']:
-        options = {'k': result['k'], 'temperature': result['T']}
-        assert 100 * knn_accuracy(*data, **options) == pytest.approx(result['top1'])
-        assert 100 * knn_accuracy(*data, **options, top=5) == pytest.approx(result['top5'])
+@golden.each('part_knn')
+def test_reference_file(path):
+    with golden.whole(path) as saved:
+        data = [
+            saved.arrays[f'in/{name}'] for name in ('train', 'train_labels', 'test', 'test_labels')
+        ]
+        assert saved.meta['results']
+        for result in saved.meta['results']:
+            options = {'k': result['k'], 'temperature': result['T']}
+            ranking = knn_ranking(*data[:3], **options, num_classes=saved.meta['num_classes'])
+            found = [100 * ranking_accuracy(ranking, data[3], top) for top in (1, 5)]
+            assert found == pytest.approx([result['top1'], result['top5']])
+            assert 100 * knn_accuracy(*data, **options) == pytest.approx(result['top1'])
 
 
 @pytest.mark.parametrize(('k', 'top5'), [(5, 0.86), (10, 0.84)])

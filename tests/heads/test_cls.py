@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,11 +29,11 @@ def test_logits_are_linear_in_pooled_features() -> None:
     [('odc', 64, 16, 0.01), ('rotation_pred', 512, 4, 0.01), ('relative_loc', 256, 8, 0.005)],
 )
 def test_fresh_weights_are_drawn_as_in_the_reference(
-    golden: Path, model: str, width: int, classes: int, std: float
+    model: str, width: int, classes: int, std: float
 ) -> None:
     head = ClsHead(width, classes, init_std=std)
     params = head.init(jax.random.key(0), jnp.zeros((1, width)))['params']
-    assert_drawn_like({'head': params}, golden, model)
+    assert_drawn_like({'head': params}, model)
 
 
 def test_what_does_not_fit_is_refused() -> None:

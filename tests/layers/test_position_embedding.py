@@ -5,22 +5,24 @@ import numpy as np
 import pytest
 
 from jssl.layers.position_embedding import resize_positions, sincos_positions
+from tests import golden
 from tests.checks import refused
-from tests.parity import reference
 
 
-def test_the_tables_of_the_reference(golden: Path) -> None:
-    saved = reference(golden, 'part_sincos')
-    for index, options in enumerate(saved.meta['tables']):
-        grid = options['grid']
-        table = sincos_positions(
-            grid if isinstance(grid, int) else tuple(grid),
-            options['dim'],
-            temperature=options['temperature'],
-            cls_token=options['cls_token'],
-        )
-        assert table.dtype == np.float32
-        np.testing.assert_allclose(table, saved.arrays[f'out/table{index}'], atol=2e-6)
+@golden.each('part_sincos')
+def test_the_tables_of_the_reference(path: Path) -> None:
+    with golden.whole(path) as saved:
+        assert saved.meta['tables']
+        for number, options in enumerate(saved.meta['tables']):
+            grid = options['grid']
+            table = sincos_positions(
+                grid if isinstance(grid, int) else tuple(grid),
+                options['dim'],
+                temperature=options['temperature'],
+                cls_token=options['cls_token'],
+            )
+            assert table.dtype == np.float32
+            np.testing.assert_allclose(table, saved.arrays[f'out/table{number}'], atol=2e-6)
 
 
 def test_rows_come_before_columns_and_the_class_token_is_0() -> None:

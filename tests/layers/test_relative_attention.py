@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import jax
@@ -6,14 +7,22 @@ import numpy as np
 
 from jssl.layers.attention import SelfAttention
 from jssl.layers.relative_attention import RelativeAttention, relative_positions
+from tests import golden
 from tests.checks import well_scaled
-from tests.parity import reference
+
+INDEX = 'relative_position_index'
 
 
-def test_the_index_table_of_the_reference(golden: Path) -> None:
-    saved = reference(golden, 'backbone_swin')
-    key = 'stored/stages.0.blocks.0.attn.w_msa.relative_position_index'
-    np.testing.assert_array_equal(relative_positions(4), saved.arrays[key])
+def has_windows(meta: golden.Meta) -> bool:
+    return any(key.endswith(INDEX) for key in meta['state_spec'])
+
+
+@golden.each('backbone', 'step', of=has_windows)
+def test_the_index_tables_of_the_reference(path: Path) -> None:
+    saved = golden.File(path)
+    for key, table in saved.group('stored').items():
+        if key.endswith(INDEX):
+            np.testing.assert_array_equal(relative_positions(math.isqrt(len(table))), table)
 
 
 def test_equal_distances_share_an_entry_and_others_do_not() -> None:

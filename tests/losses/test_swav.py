@@ -8,6 +8,7 @@ import pytest
 from scipy.special import logsumexp
 
 from jssl.losses import sinkhorn, swapped_prediction
+from tests import golden
 from tests.checks import matrix
 
 ASSIGN = jax.jit(sinkhorn, static_argnames=('epsilon', 'iterations', 'group_size'))
@@ -36,17 +37,32 @@ def test_hand_made_codes() -> None:
 
 
 @pytest.mark.parametrize(('float64', 'bound'), [(True, 1e-9), (False, 1e-5)])
-def test_the_reference_s_codes(golden: Path, float64: bool, bound: float) -> None:
+@golden.each('part_sinkhorn')
+def test_the_reference_s_codes(path: Path, float64: bool, bound: float) -> None:
     """Also where a prototype's scores all underflow."""
-    from weights import Golden
-
-    file = Golden(golden / 'part_sinkhorn.npz')
-    for i, case in enumerate(file.meta['cases']):
-        with jax.enable_x64(float64):
-            scores = jnp.asarray(file.arrays[f'in/scores{i}'], 'float64' if float64 else 'float32')
+    other = 'out/*' if float64 else 'out64/*'
+    with jax.enable_x64(float64), golden.whole(path, other) as saved:
+        for number, case in enumerate(saved.meta['cases']):
+            scores = saved.arrays[f'in/scores{number}']
+            scores = jnp.asarray(scores, 'float64' if float64 else 'float32')
             codes = ASSIGN(scores, epsilon=case['epsilon'], iterations=case['iterations'])
-        expected = file.arrays[f'{"out64" if float64 else "out"}/codes{i}']
-        np.testing.assert_allclose(codes, expected, rtol=bound, atol=1e-2 * bound)
+            expected = saved.arrays[f'out{"64" * float64}/codes{number}']
+            np.testing.assert_allclose(codes, expected, rtol=bound, atol=1e-2 * bound)
+            underflow = np.exp(np.float32(scores.max(0)) / np.float32(case['epsilon'])) == 0
+            assert underflow.any() == case['underflow']
+
+
+@golden.each('part_dinov2_sinkhorn')
+def test_the_codes_of_dinov2(path: Path) -> None:
+    """Three rounds, for class tokens and for patches alike."""
+    with jax.enable_x64(True), golden.whole(path, 'out/*') as saved:
+        for number, case in enumerate(saved.meta['settings']):
+            logits = saved.arrays[f'in/logits{number}']
+            assert logits.shape == (case['samples'], case['prototypes'])
+            codes = ASSIGN(jnp.asarray(logits, float), epsilon=case['temperature'], iterations=3)
+            for name in ('sinkhorn', 'sinkhorn_patch'):
+                expected = saved.arrays[f'out64/{name}{number}']
+                np.testing.assert_allclose(codes, expected, rtol=1e-9, atol=1e-11)
 
 
 def test_large_scores_do_not_overflow() -> None:

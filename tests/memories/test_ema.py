@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from jssl.memories.ema import cosine_momentum, init_target, update_target
+from tests import golden
 from tests.algorithms.runs import tiny_moco
 from tests.checks import assert_trees_close, matrix, refused
-from tests.parity import reference
 
 ONLINE = {'backbone': {'w': matrix(2, 3, 0.1)}, 'neck': {'b': matrix(1, 2, 0.5)}, 'head': {}}
 STATS = {'backbone': {'mean': matrix(1, 2, 0.7)}}
@@ -63,35 +63,34 @@ def test_a_small_rate_keeps_its_digits_in_float32() -> None:
     np.testing.assert_allclose(moved - ONLINE['backbone']['w'], 0.001, rtol=2e-4)
 
 
-@pytest.mark.parametrize('case', range(3))
-def test_cosine_momentum_is_the_reference_s(golden: Path, case: int) -> None:
-    saved = reference(golden, 'part_momentum_schedules')
-    settings = saved.meta['cosine'][case]
-    total = settings['max_iters']
-    found = cosine_momentum(
-        jnp.arange(total + 1), total, base=settings['base'], end=settings['end']
-    )
-    np.testing.assert_allclose(found, saved.arrays[f'out/cosine{case}'], rtol=2e-7)
+@golden.each('part_momentum_schedules')
+def test_momenta_and_averages_are_the_reference_s(path: Path) -> None:
+    with golden.whole(path) as saved:
+        for case, settings in enumerate(saved.meta['cosine']):
+            total = settings['max_iters']
+            bounds = {'base': settings['base'], 'end': settings['end']}
+            found = cosine_momentum(jnp.arange(total + 1), total, **bounds)
+            # The reference computes in float32 itself.
+            np.testing.assert_allclose(found, saved.arrays[f'out/cosine{case}'], rtol=2e-7)
+        with jax.enable_x64(True):
+            for case, settings in enumerate(saved.meta['constant']):
+                check_averages(saved, settings, saved.arrays[f'out/constant{case}'])
+
+
+def check_averages(saved: golden.File, settings: golden.Meta, expected: np.ndarray) -> None:
+    steps = range(len(expected))
+    weights = [jnp.asarray(saved.arrays[f'in/ema_w{step}'], float) for step in steps]
+    start = {'backbone': jnp.full_like(weights[0], settings['start'])}
+    target = init_target(start, {})
+    for step, weight in enumerate(weights):
+        if step % settings['interval'] == 0:  # a pause between updates is the caller's doing
+            count = {**target, 'steps': jnp.array(step)}
+            target = update_target(count, {'backbone': weight}, {}, settings['momentum'])
+        np.testing.assert_allclose(target['params']['backbone'], expected[step], rtol=1e-7)
 
 
 def test_cosine_momentum_stays_at_its_end_after_the_run() -> None:
     assert float(cosine_momentum(jnp.array(25), 20, base=0.9, end=0.95)) == pytest.approx(0.95)
-
-
-@pytest.mark.parametrize('case', range(3))
-def test_averages_are_the_reference_s(golden: Path, case: int) -> None:
-    saved = reference(golden, 'part_momentum_schedules')
-    settings, expected = saved.meta['constant'][case], saved.arrays[f'out/constant{case}']
-    with jax.enable_x64(True):
-        weights = [jnp.asarray(saved.arrays[f'in/ema_w{step}'], float) for step in range(5)]
-        start = {'backbone': jnp.full_like(weights[0], settings['start'])}
-        target = init_target(start, {})
-        for step, weight in enumerate(weights):
-            if step % settings['interval'] == 0:  # a pause between updates is the caller's doing
-                count = {**target, 'steps': jnp.array(step)}
-                target = update_target(count, {'backbone': weight}, {}, settings['momentum'])
-            found = target['params']['backbone']
-            np.testing.assert_allclose(found, expected[step], rtol=1e-7)
 
 
 @pytest.mark.parametrize('momentum', [-0.1, 1.5])

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ from sklearn.cluster import KMeans
 
 from jssl.layers.normalize import l2_normalize
 from jssl.memories import kmeans as clustering
-from tests import parity
+from tests import golden
 from tests.checks import refused
 
 run_kmeans = jax.jit(clustering.kmeans, static_argnames='iterations')
@@ -21,18 +22,34 @@ def blobs(count: int = 12, members: int = 50, spread: float = 0.6) -> np.ndarray
     return points.reshape(-1, 8).astype('float32')
 
 
-@pytest.mark.parametrize(('case', 'dimensions'), [('pca', 8), ('plain', None)])
-def test_labels_of_the_reference(golden: Path, case: str, dimensions: int | None) -> None:
-    saved = parity.reference(golden, 'part_kmeans')
-    features = jnp.asarray(saved.arrays['in/features'])
-    points = l2_normalize(clustering.whiten(features, dimensions) if dimensions else features)
-    theirs = saved.arrays[f'out/{case}/features']
-    np.testing.assert_allclose(points @ points.T, theirs @ theirs.T, atol=1e-5)
-    start = points[saved.arrays[f'in/{case}/init_index']]
-    found = run_kmeans(points, start, jax.random.key(0))
-    np.testing.assert_array_equal(found.labels, saved.arrays[f'out/{case}/labels'])
-    (loss,) = (row['loss'] for row in saved.meta['runs'] if row['tag'] == case)
-    assert float(found.inertia) == pytest.approx(loss, rel=1e-5)
+@golden.each('part_kmeans')
+def test_labels_of_the_reference(path: Path) -> None:
+    with golden.whole(path, 'pca') as saved:
+        features = jnp.asarray(saved.arrays['in/features'])
+        for run in saved.meta['runs']:
+            arrays = saved.group(f'out/{run["tag"]}')
+            start = saved.arrays[f'in/{run["tag"]}/init_index']
+            assert len(start) == saved.meta['k']
+            dimensions = run['pca_dim']
+            whitened = clustering.whiten(features, dimensions) if dimensions > 0 else features
+            points = l2_normalize(whitened)
+            check_points(np.asarray(points), arrays, golden.reader(path.parent).row)
+            found = run_kmeans(points, points[start], jax.random.key(0), run['iterations'])
+            assert float(found.inertia) == pytest.approx(run['loss'], rel=1e-5)
+            assert float(found.inertia) == pytest.approx(run['numpy_loss'], rel=1e-5)
+            # Rounding or the half that an empty cluster gets decided them, where NumPy's differ.
+            if run['numpy_labels_equal'] and not run['empty_seen']:
+                np.testing.assert_array_equal(found.labels, arrays['labels'])
+
+
+def check_points(points: np.ndarray, arrays: dict[str, np.ndarray], row: Any) -> None:
+    """What is clustered, by products: the sign of each axis of a PCA is open."""
+    gram, theirs = points @ points.T, arrays['features'] @ arrays['features'].T
+    np.testing.assert_allclose(gram, theirs, atol=1e-5)
+    corner = arrays['gram_corner']
+    np.testing.assert_allclose(gram[: len(corner), : len(corner)], corner, atol=1e-5)
+    bounds = np.full(10, 1e-5 * np.sqrt(gram.size))  # of the norm and the probe: all entries add up
+    assert (np.abs(row(gram) - arrays['gram_row']) < bounds).all()
 
 
 def test_inertia_is_within_a_percent_of_scikit_learn_s() -> None:

@@ -1,4 +1,3 @@
-from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -60,11 +59,9 @@ def test_bfloat16_is_a_matter_of_the_computation(name: str) -> None:
 @pytest.mark.parametrize(
     ('model', 'neck'), [('npid', LinearNeck(512, 128)), ('moco', MoCoV2Neck(512, 256, 128))]
 )
-def test_fresh_weights_are_drawn_as_the_reference_s(
-    golden: Path, model: str, neck: nn.Module
-) -> None:
+def test_fresh_weights_are_drawn_as_the_reference_s(model: str, neck: nn.Module) -> None:
     params = jax.jit(neck.init)(jax.random.key(1), (jnp.zeros((1, 512)),))['params']
-    assert_drawn_like({'neck': params}, golden, model)
+    assert_drawn_like({'neck': params}, model)
 
 
 def test_normal_initial_weights_may_be_told() -> None:

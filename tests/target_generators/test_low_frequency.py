@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,6 +8,7 @@ import pytest
 from jssl.components import build
 from jssl.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from jssl.target_generators import LowFreqTargetGenerator
+from tests import golden
 from tests.checks import refused
 
 
@@ -20,6 +23,30 @@ def test_follows_the_definition() -> None:
     generator = build('target_generator', {'type': 'LowFreqTargetGenerator', 'radius': 5})
     found = jax.jit(generator)(jnp.asarray(images, 'float32'))
     np.testing.assert_allclose(found, (expected - mean) / std, atol=1e-4)
+
+
+@golden.each('part_pixmim_low_frequency')
+def test_equals_the_reference(path: Path) -> None:
+    rules = golden.reader(path.parent)
+    with jax.enable_x64(True), golden.whole(path, 'out/img*', 'out/row*') as saved:
+        for number, case in enumerate(saved.meta['settings']):
+            if case['drawn'] is None:
+                images = saved.arrays[f'in/img{number}']
+            else:
+                draw = rules.rng_for(case['seed'], case['drawn'])
+                images = draw.standard_normal(case['shape']).astype('float32')
+            assert list(images.shape) == case['shape']
+            assert case['seed'] is not None
+            assert case['shape'][-1] == case['img_size']
+            generator = LowFreqTargetGenerator(radius=case['radius'])
+            found = np.asarray(generator(jnp.asarray(images.transpose(0, 2, 3, 1), 'float64')))
+            found = found.transpose(0, 3, 1, 2)
+            expected = saved.arrays[f'out64/row{number}']
+            np.testing.assert_allclose(rules.row(found), expected, rtol=1e-6, atol=1e-6)
+            if f'out64/img{number}' in saved.arrays:
+                np.testing.assert_allclose(found, saved.arrays[f'out64/img{number}'], atol=1e-6)
+            kept = generator._disc(*images.shape[2:]).sum()
+            np.testing.assert_array_equal(saved.arrays[f'out/ones{number}'], kept)
 
 
 def test_the_disc_of_the_paper_keeps_5024_frequencies() -> None:

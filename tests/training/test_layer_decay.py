@@ -1,5 +1,6 @@
 """Layer-wise learning rates and frozen parameters: what an optimizer learns from an algorithm."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,10 @@ from jssl.necks import NonLinearNeck
 from jssl.training.optimizers import LARS, SGD, AdamW, Optimizer, make_optimizer
 from jssl.training.parameter_groups import ParameterGroup, parameter_groups
 from jssl.training.schedules import Constant
+from tests import golden
 from tests.checks import refused
-from tests.parity import reference
 
 VIT = {'embed_dims': 8, 'num_layers': 4, 'num_heads': 2, 'feedforward_channels': 8}
-SWIN = {'embed_dims': 8, 'depths': [2, 2, 3, 1], 'num_heads': [1, 1, 1, 1]}
-BACKBONES = {
-    'vit': VisionTransformer(VIT),
-    'swin': SwinTransformer(SWIN),
-    'vit_overlap': VisionTransformer(VIT),
-}
 
 
 def algorithm(backbone: Any) -> SimCLR:
@@ -33,25 +28,40 @@ def algorithm(backbone: Any) -> SimCLR:
     return SimCLR(backbone=backbone, neck=neck, head=ContrastiveHead())
 
 
-@pytest.mark.parametrize('model', BACKBONES)
-def test_rates_and_decays_of_the_reference(golden: Path, model: str) -> None:
-    saved = reference(golden, 'part_layer_decay')
-    expected, keys = saved.meta['models'][model], saved.meta['keys'][model]
-    groups = parameter_groups(
-        {name: np.zeros(1) for name in expected},
-        {key: {'decay_mult': value} for key, value in keys.items() if _used(key, expected)},
-        algorithm=algorithm(BACKBONES[model]),
-        layer_decay_rate=saved.meta['rate'],
-    )
-    seen = set()
-    for name, row in expected.items():
-        assert groups[name].lr_mult == pytest.approx(row['lr_scale'], rel=1e-12)
-        # The reference gives all parameters of a layer that are decayed the decay of the first one,
-        # which matters for multipliers other than 0 and 1; here each has its own.
-        if row['group'] not in seen:
-            decay = saved.meta['weight_decay'] * groups[name].decay_mult
-            assert decay == pytest.approx(row['weight_decay']), name
-        seen.add(row['group'])
+@golden.each('part_layer_decay')
+def test_rates_and_decays_of_the_reference(path: Path) -> None:
+    with golden.whole(path) as saved:
+        decay, rate = saved.meta['weight_decay'], saved.meta['rate']
+        assert saved.meta['models']
+        for model, expected in saved.meta['models'].items():
+            keys = saved.meta['keys'][model]
+            groups = parameter_groups(
+                {name: np.zeros(1) for name in expected},
+                {key: {'decay_mult': value} for key, value in keys.items() if _used(key, expected)},
+                algorithm=algorithm(backbone_of(list(expected))),
+                layer_decay_rate=rate,
+            )
+            seen = set()
+            for name, row in expected.items():
+                assert groups[name].lr_mult == pytest.approx(row['lr_scale'], rel=1e-12)
+                assert saved.meta['lr'] * groups[name].lr_mult == pytest.approx(row['lr'])
+                # The reference gives all parameters of a layer that are decayed the decay of the
+                # first one, which matters for multipliers other than 0 and 1; ours have their own.
+                found = decay * groups[name].decay_mult
+                assert row['group'] in seen or found == pytest.approx(row['weight_decay']), name
+                assert row['weight_decay'] >= 0
+                seen.add(row['group'])
+
+
+def backbone_of(names: list[str]) -> Any:
+    """A transformer with as many layers as the names of its parameters tell."""
+    places = [re.match(r'backbone\.(?:layers|stages)\.(\d+)\.(?:blocks\.(\d+))?', n) for n in names]
+    blocks = {(int(m[1]), int(m[2] or 0)) for m in places if m}
+    depths = [sum(stage == s for s, _ in blocks) for stage in range(1 + max(blocks)[0])]
+    if any('.stages.' in name for name in names):
+        heads = [1] * len(depths)
+        return SwinTransformer({'embed_dims': 8, 'depths': depths, 'num_heads': heads})
+    return VisionTransformer({**VIT, 'num_layers': len(depths)})
 
 
 def _used(key: str, names: dict[str, Any]) -> bool:
@@ -62,7 +72,7 @@ def test_layer_decay_multiplies_what_a_key_says() -> None:
     groups = parameter_groups(
         {'backbone.ln1.scale': np.zeros(1), 'backbone.layers.3.ln1.scale': np.zeros(1)},
         {'ln1': {'lr_mult': 2.0}},
-        algorithm=algorithm(BACKBONES['vit']),
+        algorithm=algorithm(VisionTransformer(VIT)),
         layer_decay_rate=0.5,
     )
     assert {name: group.lr_mult for name, group in groups.items()} == {

@@ -7,6 +7,7 @@ import pytest
 from jssl.errors import JsslError
 from jssl.training.optimizers import LARS, SGD, AdamW, make_optimizer
 from jssl.training.schedules import Constant, MultiStep, WarmupCosine
+from tests import golden
 
 SHAPES = {'conv': (2, 3), 'bn': (3,), 'bias': (4,)}
 
@@ -57,26 +58,29 @@ def assert_trees_close(found, expected, **tolerance):
 
 
 @pytest.mark.parametrize('float64', [True, False])
-def test_lars_against_the_reference(golden, float64):
-    from weights import Golden
+@golden.each('part_lars')
+def test_lars_against_the_reference(path, float64):
+    bounds = {'rtol': 1e-12} if float64 else {'rtol': 1e-6, 'atol': 2e-7}
+    with jax.enable_x64(float64), golden.whole(path, f'out{"" if float64 else "64"}/*') as saved:
+        group = golden.plain(saved.meta['excluded_group'])
+        assert group.pop('weight_decay') == 0
+        keys = {name: {'decay_mult': 0.0, **group} for name in saved.meta['excluded']}
+        compare_trajectories(saved, keys, float64, bounds)
 
-    file = Golden(golden / 'part_lars.npz')
+
+def compare_trajectories(saved, keys, float64, bounds):
     dtype = np.float64 if float64 else np.float32
+    steps = len({key.split('/')[1] for key in saved.arrays if key.startswith('in/grad')})
     start, *gradients = (
-        {name: value.astype(dtype) for name, value in file.group(f'in/{part}').items()}
-        for part in ('start', 'grad0', 'grad1', 'grad2')
+        {name: value.astype(dtype) for name, value in saved.group(f'in/{part}').items()}
+        for part in ('start', *(f'grad{step}' for step in range(steps)))
     )
-    keys = {name: {'decay_mult': 0.0, 'lars_exclude': True} for name in file.meta['excluded']}
-    assert len(file.meta['settings']) == 5  # among them Nesterov's momentum and dampening
-    with jax.enable_x64(float64):
-        for i, settings in enumerate(file.meta['settings']):
-            optimizer = LARS(**settings, custom_keys=keys)
-            after = trajectory(optimizer, start, gradients)
-            for step, params in enumerate(after):
-                assert all(value.dtype == dtype for value in params.values())
-                expected = file.group(f'out{"64" * float64}/setting{i}/step{step}')
-                bounds = {'rtol': 1e-12} if float64 else {'rtol': 1e-6, 'atol': 2e-7}
-                assert_trees_close(params, expected, **bounds)
+    for number, settings in enumerate(saved.meta['settings']):
+        optimizer = LARS(**settings, custom_keys=keys)
+        for step, params in enumerate(trajectory(optimizer, start, gradients)):
+            assert all(value.dtype == dtype for value in params.values())
+            expected = saved.group(f'out{"64" * float64}/setting{number}/step{step}')
+            assert_trees_close(params, expected, **bounds)
 
 
 def test_golden_value_15():

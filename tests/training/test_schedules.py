@@ -1,3 +1,5 @@
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,42 +7,38 @@ import pytest
 
 from jssl.errors import JsslError
 from jssl.training.schedules import Constant, MultiStep, WarmupCosine
+from tests import golden
 
 
-def golden_curves(golden):
-    from weights import Golden
-
-    file = Golden(golden / 'part_lr_schedules.npz')
-    return file.group('out'), file.meta
-
-
-CURVES = {  # epochs of the run, recipe: what the golden file's `plans` say in words
-    'warmup_cosine': (8, WarmupCosine(warmup_epochs=2, warmup_factor=1e-4)),
-    'warmup_cosine_min': (
-        6,
-        WarmupCosine(warmup_epochs=1, warmup_factor=1.6e-4, min_lr=0.0016),
-    ),
-    'multistep': (8, MultiStep(milestones=(2, 5))),
-    'warmup_multistep': (8, MultiStep(warmup_epochs=2, warmup_factor=0.1, milestones=(3, 5))),
-}
+def recipe(plan):
+    """The schedule that a plan's words describe, and the epochs of its run where they say them."""
+    number, span = r'([\d.e-]+)', r'over (?:epochs )?\[(\d+), (\d+)\)'
+    warmup = re.match(rf'linear from {number} {span}(?:, )?', plan)
+    fields = {'warmup_epochs': int(warmup[3]), 'warmup_factor': float(warmup[1])} if warmup else {}
+    rest = plan[warmup.end() :] if warmup else plan
+    if cosine := re.fullmatch(rf'cosine to {number} {span}(, then constant)?', rest):
+        return WarmupCosine(min_lr=float(cosine[1]), **fields), int(cosine[3])
+    drop = re.fullmatch(rf'x {number} at epochs ([\d, and]+)', rest)
+    assert drop, f'no schedule is known that is {plan!r}'
+    milestones = tuple(int(epoch) for epoch in re.findall(r'\d+', drop[2]))
+    return MultiStep(milestones=milestones, gamma=float(drop[1]), **fields), None
 
 
-@pytest.mark.parametrize('name', CURVES)
-def test_the_reference_curves(golden, name):
-    curves, meta = golden_curves(golden)
-    epochs, recipe = CURVES[name]
-    schedule = recipe(meta['base_lr'], steps_per_epoch=meta['iters_per_epoch'], epochs=epochs)
-    steps = range(meta['iters'])
-    on_host = [schedule(step) for step in steps]
-    np.testing.assert_allclose(on_host, curves[name], rtol=1e-12)
-    np.testing.assert_allclose(schedule(np.arange(meta['iters'])), on_host, rtol=1e-15)
-    on_device = jax.jit(schedule)(jnp.arange(meta['iters']))
-    assert on_device.dtype == jnp.float32
-    np.testing.assert_allclose(on_device, curves[name], rtol=1e-6, atol=1e-7)
-
-
-def test_all_reference_curves_are_covered(golden):
-    assert set(golden_curves(golden)[0]) == set(CURVES)
+@golden.each('part_lr_schedules')
+def test_the_reference_curves(path):
+    with golden.whole(path) as saved:
+        meta, count, epoch = saved.meta, saved.meta['iters'], saved.meta['iters_per_epoch']
+        assert meta['plans'].keys() == saved.group('out').keys()
+        for name, expected in saved.group('out').items():
+            made, epochs = recipe(meta['plans'][name])
+            schedule = made(meta['base_lr'], steps_per_epoch=epoch, epochs=epochs or count / epoch)
+            on_host = [schedule(step) for step in range(count)]
+            np.testing.assert_allclose(on_host, expected, rtol=1e-12)
+            np.testing.assert_allclose(schedule(np.arange(count)), on_host, rtol=1e-15)
+            on_device = jax.jit(schedule)(jnp.arange(count))
+            assert on_device.dtype == jnp.float32
+            # A cosine near its end is a difference of ones: rounding, relative to the base rate.
+            np.testing.assert_allclose(on_device, expected, rtol=1e-6, atol=1e-6 * meta['base_lr'])
 
 
 def test_the_jitted_schedule_is_float64_where_jax_is():

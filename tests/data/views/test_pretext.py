@@ -1,5 +1,6 @@
 """Patches, quarter turns, the tokenizer's copy: places, order, distribution, statistics."""
 
+import re
 from pathlib import Path
 
 import jax
@@ -8,9 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jssl.data import color
-from jssl.data.views import Canvas, ImageAndTokens, Patches, Rotations
+from jssl.data import augment, color
+from jssl.data.augment import IMAGENET_MEAN, IMAGENET_STD
+from jssl.data.views import Canvas, ImageAndTokens, Patches, Rotations, View
 from jssl.data.views.pretext import ROUNDED_MEAN, ROUNDED_STD
+from tests import golden
+from tests.algorithms.runs import tiny_relative_loc, tiny_rotation_pred
 from tests.checks import refused
 from tests.data.views.canvases import SIDE, WHOLE, canvas, levels
 
@@ -118,19 +122,54 @@ def test_another_tokenizer_has_another_scale():
     assert policy.statistics[1] == (127.5, 127.5)
 
 
-def test_statistics_are_the_references(golden: Path):
-    """part_preprocessors: BGR in, what reaches the loss out."""
-    with np.load(golden / 'part_preprocessors.npz') as arrays:
-        pixels = [arrays[f'in/cae{view}'].transpose(0, 2, 3, 1)[..., ::-1] for view in (0, 1)]
-        expected = [arrays[f'out/cae{view}'].transpose(0, 2, 3, 1) for view in (0, 1)]
-    policy = ImageAndTokens(6, 6, scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0)
-    size = jnp.full((2, 2), 6, jnp.int32)
-    draw = jax.jit(jax.vmap(policy))
-    for view in (0, 1):
-        keys = jax.random.split(jax.random.key(0), 2)
-        found = draw(keys, Canvas(jnp.asarray(pixels[view]), size))['views'][view]
-        np.testing.assert_allclose(found, expected[view], rtol=1e-5, atol=1e-6)
-    assert (Patches().mean, Patches().std) == (ROUNDED_MEAN, ROUNDED_STD)
+@golden.each('part_preprocessors')
+def test_statistics_are_the_references(path: Path):
+    """BGR in, what reaches the loss out: views, turns in their order, patches beside the centre."""
+    with golden.whole(path) as saved:
+        meta = saved.meta
+        assert (tuple(meta['mean']), tuple(meta['std'])) == (IMAGENET_MEAN, IMAGENET_STD)
+        assert (tuple(meta['mean_int']), tuple(meta['std_int'])) == (ROUNDED_MEAN, ROUNDED_STD)
+        assert (Patches().mean, Patches().std) == (ROUNDED_MEAN, ROUNDED_STD)
+        check_tokens(saved)
+        draw = {'rng': jax.random.key(0), 'state': {}}
+        for number, view in enumerate(levels_of(saved, 'view')):
+            found = augment.normalize(view, View().mean, View().std)
+            np.testing.assert_allclose(found, rgb(saved, f'out/views{number}'), atol=1e-6)
+        turns = [augment.normalize(x, View().mean, View().std) for x in levels_of(saved, 'rot')]
+        (images,) = tiny_rotation_pred().draw(**draw, batch={'views': tuple(turns)})['views']
+        np.testing.assert_allclose(images, rgb(saved, 'out/rotation'), atol=1e-6)
+        of = Patches()
+        patches = tuple(augment.normalize(x, of.mean, of.std) for x in levels_of(saved, 'patch'))
+        around, centres = tiny_relative_loc().draw(**draw, batch={'views': patches})['views']
+        np.testing.assert_allclose(around, rgb(saved, 'out/relative0'), atol=1e-6)
+        every = np.repeat(centres, len(patches) - 1, axis=0)
+        np.testing.assert_allclose(every, rgb(saved, 'out/relative1'), atol=1e-6)
+
+
+def check_tokens(saved: golden.File) -> None:
+    """The encoder's and the tokenizer's view of whole images, through the policy itself."""
+    images = levels_of(saved, 'cae')
+    side = images[0].shape[1]
+    policy = ImageAndTokens(side, side, scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0)
+    keys = jax.random.split(jax.random.key(0), len(images[0]))
+    size = jnp.full((len(images[0]), 2), side, jnp.int32)
+    for view, pixels in enumerate(images):
+        canvases = Canvas(jnp.asarray(pixels, jnp.uint8), size)
+        found = jax.jit(jax.vmap(policy))(keys, canvases)['views'][view]
+        expected = rgb(saved, f'out/cae{view}')
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def rgb(saved: golden.File, name: str) -> np.ndarray:
+    """Images (B, H, W, C) of a file that has them with channels first."""
+    return saved.arrays[name].transpose(0, 2, 3, 1)
+
+
+def levels_of(saved: golden.File, name: str) -> list[jax.Array]:
+    """All the file's inputs of this name, float32 RGB."""
+    keys = sorted(key for key in saved.arrays if re.fullmatch(rf'in/{name}\d+', key))
+    assert keys
+    return [jnp.asarray(rgb(saved, key)[..., ::-1], jnp.float32) for key in keys]
 
 
 @pytest.mark.parametrize(
