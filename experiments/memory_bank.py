@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from experiments.reporting import mebibytes, positive, processor, show, show_json
 from experiments.throughput import timed
-from jssl.algorithm import Run, forward
+from jssl.algorithm import Run
 from jssl.algorithms import NPID
 from jssl.components import build
 from jssl.errors import JsslError
@@ -26,6 +26,7 @@ from jssl.layers.normalize import l2_normalize
 from jssl.losses import cross_entropy
 from jssl.main import parse, run_name
 from jssl.memories.bank import similarities, update_rows
+from jssl.networks import forward
 from jssl.training.workdir import versions
 
 Program = Callable[[], Any]

@@ -10,13 +10,13 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import flax.linen as nn
 import flax.struct
 import jax
 
 from jssl.checks import Checked
 from jssl.errors import JsslError
 from jssl.layers.pooling import pool_features
+from jssl.networks import evaluate
 
 Params = Mapping[str, Any]  # what the optimizer trains
 State = Mapping[str, Any]  # everything else the algorithm carries, under names a reader knows
@@ -63,52 +63,6 @@ class Run:
     def steps(self) -> int:
         """Optimizer steps of the whole run."""
         return self.steps_per_epoch * self.epochs
-
-
-class Encoder(nn.Module):
-    """A backbone and its neck as one module: images (B, H, W, C) -> projections (B, D)."""
-
-    backbone: nn.Module
-    neck: nn.Module
-
-    def __call__(self, images: jax.Array, train: bool = True) -> Any:
-        """Projections of `images`; `train` chooses the batch norm's statistics."""
-        return self.neck(self.backbone(images, train=train), train=train)
-
-
-class Network(Encoder):
-    """An encoder and a head with parameters of its own, such as a predictor, as one module."""
-
-    head: nn.Module
-
-    def __call__(self, images: jax.Array, train: bool = True) -> Any:
-        """What the head makes of the projections; initialises all three parts."""
-        return self.predict(self.encode(images, train), train)
-
-    def encode(self, images: jax.Array, train: bool = True) -> Any:
-        """Images (B, H, W, C) -> projections (B, D)."""
-        return super().__call__(images, train)
-
-    def predict(self, projections: jax.Array, train: bool = True) -> Any:
-        """Projections (B, D) -> what the head makes of them."""
-        return self.head(projections, train=train)
-
-
-def forward(
-    module: nn.Module, params: Params, stats: State, *inputs: Any, method: str = '__call__'
-) -> tuple[Any, State]:
-    """A pass in training mode: the outputs, and the batch statistics after it.
-
-    Args:
-      module: to be applied.
-      params: its parameters; further entries are ignored.
-      stats: its batch statistics; those of parts that do not run come back unchanged.
-      inputs: of the method.
-      method: which of the module's methods runs.
-    """
-    variables = {'params': params, 'batch_stats': stats}
-    outputs, updates = module.apply(variables, *inputs, method=method, mutable=['batch_stats'])
-    return outputs, updates.get('batch_stats', stats)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,8 +145,7 @@ class Algorithm(Checked):
                 'extract_feat(self, params, state, images), which returns them as (B, D).'
             )
         stats = state.get('batch_stats', {}).get('backbone', {})
-        variables = {'params': params['backbone'], 'batch_stats': stats}
-        return pool_features(backbone.apply(variables, images, train=False))
+        return pool_features(evaluate(backbone, params['backbone'], stats, images))
 
     def is_frozen(self, name: str) -> bool:
         """Whether the parameter `name` is left as it is: not trained, and not decayed either.
@@ -234,3 +187,32 @@ class Algorithm(Checked):
     def with_target_generator(self) -> bool:
         """Whether the algorithm has a target generator."""
         return getattr(self, 'target_generator', None) is not None
+
+
+def one_view(batch: Batch, algorithm: str) -> jax.Array:
+    """The only view of a batch, (B, H, W, C).
+
+    Raises:
+      JsslError: if there are more; the message names `algorithm`.
+    """
+    if len(batch['views']) != 1:
+        raise JsslError(
+            f'{algorithm} needs one view of each image and got {len(batch["views"])}; set '
+            'config.views to a policy of one, such as MultiView with copies=1.'
+        )
+    return batch['views'][0]
+
+
+def two_views(batch: Batch, algorithm: str) -> tuple[jax.Array, jax.Array]:
+    """The two views of a batch, each (B, H, W, C).
+
+    Raises:
+      JsslError: if there are fewer or more; the message names `algorithm`.
+    """
+    if len(batch['views']) != 2:
+        raise JsslError(
+            f'{algorithm} needs two views of each image and got {len(batch["views"])}; set '
+            'config.views to a policy of two, such as MultiView with copies=2, or Pair.'
+        )
+    first, second = batch['views']
+    return first, second

@@ -10,10 +10,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, forward
-from jssl.algorithms.passes import two_views
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, two_views
 from jssl.heads import LatentCrossCorrelationHead
 from jssl.losses import cross_correlation
+from jssl.networks import forward
 
 
 class Twins(nn.Module):

@@ -7,20 +7,20 @@ Representation Learning", IJCV 2023, arXiv 2202.03026.
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jssl.algorithm import Batch, Metrics, Params, State
-from jssl.algorithms.masked import MaskedImageModel, run
+from jssl.algorithms.masked import MaskedImageModel
 from jssl.backbones import CAEViT
 from jssl.checks import Count, Fraction
 from jssl.data.masks import block_mask
 from jssl.errors import JsslError
 from jssl.heads import CAEHead
 from jssl.necks import CAENeck
+from jssl.networks import evaluate, forward
 from jssl.target_generators.frozen import generate, init_generator
 
 
@@ -106,7 +106,8 @@ class CAE(MaskedImageModel):
         """The error of tokens and latents of the masked patches (section 3.3)."""
         images, token_images = _two_sizes(batch)
         visible, masked = ids = self._split(batch['mask'].reshape(len(images), -1) != 0)
-        logits, latent = run(self.network, params, batch, images, *ids)
+        noise = batch.get('drop_path')
+        (logits, latent), _ = forward(self.network, params, {}, images, *ids, drop_path=noise)
         target = self._teach(state, images, masked)
         outputs = generate(self.target_generator, state, token_images)
         tokens = self.head.tokens(outputs, visible.shape[1] + masked.shape[1])
@@ -121,22 +122,20 @@ class CAE(MaskedImageModel):
         del state
         images, _ = _two_sizes(batch)
         ids = self._split(batch['mask'].reshape(len(images), -1) != 0)
-        logits, _ = run(self.network, params, batch, images, *ids, train=False)
+        logits, _ = evaluate(self.network, params, {}, images, *ids)
         return jnp.argmax(logits, axis=-1).astype(jnp.int32)
 
     def extract_feat(self, params: Params, state: State, images: jax.Array) -> jax.Array:
         """The mean of the patch tokens (B, C): the regressor never sees the class token."""
         del state
-        variables = {'params': params['backbone']}
-        features: Any = self.backbone.apply(variables, images, train=False)
+        features = evaluate(self.backbone, params['backbone'], {}, images)
         patches, _ = features[-1]
         wide = jnp.promote_types(patches.dtype, jnp.float32)
         return patches.mean(axis=(1, 2), dtype=wide)
 
     def _teach(self, state: State, images: jax.Array, masked: jax.Array) -> jax.Array:
         """The teacher's latents (B, n, C) of the masked patches, which alone it sees."""
-        variables = {'params': state['teacher']}
-        latents: Any = self.backbone.apply(variables, images, train=False, ids_keep=masked)
+        latents = evaluate(self.backbone, state['teacher'], {}, images, ids_keep=masked)
         return jax.lax.stop_gradient(latents[:, 1:])
 
     def _next_teacher(self, params: Params, state: State) -> Params:

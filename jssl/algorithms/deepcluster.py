@@ -10,14 +10,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jssl.algorithm import Algorithm, Batch, Metrics, Network, Params, Run, State, forward
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State, one_view
 from jssl.algorithms.clustered import cluster_health, fresh_head, known_samples
-from jssl.algorithms.passes import in_eval_mode, one_view
 from jssl.checks import Count
 from jssl.heads import ClsHead
 from jssl.losses import weighted_cross_entropy
 from jssl.memories.kmeans import cluster
 from jssl.memories.odc import class_weights
+from jssl.networks import Network, evaluate, forward
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,4 +114,4 @@ class DeepCluster(Algorithm):
 
     def predict(self, params: Params, state: State, images: jax.Array) -> jax.Array:
         """Logits (B, k) of the clusters of normalised `images` (B, H, W, C), in eval mode."""
-        return in_eval_mode(self.network, params, state['batch_stats'], images)
+        return evaluate(self.network, params, state['batch_stats'], images)

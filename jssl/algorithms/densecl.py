@@ -10,15 +10,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jssl.algorithm import Batch, Encoder, Metrics, Params, State, forward
+from jssl.algorithm import Batch, Metrics, Params, State, two_views
 from jssl.algorithms.moco import MoCo, similarities, watch
-from jssl.algorithms.passes import two_views
 from jssl.checks import Fraction, Natural
 from jssl.errors import JsslError
 from jssl.layers.normalize import l2_normalize
 from jssl.losses import cross_entropy
 from jssl.memories.ema import update_target
 from jssl.memories.queue import enqueue, init_queue
+from jssl.networks import Encoder, evaluate, forward
 
 
 class DenseEncoder(Encoder):
@@ -128,8 +128,7 @@ class DenseCL(MoCo):
     def predict(self, params: Params, state: State, images: jax.Array) -> jax.Array:
         """Unit features (B, h, w, C) of every cell of normalised `images`, in eval mode."""
         stats = state['batch_stats'].get('backbone', {})
-        variables = {'params': params['backbone'], 'batch_stats': stats}
-        features: Any = self.backbone.apply(variables, images, train=False)
+        features = evaluate(self.backbone, params['backbone'], stats, images)
         return l2_normalize(features[-1])
 
 

@@ -11,9 +11,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jssl.algorithm import Batch, Metrics, Params, State
-from jssl.algorithms.masked import PixelModel, Reconstruction, run
-from jssl.algorithms.passes import one_view
+from jssl.algorithm import Batch, Metrics, Params, State, one_view
+from jssl.algorithms.masked import PixelModel, Reconstruction
 from jssl.backbones import MAEViT
 from jssl.data.masks import random_masking
 from jssl.errors import JsslError
@@ -21,6 +20,7 @@ from jssl.heads import MAEPretrainHead
 from jssl.layers.patches import enlarge_mask
 from jssl.losses import explained_variance
 from jssl.necks import MAEPretrainDecoder
+from jssl.networks import evaluate, forward
 
 
 class Autoencoder(nn.Module):
@@ -85,7 +85,8 @@ class MAE(PixelModel):
         """The error of the masked patches, in pixels (section 3)."""
         images = one_view(batch, 'MAE')
         mask = self.network.mask(batch['noise'])[2]
-        prediction = run(self.network, params, batch, images, batch['noise'])
+        noise = batch.get('drop_path')
+        prediction, _ = forward(self.network, params, {}, images, batch['noise'], drop_path=noise)
         target = self.head.target(self._target_images(images))
         metrics = {'explained_variance': explained_variance(prediction, target, mask)}
         return self.head.loss(prediction, target, mask), (state, metrics)
@@ -94,7 +95,7 @@ class MAE(PixelModel):
         """Reconstructs the view; see `MAEPretrainHead.to_images` for normalised patches."""
         del state
         images = one_view(batch, 'MAE')
-        prediction = run(self.network, params, batch, images, batch['noise'], train=False)
+        prediction = evaluate(self.network, params, {}, images, batch['noise'])
         side = self.head.patch_size
         mask = self.network.mask(batch['noise'])[2]
         grid = mask.reshape(len(images), images.shape[1] // side, images.shape[2] // side)

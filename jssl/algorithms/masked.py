@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -61,17 +61,3 @@ class PixelModel(MaskedImageModel):
     def caveat(self) -> str:
         """What one has to know to read the reconstructions, a sentence or nothing."""
         return ''
-
-
-def run(module: nn.Module, params: Params, batch: Batch, *inputs: Any, train: bool = True) -> Any:
-    """A pass of `module`, with the noise that `draw` put into the batch.
-
-    Args:
-      module: to be applied.
-      params: its parameters.
-      batch: `drop_path` is the key of drop path, if there is any.
-      inputs: of the module.
-      train: whether drop path is on.
-    """
-    keys = {'drop_path': batch['drop_path']} if train and 'drop_path' in batch else {}
-    return module.apply({'params': params}, *inputs, train=train, rngs=keys)

@@ -13,9 +13,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jssl.algorithm import Batch, Metrics, Params, State
-from jssl.algorithms.masked import MaskedImageModel, run
-from jssl.algorithms.passes import one_view
+from jssl.algorithm import Batch, Metrics, Params, State, one_view
+from jssl.algorithms.masked import MaskedImageModel
 from jssl.backbones import MaskFeatViT
 from jssl.checks import Count
 from jssl.data.masks import block_mask
@@ -23,6 +22,7 @@ from jssl.errors import JsslError
 from jssl.heads import MaskFeatPretrainHead
 from jssl.layers.pooling import pool_features
 from jssl.losses import explained_variance
+from jssl.networks import evaluate, forward
 from jssl.target_generators.clip import CLIPTargets
 from jssl.target_generators.frozen import generate, init_generator
 
@@ -91,7 +91,8 @@ class MaskFeat(MaskedImageModel):
     ) -> tuple[jax.Array, tuple[State, Metrics]]:
         """The squared error of the masked patches' features (section 3.1)."""
         images = one_view(batch, 'MaskFeat')
-        prediction = run(self.network, params, batch, images, batch['mask'])
+        noise = batch.get('drop_path')
+        prediction, _ = forward(self.network, params, {}, images, batch['mask'], drop_path=noise)
         target = _of_patches(generate(self.target_generator, state, images))
         mask = batch['mask'].reshape(len(images), -1)
         loss = self.head.loss(prediction, target, mask)
@@ -102,13 +103,12 @@ class MaskFeat(MaskedImageModel):
         """What the network predicts of all patches, hidden or not: (B, L, D), in eval mode."""
         del state
         images = one_view(batch, 'MaskFeat')
-        return run(self.network, params, batch, images, batch['mask'], train=False)
+        return evaluate(self.network, params, {}, images, batch['mask'])
 
     def extract_feat(self, params: Params, state: State, images: jax.Array) -> jax.Array:
         """The mean of the patch tokens (B, D): no loss looks at the class token here."""
         del state
-        variables = {'params': params['backbone']}
-        features: Any = self.backbone.apply(variables, images, train=False)
+        features = evaluate(self.backbone, params['backbone'], {}, images)
         return pool_features(features[-1][:1])
 
     def _grid(self, images: jax.Array) -> int:

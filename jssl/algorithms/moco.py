@@ -12,8 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jssl.algorithm import Algorithm, Batch, Encoder, Metrics, Params, State, forward
-from jssl.algorithms.passes import two_views
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, two_views
 from jssl.checks import Count, Fraction
 from jssl.errors import JsslError
 from jssl.heads import ContrastiveHead
@@ -22,6 +21,7 @@ from jssl.layers.shuffle import has_grouped_norm, unshuffle
 from jssl.losses import cross_entropy
 from jssl.memories.ema import init_target, update_target
 from jssl.memories.queue import enqueue, init_queue, queue_health
+from jssl.networks import Encoder, forward
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,11 +7,12 @@ from typing import Self
 import flax.linen as nn
 import jax
 
-from jssl.algorithm import Algorithm, Batch, Encoder, Metrics, Network, Params, Run, State
-from jssl.algorithms.passes import one_by_one, spread, two_views
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State, two_views
 from jssl.checks import Count, Fraction
 from jssl.errors import JsslError
+from jssl.layers.normalize import feature_std
 from jssl.memories.ema import cosine_momentum, init_target, update_target
+from jssl.networks import Encoder, Network, each
 
 Pair = list[jax.Array]  # of the first view and of the second, each (B, D)
 
@@ -70,17 +71,17 @@ class MomentumPair(Algorithm):
         momentum = self.momentum(state['target']['steps'])
         target = update_target(state['target'], params, stats, momentum)
         slow, slow_stats = target['params'], target['batch_stats']
-        targets, slow_stats = one_by_one(self.encoder, slow, slow_stats, views)
+        targets, slow_stats = each(self.encoder, slow, slow_stats, views)
         predictions, stats = self._online(params, stats, projections, 'predict')
         after = {'batch_stats': stats, 'target': {**target, 'batch_stats': slow_stats}}
-        metrics = {'momentum': momentum, 'projection_std': spread(projections[0])}
+        metrics = {'momentum': momentum, 'projection_std': feature_std(projections[0])}
         return predictions, targets, {**state, **after}, metrics
 
     def _online(
         self, params: Params, stats: State, inputs: Sequence[jax.Array], method: str
     ) -> tuple[Pair, State]:
         """The online network's method on each of `inputs`, and its batch statistics after that."""
-        return one_by_one(self.network, params, stats, inputs, method=method)
+        return each(self.network, params, stats, inputs, method=method)
 
     def momentum(self, updates: jax.Array) -> jax.Array:
         """The momentum after so many updates.

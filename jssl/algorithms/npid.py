@@ -11,11 +11,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jssl.algorithm import Algorithm, Batch, Encoder, Metrics, Params, Run, State, forward
-from jssl.algorithms.passes import one_view, spread
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State, one_view
 from jssl.checks import Count
 from jssl.heads import ContrastiveHead
-from jssl.layers.normalize import l2_normalize
+from jssl.layers.normalize import feature_std, l2_normalize
 from jssl.losses import cross_entropy
 from jssl.memories import SimpleMemory
 from jssl.memories.bank import (
@@ -26,6 +25,7 @@ from jssl.memories.bank import (
     update_rows,
     with_length,
 )
+from jssl.networks import Encoder, forward
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +100,6 @@ class NPID(Algorithm):
         metrics = {
             'accuracy': jnp.mean(logits[:, 0] > logits[:, 1:].max(axis=1)),
             'remembered': products[:, 0].mean(),  # cosine of features and their rows, up to 1
-            'spread': spread(projections),
+            'spread': feature_std(projections),
         }
         return loss, ({**state, 'batch_stats': stats, 'bank': bank}, metrics)

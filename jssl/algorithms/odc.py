@@ -10,9 +10,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State, forward
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State, one_view
 from jssl.algorithms.clustered import check_classes, cluster_health, fresh_head
-from jssl.algorithms.passes import in_eval_mode, one_view
 from jssl.checks import Natural
 from jssl.heads import ClsHead
 from jssl.layers.normalize import l2_normalize
@@ -29,6 +28,7 @@ from jssl.memories.odc import (
 )
 from jssl.necks import ODCNeck
 from jssl.necks.pretext import draw_keep
+from jssl.networks import evaluate, forward
 
 
 class ClusterNetwork(nn.Module):
@@ -170,7 +170,7 @@ class ODC(Algorithm):
     def refresh_feat(self, params: Params, state: State, images: jax.Array) -> jax.Array:
         """Projections (B, D) in eval mode: what the memory holds."""
         stats = state['batch_stats']
-        return in_eval_mode(self.network, params, stats, images, method='project')
+        return evaluate(self.network, params, stats, images, method='project')
 
     def refresh(
         self, params: Params, state: State, features: jax.Array, rng: jax.Array
@@ -186,7 +186,7 @@ class ODC(Algorithm):
 
     def predict(self, params: Params, state: State, images: jax.Array) -> jax.Array:
         """Logits (B, k) of the clusters of normalised `images` (B, H, W, C), in eval mode."""
-        return in_eval_mode(self.network, params, state['batch_stats'], images)[1]
+        return evaluate(self.network, params, state['batch_stats'], images)[1]
 
 
 def _memory(state: State) -> Memory:

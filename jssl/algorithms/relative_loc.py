@@ -11,13 +11,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, forward
-from jssl.algorithms.passes import in_eval_mode
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, State
 from jssl.errors import JsslError
 from jssl.heads import ClsHead
 from jssl.losses import cross_entropy
 from jssl.necks import RelativeLocNeck
 from jssl.necks.pretext import draw_keep
+from jssl.networks import evaluate, forward
 
 NEIGHBOURS = 8
 
@@ -117,7 +117,7 @@ class RelativeLoc(Algorithm):
 
         def run(part: str, inputs: Any) -> Any:
             stats = state['batch_stats'].get(part, {})
-            return in_eval_mode(getattr(self, part), params[part], stats, inputs)
+            return evaluate(getattr(self, part), params[part], stats, inputs)
 
         features = [run('backbone', images)[-1] for images in (patches, centres)]
         return run('head', run('neck', (jnp.concatenate(features, axis=-1),)))

@@ -10,12 +10,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jssl.algorithm import Algorithm, Batch, Metrics, Network, Params, State, forward
-from jssl.algorithms.passes import in_eval_mode
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, State
 from jssl.errors import JsslError
 from jssl.heads import ClsHead
 from jssl.losses import cross_entropy
 from jssl.necks import AvgPool2dNeck
+from jssl.networks import Network, evaluate, forward
 
 TURNS = 4
 
@@ -66,4 +66,4 @@ class RotationPred(Algorithm):
 
     def predict(self, params: Params, state: State, images: jax.Array) -> jax.Array:
         """Logits (B, 4) of the quarter turns, clockwise, in eval mode."""
-        return in_eval_mode(self.network, params, state['batch_stats'], images)
+        return evaluate(self.network, params, state['batch_stats'], images)

@@ -11,10 +11,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jssl.algorithm import Algorithm, Batch, Encoder, Metrics, Params, State
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, two_views
 from jssl.errors import JsslError
 from jssl.heads import ContrastiveHead
 from jssl.losses import cross_entropy
+from jssl.networks import Encoder, forward
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,21 +46,15 @@ class SimCLR(Algorithm):
         self, params: Params, state: State, batch: Batch
     ) -> tuple[jax.Array, tuple[State, Metrics]]:
         """NT-Xent over the 2B views of the global batch (equation 1 and algorithm 1)."""
-        if len(batch['views']) != 2:
-            raise JsslError(
-                f'SimCLR needs two views of each image and got {len(batch["views"])}; set '
-                'config.views.copies=2.'
-            )
+        views = two_views(batch, 'SimCLR')
         # One pass for both views, interleaved (a0 b0 a1 b1 ...), so that they share BN statistics.
-        images = jnp.stack(batch['views'], axis=1).reshape(-1, *batch['views'][0].shape[1:])
-        projections, updates = self.encoder.apply(
-            {'params': params, **state}, images, mutable=['batch_stats']
-        )
+        images = jnp.stack(views, axis=1).reshape(-1, *views[0].shape[1:])
+        projections, stats = forward(self.encoder, params, state['batch_stats'], images)
         logits = self.head(*pair_similarities(projections))
         labels = jnp.zeros(len(logits), jnp.int32)
         loss = self.head.loss_weight * cross_entropy(logits, labels)
         metrics = {'accuracy': jnp.mean(logits[:, 0] > logits[:, 1:].max(axis=1))}
-        return loss, ({**state, **updates}, metrics)
+        return loss, ({**state, 'batch_stats': stats}, metrics)
 
 
 def pair_similarities(projections: jax.Array) -> tuple[jax.Array, jax.Array]:

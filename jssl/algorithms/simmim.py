@@ -11,15 +11,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jssl.algorithm import Batch, Metrics, Params, State
-from jssl.algorithms.masked import PixelModel, Reconstruction, run
-from jssl.algorithms.passes import one_view
+from jssl.algorithm import Batch, Metrics, Params, State, one_view
+from jssl.algorithms.masked import PixelModel, Reconstruction
 from jssl.backbones import SimMIMSwinTransformer
 from jssl.checks import Count, Share
 from jssl.data.masks import patch_mask
 from jssl.errors import JsslError
 from jssl.heads import SimMIMHead
 from jssl.losses import explained_variance
+from jssl.networks import evaluate, forward
 
 
 class MaskedEncoder(nn.Module):
@@ -93,7 +93,8 @@ class SimMIM(PixelModel):
     ) -> tuple[jax.Array, tuple[State, Metrics]]:
         """The absolute error of the masked pixels (section 3.5)."""
         images = one_view(batch, 'SimMIM')
-        prediction = run(self.network, params, batch, images, batch['mask'])
+        noise = batch.get('drop_path')
+        prediction, _ = forward(self.network, params, {}, images, batch['mask'], drop_path=noise)
         loss = self.head.loss(prediction, images, batch['mask'])
         explained = explained_variance(prediction, images, self.head.hidden(batch['mask']))
         return loss, (state, {'explained_variance': explained})
@@ -102,7 +103,7 @@ class SimMIM(PixelModel):
         """Reconstructs the view."""
         del state
         images = one_view(batch, 'SimMIM')
-        prediction = run(self.network, params, batch, images, batch['mask'], train=False)
+        prediction = evaluate(self.network, params, {}, images, batch['mask'])
         return Reconstruction(prediction, self.head.hidden(batch['mask']) != 0)
 
     def _grid(self, images: jax.Array) -> int:

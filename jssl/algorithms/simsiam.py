@@ -8,9 +8,10 @@ import dataclasses
 import flax.linen as nn
 import jax
 
-from jssl.algorithm import Algorithm, Batch, Metrics, Network, Params, State
-from jssl.algorithms.passes import one_by_one, spread, two_views
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, two_views
 from jssl.heads import LatentPredictHead
+from jssl.layers.normalize import feature_std
+from jssl.networks import Network, each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,9 +43,9 @@ class SimSiam(Algorithm):
     ) -> tuple[jax.Array, tuple[State, Metrics]]:
         """Equation 4, symmetric in the views: from -1 to 1."""
         views, stats = two_views(batch, 'SimSiam'), state['batch_stats']
-        projections, stats = one_by_one(self.network, params, stats, views, method='encode')
-        predictions, stats = one_by_one(self.network, params, stats, projections, method='predict')
+        projections, stats = each(self.network, params, stats, views, method='encode')
+        predictions, stats = each(self.network, params, stats, projections, method='predict')
         first = self.head.loss(predictions[0], projections[1])
         second = self.head.loss(predictions[1], projections[0])
-        metrics = {'projection_std': spread(projections[0])}
+        metrics = {'projection_std': feature_std(projections[0])}
         return (first + second) / 2, ({**state, 'batch_stats': stats}, metrics)

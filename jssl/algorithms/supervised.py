@@ -11,12 +11,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State
-from jssl.algorithms.passes import one_view
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State, one_view
 from jssl.checks import NonNegative
 from jssl.data.mixing import cutmix, mix, mixup
 from jssl.errors import JsslError
 from jssl.losses.classification import top_k_hits
+from jssl.networks import evaluate, forward
 
 TOP = 5
 
@@ -128,11 +128,9 @@ class ImageClassifier(Algorithm):
         self, params: Params, state: State, batch: Batch
     ) -> tuple[jax.Array, tuple[State, Metrics]]:
         """The head's loss of labels or mixed targets; that of several heads is their sum."""
-        logits, updates = self.network.apply(
-            {'params': params, **state},
-            _image(batch),
-            mutable=['batch_stats'],
-            rngs={'drop_path': batch['drop_path']} if 'drop_path' in batch else {},
+        noise = batch.get('drop_path')
+        logits, stats = forward(
+            self.network, params, state['batch_stats'], _image(batch), drop_path=noise
         )
         targets = batch.get('target', _label(batch))
         if logits.ndim == 2:
@@ -145,7 +143,7 @@ class ImageClassifier(Algorithm):
                 for i, (part, scores) in enumerate(each)
                 for name, value in {'loss': part, **scores}.items()
             }
-        return loss, ({**state, **updates}, metrics)
+        return loss, ({**state, 'batch_stats': stats}, metrics)
 
     def _scores(self, logits: jax.Array, targets: jax.Array) -> tuple[jax.Array, Metrics]:
         """Loss, and how often the label (or the larger part of a mixture) comes first."""
@@ -156,8 +154,7 @@ class ImageClassifier(Algorithm):
 
     def predict(self, params: Params, state: State, images: jax.Array) -> jax.Array:
         """Logits (B, K), or (B, heads, K), of normalised `images` (B, H, W, C), in eval mode."""
-        logits = self.network.apply({'params': params, **state}, images, train=False)
-        return jnp.asarray(logits)
+        return evaluate(self.network, params, state['batch_stats'], images)
 
     def is_frozen(self, name: str) -> bool:
         """Whether the parameter `name` is left as it is."""

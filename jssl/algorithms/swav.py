@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State, forward
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State
 from jssl.checks import Count, Natural
 from jssl.errors import JsslError
 from jssl.heads import SwAVHead
@@ -20,6 +20,7 @@ from jssl.layers.normalize import l2_normalize
 from jssl.layers.pooling import pool_features
 from jssl.losses import sinkhorn, swapped_prediction
 from jssl.memories import feature_queue
+from jssl.networks import forward
 
 PROTOTYPES = 'loss.prototypes'  # of params['head']; its kernel (D, K) holds one in each column
 

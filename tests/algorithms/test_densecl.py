@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jssl.algorithm import forward
 from jssl.algorithms import DenseCL
 from jssl.algorithms.densecl import match_cells
+from jssl.networks import forward
 from tests.algorithms import linear, runs
 from tests.checks import refused
 

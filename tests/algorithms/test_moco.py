@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jssl.algorithm import forward
 from jssl.algorithms import MoCo
 from jssl.heads import ContrastiveHead
 from jssl.memories.ema import update_target
+from jssl.networks import forward
 from tests.algorithms import linear, runs
 from tests.algorithms.runs import linear as matrix
 from tests.checks import assert_trees_close, refused

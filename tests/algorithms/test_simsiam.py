@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from jssl.algorithms import SimSiam
-from jssl.algorithms.passes import spread
 from jssl.backbones import ResNet
 from jssl.heads import LatentPredictHead
+from jssl.layers.normalize import feature_std
 from jssl.necks import NonLinearNeck
 from tests.algorithms import linear
 from tests.algorithms.runs import Flatten
@@ -51,8 +51,8 @@ def test_the_gradient_takes_the_targets_as_constants() -> None:
 
 def test_spread_is_1_on_the_sphere_and_0_for_equal_rows() -> None:
     rows = np.random.default_rng(0).standard_normal((4000, 32))
-    assert float(spread(jnp.asarray(rows))) == pytest.approx(1, abs=0.01)
-    assert float(spread(jnp.ones((8, 4)))) == pytest.approx(0, abs=1e-6)
+    assert float(feature_std(jnp.asarray(rows))) == pytest.approx(1, abs=0.01)
+    assert float(feature_std(jnp.ones((8, 4)))) == pytest.approx(0, abs=1e-6)
 
 
 def test_fresh_weights_are_drawn_as_the_reference_s() -> None:

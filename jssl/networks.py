@@ -1,0 +1,111 @@
+"""Parts of a model as one module, and the only three ways to run one.
+
+`forward` is a pass in training mode, `each` is one such pass after the other, and `evaluate` uses
+the running statistics and changes nothing. All are pure: batch statistics go in and come out.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+
+Tree = Mapping[str, Any]
+
+
+class Encoder(nn.Module):
+    """A backbone and its neck as one module: images (B, H, W, C) -> projections (B, D)."""
+
+    backbone: nn.Module
+    neck: nn.Module
+
+    def __call__(self, images: jax.Array, train: bool = True) -> Any:
+        """Projections of `images`; `train` chooses the batch norm's statistics."""
+        return self.neck(self.backbone(images, train=train), train=train)
+
+
+class Network(Encoder):
+    """An encoder and a head with parameters of its own, such as a predictor, as one module."""
+
+    head: nn.Module
+
+    def __call__(self, images: jax.Array, train: bool = True) -> Any:
+        """What the head makes of the projections; initialises all three parts."""
+        return self.predict(self.encode(images, train), train)
+
+    def encode(self, images: jax.Array, train: bool = True) -> Any:
+        """Images (B, H, W, C) -> projections (B, D)."""
+        return super().__call__(images, train)
+
+    def predict(self, projections: jax.Array, train: bool = True) -> Any:
+        """Projections (B, D) -> what the head makes of them."""
+        return self.head(projections, train=train)
+
+
+def forward(
+    module: nn.Module,
+    params: Tree,
+    stats: Tree,
+    *inputs: Any,
+    method: str = '__call__',
+    drop_path: jax.Array | None = None,
+) -> tuple[Any, Tree]:
+    """A pass in training mode: the outputs, and the batch statistics after it.
+
+    Args:
+      module: to be applied.
+      params: its parameters; further entries are ignored.
+      stats: its batch statistics; those of parts that do not run come back unchanged.
+      inputs: of the method.
+      method: which of the module's methods runs.
+      drop_path: the key of drop path, for a module that has it on.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jssl.layers.batch_norm import BatchNorm
+      >>> variables = BatchNorm().init(jax.random.key(0), jnp.zeros((2, 3)))
+      >>> y, stats = forward(BatchNorm(), variables['params'], variables['batch_stats'],
+      ...                    jnp.arange(6.0).reshape(2, 3))
+      >>> print(stats['mean'])  # a tenth of the way to 1.5, 2.5, 3.5
+      [0.15 0.25 0.35]
+    """
+    outputs, updates = module.apply(
+        {'params': params, 'batch_stats': stats},
+        *inputs,
+        method=method,
+        mutable=['batch_stats'],
+        rngs={} if drop_path is None else {'drop_path': drop_path},
+    )
+    return outputs, updates.get('batch_stats', stats)
+
+
+def each(
+    module: nn.Module, params: Tree, stats: Tree, inputs: Sequence[Any], *, method: str = '__call__'
+) -> tuple[list[Any], Tree]:
+    """A pass in training mode for each of `inputs`, in that order: outputs, batch statistics.
+
+    Batch norm sees every input with statistics of its own.
+    """
+    outputs = []
+    for one in inputs:
+        output, stats = forward(module, params, stats, one, method=method)
+        outputs.append(output)
+    return outputs, stats
+
+
+def evaluate(
+    module: nn.Module,
+    params: Tree,
+    stats: Tree,
+    *inputs: Any,
+    method: str = '__call__',
+    **options: Any,
+) -> Any:
+    """The outputs of a pass with the running statistics, which changes nothing.
+
+    Args:
+      module, params, stats, inputs, method: as in `forward`.
+      options: further arguments of the method, such as `ids_keep` of a vision transformer.
+    """
+    variables = {'params': params, 'batch_stats': stats}
+    return module.apply(variables, *inputs, method=method, train=False, **options)
