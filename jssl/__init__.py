@@ -29,6 +29,14 @@ _HOMES = {
 }
 
 
+__all__ = ('JsslError', *_HOMES)
+
+
+def __dir__() -> list[str]:
+    """What completion offers: the public names, imported or not."""
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     """The public names, each imported when it is first used, so that `import jssl` is quick."""
     if name not in _HOMES:
