@@ -18,7 +18,7 @@ from typing import Any, Literal
 import flax.linen as nn
 
 from jssl.checks import check_value, constrained
-from jssl.errors import JsslError, suggest
+from jssl.errors import JsslError, in_words, suggest
 
 PACKAGES = {
     'model': 'jssl.algorithms',
@@ -76,8 +76,8 @@ def build_at(path: str, kind: str, config: Mapping[str, Any]) -> Any:
     check_types(path, component, fields)
     try:
         return component(**fields)
-    except JsslError as error:  # a class knows its fields, and not where in a config it stands
-        raise JsslError(f'config.{path}: {error}') from error
+    except Exception as error:  # a class knows its fields, and not where in a config it stands
+        raise JsslError(f'config.{path}: {in_words(error)}') from error
 
 
 def find(path: str, kind: str, name: str) -> type:

@@ -3,10 +3,13 @@
 import difflib
 import logging
 import reprlib
+import traceback
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, TypeVar
 
 LONGEST = 300  # characters of another library's message
+PACKAGE = str(Path(__file__).resolve().parent)
 Made = TypeVar('Made')
 
 
@@ -39,6 +42,36 @@ def suggest(name: str, valid: Iterable[str]) -> str:
     return f'{hint}Valid names: {", ".join(names)}.'
 
 
+def in_words(error: Exception, *, where: bool = True) -> str:
+    """One line about an exception: its type, its text and, if `where`, its place in a user's code.
+
+    What says itself what it is, a `JsslError` or an error of the system, is given as it stands.
+    """
+    text = ' '.join(str(error).split())
+    if isinstance(error, JsslError):
+        return text
+    text = text if len(text) <= LONGEST else f'{text[:LONGEST]}…'
+    if isinstance(error, OSError) and error.errno is not None:
+        return text
+    kind = type(error)
+    name = kind.__name__ if kind.__module__ == 'builtins' else f'{kind.__module__}.{kind.__name__}'
+    return ': '.join(filter(None, (name, text))) + (_where(error) if where else '')
+
+
+def _where(error: Exception) -> str:
+    """Such as `` (zipped.py, line 12)``: in the code of the user's own, as deep as that goes."""
+    frames = [
+        (Path(frame.f_code.co_filename), line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if not frame.f_code.co_filename.startswith((PACKAGE, '<'))  # '<': made by a dataclass
+        and 'site-packages' not in frame.f_code.co_filename
+    ]
+    if not frames:
+        return ''
+    line = next(line for path, line in reversed(frames) if path == frames[0][0])
+    return f' ({frames[0][0].name}, line {line})'
+
+
 def attempt(what: str, make: Callable[[], Made], tell: Callable[[str], None]) -> Made | None:
     """`make()`, or None after telling in a sentence why not: for what must not cost a result.
 
@@ -53,7 +86,5 @@ def attempt(what: str, make: Callable[[], Made], tell: Callable[[str], None]) ->
         return make()
     except Exception as error:
         logging.getLogger(__name__).debug('%s', what, exc_info=True)
-        reason = ' '.join(str(error).split())[:LONGEST].rstrip('.')
-        kind = '' if isinstance(error, JsslError) else f'{type(error).__name__}: '
-        tell(f'{what} is missing: {kind}{reason}.')
+        tell(f'{what} is missing: {in_words(error).rstrip(".")}.')
         return None

@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +101,12 @@ def define_flags() -> flags.FlagValues:
     return values
 
 
-def parse(argv: Sequence[str]) -> flags.FlagValues:
+def parse(argv: Sequence[str], others: Iterable[str] = ()) -> flags.FlagValues:
     """The parsed command line, with a config that was found and has taken its overrides.
+
+    Args:
+      argv: the arguments.
+      others: names of arguments that a command has taken itself, for a word misspelt.
 
     Raises:
       JsslError: says which argument is wrong and what would be right.
@@ -115,7 +119,7 @@ def parse(argv: Sequence[str]) -> flags.FlagValues:
     if not values['config'].present:
         raise JsslError('Name an experiment, for example --config=configs/simclr.py.')
     config = plain(values)
-    refuse(rest, config, values)
+    refuse(rest, config, [*values, *others])
     settle(config, overrides)
     try:
         values['config'].value = ConfigDict(config, allow_dotted_keys=True)
@@ -184,12 +188,12 @@ def plain(values: flags.FlagValues) -> dict[str, Any]:
     return values.config.to_dict()
 
 
-def refuse(rest: Sequence[str], config: Mapping[str, Any], values: flags.FlagValues) -> None:
+def refuse(rest: Sequence[str], config: Mapping[str, Any], arguments: Sequence[str]) -> None:
     """Raises a `JsslError` for the first argument that is none, with the one that was meant."""
     if not rest:
         return
     name, equals, value = rest[0].lstrip('-').partition('=')
-    close = difflib.get_close_matches(name, list(values), n=1, cutoff=0.7)
+    close = difflib.get_close_matches(name, arguments, n=1, cutoff=0.7)
     meant = advise(config, name, value if equals else None)
     if close:
         meant = f'Did you mean --{close[0]}{equals}{value}?'

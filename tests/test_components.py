@@ -271,3 +271,16 @@ def test_what_is_in_a_tuple_is_checked(field: str, wrong: Any, expected: str) ->
 def test_a_class_without_fields_to_set_is_refused(name: str) -> None:
     with refused('does not say what it is built with'):
         build('backbone', {'type': name})
+
+
+def test_a_class_that_fails_when_it_is_made_is_told_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / 'frail.py').write_text(
+        'import dataclasses\n\n\n@dataclasses.dataclass\nclass Frail:\n    width: int = 3\n\n'
+        '    def __post_init__(self):\n        self.cells = 12 // (self.width - 3)\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    with refused('config.backbone: ZeroDivisionError', 'frail.py, line 9'):
+        build('backbone', {'type': 'frail:Frail'})

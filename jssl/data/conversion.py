@@ -26,8 +26,8 @@ from jssl.data.identity import (
 )
 from jssl.data.records import Records
 from jssl.data.sources import Sample, Source
-from jssl.data.sources.reading import checked_sample, in_words, name_of
-from jssl.errors import JsslError
+from jssl.data.sources.reading import checked_sample, name_of
+from jssl.errors import JsslError, in_words
 from jssl.lock import locked
 from jssl.paths import expanded
 

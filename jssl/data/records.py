@@ -9,8 +9,7 @@ from typing import Any
 
 from jssl.data.sources import Sample, Source, check_classes, has_labels, label_count
 from jssl.data.sources.labels import checked_label
-from jssl.data.sources.reading import in_words
-from jssl.errors import JsslError
+from jssl.errors import JsslError, in_words
 
 FORMAT = 'array_record'
 VERSION = '1.0.0'

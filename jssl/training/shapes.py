@@ -1,20 +1,16 @@
 """A run, traced in shapes: what does not fit together is found before data are read."""
 
 import os
-import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-import jssl
 from jssl.algorithm import TrainState
-from jssl.errors import JsslError
+from jssl.errors import JsslError, in_words
 from jssl.training.experiment import Experiment
 
-LIBRARIES = ('site-packages', 'dist-packages')
 EPOCHS = 1000  # among which an algorithm that refreshes its state does so
 
 
@@ -85,21 +81,8 @@ def _traced(what: str, trace: Callable[[], Any]) -> Any:
     except JsslError:
         raise
     except Exception as error:
-        said = ' '.join(str(error).split()) or 'no text'
         raise JsslError(
-            f'{what[0].upper()}{what[1:]} cannot be built: {type(error).__name__}: {said[:500]} '
-            f'(in {_place(error)}). Sizes in the config that do not fit each other are the usual '
-            'reason; in an algorithm of your own, that line is where to look.'
+            f'{what[0].upper()}{what[1:]} cannot be built: {in_words(error)}. Sizes in the config '
+            'that do not fit each other are the usual reason; in an algorithm of your own, that '
+            'line is where to look.'
         ) from error
-
-
-def _place(error: Exception) -> str:
-    """The innermost line of a traceback that is no library's, a user's own before one of ours."""
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not any(library in frame.filename for library in LIBRARIES)
-    ]
-    ours = str(Path(jssl.__file__).parent)
-    own = [frame for frame in frames if not frame.filename.startswith(ours)] or frames
-    return f'{Path(own[-1].filename).name}, line {own[-1].lineno}' if own else 'a library'

@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options, rest = parser().parse_known_args(argv)
     try:
         path = check_path(options.out)
-        subject = experiment(parse(rest).config.to_dict())
+        subject = experiment(parse(rest, vars(options)).config.to_dict())
         path.parent.mkdir(parents=True, exist_ok=True)
         draw_picture(subject, options.images).save(path)
     except (JsslError, OSError) as error:

@@ -214,7 +214,7 @@ def test_what_cannot_be_trained_is_refused() -> None:
         jax.eval_shape(PLAIN.init, KEY, {**runs.seen(copies=2), 'label': LABELS})
     with refused('learns from labels', 'config.data'):
         PLAIN.loss(*start(PLAIN), runs.seen(copies=1))
-    with refused('model.mixup=-0.1', '0 (off) or positive'):
+    with refused('ImageClassifier.mixup=-0.1', 'at least 0'):
         classifier(mixup=-0.1)
 
 

@@ -150,8 +150,8 @@ def test_the_command_writes_a_picture_and_prints_its_path(
     ('arguments', 'parts'),
     [
         (['--out=views.jpg'], ["--out='views.jpg'", '.png or .webp']),
-        (['--config.views.view.size=0'], ['View.size is 0']),
-        (['--imagse=3'], ["flag 'imagse'"]),
+        (['--config.views.view.size=0'], ['config.views.view.size=0', 'at least 1']),
+        (['--imagse=3'], ['--imagse=3 is no argument', 'Did you mean --images=3?']),
     ],
 )
 def test_the_command_refuses_in_one_paragraph(

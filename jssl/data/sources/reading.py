@@ -6,16 +6,12 @@ as there are libraries. All of them count as a fault of that sample. A mistake i
 source shows on every sample, and is an error at the first one.
 """
 
-import traceback
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from jssl.errors import JsslError
+from jssl.errors import JsslError, in_words
 
 TRIES = 100
-LONGEST = 300  # characters of what somebody else's exception says
-PACKAGE = str(Path(__file__).resolve().parents[2])
 
 Value = TypeVar('Value')
 
@@ -98,30 +94,3 @@ def name_of(source: Any, number: int) -> str:
         return f'sample {number} ({source.name_of(number)!r})'
     except Exception:  # it has none, or knows no name for this one
         return f'sample {number}'
-
-
-def in_words(error: Exception, *, where: bool = True) -> str:
-    """One line about an exception, with its type and, if `where`, its place in the user's code,
-    unless it says what it is itself."""
-    text = ' '.join(str(error).split())
-    if isinstance(error, JsslError):
-        return text
-    text = text if len(text) <= LONGEST else f'{text[:LONGEST]}…'
-    if isinstance(error, OSError) and error.errno is not None:
-        return text
-    kind = type(error)
-    name = kind.__name__ if kind.__module__ == 'builtins' else f'{kind.__module__}.{kind.__name__}'
-    return ': '.join(filter(None, (name, text))) + (_where(error) if where else '')
-
-
-def _where(error: Exception) -> str:
-    """Such as `` (zipped.py, line 12)``: in the code of the user's own, as deep as that goes."""
-    frames = [
-        (Path(frame.f_code.co_filename), line)
-        for frame, line in traceback.walk_tb(error.__traceback__)
-        if not frame.f_code.co_filename.startswith(PACKAGE)
-    ]
-    if not frames:
-        return ''
-    line = next(line for path, line in reversed(frames) if path == frames[0][0])
-    return f' ({frames[0][0].name}, line {line})'

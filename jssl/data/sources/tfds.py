@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from jssl.data.sources.base import Sample
 from jssl.data.sources.folder import file_stamps
 from jssl.data.sources.labels import NONE  # TFDS too, as in STL-10's split 'unlabelled'
-from jssl.data.sources.reading import in_words, nearest
+from jssl.data.sources.reading import nearest
 from jssl.data.sources.tfds_advice import INFO, elsewhere, lacking, no_split
 from jssl.data.sources.tfds_features import check_features, own_modules
-from jssl.errors import JsslError, suggest
+from jssl.errors import JsslError, in_words, suggest
 
 DIGITS = 'embedded_digits'
 LABEL = 'label'
