@@ -80,9 +80,9 @@ def write_sinkhorn(path: Path) -> None:
 
 
 def write_schedules(path: Path) -> None:
-    """A cosine without a warm-up, and three drops of another factor after one."""
+    """A cosine that stays where its last step was, and three drops of another factor."""
     epoch, step = 3, np.arange(30)
-    cosine = 0.25 * (0.1 + 0.9 * (1 + np.cos(np.pi * np.minimum(step / 24, 1))) / 2)
+    cosine = 0.25 * (0.1 + 0.9 * (1 + np.cos(np.pi * np.minimum(step, 23) / 24)) / 2)
     warmup = np.minimum(0.2 + 0.8 * step / (3 * epoch - 1), 1)
     drops = 0.5 ** ((step >= 12).astype(int) + (step >= 18) + (step >= 27))
     plans = {
