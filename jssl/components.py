@@ -77,7 +77,8 @@ def build_at(path: str, kind: str, config: Mapping[str, Any]) -> Any:
     try:
         return component(**fields)
     except Exception as error:  # a class knows its fields, and not where in a config it stands
-        raise JsslError(f'config.{path}: {in_words(error)}') from error
+        said = in_words(error)
+        raise JsslError(said if said.startswith('config.') else f'config.{path}: {said}') from error
 
 
 def find(path: str, kind: str, name: str) -> type:

@@ -68,7 +68,7 @@ def test_neck_that_does_not_fit_the_backbone(
         capsys, tiny.arguments(digits_dir, tmp_path / 'run', model__neck__in_channels=99)
     )
     assert 'neck.in_channels=99' in said
-    assert 'set neck.in_channels=16' in said
+    assert 'set config.model.neck.in_channels=16' in said
 
 
 def test_missing_data_set_says_how_to_prepare_it(

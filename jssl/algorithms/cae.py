@@ -69,8 +69,8 @@ class CAE(MaskedImageModel):
         classes = getattr(self.target_generator, 'num_classes', self.neck.num_classes)
         if classes != self.neck.num_classes:
             raise JsslError(
-                f'model.neck.num_classes={self.neck.num_classes}, but the target generator tells '
-                f'{classes} tokens apart; set model.neck.num_classes={classes}.'
+                f'config.model.neck.num_classes={self.neck.num_classes}, but the target generator '
+                f'tells {classes} tokens apart; set config.model.neck.num_classes={classes}.'
             )
 
     @property
@@ -167,7 +167,7 @@ class CAE(MaskedImageModel):
         grid = height // self.backbone.patch_size
         if self.neck.mask_tokens_num >= grid**2:
             raise JsslError(
-                f'model.neck.mask_tokens_num={self.neck.mask_tokens_num} masks all of the '
+                f'config.model.neck.mask_tokens_num={self.neck.mask_tokens_num} masks all of the '
                 f'{grid**2} patches of an image; the reference masks 75 of 196.'
             )
         return grid

@@ -48,6 +48,7 @@ def check_classes(head: ClsHead, clusters: int) -> None:
     """Refuses a head with another number of classes than there are clusters."""
     if head.num_classes != clusters:
         raise JsslError(
-            f'head.num_classes={head.num_classes}, but memory_bank.num_classes={clusters}; each '
-            'cluster is a class, so set both to the same number.'
+            f'config.model.head.num_classes={head.num_classes}, but '
+            f'config.model.memory_bank.num_classes={clusters}; each cluster is a class, so set '
+            'both to the same number.'
         )

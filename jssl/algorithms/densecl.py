@@ -33,7 +33,7 @@ class DenseEncoder(Encoder):
             raise JsslError(
                 f'The neck projects {cells.shape[1]} cells of an image, but the backbone gives '
                 f'{matched.shape[1]}, by whose features they are matched; set '
-                'model.neck.num_grid=None.'
+                'config.model.neck.num_grid=None.'
             )
         return matched, image, cells, pooled
 

@@ -120,7 +120,7 @@ class MAE(PixelModel):
         patches = (images.shape[1] // side) * (images.shape[2] // side)
         if self.backbone.count_visible(patches) == patches:
             raise JsslError(
-                f'backbone.mask_ratio={self.backbone.mask_ratio} leaves all {patches} patches '
-                'visible, so that there is nothing to predict; MAE removes 0.75.'
+                f'config.model.backbone.mask_ratio={self.backbone.mask_ratio} leaves all {patches} '
+                'patches visible, so that there is nothing to predict; MAE removes 0.75.'
             )
         return patches

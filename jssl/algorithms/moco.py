@@ -65,8 +65,8 @@ class MoCo(Algorithm):
         width = jax.tree.leaves(outputs)[-1].shape[-1]
         if width != self.feat_dim:
             raise JsslError(
-                f'model.feat_dim={self.feat_dim}, but model.neck.out_channels={width}; give both '
-                'the same value.'
+                f'config.model.feat_dim={self.feat_dim}, but '
+                f'config.model.neck.out_channels={width}; give both the same value.'
             )
         params, stats = variables['params'], variables.get('batch_stats', {})
         return params, {

@@ -105,8 +105,8 @@ class RelativeLoc(Algorithm):
             return self.backbone
         if size % copies:
             raise JsslError(
-                f'backbone.bn_group_size={size} counts patches, {copies} of each image; set it to '
-                f'a multiple of {copies}.'
+                f'config.model.backbone.bn_group_size={size} counts patches, {copies} of each '
+                f'image; set it to a multiple of {copies}.'
             )
         return self.backbone.clone(bn_group_size=size // copies)
 

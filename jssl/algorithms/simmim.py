@@ -61,7 +61,7 @@ class SimMIM(PixelModel):
         if self.mask_patch_size % side:
             raise JsslError(
                 f'config.model.mask_patch_size={self.mask_patch_size} must be a multiple of '
-                f'backbone.patch_size={side}; SimMIM has 32 pixels on patches of 4.'
+                f'config.model.backbone.patch_size={side}; SimMIM has 32 pixels on patches of 4.'
             )
 
     @property

@@ -91,8 +91,8 @@ class ImageClassifier(Algorithm):
             return dataclasses.replace(self, head=head)
         if run.classes is not None and wanted is not None and wanted < run.classes:
             raise JsslError(
-                f'head.num_classes={wanted}, but the data have {run.classes} classes; set '
-                f'config.model.head.num_classes={run.classes}, or leave it out.'
+                f'config.model.head.num_classes={wanted}, but the data have {run.classes} classes; '
+                f'set config.model.head.num_classes={run.classes}, or leave it out.'
             )
         return self
 

@@ -196,8 +196,8 @@ class SwAV(Algorithm):
         rows = self.queue_length - self.queue_length % images
         if not rows:
             raise JsslError(
-                f'model.queue_length={self.queue_length} is less than the batch of {images}; set '
-                f'it to a multiple of {images}, or to 0 for no queue.'
+                f'config.model.queue_length={self.queue_length} is less than the batch of '
+                f'{images}; set it to a multiple of {images}, or to 0 for no queue.'
             )
         return rows
 
@@ -207,13 +207,14 @@ class SwAV(Algorithm):
         group, crops = self.head.sinkhorn_group_size, tuple(self.head.num_crops)
         if count != sum(crops) or count < 2:
             raise JsslError(
-                f'SwAV got {count} views of each image, but head.num_crops={crops} makes '
-                f'{sum(crops)} and at least two are needed; set it to the copies of config.views.'
+                f'SwAV got {count} views of each image, but config.model.head.num_crops={crops} '
+                f'makes {sum(crops)} and at least two are needed; set it to the copies of '
+                'config.views.'
             )
         if group and images % group:
             raise JsslError(
-                f'head.sinkhorn_group_size={group} does not divide the batch of {images}; choose a '
-                'divisor, or None to balance the whole batch.'
+                f'config.model.head.sinkhorn_group_size={group} does not divide the batch of '
+                f'{images}; choose a divisor, or None to balance the whole batch.'
             )
 
 

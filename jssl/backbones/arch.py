@@ -16,7 +16,7 @@ def find_arch(archs: Mapping[str, Size], name: str) -> Size:
       JsslError: if there is none.
     """
     if name not in archs:
-        raise JsslError(f'backbone.arch={name!r} is not known. {suggest(name, archs)}')
+        raise JsslError(f'config.model.backbone.arch={name!r} is not known. {suggest(name, archs)}')
     return archs[name]
 
 
@@ -30,7 +30,7 @@ def make_arch(kind: type[Size], sizes: Mapping[str, Any]) -> Size:
     if not isinstance(sizes, Mapping) or set(sizes) != set(names):
         shown = dict(sizes) if isinstance(sizes, Mapping) else sizes
         raise JsslError(
-            f'backbone.arch={shown!r} must have the entries {", ".join(names)}, or be the '
-            'name of a size.'
+            f'config.model.backbone.arch={shown!r} must have the entries {", ".join(names)}, or be '
+            'the name of a size.'
         )
     return kind(**sizes)

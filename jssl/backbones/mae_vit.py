@@ -36,8 +36,8 @@ class MAEViT(PartialViT):
         patches = (self.img_size // self.patch_size) ** 2
         if not 0 <= self.mask_ratio < 1 or self.count_visible(patches) < 1:
             raise JsslError(
-                f'backbone.mask_ratio={self.mask_ratio} must be at least 0 and leave one of the '
-                f'{patches} patches visible; MAE removes 0.75.'
+                f'config.model.backbone.mask_ratio={self.mask_ratio} must be at least 0 and leave '
+                f'one of the {patches} patches visible; MAE removes 0.75.'
             )
 
     @nn.nowrap

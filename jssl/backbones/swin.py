@@ -159,11 +159,13 @@ class SwinTransformer(Checked, nn.Module):
         super().__post_init__()
         stages = len(self.size.depths)
         if len(self.size.num_heads) != stages:
-            raise JsslError(f'backbone.arch={self.arch!r} must have as many num_heads as depths.')
+            raise JsslError(
+                f'config.model.backbone.arch={self.arch!r} must have as many num_heads as depths.'
+            )
         if not distinct(self.out_indices, range(stages)):
             raise JsslError(
-                f'backbone.out_indices={show(self.out_indices)} must be some of the stages 0 to '
-                f'{stages - 1}.'
+                f'config.model.backbone.out_indices={show(self.out_indices)} must be some of the '
+                f'stages 0 to {stages - 1}.'
             )
 
     @property

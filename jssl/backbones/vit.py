@@ -107,8 +107,8 @@ class VisionTransformer(Checked, nn.Module):
         _ = self.size
         if self.img_size % self.patch_size:
             raise JsslError(
-                f'backbone.img_size={self.img_size} is no multiple of backbone.patch_size='
-                f'{self.patch_size}; change one of them.'
+                f'config.model.backbone.img_size={self.img_size} is no multiple of '
+                f'config.model.backbone.patch_size={self.patch_size}; change one of them.'
             )
         self._check_frozen_stages()
 
@@ -116,12 +116,14 @@ class VisionTransformer(Checked, nn.Module):
         depth = self.size.num_layers
         if self.frozen_stages > depth:
             raise JsslError(
-                f'backbone.frozen_stages={self.frozen_stages} must be -1 (none) to {depth} (all).'
+                f'config.model.backbone.frozen_stages={self.frozen_stages} must be -1 (none) to '
+                f'{depth} (all).'
             )
         if self.scan_layers and 0 < self.frozen_stages < depth:
             raise JsslError(
-                f'backbone.frozen_stages={self.frozen_stages} freezes some of the blocks, which '
-                'backbone.scan_layers=True holds in one parameter; set it to False.'
+                f'config.model.backbone.frozen_stages={self.frozen_stages} freezes some of the '
+                'blocks, which config.model.backbone.scan_layers=True holds in one parameter; set '
+                'it to False.'
             )
 
     @property
@@ -165,9 +167,10 @@ class VisionTransformer(Checked, nn.Module):
     def _check_grid(self, rows: int, columns: int) -> None:
         if self.use_rel_pos_bias and (rows, columns) != (self._grid, self._grid):
             raise JsslError(
-                f'backbone.use_rel_pos_bias=True has biases for {self._grid} x {self._grid} '
-                f'patches, and the images have {rows} x {columns}; set backbone.img_size='
-                f'{rows * self.patch_size}, to whose grid loaded weights are resized.'
+                f'config.model.backbone.use_rel_pos_bias=True has biases for {self._grid} x '
+                f'{self._grid} patches, and the images have {rows} x {columns}; set '
+                f'config.model.backbone.img_size={rows * self.patch_size}, to whose grid loaded '
+                'weights are resized.'
             )
 
     def _patch_tokens(self, images: jax.Array) -> jax.Array:
@@ -235,8 +238,9 @@ class VisionTransformer(Checked, nn.Module):
         """
         if self.scan_layers:
             raise JsslError(
-                'optimizer.layer_decay_rate needs a learning rate of its own for every layer, '
-                'and backbone.scan_layers=True stacks them in one parameter; set it to False.'
+                'optimizer.layer_decay_rate needs a learning rate of its own for every layer, and '
+                'config.model.backbone.scan_layers=True stacks them in one parameter; set it to '
+                'False.'
             )
         return self._stage(name), self.size.num_layers + 2
 
@@ -276,8 +280,9 @@ class PartialViT(VisionTransformer):
         """Tokens (B, 1 + n, C), the class token and the patches of `ids_keep` (B, n) alone."""
         if self.use_rel_pos_bias:
             raise JsslError(
-                'backbone.use_rel_pos_bias=True has biases between all patches of an image, and '
-                'this model hides some from the backbone; it is for fine-tuning. Leave it out.'
+                'config.model.backbone.use_rel_pos_bias=True has biases between all patches of an '
+                'image, and this model hides some from the backbone; it is for fine-tuning. Leave '
+                'it out.'
             )
         cls_token, patches = self._embed(self._patch_tokens(images))
         patches = patches.reshape(len(images), -1, patches.shape[-1])

@@ -34,8 +34,8 @@ class ClsHead(Checked, nn.Module):
         x = self._vectors(features)
         if x.shape[-1] != self.in_channels:
             raise JsslError(
-                f'head.in_channels={self.in_channels}, but {x.shape[-1]} channels arrive; set '
-                f'head.in_channels={x.shape[-1]}.'
+                f'config.model.head.in_channels={self.in_channels}, but {x.shape[-1]} channels '
+                f'arrive; set config.model.head.in_channels={x.shape[-1]}.'
             )
         return nn.Dense(
             self.num_classes,
@@ -50,7 +50,7 @@ class ClsHead(Checked, nn.Module):
             return pool_features((last,))
         if isinstance(last, tuple) or last.ndim != 2:
             raise JsslError(
-                'head.with_avg_pool=False takes vectors, and the backbone gives maps; set '
-                'head.with_avg_pool=True or a neck that pools.'
+                'config.model.head.with_avg_pool=False takes vectors, and the backbone gives '
+                'maps; set config.model.head.with_avg_pool=True or a neck that pools.'
             )
         return last

@@ -31,8 +31,8 @@ class LatentCrossCorrelationHead(Checked, nn.Module):
         """Projections (B, D) of both views -> correlations (D, D), in at least float32."""
         if first.shape[-1] != self.in_channels:
             raise JsslError(
-                f'head.in_channels={self.in_channels}, but the neck gives {first.shape[-1]} '
-                f'channels; set head.in_channels={first.shape[-1]}.'
+                f'config.model.head.in_channels={self.in_channels}, but the neck gives '
+                f'{first.shape[-1]} channels; set config.model.head.in_channels={first.shape[-1]}.'
             )
         norm = BatchNorm(
             affine=False,

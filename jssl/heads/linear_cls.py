@@ -106,20 +106,22 @@ class MultiClsHead(Checked, nn.Module):
         super().__post_init__()
         if not distinct(self.in_indices, range(len(SIDES))):
             raise JsslError(
-                f'head.in_indices={show(self.in_indices)} must be some of 0 (stem) to 4 '
-                '(last stage).'
+                f'config.model.head.in_indices={show(self.in_indices)} must be some of 0 (stem) to '
+                '4 (last stage).'
             )
         if self.pool_type not in ('adaptive', 'specified'):
-            raise JsslError(f"head.pool_type={self.pool_type!r} must be 'adaptive' or 'specified'.")
+            raise JsslError(
+                f"config.model.head.pool_type={self.pool_type!r} must be 'adaptive' or 'specified'."
+            )
 
     @nn.compact
     def __call__(self, features: Sequence[jax.Array], train: bool = True) -> jax.Array:
         """Maps (B, h, w, c), one a stage -> logits (B, stages, num_classes)."""
         if len(features) != len(self.in_indices):
             raise JsslError(
-                f'head.in_indices={self.in_indices!r} names {len(self.in_indices)} stages, and '
-                f'{len(features)} arrive; set backbone.out_indices to the same stages, without a '
-                'neck.'
+                f'config.model.head.in_indices={self.in_indices!r} names {len(self.in_indices)} '
+                f'stages, and {len(features)} arrive; set backbone.out_indices to the same stages, '
+                'without a neck.'
             )
         stages = zip(features, self.in_indices, strict=True)
         logits = [self._logits(x, stage, place, train) for place, (x, stage) in enumerate(stages)]
@@ -159,8 +161,8 @@ def _vectors(features: Features | jax.Array, channels: int | None) -> jax.Array:
     x = pool_features(features if isinstance(features, tuple | list) else (features,))
     if channels is not None and x.shape[-1] != channels:
         raise JsslError(
-            f'head.in_channels={channels}, but {x.shape[-1]} channels arrive; set '
-            f'head.in_channels={x.shape[-1]}.'
+            f'config.model.head.in_channels={channels}, but {x.shape[-1]} channels arrive; set '
+            f'config.model.head.in_channels={x.shape[-1]}.'
         )
     return x
 

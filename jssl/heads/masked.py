@@ -35,8 +35,9 @@ class MAEPretrainHead(Checked):
             return patches
         if patches.shape[-1] < 2:
             raise JsslError(
-                'head.norm_pix=True divides by the deviation of a patch, and patches of one grey '
-                'pixel have none; set head.norm_pix=False or a larger head.patch_size.'
+                'config.model.head.norm_pix=True divides by the deviation of a patch, and patches '
+                'of one grey pixel have none; set config.model.head.norm_pix=False or a larger '
+                'head.patch_size.'
             )
         mean, deviation = patch_statistics(patches)
         return (patches - mean) / deviation
@@ -101,8 +102,8 @@ class MaskFeatPretrainHead:
             raise JsslError(
                 f'The target generator gives {target.shape[1]} patches of {target.shape[2]} '
                 f'numbers, the neck {prediction.shape[1]} of {prediction.shape[2]}; set '
-                f'neck.out_channels={target.shape[2]}, and target_generator.patch_size to that of '
-                'the backbone.'
+                f'config.model.neck.out_channels={target.shape[2]}, and '
+                'target_generator.patch_size to that of the backbone.'
             )
         return masked_patch_error(prediction, target, mask)
 

@@ -42,8 +42,9 @@ class SwAVHead(Checked, nn.Module):
         views = sum(self.num_crops)
         if not distinct(self.crops_for_assign, range(views)):
             raise JsslError(
-                f'head.crops_for_assign={show(tuple(self.crops_for_assign))} must name some of the '
-                f'views 0 to {views - 1}, which head.num_crops={show(tuple(self.num_crops))} makes.'
+                f'config.model.head.crops_for_assign={show(tuple(self.crops_for_assign))} must '
+                f'name some of the views 0 to {views - 1}, which '
+                f'config.model.head.num_crops={show(tuple(self.num_crops))} makes.'
             )
 
     @nn.compact
@@ -51,8 +52,9 @@ class SwAVHead(Checked, nn.Module):
         """Unit projections (n, feat_dim) -> scores (n, num_prototypes), in at least float32."""
         if projections.shape[-1] != self.feat_dim:
             raise JsslError(
-                f'head.feat_dim={self.feat_dim}, but the neck gives {projections.shape[-1]} '
-                f'channels; set head.feat_dim={projections.shape[-1]}.'
+                f'config.model.head.feat_dim={self.feat_dim}, but the neck gives '
+                f'{projections.shape[-1]} channels; set '
+                f'config.model.head.feat_dim={projections.shape[-1]}.'
             )
         return nn.Dense(
             self.num_prototypes,

@@ -39,7 +39,8 @@ def attend(
     """
     if implementation not in (None, 'xla', 'cudnn'):
         raise JsslError(
-            f"backbone.implementation={implementation!r} must be 'xla', 'cudnn' or None."
+            f"config.model.backbone.implementation={implementation!r} must be 'xla', 'cudnn' or "
+            'None.'
         )
     if query.ndim == 5:
         in_windows = functools.partial(attend, bias=bias, implementation=implementation)

@@ -35,8 +35,8 @@ class CrossAttention(Checked, nn.Module):
         channels = query.shape[-1]
         if channels % self.num_heads:
             raise JsslError(
-                f'neck.num_heads={self.num_heads} does not divide the {channels} channels of the '
-                'attention; choose a divisor, or other embed_dims.'
+                f'config.model.neck.num_heads={self.num_heads} does not divide the {channels} '
+                'channels of the attention; choose a divisor, or other embed_dims.'
             )
         parts = (self._project(name, x) for name, x in (('q', query), ('k', key), ('v', value)))
         queries, keys, values = (

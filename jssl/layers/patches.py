@@ -17,8 +17,8 @@ def patchify(images: jax.Array, side: int) -> jax.Array:
     batch, height, width, channels = images.shape
     if height % side or width % side:
         raise JsslError(
-            f'Images of {height} x {width} px do not divide into patches of head.patch_size={side};'
-            ' change the size of the views or the patch size.'
+            f'Images of {height} x {width} px do not divide into patches of '
+            f'config.model.head.patch_size={side}; change the size of the views or the patch size.'
         )
     x = images.reshape(batch, height // side, side, width // side, side, channels)
     return x.swapaxes(2, 3).reshape(batch, -1, side * side * channels)

@@ -179,7 +179,8 @@ class PatchProjection(Checked, nn.Module):
         if height % p or width % p:
             raise JsslError(
                 f'Images of {height} x {width} px do not divide into patches of '
-                f'backbone.patch_size={p}; change the size of the views or the patch size.'
+                f'config.model.backbone.patch_size={p}; change the size of the views or the patch '
+                'size.'
             )
         kernel = self.param('kernel', self.kernel_init, (p, p, depth, self.channels))
         bias = self.param('bias', self.bias_init, (self.channels,))

@@ -57,8 +57,9 @@ class ShiftedWindowAttention(Checked, nn.Module):
     def _shift(self, rows: int, columns: int) -> int:
         if min(rows, columns) < self.window_size and not self.pad_small_map:
             raise JsslError(
-                f'A map of {rows} x {columns} tokens is smaller than backbone.window_size='
-                f'{self.window_size}; use larger images, a smaller window, or pad_small_map=True.'
+                f'A map of {rows} x {columns} tokens is smaller than '
+                f'config.model.backbone.window_size={self.window_size}; use larger images, a '
+                'smaller window, or pad_small_map=True.'
             )
         whole = min(rows, columns) == self.window_size and not self.pad_small_map
         return self.window_size // 2 if self.shift and not whole else 0

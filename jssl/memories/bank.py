@@ -52,7 +52,8 @@ class SimpleMemory(Checked):
         super().__post_init__()
         if self.dtype not in DTYPES:
             raise JsslError(
-                f'memory_bank.dtype={self.dtype!r} is not known; choose {" or ".join(DTYPES)}.'
+                f'config.model.memory_bank.dtype={self.dtype!r} is not known; choose '
+                f'{" or ".join(DTYPES)}.'
             )
 
     def init(self, rng: jax.Array) -> dict[str, Any]:
@@ -82,8 +83,8 @@ def check_dominance(weights: Sequence[float] | None) -> None:
     values = np.asarray([1, 1] if weights is None else weights, np.float64)
     if values.max() > values.sum() / 2:
         raise JsslError(
-            f'model.ensure_neg=True cannot draw others than sample {values.argmax()}, which has '
-            f'{values.max() / values.sum():.0%} of memory_bank.weights; lower its weight to at '
+            f'config.model.ensure_neg=True cannot draw others than sample {values.argmax()}, which '
+            f'has {values.max() / values.sum():.0%} of memory_bank.weights; lower its weight to at '
             'most half of the sum.'
         )
 
@@ -92,8 +93,8 @@ def known_length(length: int | None) -> int:
     """The length of a bank, once it is known."""
     if length is None:
         raise JsslError(
-            'memory_bank.length is None, and nothing has said how many images there are; set it to '
-            "their number, or call the algorithm's for_run first, as jssl.fit does."
+            'config.model.memory_bank.length is None, and nothing has said how many images there '
+            "are; set it to their number, or call the algorithm's for_run first, as jssl.fit does."
         )
     return length
 
@@ -106,8 +107,8 @@ def with_length(memory: Any, run: Run) -> Any:
     """
     if memory.length not in (None, run.samples):
         raise JsslError(
-            f'memory_bank.length={memory.length}, but the training set has {run.samples} images; '
-            'leave length out, and the run fills it in.'
+            f'config.model.memory_bank.length={memory.length}, but the training set has '
+            f'{run.samples} images; leave length out, and the run fills it in.'
         )
     return dataclasses.replace(memory, length=run.samples)
 

@@ -52,8 +52,8 @@ def cluster(
     """
     if count > len(features):
         raise JsslError(
-            f'head.num_classes={count} clusters cannot be made of {len(features)} images; set it '
-            f'to at most {len(features)}.'
+            f'config.model.head.num_classes={count} clusters cannot be made of {len(features)} '
+            f'images; set it to at most {len(features)}.'
         )
     start_key, split_key = jax.random.split(rng)
     wide = features.astype(jnp.promote_types(features.dtype, jnp.float32))
@@ -76,8 +76,8 @@ def whiten(features: jax.Array, dimensions: int) -> jax.Array:
     """
     if not 1 <= dimensions <= features.shape[1]:
         raise JsslError(
-            f'model.pca_dim={dimensions}, but the features have {features.shape[1]} dimensions; '
-            f'set it from 1 to {features.shape[1]}, or to None for no PCA.'
+            f'config.model.pca_dim={dimensions}, but the features have {features.shape[1]} '
+            f'dimensions; set it from 1 to {features.shape[1]}, or to None for no PCA.'
         )
     centred = features - features.mean(axis=0)
     scatter = jnp.matmul(centred.T, centred, precision=HIGHEST)

@@ -47,9 +47,9 @@ class ODCMemory(Checked):
         super().__post_init__()
         if self.length is not None and self.length < self.num_classes * self.min_cluster:
             raise JsslError(
-                f'memory_bank.num_classes={self.num_classes} clusters of at least min_cluster='
-                f'{self.min_cluster} images need {self.num_classes * self.min_cluster} images, '
-                f'and there are {self.length}; lower one of the two.'
+                f'config.model.memory_bank.num_classes={self.num_classes} clusters of at least '
+                f'min_cluster={self.min_cluster} images need {self.num_classes * self.min_cluster} '
+                f'images, and there are {self.length}; lower one of the two.'
             )
 
 

@@ -34,8 +34,8 @@ def enqueue(queue: jax.Array, pointer: jax.Array, rows: jax.Array) -> tuple[jax.
     length, count = len(queue), len(rows)
     if length % count:
         raise JsslError(
-            f'model.queue_len={length} is no multiple of the {count} keys of a batch; set it to '
-            f'{max(length // count, 1) * count}, or change config.batch_size.'
+            f'config.model.queue_len={length} is no multiple of the {count} keys of a batch; set '
+            f'it to {max(length // count, 1) * count}, or change config.batch_size.'
         )
     rows = jax.lax.stop_gradient(rows).astype(queue.dtype)
     queue = jax.lax.dynamic_update_slice(queue, rows, (pointer, jnp.zeros_like(pointer)))

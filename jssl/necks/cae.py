@@ -118,8 +118,8 @@ class CAENeck(Checked, nn.Module):
         """
         if latent.shape[-1] != self.embed_dims:
             raise JsslError(
-                f'neck.embed_dims={self.embed_dims}, but tokens of {latent.shape[-1]} channels '
-                f'arrive; set neck.embed_dims={latent.shape[-1]}.'
+                f'config.model.neck.embed_dims={self.embed_dims}, but tokens of {latent.shape[-1]} '
+                f'channels arrive; set config.model.neck.embed_dims={latent.shape[-1]}.'
             )
         visible, masked = self._positions(ids_visible, ids_masked, latent.dtype)
         prediction = self._regress(latent[:, 1:], visible, masked)

@@ -50,7 +50,7 @@ class DenseCLNeck(Checked, nn.Module):
                 'DenseCLNeck projects every cell of a map, but the backbone gives none; use a '
                 'ResNet, whose last output is (B, h, w, C).'
             )
-        check_width(cells, self.in_channels)
+        check_width(self, cells)
         x = nn.relu(linear(self.hid_channels, pool_features(features), self.dtype, 'mlp.0'))
         image = linear(self.out_channels, x, self.dtype, 'mlp.2')
         if self.num_grid is not None:

@@ -33,7 +33,7 @@ class LinearNeck(Checked, nn.Module):
     def __call__(self, features: Features, train: bool = True) -> jax.Array:
         """The backbone's features -> (B, out_channels)."""
         x = vectors(features, self.with_avg_pool)
-        check_width(x, self.in_channels)
+        check_width(self, x)
         if self.init_std is None:
             return linear(self.out_channels, x, self.dtype, 'fc')
         init = nn.initializers.normal(self.init_std)
@@ -60,6 +60,7 @@ def vectors(features: Features, with_avg_pool: bool) -> jax.Array:
     last = features[-1]
     if not with_avg_pool and (isinstance(last, tuple) or last.ndim != 2):
         raise JsslError(
-            'neck.with_avg_pool=False takes vectors, but the backbone gives a map; set it to True.'
+            'config.model.neck.with_avg_pool=False takes vectors, but the backbone gives a map; '
+            'set it to True.'
         )
     return pool_features(features)

@@ -113,11 +113,12 @@ class MAEPretrainDecoder(Checked, nn.Module):
     def _check(self, latent: jax.Array, ids_restore: jax.Array) -> None:
         if latent.shape[-1] != self.embed_dim:
             raise JsslError(
-                f'neck.embed_dim={self.embed_dim}, but tokens of {latent.shape[-1]} channels '
-                f'arrive; set neck.embed_dim={latent.shape[-1]}.'
+                f'config.model.neck.embed_dim={self.embed_dim}, but tokens of {latent.shape[-1]} '
+                f'channels arrive; set config.model.neck.embed_dim={latent.shape[-1]}.'
             )
         if ids_restore.shape[-1] != self.num_patches:
             raise JsslError(
-                f'neck.num_patches={self.num_patches}, but an image has {ids_restore.shape[-1]} '
-                f'patches; set neck.num_patches={ids_restore.shape[-1]}.'
+                f'config.model.neck.num_patches={self.num_patches}, but an image has '
+                f'{ids_restore.shape[-1]} patches; set '
+                f'config.model.neck.num_patches={ids_restore.shape[-1]}.'
             )

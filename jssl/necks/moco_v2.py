@@ -30,6 +30,6 @@ class MoCoV2Neck(Checked, nn.Module):
     def __call__(self, features: Features, train: bool = True) -> jax.Array:
         """The backbone's features -> (B, out_channels)."""
         x = vectors(features, self.with_avg_pool)
-        check_width(x, self.in_channels)
+        check_width(self, x)
         x = nn.relu(linear(self.hid_channels, x, self.dtype, 'mlp.0'))
         return linear(self.out_channels, x, self.dtype, 'mlp.2')

@@ -1,5 +1,7 @@
 """The projection of SimCLR and its relatives: linear layers with batch norm between them."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 
@@ -50,7 +52,7 @@ class NonLinearNeck(Checked, nn.Module):
     def __call__(self, features: Features, train: bool = True) -> jax.Array:
         """The backbone's features -> (B, out_channels)."""
         x = self._vectors(features)
-        check_width(x, self.in_channels)
+        check_width(self, x)
         for index in range(self.num_layers):
             if index > 0:
                 x = nn.relu(x)
@@ -62,15 +64,15 @@ class NonLinearNeck(Checked, nn.Module):
         last = features[-1]
         if self.vit_backbone and not isinstance(last, tuple):
             raise JsslError(
-                'neck.vit_backbone=True takes a class token, but the backbone gives none; set '
-                'vit_backbone=False.'
+                'config.model.neck.vit_backbone=True takes a class token, but the backbone gives '
+                'none; set config.model.neck.vit_backbone=False.'
             )
         if self.vit_backbone or self.with_avg_pool:
             return pool_features(features)
         if isinstance(last, tuple):
             raise JsslError(
-                'neck.with_avg_pool=False takes vectors, but the backbone gives a map and a class '
-                'token; set neck.vit_backbone=True.'
+                'config.model.neck.with_avg_pool=False takes vectors, but the backbone gives a '
+                'map and a class token; set config.model.neck.vit_backbone=True.'
             )
         return last
 
@@ -93,10 +95,11 @@ class NonLinearNeck(Checked, nn.Module):
         )(x, train)
 
 
-def check_width(x: jax.Array, in_channels: int) -> None:
+def check_width(neck: Any, x: jax.Array) -> None:
     """Raises a `JsslError` unless features x (..., C) have the width that a neck was told."""
-    if x.shape[-1] != in_channels:
+    if x.shape[-1] != neck.in_channels:
+        field = f'config.model.{".".join(neck.path) or "neck"}.in_channels'  # or a predictor's
         raise JsslError(
-            f'neck.in_channels={in_channels}, but the backbone gives {x.shape[-1]} channels; set '
-            f'neck.in_channels={x.shape[-1]}.'
+            f'{field}={neck.in_channels}, but {x.shape[-1]} channels arrive; set '
+            f'{field}={x.shape[-1]}.'
         )

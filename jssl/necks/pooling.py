@@ -42,8 +42,8 @@ class ClsBatchNormNeck(Checked, nn.Module):
         x = pool_features(features)
         if self.input_features not in (None, x.shape[-1]):
             raise JsslError(
-                f'neck.input_features={self.input_features}, but {x.shape[-1]} channels arrive; '
-                f'set neck.input_features={x.shape[-1]}.'
+                f'config.model.neck.input_features={self.input_features}, but {x.shape[-1]} '
+                f'channels arrive; set config.model.neck.input_features={x.shape[-1]}.'
             )
         x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         return (BatchNorm(epsilon=1e-6, affine=False, name='bn')(x, train),)

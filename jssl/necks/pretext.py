@@ -61,7 +61,7 @@ class ODCNeck(Checked, nn.Module):
           train: chooses the batch norm's statistics.
         """
         x = pool_features(features)
-        check_width(x, self.in_channels)
+        check_width(self, x)
         x = linear(self.hid_channels, x, self.dtype, 'fc0')
         x = drop(nn.relu(self._norm('bn0', 0.999)(x, train)), keep)
         x = linear(self.out_channels, x, self.dtype, 'fc1')
@@ -100,7 +100,7 @@ class RelativeLocNeck(Checked, nn.Module):
           train: chooses the batch norm's statistics.
         """
         x = pool_features(features)
-        check_width(x[..., : x.shape[-1] // 2], self.in_channels)
+        check_width(self, x[..., : x.shape[-1] // 2])
         init = nn.initializers.normal(0.01)
         x = nn.Dense(self.out_channels, kernel_init=init, dtype=self.dtype, name='fc')(x)
         norm = BatchNorm(momentum=0.997, group_size=self.bn_group_size, name='bn')

@@ -28,7 +28,7 @@ class SimMIMNeck(Checked, nn.Module):
         """The last map (B, h, w, in_channels) -> images (B, h * stride, w * stride, C)."""
         del train
         x = features[-1]
-        check_width(x, self.in_channels)
+        check_width(self, x)
         decoder = nn.Conv(
             self.out_channels * self.encoder_stride**2,
             (1, 1),

@@ -38,8 +38,8 @@ class SwAVNeck(Checked, nn.Module):
         x = pool_features(features) if self.with_avg_pool else features[-1]
         if x.shape[-1] != self.in_channels:
             raise JsslError(
-                f'neck.in_channels={self.in_channels}, but the backbone gives {x.shape[-1]} '
-                f'channels; set neck.in_channels={x.shape[-1]}.'
+                f'config.model.neck.in_channels={self.in_channels}, but the backbone gives '
+                f'{x.shape[-1]} channels; set config.model.neck.in_channels={x.shape[-1]}.'
             )
         if self.out_channels and self.hid_channels:
             x = self._linear(x, self.hid_channels, 'projection_neck.0')

@@ -40,13 +40,15 @@ class BrightnessTokenizer(Checked):
         super().__post_init__()
         if self.patch_size % self.cells:
             raise JsslError(
-                f'target_generator.patch_size={self.patch_size} is no multiple of '
-                f'target_generator.cells={self.cells}; give a number of cells that divides it.'
+                f'config.model.target_generator.patch_size={self.patch_size} is no multiple of '
+                f'config.model.target_generator.cells={self.cells}; give a number of cells that '
+                'divides it.'
             )
         if self.num_classes > MOST:
             raise JsslError(
-                f'target_generator.levels={self.levels} and target_generator.cells={self.cells} '
-                f'make {self.num_classes} tokens; lower one of them, 65536 are the most.'
+                f'config.model.target_generator.levels={self.levels} and '
+                f'config.model.target_generator.cells={self.cells} make {self.num_classes} tokens; '
+                'lower one of them, 65536 are the most.'
             )
 
     @property
@@ -60,8 +62,8 @@ class BrightnessTokenizer(Checked):
         side, k = self.patch_size, self.cells
         if height % side or width % side:
             raise JsslError(
-                f'Images of {height} x {width} px do not divide into target_generator.patch_size='
-                f'{side}; change it or views.token_size.'
+                f'Images of {height} x {width} px do not divide into '
+                f'config.model.target_generator.patch_size={side}; change it or views.token_size.'
             )
         wide = images.astype(jnp.promote_types(images.dtype, jnp.float32))
         images = _standardise(wide).mean(axis=-1)

@@ -45,14 +45,16 @@ class FrozenGenerator(Checked, nn.Module):
         if not os.path.isfile(path):
             name = self.published.rpartition('/')[2]
             raise JsslError(
-                f'target_generator.weights={self.weights!r} is not there. The weights of '
-                f'{type(self).__name__} are published at {self.published}; download them and run '
-                f'{conversion(name, path)}'
+                f'config.model.target_generator.weights={self.weights!r} is not there. The weights '
+                f'of {type(self).__name__} are published at {self.published}; download them and '
+                f'run {conversion(name, path)}'
             )
         try:
             loaded, _ = import_state(self.rename(read_weights(path)), shapes, {})
         except JsslError as error:
-            raise JsslError(f'target_generator.weights={self.weights!r}: {error}') from error
+            raise JsslError(
+                f'config.model.target_generator.weights={self.weights!r}: {error}'
+            ) from error
         return jax.tree.map(lambda value, like: value.astype(like.dtype), loaded, shapes)
 
     @nn.nowrap

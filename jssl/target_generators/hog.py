@@ -41,8 +41,9 @@ class HOGGenerator(Checked):
         super().__post_init__()
         if self.patch_size % self.pool:
             raise JsslError(
-                f'target_generator.patch_size={self.patch_size} is no multiple of '
-                f'target_generator.pool={self.pool}; give a cell that divides the patch.'
+                f'config.model.target_generator.patch_size={self.patch_size} is no multiple of '
+                f'config.model.target_generator.pool={self.pool}; give a cell that divides the '
+                'patch.'
             )
 
     def __call__(self, images: jax.Array) -> jax.Array:

@@ -191,7 +191,7 @@ def test_other_views_are_refused() -> None:
 @pytest.mark.parametrize(
     ('fields', 'parts'),
     [
-        ({'base_momentum': 1.5}, ('model.base_momentum=1.5',)),
+        ({'base_momentum': 1.5}, ('CAE.base_momentum=1.5',)),
         ({'target_generator': DALLE()}, ('neck.num_classes=16', '8192')),
     ],
 )

@@ -79,7 +79,7 @@ def test_what_cannot_be_is_refused() -> None:
     start, batch, _ = taken()
     with refused('DeepCluster needs one view'):
         DEEPCLUSTER.loss(start.params, start.state, {**batch, 'views': batch['views'] * 2})
-    with refused('model.refresh_every=0', 'at least 1'):
+    with refused('DeepCluster.refresh_every=0', 'at least 1'):
         tiny_deepcluster(refresh_every=0)
     with refused('DeepCluster keeps a label', 'for_run'):
         tiny_deepcluster().init(jax.random.key(0), batch)

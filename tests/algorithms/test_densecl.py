@@ -92,7 +92,7 @@ def test_predictions_are_unit_features_of_every_cell() -> None:
 
 @pytest.mark.parametrize('share', [-0.1, 1.5])
 def test_a_weight_outside_0_to_1_is_refused(share: float) -> None:
-    with refused(f'model.loss_lambda={share}', 'images', 'cells'):
+    with refused(f'DenseCL.loss_lambda={share}', 'between 0 and 1'):
         runs.tiny_densecl(loss_lambda=share)
 
 

@@ -85,7 +85,7 @@ def test_what_cannot_be_is_refused() -> None:
     start, batch, _ = taken()
     with refused('NPID needs one view', 'got 2', 'copies=1'):
         NPID.loss(start.params, start.state, {**batch, 'views': batch['views'] * 2})
-    with refused('model.neg_num=0', 'at least 1'):
+    with refused('NPID.neg_num=0', 'at least 1'):
         tiny_npid(neg_num=0)
     with refused('ensure_neg=True', 'sample 0'):
         tiny_npid(ensure_neg=True, memory_bank={'weights': [9.0, 1.0]})

@@ -300,9 +300,9 @@ def test_bfloat16_compute_keeps_the_loss_in_float32() -> None:
 @pytest.mark.parametrize(
     ('fields', 'parts'),
     [
-        ({'queue_length': -1}, ('model.queue_length=-1', 'at least 0')),
-        ({'queue_start_epoch': -1}, ('model.queue_start_epoch=-1',)),
-        ({'freeze_prototypes': -1}, ('model.freeze_prototypes=-1',)),
+        ({'queue_length': -1}, ('SwAV.queue_length=-1', 'at least 0')),
+        ({'queue_start_epoch': -1}, ('SwAV.queue_start_epoch=-1',)),
+        ({'freeze_prototypes': -1}, ('SwAV.freeze_prototypes=-1',)),
     ],
 )
 def test_bad_fields(fields: dict[str, int], parts: tuple[str, ...]) -> None:

@@ -70,9 +70,11 @@ def test_count_of_visible_patches_is_the_reference_s() -> None:
     assert MAEViT('base', mask_ratio=0.6).count_visible(196) == 78
 
 
-@pytest.mark.parametrize('ratio', [1.0, -0.1, 0.99])
-def test_a_ratio_that_leaves_nothing_is_refused(ratio: float) -> None:
-    with refused(f'backbone.mask_ratio={ratio}', '16 patches'):
+@pytest.mark.parametrize(
+    ('ratio', 'words'), [(1.0, 'below 1'), (-0.1, 'at least 0'), (0.99, 'of the 16 patches')]
+)
+def test_a_ratio_that_leaves_nothing_is_refused(ratio: float, words: str) -> None:
+    with refused(f'mask_ratio={ratio}', words):
         MAEViT(ARCH, img_size=16, patch_size=4, mask_ratio=ratio)
 
 

@@ -37,7 +37,7 @@ def test_fresh_weights_are_drawn_as_in_the_reference(
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with refused('head.in_channels=3', 'set head.in_channels=4'):
+    with refused('head.in_channels=3', 'set config.model.head.in_channels=4'):
         ClsHead(3, 5).init(jax.random.key(0), VECTORS)
     with refused('head.with_avg_pool=False', 'a neck that pools'):
         ClsHead(4, 5).init(jax.random.key(0), (MAPS,))

@@ -60,5 +60,5 @@ def test_it_has_no_parameters() -> None:
 
 
 def test_another_width_is_refused_with_the_right_one() -> None:
-    with refused('head.in_channels=4', 'set head.in_channels=5'):
+    with refused('head.in_channels=4', 'set config.model.head.in_channels=5'):
         run(LatentCrossCorrelationHead(4), jnp.zeros((4, 5)), jnp.zeros((4, 5)))

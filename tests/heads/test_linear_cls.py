@@ -102,7 +102,7 @@ def test_pooled_maps_have_the_published_widths() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with refused('in_channels=8', '2 channels', 'set head.in_channels=2'):
+    with refused('in_channels=8', '2 channels', 'set config.model.head.in_channels=2'):
         LinearClsHead(num_classes=3, in_channels=8).init(KEY, MAPS)
     with refused('num_classes is not set', 'config.model.head.num_classes'):
         LinearClsHead().init(KEY, MAPS)

@@ -55,5 +55,5 @@ def test_bad_fields(fields: dict[str, Any], parts: tuple[str, ...]) -> None:
 
 
 def test_another_width_is_refused_with_the_right_one() -> None:
-    with refused('head.feat_dim=4', 'set head.feat_dim=5'):
+    with refused('head.feat_dim=4', 'set config.model.head.feat_dim=5'):
         SwAVHead(4).init(jax.random.key(0), jnp.zeros((2, 5)))

@@ -132,5 +132,5 @@ def test_nothing_to_predict_is_refused(field: str) -> None:
 
 
 def test_another_width_is_refused_with_the_right_one() -> None:
-    with refused('neck.embed_dims=768', 'set neck.embed_dims=8'):
+    with refused('neck.embed_dims=768', 'set config.model.neck.embed_dims=8'):
         jax.eval_shape(CAENeck().init, jax.random.key(0), LATENT, *IDS)

@@ -35,7 +35,7 @@ def test_it_is_its_layers_on_the_pooled_map(name: str) -> None:
 @pytest.mark.parametrize('name', LAYERS)
 def test_a_wrong_width_is_refused(name: str) -> None:
     neck = LAYERS[name][0].clone(in_channels=8)
-    with refused('neck.in_channels=8', 'gives 6', 'neck.in_channels=6'):
+    with refused('neck.in_channels=8', '6 channels arrive', 'set config.model.neck.in_channels=6'):
         neck.init(jax.random.key(0), (jnp.asarray(MAP),))
 
 

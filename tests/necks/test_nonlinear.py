@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jssl.heads import MoCoV3Head
 from jssl.interop import mmselfsup
 from jssl.necks import NonLinearNeck
 from tests.checks import assert_drawn_like, matrix, refused, well_scaled
@@ -149,7 +150,7 @@ def test_a_fresh_bias_is_drawn_too() -> None:
 
 
 def test_another_width_is_refused_with_the_right_one() -> None:
-    with refused('in_channels=3', 'set neck.in_channels=5'):
+    with refused('in_channels=3', 'set config.model.neck.in_channels=5'):
         NonLinearNeck(**WIDTHS).init(jax.random.key(0), (jnp.zeros((4, 2, 2, 5)),))
 
 
@@ -164,8 +165,14 @@ def test_the_class_token_of_a_vision_transformer() -> None:
 
 def test_features_of_the_wrong_kind_are_refused() -> None:
     maps = jnp.ones((6, 2, 2, 3))
-    with refused('vit_backbone=True', 'set vit_backbone=False'):
+    with refused('vit_backbone=True', 'set config.model.neck.vit_backbone=False'):
         NonLinearNeck(**WIDTHS, vit_backbone=True).apply(VARIABLES, (maps,), False)
     with refused('with_avg_pool=False', 'vit_backbone=True'):
         pair = ((maps, maps[:, 0, 0]),)
         NonLinearNeck(**WIDTHS, with_avg_pool=False).apply(VARIABLES, pair, False)
+
+
+def test_a_predictor_names_its_own_place() -> None:
+    head = MoCoV3Head(NonLinearNeck(**WIDTHS, with_avg_pool=False))
+    with refused('set config.model.head.predictor.in_channels=7'):
+        head.init(jax.random.key(0), jnp.ones((6, 7)))

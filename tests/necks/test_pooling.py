@@ -34,5 +34,5 @@ def test_the_class_token_is_normalised_without_affine_part() -> None:
 
 
 def test_another_width_is_refused() -> None:
-    with refused('input_features=8', '4 channels', 'set neck.input_features=4'):
+    with refused('input_features=8', '4 channels', 'set config.model.neck.input_features=4'):
         ClsBatchNormNeck(input_features=8).init(jax.random.key(0), (jnp.asarray(MAPS),))

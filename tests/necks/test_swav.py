@@ -106,5 +106,5 @@ def test_fresh_parameters_are_drawn_as_in_the_reference() -> None:
 
 
 def test_another_width_is_refused_with_the_right_one() -> None:
-    with refused('in_channels=3', 'set neck.in_channels=5'):
+    with refused('in_channels=3', 'set config.model.neck.in_channels=5'):
         SwAVNeck(**WIDTHS).init(jax.random.key(0), (jnp.zeros((4, 2, 2, 5)),))
