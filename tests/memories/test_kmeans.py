@@ -35,8 +35,10 @@ def test_labels_of_the_reference(path: Path) -> None:
             points = l2_normalize(whitened)
             check_points(np.asarray(points), arrays, golden.reader(path.parent).row)
             found = run_kmeans(points, points[start], jax.random.key(0), run['iterations'])
-            assert float(found.inertia) == pytest.approx(run['loss'], rel=1e-5)
-            assert float(found.inertia) == pytest.approx(run['numpy_loss'], rel=1e-5)
+            # A distance between unit vectors is a difference of ones: rounding is left of each.
+            bounds = {'rel': 1e-5, 'abs': 5e-7 * len(points)}
+            assert float(found.inertia) == pytest.approx(run['loss'], **bounds)
+            assert float(found.inertia) == pytest.approx(run['numpy_loss'], **bounds)
             # Rounding or the half that an empty cluster gets decided them, where NumPy's differ.
             if run['numpy_labels_equal'] and not run['empty_seen']:
                 np.testing.assert_array_equal(found.labels, arrays['labels'])
