@@ -8,6 +8,7 @@ import pytest
 from jssl.heads import MoCoV3Head
 from jssl.interop import mmselfsup
 from jssl.necks import NonLinearNeck
+from jssl.networks import Network
 from tests.checks import assert_drawn_like, matrix, refused, well_scaled
 
 WIDTHS = {'in_channels': 3, 'hid_channels': 4, 'out_channels': 2}
@@ -174,5 +175,6 @@ def test_features_of_the_wrong_kind_are_refused() -> None:
 
 def test_a_predictor_names_its_own_place() -> None:
     head = MoCoV3Head(NonLinearNeck(**WIDTHS, with_avg_pool=False))
+    network = Network(backbone=None, neck=None, head=head)
     with refused('set config.model.head.predictor.in_channels=7'):
-        head.init(jax.random.key(0), jnp.ones((6, 7)))
+        network.init(jax.random.key(0), jnp.ones((6, 7)), method='predict')
