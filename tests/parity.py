@@ -83,13 +83,23 @@ def _odc_memory(saved: golden.File, batch: Batch, state: State, dtype: str) -> S
     }
 
 
+def compiled(function: Callable[..., Any], meta: golden.Meta, **options: Any) -> Any:
+    """Compiled without optimisation, as in all tests, but for networks of convolutions.
+
+    A step of these takes five times as long in plain loops, which is more than compiling saves.
+    """
+    if 'arch' not in meta['model'].get('backbone', meta['model']):
+        options['compiler_options'] = {'xla_backend_optimization_level': 1}
+    return jax.jit(function, **options)
+
+
 class Differentiated:
     """One compiled program: loss, gradients, new state, metrics; and what it read of its batch."""
 
-    def __init__(self, algorithm: Algorithm) -> None:
+    def __init__(self, algorithm: Algorithm, meta: golden.Meta) -> None:
         self.read: set[str] = set()
         loss = functools.partial(self._loss, algorithm)
-        self._run = jax.jit(jax.value_and_grad(loss, has_aux=True))
+        self._run = compiled(jax.value_and_grad(loss, has_aux=True), meta)
 
     def _loss(self, algorithm: Algorithm, params: Params, state: State, batch: Batch) -> Any:
         entries = golden.Entries(batch)
@@ -121,7 +131,7 @@ class Stepper:
         self.algorithm = algorithm(saved)
         self.batch = batch(saved, saved.inputs(), dtype)
         self.params, self.state = start(saved, self.algorithm, self.batch, dtype)
-        self.differentiate = Differentiated(self.algorithm)
+        self.differentiate = Differentiated(self.algorithm, saved.meta)
 
     def __call__(self, change: Callable[[Any], Any] = lambda tree: tree) -> Step:
         params, state = change(self.params), change(self.state)

@@ -28,10 +28,9 @@ class Backbone:
         shapes = jax.eval_shape(init, jax.random.key(0), self.images)
         stats = {'batch_stats': shapes.get('batch_stats', {})}
         self.params, self.stats = mmselfsup.import_state(weights, shapes['params'], stats)
-        self._run = jax.jit(
-            jax.value_and_grad(functools.partial(_total, model=self.model), (0, 1), has_aux=True),
-            static_argnames='train',
-        )
+        total = functools.partial(_total, model=self.model)
+        differentiated = jax.value_and_grad(total, (0, 1), has_aux=True)
+        self._run = parity.compiled(differentiated, saved.meta, static_argnames='train')
 
     def __call__(self, train: bool, change: Any = lambda tree: tree) -> tuple[Any, Any, Any]:
         """Outputs with the gradient of the images, those of parameters, the statistics after."""
