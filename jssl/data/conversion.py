@@ -115,12 +115,7 @@ def prepare(
       JsslError: the folder holds something else or what the sources held before they changed, is
         being written, cannot be written, or too many images are broken.
     """
-    out = expanded(out)
-    if not re.fullmatch('[a-z][a-z0-9_]*', out.name):
-        raise JsslError(
-            f'--out={out} ends in {out.name!r}, and TFDS wants names of lower-case letters, digits '
-            'and underscores, beginning with a letter.'
-        )
+    out = _named(out)
     plan = {
         'splits': {split: len(source) for split, source in sources.items()},
         DESCRIBED: dict(described or {}),
@@ -147,6 +142,21 @@ def prepare(
             f'the data set cannot be written to {unfinished}: {error.strerror or error}; choose '
             'another --out, or make room and give the same command again.'
         ) from error
+    return out
+
+
+def _named(out: Path | str) -> Path:
+    """The folder of a data set, whose last part is its name.
+
+    Raises:
+      JsslError: TFDS would not take that name.
+    """
+    out = expanded(out)
+    if not re.fullmatch('[a-z][a-z0-9_]*', out.name):
+        raise JsslError(
+            f'--out={out} ends in {out.name!r}, and TFDS wants names of lower-case letters, digits '
+            'and underscores, beginning with a letter.'
+        )
     return out
 
 

@@ -114,16 +114,10 @@ def conclude(
         partial(picture_reconstructions, experiment, jax.device_get(params), jax.device_get(state)),
         tell,
     )
-    facts: dict[str, Any] = {'epochs': experiment.epochs, 'seconds': time.monotonic() - started}
-    if warning := judge.warning:
-        facts['warning'] = warning
-    if painted is not None:
-        facts |= {'psnr': painted.psnr, 'mean_psnr': painted.mean_psnr}
-        progress.print(f'{"reconstructions":<16} {painted.summary}')
     outcome = Outcome(train_state, final_scores(rows), baseline_scores(rows), directory)
     known = {
         'metrics': rows,
-        'summary': outcome.scores | facts,
+        'summary': outcome.scores | facts(experiment, judge, painted, started, progress),
         'baselines': outcome.baselines,
         'config': config,
         'reconstructions': painted,
@@ -137,6 +131,23 @@ def conclude(
     )
     show_table(outcome, time.monotonic() - started, progress)
     return outcome
+
+
+def facts(
+    experiment: Experiment,
+    judge: Judge,
+    painted: 'Reconstructions | None',
+    started: float,
+    progress: Progress,
+) -> dict[str, Any]:
+    """What the report says besides scores; reconstructions are told on the terminal too."""
+    found: dict[str, Any] = {'epochs': experiment.epochs, 'seconds': time.monotonic() - started}
+    if warning := judge.warning:
+        found['warning'] = warning
+    if painted is not None:
+        found |= {'psnr': painted.psnr, 'mean_psnr': painted.mean_psnr}
+        progress.print(f'{"reconstructions":<16} {painted.summary}')
+    return found
 
 
 def export(experiment: Experiment, params: Params, state: State, directory: Path) -> Path:

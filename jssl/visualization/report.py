@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -106,32 +106,41 @@ def write_report(
     lengths = [len(part) for part in (test_images, features, labels) if part is not None]
     if len(set(lengths)) > 1:
         raise JsslError(f'Test images, features and labels differ in length: {lengths}.')
-    made = [
-        _part('The headline', partial(_headline, summary), tell),
-        _part('The table of results', partial(_results, summary, baselines), tell),
-        _curves(metrics, baselines, tell),
-    ]
-    if views is not None:
-        made.append(_part('The picture of views', partial(_views, views), tell))
-    if reconstructions is not None:
-        draw = partial(_reconstructions, reconstructions)
-        made.append(_part('The picture of reconstructions', draw, tell))
-    if features is not None:
-        draw = partial(map_section, features, labels, label_names)
-        made.append(_part('The map of the features', draw, tell))
-    if features is not None and test_images is not None:
-        draw = partial(neighbors_section, test_images, features, labels, label_names)
-        made.append(_part('The nearest neighbours', draw, tell))
-    made.append(_part('The configuration', partial(_configuration, summary, config), tell))
+    known = (features, labels, label_names)
     parts = [
         f'<header><h1>{escape(title)}</h1></header>\n',
         *map(warning, missing),
-        *made,
+        _part('The headline', partial(_headline, summary), tell),
+        _part('The table of results', partial(_results, summary, baselines), tell),
+        _curves(metrics, baselines, tell),
+        *_pictures(views, reconstructions, test_images, known, tell),
+        _part('The configuration', partial(_configuration, summary, config), tell),
         '<footer>Written by jssl. Nothing on this page is loaded from a network.</footer>\n',
     ]
     path = Path(path)
     replace_file(path, page(title, parts).encode())
     return path
+
+
+def _pictures(
+    views: np.ndarray | None,
+    reconstructions: 'Reconstructions | None',
+    test_images: np.ndarray | None,
+    known: tuple[Any, Any, Any],
+    tell: Tell,
+) -> Iterator[str]:
+    """The sections with pictures that there is something for; `known` is said of the test images:
+    features, labels and names."""
+    if views is not None:
+        yield _part('The picture of views', partial(_views, views), tell)
+    if reconstructions is not None:
+        draw = partial(_reconstructions, reconstructions)
+        yield _part('The picture of reconstructions', draw, tell)
+    if known[0] is not None:
+        yield _part('The map of the features', partial(map_section, *known), tell)
+        if test_images is not None:
+            draw = partial(neighbors_section, test_images, *known)
+            yield _part('The nearest neighbours', draw, tell)
 
 
 def _part(what: str, make: Callable[[], str], tell: Tell) -> str:
