@@ -56,7 +56,7 @@ class Range:
 
     def accepts(self, value: Any) -> bool:
         """Whether `value` is a number of the range."""
-        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
             return False
         if self.whole and not isinstance(value, numbers.Integral):
             return False

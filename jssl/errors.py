@@ -3,6 +3,7 @@
 import difflib
 import logging
 import reprlib
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 
 LONGEST = 300  # characters of another library's message
 PACKAGE = str(Path(__file__).resolve().parent)
+LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ('stdlib', 'purelib', 'platlib'))
 Made = TypeVar('Made')
 
 
@@ -64,7 +66,7 @@ def _where(error: Exception) -> str:
         (Path(frame.f_code.co_filename), line)
         for frame, line in traceback.walk_tb(error.__traceback__)
         if not frame.f_code.co_filename.startswith((PACKAGE, '<'))  # '<': made by a dataclass
-        and 'site-packages' not in frame.f_code.co_filename
+        and not frame.f_code.co_filename.startswith(LIBRARIES)
     ]
     if not frames:
         return ''

@@ -145,7 +145,7 @@ def components() -> list[type]:
     for package in set(PACKAGES.values()):
         for value in vars(importlib.import_module(package)).values():
             if inspect.isclass(value) and dataclasses.is_dataclass(value):
-                found.add(value)
+                found |= set() if value.__name__.startswith('_') else {value}
     return sorted(found, key=lambda component: component.__name__)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import re
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ import optax
 from jax.sharding import Mesh
 
 from jssl.algorithm import Algorithm, Run, TrainState
+from jssl.checks import Checked, Count
 from jssl.data.canvas import check_channels
 from jssl.data.faults import Faults
 from jssl.data.identity import Listing
@@ -25,7 +27,7 @@ from jssl.data.sources import (
     label_count,
 )
 from jssl.data.views import Canvas
-from jssl.errors import JsslError
+from jssl.errors import JsslError, show
 from jssl.evaluation.features import EvalView
 from jssl.training import sharding
 from jssl.training.loop import Plan
@@ -35,8 +37,38 @@ from jssl.training.settings import Runtime
 from jssl.training.step import Step, Views, init_train_state, make_train_step
 
 
+def _is_source(value: Any) -> bool:
+    return (
+        hasattr(value, '__len__') and hasattr(value, '__getitem__') and not isinstance(value, str)
+    )
+
+
+def _is_made(kind: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, kind)
+
+
+def _is_function(value: Any) -> bool:
+    return callable(value) and not isinstance(value, type)
+
+
+SOURCE = (_is_source, "a source of images, such as Arrays(images) or Folder('photos')")
+PARTS = {
+    'algorithm': (_is_made(Algorithm), 'an algorithm that was made, such as SimCLR(...)'),
+    'data': SOURCE,
+    'test_data': SOURCE,
+    'probe_data': SOURCE,
+    'views': (_is_function, 'a function (key, canvas) -> dict, such as MultiView(View())'),
+    'eval_view': (_is_function, 'a function canvas -> image, such as CenterView()'),
+    'optimizer': (_is_made(Optimizer), 'an optimizer that was made, such as AdamW(lr=1e-3)'),
+    'schedule': (_is_function, 'a schedule, such as WarmupCosine(warmup_epochs=1)'),
+    'sampler': (_is_function, 'a sampler, such as Shuffled()'),
+    'pretrained': (_is_made(str), "the path of a run or of weights, '' for none"),
+    'runtime': (_is_made(Runtime), 'a Runtime, such as Runtime(seed=1)'),
+}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Experiment:
+class Experiment(Checked):
     """What `jssl.fit` carries out.
 
     Attributes:
@@ -69,20 +101,22 @@ class Experiment:
     data: Source
     views: Views
     optimizer: Optimizer
-    batch_size: int
-    epochs: int
-    canvas: int
+    batch_size: Count
+    epochs: Count
+    canvas: Count
     eval_view: EvalView
     schedule: ScheduleFactory = Constant()  # noqa: RUF009  a frozen dataclass
     test_data: Source | None = None
     probe_data: Source | None = None
     sampler: Sampler = Shuffled()  # noqa: RUF009
-    channels: int = 3
+    channels: Count = 3
     pretrained: str = ''
     runtime: Runtime = Runtime()  # noqa: RUF009
 
     def __post_init__(self) -> None:
         """Refuses, before any compute is spent, what cannot run."""
+        super().__post_init__()
+        self._check_parts()
         check_channels(self.channels)
         self._check_probes()
         sharding.check_batch_size(self.batch_size, self.mesh)
@@ -91,6 +125,12 @@ class Experiment:
         run = Run(samples=len(self.data), classes=label_count(self.data), **self._length)
         object.__setattr__(self, 'algorithm', self.algorithm.for_run(run))
         _ = self.transformation
+
+    def _check_parts(self) -> None:
+        for name, (fits, words) in PARTS.items():
+            value = getattr(self, name)
+            if not fits(value) and not (value is None and name in ('test_data', 'probe_data')):
+                raise JsslError(f'Experiment.{name}={show(value)} must be {words}.')
 
     def _check_probes(self) -> None:
         probe = {'probe_data': self.probe_data, 'test_data': self.test_data}

@@ -11,6 +11,7 @@ import jax
 from jssl.algorithm import TrainState
 from jssl.data.canvas import quiet
 from jssl.data.remarks import remarks
+from jssl.errors import JsslError, show
 from jssl.interrupts import Stopped
 from jssl.paths import expanded
 from jssl.training import sharding
@@ -63,6 +64,8 @@ def fit(
       Interrupted: on SIGTERM or Ctrl-C; in training after saving.
     """
     started = time.monotonic()
+    if not isinstance(experiment, Experiment):
+        raise JsslError(f'fit takes a jssl.Experiment and got {show(experiment)}.')
     if workdir is None or not any((expanded(workdir) / CHECKPOINTS).glob('[0-9]*')):
         check_there(experiment.pretrained)  # a run that has begun needs it no more
     check_shapes(experiment)

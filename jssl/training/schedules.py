@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jssl.checks import BelowOne, Checked, Count, Finite, Natural, NonNegative, check_value
+from jssl.checks import BelowOne, Checked, Count, Natural, NonNegative, check_value
 from jssl.errors import JsslError
 
 Schedule = Callable[[Any], Any]  # step (scalar or array of any shape) -> rate of the same shape
@@ -22,11 +22,11 @@ ScheduleFactory = Callable[..., Schedule]  # (base_lr, *, steps_per_epoch, epoch
 
 
 @dataclasses.dataclass(frozen=True)
-class _Run(Checked):
+class _Run:
     """The length of a run, in steps an epoch and epochs, warm-up included."""
 
-    steps_per_epoch: Count
-    epochs: Finite
+    steps_per_epoch: int
+    epochs: float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,8 @@ class Constant(Checked):
         if epochs <= self.warmup_epochs:
             raise JsslError(
                 f'schedule.warmup_epochs is {self.warmup_epochs}, but the run has {epochs} epochs; '
-                'lengthen the run or shorten the warm-up, so that something is left after it.'
+                'lengthen the run or shorten the warm-up, such as --config.schedule.warmup_epochs='
+                f'{epochs / 4:g}, so that something is left after it.'
             )
         run = _Run(steps_per_epoch, epochs)
 

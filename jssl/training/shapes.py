@@ -25,7 +25,11 @@ def check_shapes(experiment: Experiment) -> None:
     batch = _traced('a batch', lambda: jax.eval_shape(experiment.empty_batch))
     _check_memory(experiment, {'train state': state, 'batch': batch})
     _traced('the train step', lambda: jax.eval_shape(experiment.step, state, batch))
-    _traced('the features', lambda: experiment.feature_dim)
+    if not _traced('the features', lambda: experiment.feature_dim):
+        raise JsslError(
+            f'{type(experiment.algorithm).__name__}.extract_feat gives features without a single '
+            'number; let it give (B, D) of them.'
+        )
     if any(map(experiment.algorithm.refreshes, range(min(experiment.epochs, EPOCHS)))):
         _traced('the refresh', lambda: jax.eval_shape(_refresh(experiment), state))
 
@@ -82,7 +86,7 @@ def _traced(what: str, trace: Callable[[], Any]) -> Any:
         raise
     except Exception as error:
         raise JsslError(
-            f'{what[0].upper()}{what[1:]} cannot be built: {in_words(error)}. Sizes in the config '
-            'that do not fit each other are the usual reason; in an algorithm of your own, that '
-            'line is where to look.'
+            f'{what[0].upper()}{what[1:]} cannot be built: {in_words(error).rstrip(".")}. Sizes in '
+            'the config that do not fit each other, or a slip in an algorithm of your own, are the '
+            'usual reasons.'
         ) from error

@@ -14,11 +14,14 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import use_abstract_mesh
 
-from jssl.algorithm import Algorithm, Batch, Metrics, TrainState
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, TrainState
 from jssl.data.views import Canvas
+from jssl.errors import JsslError
 
 Views = Callable[[jax.Array, Canvas], Mapping[str, Any]]
 Step = Callable[..., tuple[TrainState, Metrics]]
+# What the step and the log add to the metrics of a loss.
+RESERVED = {'loss', 'grad_norm', 'lr', 'step', 'epoch', 'time', 'images_per_second', 'data_wait'}
 
 
 def make_train_step(
@@ -58,7 +61,7 @@ def make_train_step(
         view_key, draw_key = step_keys(train_state.rng, train_state.step)
         batch = make_views(views, view_key, gather(batch, data))
         batch = algorithm.draw(draw_key, train_state.state, batch)
-        differentiate = jax.value_and_grad(algorithm.loss, has_aux=True)
+        differentiate = jax.value_and_grad(checked(algorithm), has_aux=True)
         (loss, (state, metrics)), grads = differentiate(
             train_state.params, train_state.state, batch
         )
@@ -73,6 +76,53 @@ def make_train_step(
     if shardings is None:
         return jax.jit(step, donate_argnums=0)
     return jax.jit(step, donate_argnums=0, out_shardings=(shardings, None))
+
+
+def checked(algorithm: Algorithm) -> Callable[..., tuple[jax.Array, tuple[State, Metrics]]]:
+    """The loss of an algorithm, held to what a loss returns; that costs nothing in the program.
+
+    Raises:
+      JsslError: when traced, for what is not ``(loss, (state, metrics))``: a number, the state with
+        the entries and shapes it had, and a dict of numbers; names what differs.
+    """
+
+    def loss(params: Params, state: State, batch: Batch) -> tuple[jax.Array, tuple[State, Metrics]]:
+        returned: Any = algorithm.loss(params, state, batch)
+        if wrong := _wrong(state, returned):
+            raise JsslError(
+                f'{type(algorithm).__name__}.loss must return (loss, (state, metrics)): a number, '
+                f'the state as init made it, and a dict of numbers. {wrong}'
+            )
+        return returned
+
+    return loss
+
+
+def _wrong(before: State, returned: Any) -> str:
+    """What is wrong with what a loss returned, in a sentence; nothing if it is right."""
+    pair = isinstance(returned, tuple) and len(returned) == 2
+    if not pair or not isinstance(returned[1], tuple) or len(returned[1]) != 2:
+        return 'It returned something else; write for example return loss, (state, {}).'
+    loss, (state, metrics) = returned
+    if jnp.shape(loss) != ():
+        return f'Its loss has the shape {jnp.shape(loss)}; take for example jnp.mean of it.'
+    shapes, expected = (_shapes(tree) for tree in (state, before))
+    for path in dict.fromkeys((*expected, *shapes)):
+        found, wanted = shapes.get(path, 'absent'), expected.get(path, 'absent')
+        if found != wanted:
+            return f'state{path} was {wanted} and is {found}; return {{**state, ...}} with it.'
+    if not isinstance(metrics, Mapping):
+        return f'Its metrics are a {type(metrics).__name__}.'
+    if taken := sorted({*metrics} & RESERVED):
+        return f'Metrics called {", ".join(taken)} are logged already; choose other names.'
+    arrays = {name: jnp.shape(value) for name, value in metrics.items() if jnp.shape(value)}
+    return f'Metrics with more than one number: {arrays}; take their mean.' if arrays else ''
+
+
+def _shapes(tree: Any) -> dict[str, str]:
+    """The shapes of the leaves of a tree, by their paths such as ``['batch_stats']['mean']``."""
+    leaves = jax.tree.leaves_with_path(tree)
+    return {jax.tree_util.keystr(path): f'of shape {jnp.shape(leaf)}' for path, leaf in leaves}
 
 
 def init_train_state(

@@ -2,8 +2,9 @@
 
 import dataclasses
 import io
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import patheffects
@@ -252,13 +253,18 @@ def _legend(
 
 def to_svg(figure: Figure) -> bytes:
     """The figure as SVG on a transparent ground, text as outlines: no font can be missing."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format='svg', transparent=True, metadata={'Date': None})
-    return stream.getvalue()
+    return _saved(figure, format='svg', metadata={'Date': None})
 
 
 def to_png(figure: Figure, dpi: int = 170) -> bytes:
     """The figure as PNG on a transparent ground."""
+    return _saved(figure, format='png', dpi=dpi)
+
+
+def _saved(figure: Figure, **options: Any) -> bytes:
+    """The bytes of a figure; what Matplotlib says of its layout is nothing to a run's reader."""
     stream = io.BytesIO()
-    figure.savefig(stream, format='png', transparent=True, dpi=dpi)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', UserWarning)
+        figure.savefig(stream, transparent=True, **options)
     return stream.getvalue()

@@ -23,6 +23,8 @@ from jssl.training.optimizers import SGD
 from jssl.training.run import tell_remarks
 from jssl.training.settings import Checkpoint, MeshShape, Runtime
 from tests.algorithms import runs
+from tests.checks import refused
+from tests.training import toy
 
 
 def make(images: int = 48, **changes: object) -> jssl.Experiment:
@@ -171,3 +173,37 @@ def test_transfers_start_ahead_and_keep_the_order() -> None:
     assert next(batches)['index'] == 0
     assert started == [0, 1, 2]
     assert [batch['index'] for batch in batches] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ('field', 'value', 'words'),
+    [
+        ('algorithm', 5, 'an algorithm that was made'),
+        ('algorithm', toy.Toy, 'an algorithm that was made'),
+        ('data', 5, 'a source of images'),
+        ('test_data', 5, 'a source of images'),
+        ('probe_data', 'photos', 'a source of images'),
+        ('views', None, 'a function (key, canvas)'),
+        ('eval_view', 3, 'a function canvas'),
+        ('optimizer', {}, 'an optimizer that was made'),
+        ('schedule', 5, 'a schedule'),
+        ('sampler', 5, 'a sampler'),
+        ('pretrained', 5, 'the path of a run'),
+        ('runtime', {}, 'a Runtime'),
+        ('batch_size', '16', 'a whole number of at least 1'),
+        ('batch_size', 16.0, 'a whole number of at least 1'),
+        ('batch_size', float('nan'), 'a whole number of at least 1'),
+        ('epochs', -1, 'a whole number of at least 1'),
+        ('epochs', True, 'a whole number of at least 1'),
+        ('canvas', np.array(16), 'a whole number of at least 1'),
+        ('channels', [3], 'a whole number of at least 1'),
+    ],
+)
+def test_parts_of_another_kind_are_refused_by_name(field: str, value: object, words: str) -> None:
+    with refused(f'Experiment.{field}={value!r} must be ', words):
+        toy.experiment(**{field: value})
+
+
+def test_fit_takes_an_experiment() -> None:
+    with refused('fit takes a jssl.Experiment and got 5'):
+        jssl.fit(5)

@@ -17,13 +17,14 @@ from jssl.data.views import Canvas, MultiView, View
 from jssl.training import sharding
 from jssl.training.step import (
     Step,
+    checked,
     gather,
     init_train_state,
     make_train_step,
     make_views,
     step_keys,
 )
-from tests.checks import assert_trees_close, tiny_simclr, well_scaled, widened
+from tests.checks import assert_trees_close, refused, tiny_simclr, well_scaled, widened
 
 IMAGES, BATCH, SIDE = 48, 16, 8
 OPTIMIZER = optax.adamw(3e-3)
@@ -287,3 +288,38 @@ def test_a_user_s_own_loss_in_less_than_thirty_lines_runs_in_the_same_step() -> 
         history.append({name: float(value) for name, value in metrics.items()})
     assert set(history[0]) == {'loss', 'grad_norm', 'alignment'}
     assert history[-1]['loss'] < history[0]['loss'] - 0.2
+
+
+SLIPS = {
+    'the pair': (lambda loss, state: loss, 'return loss, (state, {})'),
+    'the state': (lambda loss, state: (loss, {}), 'return loss, (state, {})'),
+    'a mean': (lambda loss, state: (loss * jnp.ones(3), (state, {})), 'shape (3,); take for'),
+    'an entry': (
+        lambda loss, state: (loss, ({}, {})),
+        "['count'] was of shape () and is absent",
+    ),
+    'its place': (
+        lambda loss, state: (loss, (state | {'new': loss}, {})),
+        "state['new'] was absent and is of shape ()",
+    ),
+    'its shape': (
+        lambda loss, state: (loss, ({'count': jnp.zeros(2)}, {})),
+        "state['count'] was of shape () and is of shape (2,)",
+    ),
+    'names': (lambda loss, state: (loss, (state, [loss])), 'metrics are a list'),
+    'a name': (lambda loss, state: (loss, (state, {'step': loss})), 'called step are logged'),
+    'a number': (lambda loss, state: (loss, (state, {'z': jnp.ones((4, 2))})), "{'z': (4, 2)}"),
+}
+
+
+@pytest.mark.parametrize('forgotten', SLIPS)
+def test_a_loss_that_returns_something_else_is_told_what_to_return(forgotten: str) -> None:
+    make, words = SLIPS[forgotten]
+
+    @dataclasses.dataclass(frozen=True)
+    class Slip(Algorithm):
+        def loss(self, params: Params, state: State, batch: Batch) -> Any:
+            return make(jnp.sum(params['w']), state)
+
+    with refused('Slip.loss must return (loss, (state, metrics))', words):
+        jax.eval_shape(checked(Slip()), {'w': jnp.ones(3)}, {'count': jnp.zeros(())}, {})
