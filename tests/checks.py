@@ -33,10 +33,10 @@ def tiny_simclr(**head: float) -> SimCLR:
 
 
 @contextlib.contextmanager
-def refused(*parts: str) -> Iterator[None]:
+def refused(*parts: str) -> Iterator[pytest.ExceptionInfo[JsslError]]:
     """The block raises the user's error, one paragraph long, with all of `parts` in it."""
     with pytest.raises(JsslError) as caught:
-        yield
+        yield caught
     message = str(caught.value)
     assert '\n' not in message
     for part in parts:

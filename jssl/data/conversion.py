@@ -9,10 +9,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from PIL import Image
 
+from jssl.checks import Count, Fraction, Range, check_value
 from jssl.data import records
 from jssl.data.canvas import ORIENTATION, plain_bytes, to_picture
 from jssl.data.faults import Faults
@@ -27,6 +28,7 @@ from jssl.data.identity import (
 from jssl.data.records import Records
 from jssl.data.sources import Sample, Source
 from jssl.data.sources.reading import checked_sample, name_of
+from jssl.data.sources.tfds import DIGITS
 from jssl.errors import JsslError, in_words
 from jssl.lock import locked
 from jssl.paths import expanded
@@ -34,6 +36,11 @@ from jssl.paths import expanded
 SHARD = 4096  # images in a file: what an interruption costs at most
 PLAN = 'prepare.json'
 DESCRIBED = 'described'  # in the plan: where the splits came from, in words
+ALL = 'all'  # TFDS's name for all splits together
+
+Size = Annotated[int, Range(1, 2**16, whole=True)]
+Quality = Annotated[int, Range(1, 100, whole=True)]
+Threads = Annotated[int, Range(1, 1024, whole=True)]
 
 
 class Target(NamedTuple):
@@ -112,9 +119,17 @@ def prepare(
       `out`.
 
     Raises:
-      JsslError: the folder holds something else or what the sources held before they changed, is
+      JsslError: a number is outside its range, TFDS could not read a split or data set of that
+        name, the folder holds something else or what the sources held before they changed, is
         being written, cannot be written, or too many images are broken.
     """
+    check_value('size', target.size, Size)
+    check_value('quality', target.quality, Quality)
+    check_value('threads', threads, Threads)
+    check_value('faults', faults, Fraction)
+    check_value('shard', shard, Count)
+    for split in sources:
+        check_split(split)
     out = _named(out)
     plan = {
         'splits': {split: len(source) for split, source in sources.items()},
@@ -149,7 +164,7 @@ def _named(out: Path | str) -> Path:
     """The folder of a data set, whose last part is its name.
 
     Raises:
-      JsslError: TFDS would not take that name.
+      JsslError: TFDS would not take that name, or `TFDS` would read something else under it.
     """
     out = expanded(out)
     if not re.fullmatch('[a-z][a-z0-9_]*', out.name):
@@ -157,7 +172,22 @@ def _named(out: Path | str) -> Path:
             f'--out={out} ends in {out.name!r}, and TFDS wants names of lower-case letters, digits '
             'and underscores, beginning with a letter.'
         )
+    if out.name == DIGITS:
+        raise JsslError(
+            f'--out={out} ends in {DIGITS!r}, the name under which the embedded data set is read; '
+            f'choose another, such as --out={out.with_name("photos")}.'
+        )
     return out
+
+
+def check_split(split: str) -> None:
+    """Raises a `JsslError` for the name of a split that TFDS could not read again."""
+    if split == ALL or not re.fullmatch('[A-Za-z][A-Za-z0-9_]*', split):
+        why = 'that stands for all splits together' if split == ALL else 'it cannot read that'
+        raise JsslError(
+            f'a split of a TFDS data set cannot be called {split!r}: {why}. Name it otherwise, '
+            'with letters and digits, as in --source=train=folder:PATH.'
+        )
 
 
 def _begin(unfinished: Path, plan: Mapping[str, Any], listings: Mapping[str, Listing]) -> None:

@@ -12,27 +12,22 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
+from jssl.arguments import Parser
+from jssl.checks import Fraction, check_value
 from jssl.data.canvas import quiet
-from jssl.data.conversion import Target, prepare
+from jssl.data.conversion import Quality, Size, Target, Threads, check_split, prepare
 from jssl.data.sources import TFDS, Folder, ImageList, Source
 from jssl.errors import JsslError
 from jssl.interrupts import run_command, status
 
 SOURCE = re.compile(r'(?:(?P<split>\w+)=)?(?P<kind>folder|list|tfds):(?P<path>.+)', re.DOTALL)
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong with the arguments as everything else does."""
-
-    def error(self, message: str) -> NoReturn:
-        raise JsslError(f'{message} (--help shows the arguments)')
+NUMBERS = {'size': Size, 'quality': Quality, 'workers': Threads, 'faults': Fraction}
 
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of the command line."""
-    result = _Parser(
+    result = Parser(
         'python -m jssl.data.prepare',
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -73,6 +68,7 @@ def read_sources(options: argparse.Namespace) -> dict[str, Source]:
                 'with SPLIT= before it where there are several.'
             )
         split = match['split'] or (re.split(r'\W', part)[0] if match['kind'] == 'tfds' else 'train')
+        check_split(split)
         if split in sources:
             raise JsslError(
                 f'--source={given} is a second {split!r}; name it, as SPLIT=KIND:WHERE.'
@@ -92,9 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for Ctrl-C, 143 for SIGTERM."""
     try:
         options = parser().parse_args(argv)
-        for name, low, high in (('size', 1, 2**16), ('quality', 1, 100), ('workers', 1, 1024)):
-            if not low <= getattr(options, name) <= high:
-                raise JsslError(f'--{name}={getattr(options, name)} must be from {low} to {high}.')
+        for name, hint in NUMBERS.items():
+            check_value(f'--{name}', getattr(options, name), hint)
         sources = read_sources(options)
         for source in sources.values():
             for remark in getattr(source, 'remarks', []):

@@ -19,6 +19,8 @@ import numpy as np
 
 from jssl.algorithm import Params, State
 from jssl.algorithms.masked import PixelModel
+from jssl.arguments import Parser
+from jssl.checks import Count, check_value
 from jssl.data.augment import denormalize
 from jssl.data.canvas import quiet
 from jssl.data.faults import Faults
@@ -32,7 +34,7 @@ from jssl.interrupts import run_command
 from jssl.paths import expanded
 from jssl.training.experiment import Experiment
 from jssl.visualization.images import view_grid
-from jssl.visualization.views import check_path
+from jssl.visualization.views import check_path, save
 
 JUDGED = 256  # images over which the PSNR is taken
 AT_ONCE = 64  # images in a pass of the network
@@ -75,16 +77,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
       The exit status: 0 done, 2 bad input (told in one paragraph).
     """
-    options = parser().parse_args(argv)
     try:
+        options = parser().parse_args(argv)
         path = check_path(options.out)
-        if options.images < 1:
-            raise JsslError(f'--images={options.images} must be a whole number of at least 1.')
+        check_value('--images', options.images, Count)
         found = reconstruct_run(expanded(options.workdir), options.trust)
         rows = evenly_spaced(len(found.pictures), options.images)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        view_grid(found.pictures[rows], side=SIDE).save(path)
-    except (JsslError, OSError) as error:
+        save(view_grid(found.pictures[rows], side=SIDE), path)
+    except JsslError as error:
         print(f'reconstructions: {error}', file=sys.stderr)
         return 2
     print(f'{path}: {found.summary}')
@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of the command line."""
-    result = argparse.ArgumentParser(
+    result = Parser(
         'jssl.visualization.reconstructions',
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

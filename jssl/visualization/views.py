@@ -8,6 +8,7 @@ where the algorithm draws a `mask` what it hides of the first view is covered wi
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image, ImageOps
 
+from jssl.arguments import Parser
+from jssl.checks import Count, check_value
 from jssl.data.augment import denormalize
 from jssl.data.canvas import quiet
 from jssl.data.faults import read
@@ -50,13 +53,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     from jssl.config import experiment
     from jssl.main import parse
 
-    options, rest = parser().parse_known_args(argv)
     try:
+        options, rest = parser().parse_known_args(argv)
+        check_value('--images', options.images, Count)
         path = check_path(options.out)
         subject = experiment(parse(rest, vars(options)).config.to_dict())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draw_picture(subject, options.images).save(path)
-    except (JsslError, OSError) as error:
+        save(draw_picture(subject, options.images), path)
+    except JsslError as error:
         print(f'views: {error}', file=sys.stderr)
         return 2
     print(path)
@@ -65,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of the command line besides those of `jssl.main`."""
-    result = argparse.ArgumentParser(
+    result = Parser(
         'jssl.visualization.views',
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -80,12 +83,35 @@ def check_path(out: str) -> Path:
     """The path of the picture.
 
     Raises:
-      JsslError: its ending is not that of a format that can be written.
+      JsslError: its ending is not that of a format that can be written, or no file can be there.
     """
     path = expanded(out)
     if path.suffix.lower() not in FORMATS:
         raise JsslError(f'--out={out!r} must end with {" or ".join(FORMATS)}.')
+    above = next(folder for folder in path.absolute().parents if os.path.exists(folder))
+    if os.path.isdir(path) or not os.path.isdir(above):
+        what = f'{above} is no folder' if not os.path.isdir(above) else 'it is a folder'
+        name = 'views.png' if os.path.isdir(path) else path.name
+        raise JsslError(
+            f'--out={out!r} cannot be written: {what}; give another, such as --out={name}.'
+        )
     return path
+
+
+def save(picture: Image.Image, path: Path) -> None:
+    """Writes a picture, and the folder that it is in.
+
+    Raises:
+      JsslError: it cannot be written there.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path)
+    except OSError as error:
+        raise JsslError(
+            f'the picture cannot be written to {path}: {error.strerror or error}; give another '
+            f'path, such as --out={path.name}, or make room there.'
+        ) from error
 
 
 def draw_picture(subject: Experiment, images: int) -> Image.Image:
@@ -98,8 +124,7 @@ def draw_picture(subject: Experiment, images: int) -> Image.Image:
     Raises:
       JsslError: `images` is not positive, or the policy gives no views.
     """
-    if images < 1:
-        raise JsslError(f'--images={images} must be a whole number of at least 1.')
+    check_value('images', images, Count)
     chosen = evenly_spaced(len(subject.data), images)
     samples = [read(subject.data, int(row), subject.canvas, subject.channels) for row in chosen]
     batch = {

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from jssl.components import build
+from jssl.data.conversion import Target, prepare
 from jssl.data.prepare import main, parser, read_sources
 from jssl.data.sources import TFDS, Folder, ImageList
 from tests.checks import refused
@@ -92,6 +93,43 @@ def test_a_source_that_is_written_wrong(wrong):
         sources(wrong)
 
 
+@pytest.mark.parametrize('split', ['all', 'é', '1'])
+def test_a_split_that_could_not_be_read_again(split, images):
+    with refused(f'cannot be called {split!r}', '--source=train=folder:PATH'):
+        sources(f'{split}=folder:{images}')
+    with refused(f'cannot be called {split!r}'):
+        prepare({split: Folder(str(images))}, images / 'x', Target(4))
+
+
+def test_a_backward_part_of_a_split_is_no_damage(digits_dir):
+    with refused('ends before it begins'):
+        sources('tfds:embedded_digits/train[10%:5%]', data_dir=digits_dir)
+
+
+def test_the_name_of_the_embedded_set_is_taken(images, capsys):
+    out = images / 'embedded_digits'
+    assert main([f'--source=folder:{images}', f'--out={out}', '--size=4']) == 2
+    assert '--out=' in (said := capsys.readouterr().err)
+    assert 'choose another' in said
+    assert not list(images.glob('*embedded_digits*'))
+
+
+@pytest.mark.parametrize(
+    ('name', 'options'),
+    [
+        ('size', {'target': Target(0)}),
+        ('quality', {'target': Target(4, 'jpeg', 101)}),
+        ('threads', {'threads': 0}),
+        ('faults', {'faults': float('nan')}),
+        ('shard', {'shard': 0}),
+    ],
+)
+def test_numbers_are_checked_where_python_calls_it_too(name, options, images):
+    arguments = {'target': Target(4)} | options
+    with refused(f'{name}=', 'must be a'):
+        prepare({'train': Folder(str(images))}, images / 'x', **arguments)
+
+
 def test_two_sources_for_one_split(images):
     with refused("is a second 'train'", 'SPLIT=KIND:WHERE'):
         sources(f'folder:{images}', f'folder:{images}')
@@ -102,9 +140,16 @@ def test_two_sources_for_one_split(images):
     [
         (['--out=x'], 'the following arguments are required: --source, --size'),
         (['--source=folder:/nowhere', '--out=x', '--size=4'], '/nowhere'),
-        (['--source=folder:/nowhere', '--out=x', '--size=0'], '--size=0 must be from 1'),
+        (
+            ['--source=folder:/nowhere', '--out=x', '--size=0'],
+            '--size=0 must be a whole',
+        ),
         (['--source=folder:/nowhere', '--out=x', '--size=4', '--quality=101'], '--quality=101'),
         (['--source=folder:/nowhere', '--out=x', '--size=4', '--workers=0'], '--workers=0'),
+        *(
+            (['--source=folder:/nowhere', '--out=x', '--size=4', f'--faults={wrong}'], 'between 0')
+            for wrong in ('nan', 'inf', '2', '-1')
+        ),
     ],
 )
 def test_wrong_arguments_are_told_in_a_line(argv, words, capsys):

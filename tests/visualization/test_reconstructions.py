@@ -97,8 +97,16 @@ def test_what_cannot_be_reconstructed_is_refused(
     monkeypatch.setattr('jssl.config.experiment', lambda config: subject())
     with refused('no checkpoint', str(tmp_path)):
         reconstruct_run(tmp_path)
-    for wrong, part in (('--images=0', '--images=0'), ('--out=a.jpg', '.png or .webp')):
-        assert reconstructions.main([f'--workdir={tmp_path}', wrong]) == 2
+    workdir = f'--workdir={tmp_path}'
+    for wrong, part in (
+        ([workdir, '--images=0'], '--images=0'),
+        ([workdir, '--images=x'], "argument --images: invalid int value: 'x'"),
+        ([workdir, '--out=a.jpg'], '.png or .webp'),
+        ([workdir, '--out=/dev/null/x.png'], '--out=x.png'),
+        ([workdir, '--out'], 'argument --out: expected one argument'),
+        ([], 'the following arguments are required: --workdir'),
+    ):
+        assert reconstructions.main(wrong) == 2
         said = capsys.readouterr().err.strip()
         assert part in said
         assert '\n' not in said

@@ -130,7 +130,7 @@ def test_a_policy_of_ones_own_is_shown_by_the_statistics_of_evaluation() -> None
 def test_a_policy_without_views_and_no_images_are_refused() -> None:
     with refused('gives no views', '`views`'):
         pictures.draw_picture(subject(no_views, Plain()), images=1)
-    with refused('--images=0', 'at least 1'):
+    with refused('images=0', 'at least 1'):
         pictures.draw_picture(subject(own_views), images=0)
 
 
@@ -150,6 +150,11 @@ def test_the_command_writes_a_picture_and_prints_its_path(
     ('arguments', 'parts'),
     [
         (['--out=views.jpg'], ["--out='views.jpg'", '.png or .webp']),
+        (['--out=/dev/null/x.png'], ["--out='/dev/null/x.png' cannot", '--out=x.png']),
+        (['--out'], ['argument --out: expected one argument']),
+        (['--images'], ['argument --images: expected one argument']),
+        (['--images=x'], ["argument --images: invalid int value: 'x'"]),
+        (['--images=0'], ['--images=0 must be a whole number of at least 1']),
         (['--config.views.view.size=0'], ['config.views.view.size=0', 'at least 1']),
         (['--imagse=3'], ['--imagse=3 is no argument', 'Did you mean --images=3?']),
     ],

@@ -19,6 +19,7 @@ UNREAD = (
 )
 NOWHERE = 'links that lead nowhere'
 AGAIN = 'links to folders that are listed already'
+SPECIAL = 'pipes, sockets or device files'
 
 
 class Found(NamedTuple):
@@ -46,7 +47,9 @@ def images_below(root: str) -> Found:
     left_out: collections.Counter[str] = collections.Counter()
     try:
         for inside, entry in _walk(root, left_out):
-            if entry.name.lower().endswith(EXTENSIONS) and entry.is_file():
+            if not entry.is_file():
+                left_out[SPECIAL] += 1
+            elif entry.name.lower().endswith(EXTENSIONS):
                 names.append(inside + entry.name)
             elif (suffix := os.path.splitext(entry.name.lower())[1]) in UNREAD:
                 left_out[f'{suffix} files'] += 1

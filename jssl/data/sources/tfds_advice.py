@@ -24,8 +24,8 @@ def no_split(splits: Mapping[str, Any], name: str, split: str) -> JsslError:
     parts = [PART.fullmatch(part.strip()) for part in split.split('+')]
     if all(part and part[1] in splits for part in parts):
         return JsslError(
-            f'split {split!r} of data set {name!r} has no images, or asks for more than there are; '
-            f'its splits are {there}.'
+            f'split {split!r} of data set {name!r} has no images, or a part of it asks for more '
+            f'than there are or ends before it begins; its splits are {there}.'
         )
     return JsslError(
         f'split {split!r} cannot be read from data set {name!r}; its splits are {there}, and parts '

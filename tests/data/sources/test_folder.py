@@ -89,9 +89,12 @@ def test_images_that_are_not_read_are_counted_and_said(tmp_path):
         (tmp_path / name).touch()
     os.symlink('/nowhere/at/all', tmp_path / 'class')
     os.symlink('.', tmp_path / 'round')
+    os.mkfifo(tmp_path / 'pipe.jpg')
+    os.symlink('/dev/null', tmp_path / 'sub' / 'device.png')
     assert Folder(str(tmp_path)).remarks == [
         f'left out below {tmp_path}: 1 .avif files, 2 .heic files, 1 .pnm files, '
-        '1 links that lead nowhere, 1 links to folders that are listed already.'
+        '1 links that lead nowhere, 1 links to folders that are listed already, 2 pipes, sockets '
+        'or device files.'
     ]
 
 
