@@ -17,7 +17,7 @@ import numpy as np
 
 from jssl.errors import JsslError
 from jssl.interop.npz import check_size
-from jssl.interop.weights import LONGEST, WANTED, brief, check_finite, check_kind, write_weights
+from jssl.interop.weights import WANTED, brief, check_finite, check_kind, write_weights
 from jssl.interrupts import run_command
 
 ARCHIVE = b'PK\x03\x04'  # how a checkpoint begins that is a zip archive
@@ -117,13 +117,18 @@ def _load(source: Path) -> Any:
         raise JsslError(f'There is no file {str(source)!r}; give the path of a checkpoint.')
     try:
         _check_archive(source)
-        return torch.load(source, map_location='cpu', weights_only=True)
-    except Exception as error:  # whatever instructions in damaged bytes lead to
-        reason = str(error).strip().splitlines()[:1] or ['it is empty']
+    except Exception as error:  # whatever damaged bytes lead to
         raise JsslError(
-            f'{source} could not be read as tensors alone: {reason[0][:LONGEST]} A file with code '
-            'in it (a pickled module, a TorchScript archive) is not read; take one with a '
-            'state_dict.'
+            f'{source} could not be read: {str(error).rstrip(".")}. Copy or download it again.'
+        ) from error
+    try:
+        return torch.load(source, map_location='cpu', weights_only=True)
+    except Exception as error:  # its text advises to run what is in the file
+        raise JsslError(
+            f'{source} could not be read: it is no checkpoint of PyTorch that holds tensors alone, '
+            'but another kind of file, a damaged one, or one with code in it (a pickled module, a '
+            'TorchScript archive), which is not run. Give one that was written by '
+            'torch.save(model.state_dict(), path), or copy it again.'
         ) from error
 
 

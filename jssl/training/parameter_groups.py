@@ -49,6 +49,11 @@ def check_custom_keys(custom_keys: CustomKeys, entries: Iterable[str]) -> None:
     """Raises a `JsslError` unless every key has a group made of `entries`, within their ranges."""
     valid, ranges = frozenset(entries), constrained(ParameterGroup)
     for key, group in custom_keys.items():
+        if not isinstance(key, str):
+            raise JsslError(
+                f'optimizer.custom_keys has the key {key!r}, which is no text; write a part of a '
+                f"parameter's name, in quotes, such as {{'bias': {group!r}}}."
+            )
         if not isinstance(group, Mapping):
             raise JsslError(
                 f'optimizer.custom_keys[{key!r}] is {group!r}; make it a dict such as '
@@ -58,7 +63,7 @@ def check_custom_keys(custom_keys: CustomKeys, entries: Iterable[str]) -> None:
             if entry not in valid:
                 raise JsslError(
                     f'optimizer.custom_keys[{key!r}] has the entry {entry!r}, which this '
-                    f'optimizer does not know. {suggest(entry, valid)}'
+                    f'optimizer does not know. {suggest(str(entry), valid)}'
                 )
             check_value(f'optimizer.custom_keys[{key!r}].{entry}', group[entry], ranges.get(entry))
 

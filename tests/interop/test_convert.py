@@ -72,6 +72,14 @@ def test_what_cannot_be_converted(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert not target.exists()
 
 
+@pytest.mark.parametrize('data', [b'\x89PNG\r\n\x1a\nx', b'', b'hello', b'\x80\x02cos\nsystem\n.'])
+def test_another_kind_of_file_is_said_in_our_words(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / 'x.png').write_bytes(data)
+    with refused('x.png could not be read: it is no checkpoint', 'torch.save(') as caught:
+        convert.convert(tmp_path / 'x.png', tmp_path / 'x.safetensors')
+    assert 'weights_only' not in str(caught.value)  # PyTorch advises to run what is in the file
+
+
 def test_without_pytorch_the_extra_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

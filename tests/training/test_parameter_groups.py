@@ -127,6 +127,8 @@ def test_a_key_that_matches_nothing_is_named_with_names_that_come_close():
         ({'bn': {'momentum': 0.5}}, "'momentum'.*Valid names: decay_mult, lr_mult"),
         ({'bn': {'lr_mult': -1}}, r"\['bn'\]\.lr_mult=-1"),
         ({'bn': {'decay_mult': '0'}}, r"\['bn'\]\.decay_mult='0'"),
+        ({1: {'lr_mult': 1}}, 'has the key 1, which is no text'),
+        ({'bn': {1: 1}}, r"\['bn'\] has the entry 1,"),
         ({'bn': 0}, r"\['bn'\] is 0; make it a dict"),
     ],
 )
