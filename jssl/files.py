@@ -1,5 +1,6 @@
 """Files that are written whole or not at all."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -7,15 +8,19 @@ from pathlib import Path
 def replace_file(path: Path, content: bytes) -> None:
     """Puts `content` in the place of the file at `path`, or of nothing.
 
-    A process that dies here, or a full disk, leaves what was there before.
+    A process that dies here, or a full disk, leaves what was there before. A link is replaced, and
+    what it leads to stays.
 
     Raises:
       OSError: it cannot be written.
     """
     part = path.with_name(f'{path.name}.part')
     try:
-        part.write_bytes(content)
+        part.unlink(missing_ok=True)  # what a killed process left, or a link to something
+        with part.open('xb') as file:
+            file.write(content)
         os.replace(part, path)
     except BaseException:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise

@@ -17,7 +17,7 @@ import pytest
 from jssl.lock import LOCK, locked
 from tests.checks import refused
 
-REMEDY = 'Wait.'
+REMEDY = 'go elsewhere'
 HOLD = f"""
 import os, signal, sys
 from pathlib import Path
@@ -27,7 +27,9 @@ with locked(Path(sys.argv[1]) / LOCK, Path(sys.argv[1]), '{REMEDY}'):
 """
 
 
-def held(folder: Path, report: Callable[[str], None] = print) -> AbstractContextManager[None]:
+def held(
+    folder: Path, report: Callable[[str], None] = print
+) -> AbstractContextManager[Callable[[], bool]]:
     return locked(folder / LOCK, folder, REMEDY, report=report)
 
 
@@ -81,6 +83,41 @@ def test_many_who_come_and_go_are_never_two(tmp_path: Path) -> None:
     assert most == 1
 
 
+def test_who_loses_the_file_notices_and_leaves_that_of_the_next_alone(tmp_path: Path) -> None:
+    folder = tmp_path / 'run'
+    folder.mkdir()
+    with held(folder) as still:
+        assert still()
+        folder.rename(tmp_path / 'moved')
+        assert not still()
+        folder.mkdir()
+        assert not still()
+        with held(folder) as another:
+            assert another()
+            assert not still()
+            (tmp_path / 'moved').rename(folder / 'back')
+        assert not still()
+        (folder / LOCK).write_text('of another')
+    assert (folder / LOCK).read_text() == 'of another'
+
+
+@pytest.mark.parametrize('target', ['precious', 'nothing'])
+def test_a_link_is_not_written_through(target: str, tmp_path: Path) -> None:
+    (tmp_path / 'precious').write_text('precious')
+    (tmp_path / LOCK).symlink_to(tmp_path / target)
+    with refused(f'Remove it with rm -r {tmp_path / LOCK}, or go elsewhere.'), held(tmp_path):
+        pass
+    assert (tmp_path / 'precious').read_text() == 'precious'
+    assert not (tmp_path / 'nothing').exists()
+
+
+@pytest.mark.parametrize('make', [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_to_be_removed(make: Callable[[Path], None], tmp_path: Path) -> None:
+    make(tmp_path / LOCK)
+    with refused(f'Remove it with rm -r {tmp_path / LOCK}, or go elsewhere.'), held(tmp_path):
+        pass
+
+
 @pytest.mark.parametrize('code', [errno.ENOLCK, errno.EOPNOTSUPP])
 def test_where_there_are_no_locks_it_is_said_and_goes_on(
     code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -91,8 +128,9 @@ def test_where_there_are_no_locks_it_is_said_and_goes_on(
     monkeypatch.setattr(fcntl, 'flock', flock)
     lines: list[str] = []
     for _ in range(2):
-        with held(tmp_path, report=lines.append):
-            pass
+        with held(tmp_path, report=lines.append) as still:
+            (tmp_path / LOCK).unlink()
+            assert still()
     assert len(lines) == 2
     assert f'{tmp_path} is on a file system without locks ({os.strerror(code)})' in lines[0]
 
@@ -101,7 +139,10 @@ def test_where_there_are_no_locks_it_is_said_and_goes_on(
 def test_what_is_no_name_is_not_told(left: bytes, tmp_path: Path) -> None:
     with held(tmp_path):
         (tmp_path / LOCK).write_bytes(left)
-        with refused('is in use by another process. Wait.'), held(tmp_path):
+        with (
+            refused('is in use by another process. Wait for its end, or go elsewhere.'),
+            held(tmp_path),
+        ):
             pass
 
 

@@ -30,6 +30,7 @@ from jssl.data.sources import Sample, Source
 from jssl.data.sources.reading import checked_sample, name_of
 from jssl.data.sources.tfds import DIGITS
 from jssl.errors import JsslError, in_words
+from jssl.files import replace_file
 from jssl.lock import locked
 from jssl.paths import expanded
 
@@ -138,15 +139,15 @@ def prepare(
         **target._asdict(),
     }
     listings = {split: Listing.of(source) for split, source in sources.items()}
-    if out.exists():
-        _check_plan(out, plan, listings)
-        report(f'{out} is complete; there is nothing to do.')
-        return out
     unfinished = out.with_name(f'{out.name}.incomplete')
     try:
+        if out.exists():
+            _check_plan(out, plan, listings)
+            report(f'{out} is complete; there is nothing to do.')
+            return out
         unfinished.mkdir(parents=True, exist_ok=True)
         lock = out.with_name(f'.{out.name}.lock')
-        with locked(lock, unfinished, 'Wait for its end, or choose another --out.', report=report):
+        with locked(lock, unfinished, 'choose another --out', report=report):
             _begin(unfinished, plan, listings)
             folder = unfinished / records.VERSION
             work = _Work(folder, out.name, target, threads, faults, shard)
@@ -192,8 +193,7 @@ def check_split(split: str) -> None:
 
 def _begin(unfinished: Path, plan: Mapping[str, Any], listings: Mapping[str, Listing]) -> None:
     """Writes down what is going to be done, or checks that it is what was begun."""
-    part = unfinished / f'{PLAN}.part'
-    before_plan = {part.name, LISTINGS, f'{LISTINGS}.part'}
+    before_plan = {f'{PLAN}.part', LISTINGS, f'{LISTINGS}.part'}
     if {path.name for path in unfinished.iterdir()} - before_plan:
         _check_plan(unfinished, plan, listings)
         _check_known(unfinished, listings)
@@ -201,8 +201,7 @@ def _begin(unfinished: Path, plan: Mapping[str, Any], listings: Mapping[str, Lis
     write_listings(unfinished, listings)
     data = {split: listing.identity for split, listing in listings.items()}
     words = json.dumps(dict(plan) | {'data': data}, indent=2) + '\n'
-    part.write_text(words, encoding='utf-8')
-    os.replace(part, unfinished / PLAN)
+    replace_file(unfinished / PLAN, words.encode())
 
 
 def _check_plan(folder: Path, plan: Mapping[str, Any], listings: Mapping[str, Listing]) -> None:
@@ -311,7 +310,7 @@ class _Work:
                     yield written.record(sample, index)
             if faults:
                 words = json.dumps(faults, indent=2)  # in ASCII: a name may be no text
-                _skipped_path(path).write_text(words + '\n', encoding='utf-8')
+                replace_file(_skipped_path(path), f'{words}\n'.encode())
 
         records.write_shard(path, good())
 

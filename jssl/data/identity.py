@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from jssl.data.sources import Source
 from jssl.data.sources.reading import in_words
 from jssl.errors import JsslError
+from jssl.files import replace_file
 
 SAMPLED = 16  # samples of a source of the user's own that are read
 UNKNOWN = (-1, -1)  # the stamp of what cannot be read, or is another at every reading
@@ -166,9 +167,7 @@ def write_listings(folder: Path, listings: Mapping[str, Listing]) -> None:
         for part, listing in listings.items()
     }
     packed = gzip.compress(json.dumps(rows).encode(), 1, mtime=0)
-    part = folder / f'{LISTINGS}.part'
-    part.write_bytes(packed)
-    part.replace(folder / LISTINGS)
+    replace_file(folder / LISTINGS, packed)
 
 
 def describe_change(folder: Path, part: str, before: Mapping[str, Any], after: Listing) -> str:

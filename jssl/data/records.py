@@ -81,6 +81,7 @@ def write_shard(path: Path, records: Iterable[bytes]) -> None:
     from array_record.python import array_record_module
 
     part = path.with_name(f'{path.name}.part')
+    part.unlink(missing_ok=True)  # a link would be followed
     # One record a group, for reading at random; images are compressed already.
     writer = array_record_module.ArrayRecordWriter(str(part), 'group_size:1,uncompressed')
     for record in records:

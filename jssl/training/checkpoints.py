@@ -53,6 +53,8 @@ class Checkpoints:
         *,
         keep: int = 3,
         data: Mapping[str, Any] = MappingProxyType({}),
+        run: str = '',
+        check: Callable[[], None] = lambda: None,
         report: Callable[[str], None] = print,
     ) -> None:
         """Opens `directory`, which is made if need be.
@@ -62,6 +64,9 @@ class Checkpoints:
           keep: how many remain; an older one goes once a newer one is complete.
           data: the identity of the images, whose numbers memories go by (`data.identity`); empty
             where it is not known.
+          run: the name of the run: checkpoints of another one are not read; empty for none.
+          check: raises a `JsslError` where the directory is no longer this run's; asked before
+            anything is written or removed.
           report: is told on process 0, in one line, of each checkpoint that cannot be read.
 
         Raises:
@@ -71,6 +76,7 @@ class Checkpoints:
             logging.getLogger(logger).addFilter(_is_not_orbax)
         self.directory = Path(directory).absolute()
         self._keep, self._report, self._data = keep, report, dict(data)
+        self._run, self._check = run, check
         self._pending: tuple[int, dict[str, str]] | None = None
         self._unreadable: tuple[int, ...] = ()  # newer than what was restored
         try:
@@ -98,7 +104,8 @@ class Checkpoints:
         except JsslError as failure:
             if error is None:
                 raise
-            self._report(str(failure))
+            if str(failure) != str(error):
+                self._report(str(failure))
 
     def save(self, step: int, train_state: Any) -> None:
         """Copies `train_state` to the host and writes it in the background.
@@ -108,7 +115,7 @@ class Checkpoints:
 
         Raises:
           JsslError: this save cannot begin or the one before has failed, for example because the
-            disk is full. Earlier checkpoints are intact.
+            disk is full; earlier checkpoints are intact. Or the directory is another's by now.
         """
         self.wait()
         if of_first(step in self._saved()):
@@ -135,10 +142,7 @@ class Checkpoints:
         except SAVE_ERRORS as error:
             raise self._not_saved(error) from error
         self._pending = None
-        if jax.process_index() == 0:
-            for step in self._saved()[self._keep :]:
-                shutil.rmtree(self.directory / str(step), ignore_errors=True)
-            self._remove_partial()  # what a save that failed has gone on writing
+        on_first(self._clear, f'Process 0 of this job could not write to {self.directory}.')
 
     def restore(self, target: Any, step: int | None = None) -> tuple[Any, int] | None:
         """The newest checkpoint that can be read, or that of `step`.
@@ -164,7 +168,9 @@ class Checkpoints:
             )
         candidates = steps if step is None else [step]
         # The first process looks, so that all of a job read the same.
-        whole = intact(self.directory, candidates if jax.process_index() == 0 else (), self._tell)
+        whole = intact(
+            self.directory, candidates if jax.process_index() == 0 else (), self._tell, self._run
+        )
         while (chosen := of_first(next(whole, NONE))) != NONE:
             found = self._read(chosen, target)
             if found is not None:
@@ -211,24 +217,34 @@ class Checkpoints:
         return [step for step in self._steps() if step not in self._unreadable]
 
     def _list_contents(self) -> None:
-        """Lists what the finished folder holds; Orbax calls it just before the folder's rename."""
+        """Lists what the finished folder holds; Orbax calls it just before the folder's rename,
+        which an error here prevents."""
         if jax.process_index() != 0 or self._pending is None:
             return
+        self._check()
         step, leaves = self._pending
         folder = self.directory / f'{step}{PARTIAL}'
         if not folder.is_dir():  # a file system without rename is written in place
             folder = self.directory / str(step)
-        write_contents(folder, ITEM, step=step, leaves=leaves, data=self._data)
+        write_contents(folder, ITEM, step=step, leaves=leaves, data=self._data, run=self._run)
 
     def _make_way(self) -> None:
         """Removes what a killed process left half-written, and renames unreadable checkpoints, so
         that their steps can be saved again."""
+        self._check()
         self._remove_partial()
         try:
             for step in self._unreadable:
                 move_aside(self.directory / str(step))
         except OSError as error:
             raise self._unusable(error) from error
+
+    def _clear(self) -> None:
+        """Removes the oldest checkpoints, and what a save that failed has gone on writing."""
+        self._check()
+        for step in self._saved()[self._keep :]:
+            shutil.rmtree(self.directory / str(step), ignore_errors=True)
+        self._remove_partial()
 
     def _remove_partial(self) -> None:
         """Removes what is half-written, while nothing is being saved."""
@@ -277,6 +293,7 @@ class Checkpoints:
         """The error that tells the user which checkpoint was not written and what to do."""
         step = self._pending[0] if self._pending else None
         self._pending = None
+        self._check()  # which says better what is wrong
         latest = self.latest_step()
         intact = 'there is no earlier one' if latest is None else f'that of step {latest} is intact'
         return JsslError(

@@ -1,7 +1,8 @@
 """What a checkpoint holds, listed when it is written, so that damage is noticed before it is read.
 
-`contents.json` names the checkpoint's step, the leaves of its train state, the data, and size and
-checksum of every file. It ends with a checksum of all that: no byte that decides goes unwatched.
+`contents.json` names the checkpoint's step, the leaves of its train state, the data, the run, and
+size and checksum of every file. It ends with a checksum of all that: no byte that decides goes
+unwatched.
 """
 
 import json
@@ -24,7 +25,13 @@ class Damaged(Exception):
 
 
 def write_contents(
-    folder: Path, item: str, *, step: int, leaves: Mapping[str, str], data: Mapping[str, Any]
+    folder: Path,
+    item: str,
+    *,
+    step: int,
+    leaves: Mapping[str, str],
+    data: Mapping[str, Any],
+    run: str = '',
 ) -> None:
     """Lists what `folder` holds.
 
@@ -34,10 +41,12 @@ def write_contents(
       step: of the train state.
       leaves: of `describe`.
       data: the identity of the images that it was trained on.
+      run: the name of the run that wrote it; empty for none.
     """
     paths = _files(folder / item).values()
     files = {path.relative_to(folder).as_posix(): _fingerprint(path) for path in paths}
     listed = {'step': step, 'leaves': dict(leaves), 'files': files, 'data': dict(data)}
+    listed |= {'run': run} if run else {}
     text = json.dumps(listed | {'checksum': _checksum(listed)}, indent=1)
     (folder / CONTENTS).write_text(text, encoding='utf-8')
 
@@ -61,16 +70,22 @@ def read_contents(folder: Path) -> dict[str, Any]:
     return dict(listed)
 
 
-def check(folder: Path) -> None:
+def check(folder: Path, run: str = '') -> None:
     """Compares a checkpoint with its list.
 
+    Args:
+      folder: of the checkpoint.
+      run: whose it must be, unless it or the checkpoint has no name, as before version 0.2.
+
     Raises:
-      Damaged: something is missing or has changed, or is that of another step.
+      Damaged: something is missing or has changed, or is that of another step or run.
     """
     listed = read_contents(folder)
     try:
         if str(listed['step']) != folder.name:
             raise Damaged(f'it was saved as that of step {listed["step"]}')
+        if run and listed.get('run', run) != run:
+            raise Damaged('another run wrote it, which went on in a directory that was removed')
         present = _files(folder)
         for name, (size, checksum) in listed['files'].items():
             if name not in present:
@@ -92,11 +107,13 @@ def steps_in(directory: Path) -> list[int]:
     return sorted((int(name) for name in names if str(int(name)) == name), reverse=True)
 
 
-def intact(directory: Path, steps: Iterable[int], report: Callable[[str], None]) -> Iterator[int]:
-    """Those of `steps` whose checkpoint is as it was written; the others are reported."""
+def intact(
+    directory: Path, steps: Iterable[int], report: Callable[[str], None], run: str = ''
+) -> Iterator[int]:
+    """Those of `steps` whose checkpoint is as `run` wrote it; the others are reported."""
     for step in steps:
         try:
-            check(directory / str(step))
+            check(directory / str(step), run)
         except Damaged as damage:
             report(unreadable(directory / str(step), str(damage)))
         else:

@@ -34,15 +34,23 @@ class MetricsWriter:
       rows: what the file holds, oldest first; empty in other processes.
     """
 
-    def __init__(self, directory: Path | str, report: Callable[[str], None] = print) -> None:
+    def __init__(
+        self,
+        directory: Path | str,
+        report: Callable[[str], None] = print,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         """Opens the files when the first line comes.
 
         Args:
           directory: of the run; it exists.
           report: see above.
+          check: raises a `JsslError` where the directory is no longer this run's; asked before
+            anything is written.
         """
         self.directory = Path(directory)
         self.report = report
+        self._check = check
         self.rows: list[Row] = []
         self._path = self.directory / METRICS
         self._active = jax.process_index() == 0
@@ -70,10 +78,11 @@ class MetricsWriter:
           epoch: number of epochs taken.
 
         Raises:
-          JsslError: the files cannot be written.
+          JsslError: the files cannot be written, or the directory is another's by now.
         """
         if not self._active:
             return
+        self._check()
         values = {name: float(value) for name, value in metrics.items()}
         now = time.time()
         row = {'step': int(step), 'epoch': float(epoch), 'time': now, **values}
@@ -98,12 +107,14 @@ class MetricsWriter:
         """
         if not self._active:
             return
+        self._check()
         self.close()
         self._resumed_step = step
         try:
-            content = self._path.read_bytes() if os.path.lexists(self._path) else None
+            link = self._path.is_symlink()
+            content = self._path.read_bytes() if self._path.exists() else None
             self.rows, damaged = _up_to(step, (content or b'').splitlines(keepends=True))
-            if content != (whole := b''.join(map(_line, self.rows))):
+            if content != (whole := b''.join(map(_line, self.rows))) or link:
                 replace_file(self._path, whole)
         except OSError as error:
             raise self._unwritable(error) from error
@@ -144,7 +155,7 @@ class MetricsWriter:
     def _in_place(self) -> bool:
         """Whether the file is still there, and the one that was opened."""
         try:
-            found = os.stat(self._path)
+            found = os.lstat(self._path)
         except FileNotFoundError:
             return False
         return self._lines is None or os.path.samestat(found, os.fstat(self._lines.fileno()))

@@ -31,7 +31,14 @@ from jssl.training.pretrained import (
 from jssl.training.progress import DataWait, Progress
 from jssl.training.refresh import Refresher
 from jssl.training.shapes import check_shapes
-from jssl.training.workdir import CHECKPOINTS, claimed, kept_config, make_workdir, open_workdir
+from jssl.training.workdir import (
+    CHECKPOINTS,
+    RUN,
+    claimed,
+    kept_config,
+    make_workdir,
+    open_workdir,
+)
 
 
 def fit(
@@ -72,7 +79,7 @@ def fit(
     with Progress(experiment.plan.steps) as progress, quiet():
         config = experiment.describe() if config is None else config
         directory = make_workdir(workdir, name)
-        with claimed(directory, report=progress.print):
+        with claimed(directory, report=progress.print) as check:
             listings = experiment.listings
             check_job_agrees(listings)
             open_workdir(
@@ -88,8 +95,8 @@ def fit(
             if experiment.pretrained:
                 tell_changed_data(experiment.pretrained, config, listings, progress.print)
             announce(experiment, progress.print)
-            with kept_config(directory, report=progress.print) as record:
-                return carry_out(experiment, directory, record, started, progress)
+            with kept_config(directory, check=check, report=progress.print) as record:
+                return carry_out(experiment, directory, record, started, progress, check)
 
 
 def carry_out(
@@ -98,29 +105,44 @@ def carry_out(
     config: Mapping[str, Any],
     started: float,
     progress: Progress,
+    check: Callable[[], None],
 ) -> Outcome:
-    """Trains in a directory whose config.json is written, and leaves the results there."""
+    """Trains in a directory whose config.json is written, and leaves the results there, as long as
+    `check` does not raise."""
     judge = Judge(experiment, progress.print)
-    train_state, rows = train(experiment, judge, directory, progress)
+    run = config.get(RUN, '')
+    train_state, rows = train(experiment, judge, directory, progress, run=run, check=check)
     try:
+        check()
         return conclude(experiment, judge, train_state, rows, directory, config, started, progress)
     except Stopped as stop:
         raise Interrupted(stop.number, experiment.plan.steps, directory) from None
 
 
 def train(
-    experiment: Experiment, judge: Judge, directory: Path, progress: Progress
+    experiment: Experiment,
+    judge: Judge,
+    directory: Path,
+    progress: Progress,
+    *,
+    run: str = '',
+    check: Callable[[], None] = lambda: None,
 ) -> tuple[TrainState, list[Row]]:
-    """The state after the last step, and the rows of metrics on the way to it."""
+    """The state after the last step, and the rows of metrics on the way to it.
+
+    For `run` and `check` see `Checkpoints`.
+    """
     checkpoints = Checkpoints(
         directory / CHECKPOINTS,
         keep=experiment.runtime.checkpoint.keep,
         data=experiment.listings['data'].identity,
+        run=run,
+        check=check,
         report=progress.print,
     )
     experiment.faults.report = progress.print
     try:
-        with checkpoints, MetricsWriter(directory, progress.print) as writer:
+        with checkpoints, MetricsWriter(directory, progress.print, check) as writer:
             train_state = begin(experiment, checkpoints, judge, writer, progress)
             loop = Loop(
                 step=experiment.step,

@@ -3,8 +3,8 @@
 import contextlib
 import importlib.metadata
 import json
-import os
 import platform
+import secrets
 import subprocess
 import tempfile
 import time
@@ -19,6 +19,7 @@ from jax.experimental import multihost_utils
 
 from jssl.data.identity import Listing, write_listings
 from jssl.errors import JsslError
+from jssl.files import replace_file
 from jssl.lock import LOCK, locked
 from jssl.paths import run_directory
 from jssl.training.datasets import PLACES, check_same_data
@@ -26,6 +27,7 @@ from jssl.training.logging import METRICS, last_step
 from jssl.training.processes import on_first
 
 CONFIG = 'config.json'
+RUN = 'run'  # in config.json: a name drawn when the run began, by which its checkpoints are known
 NEW = 'runs'  # where directories are made for runs that are given none
 CHECKPOINTS = 'checkpoints'  # a folder in the run's directory, and in it one for every saved step
 SPEED = ('threads', 'workers')  # fields of the config that change no number of a run
@@ -83,7 +85,7 @@ def open_workdir(
                 workdir, known, listings, same_data=same_data, report=report
             )
     if stored is None:
-        stored, unchanged = record, False
+        stored, unchanged = record | {RUN: secrets.token_hex(8)}, False
     changed = None if unchanged else stored | {'data': data}
     on_first(
         lambda: _record(workdir, changed, listings),
@@ -122,21 +124,36 @@ def make_workdir(path: Path | str | None, name: str) -> Path:
 
 
 @contextlib.contextmanager
-def claimed(workdir: Path, *, report: Callable[[str], None] = print) -> Iterator[None]:
+def claimed(
+    workdir: Path, *, report: Callable[[str], None] = print
+) -> Iterator[Callable[[], None]]:
     """Keeps other runs out of a directory; every process of a job calls it, the first one holds it.
+
+    Yields:
+      What raises a `JsslError` once the directory is no longer this run's; never in other
+      processes.
 
     Raises:
       JsslError: another run is going on there.
     """
-    lock = locked(
-        workdir / LOCK, workdir, 'Wait for its end, or give another --workdir.', report=report
-    )
+    lock = locked(workdir / LOCK, workdir, 'give another --workdir', report=report)
+    held: list[Callable[[], bool]] = []
+
+    def check() -> None:
+        if not all(still() for still in held):
+            raise JsslError(
+                f'{workdir} is no longer the directory of this run: it, or {LOCK} in it, was '
+                'removed or renamed while the run went on, which writes nothing more there. Where '
+                'it was renamed, the command with its new name as --workdir goes on; where it is '
+                'gone, so is what was saved: begin again with another --workdir.'
+            )
+
     with contextlib.ExitStack() as stack:
         on_first(
-            lambda: stack.enter_context(lock),
+            lambda: held.append(stack.enter_context(lock)),
             f'Process 0 of this job could not have {workdir} for itself.',
         )
-        yield
+        yield check
 
 
 @contextlib.contextmanager
@@ -157,7 +174,7 @@ def _has_begun(workdir: Path) -> bool:
 
 
 def read_config(workdir: Path | str) -> dict[str, Any]:
-    """What config.json of a run holds: `config`, `data`, `versions`, `git_commit` and `dirty`.
+    """What config.json of a run holds: `config`, `data`, `run`, `versions`, `git_commit`, `dirty`.
 
     Raises:
       JsslError: the file is missing or is not one of ours.
@@ -167,8 +184,11 @@ def read_config(workdir: Path | str) -> dict[str, Any]:
         if path.exists() and not path.is_file():  # a pipe would keep us waiting
             raise ValueError('it is no file')
         stored = json.loads(path.read_text(encoding='utf-8'))
-        if not isinstance(stored, dict) or not isinstance(stored.get('config'), dict):
+        parts = (stored.get('config'), stored.get('data', {})) if isinstance(stored, dict) else ()
+        if not parts or not all(isinstance(part, dict) for part in parts):
             raise ValueError('it is not that of a run')
+        if not isinstance(stored.get(RUN, ''), str):
+            raise ValueError(f'{RUN!r} in it is no text')
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise JsslError(
@@ -180,7 +200,10 @@ def read_config(workdir: Path | str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def kept_config(
-    workdir: Path, *, report: Callable[[str], None] = print
+    workdir: Path,
+    *,
+    check: Callable[[], None] = lambda: None,
+    report: Callable[[str], None] = print,
 ) -> Iterator[Mapping[str, Any]]:
     """What config.json of a run holds; a file that is gone at the end is written again.
 
@@ -194,7 +217,8 @@ def kept_config(
         yield record
     finally:
         if not (workdir / CONFIG).exists():
-            with contextlib.suppress(OSError):  # the run's directory may be gone too
+            with contextlib.suppress(OSError, JsslError):  # the directory may be gone too
+                check()
                 _write(workdir / CONFIG, record)
                 report(f'{workdir / CONFIG} was removed during the run; it is there again.')
 
@@ -281,8 +305,8 @@ def _check_same(
             f'{workdir} holds a run of another config (stored → given): {"; ".join(changed)}. '
             'Give another --workdir, or the stored values to resume that run.'
         )
-    both = ('config', 'data')
-    rest = [{k: v for k, v in record.items() if k not in both} for record in (stored, given)]
+    known = ('config', 'data', RUN)
+    rest = [{k: v for k, v in record.items() if k not in known} for record in (stored, given)]
     places = [{part: record['config'].get(part) for part in parts} for record in (stored, given)]
     changed = _differences(*places) + _differences(*rest)
     if changed and jax.process_index() == 0:
@@ -332,6 +356,4 @@ def _check_writable(directory: Path) -> None:
 
 def _write(path: Path, record: Mapping[str, Any]) -> None:
     """Writes a whole JSON file or none."""
-    temporary = path.with_suffix('.tmp')
-    temporary.write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
-    os.replace(temporary, path)
+    replace_file(path, (json.dumps(record, indent=2) + '\n').encode())

@@ -27,6 +27,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jssl.errors import JsslError
 from jssl.training.checkpoints import ITEM, Checkpoints, read_parts
 from jssl.training.contents import read_contents, write_contents
+from tests.checks import refused
 
 
 @flax.struct.dataclass
@@ -99,6 +100,55 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(finished: Path, tmp_path: Path) -> Path:
     """A copy of them that a test may damage."""
     return Path(shutil.copytree(finished, tmp_path / 'checkpoints'))
+
+
+def lose(folder: Path, after: int) -> Callable[[], None]:
+    """A check that refuses once it was asked so many times."""
+    asked = iter(range(after))
+
+    def check() -> None:
+        if next(asked, None) is None:
+            raise JsslError(f'{folder} is lost')
+
+    return check
+
+
+@pytest.mark.parametrize('after', [0, 1])
+def test_nothing_is_saved_in_a_directory_that_is_lost(after: int, tmp_path: Path) -> None:
+    """Before the save begins, and while it goes on in the background."""
+    with (
+        refused(f'{tmp_path} is lost'),
+        Checkpoints(tmp_path, check=lose(tmp_path, after)) as saver,
+    ):
+        saver.save(1, make_state())
+    assert '1' not in steps_in(tmp_path)
+
+
+def test_nothing_is_removed_in_a_directory_that_is_lost(folder: Path) -> None:
+    with refused('is lost'), Checkpoints(folder, keep=1, check=lose(folder, 2)) as saver:
+        saver.save(3, make_state(3))
+    assert steps_in(folder) == ['1', '2', '3']
+
+
+def test_the_checkpoint_of_another_run_is_skipped(tmp_path: Path) -> None:
+    for step, run in ((1, ''), (2, 'mine'), (3, 'theirs')):
+        with Checkpoints(tmp_path, run=run) as saver:
+            saver.save(step, make_state(step))
+    lines: list[str] = []
+    with Checkpoints(tmp_path, run='mine', report=lines.append) as saver:
+        restored = saver.restore(target_of(make_state()))
+        assert restored is not None
+        assert restored[1] == 2
+        saver.save(3, make_state(3))  # that of the other run is in the way no more
+    assert lines == [
+        f'Checkpoint 3 in {tmp_path} is unreadable: another run wrote it, which went on in a '
+        'directory that was removed.'
+    ]
+    assert read_contents(tmp_path / '3')['run'] == 'mine'
+    with Checkpoints(tmp_path, run='third') as saver:
+        restored = saver.restore(target_of(make_state()))
+    assert restored is not None
+    assert restored[1] == 1  # of a time without names
 
 
 def steps_in(folder: Path) -> list[str]:

@@ -145,6 +145,16 @@ def test_a_file_that_is_removed_comes_back_whole(tmp_path: Path) -> None:
     assert 'was removed' in said[0]
 
 
+def test_a_link_is_replaced_and_its_target_stays(tmp_path: Path) -> None:
+    (tmp_path / 'precious').touch()
+    (tmp_path / METRICS).symlink_to(tmp_path / 'precious')
+    with MetricsWriter(tmp_path) as writer:
+        writer.truncate(-1)
+        writer.write(1, {'loss': 1.0}, epoch=0)
+    assert (tmp_path / 'precious').read_bytes() == b''
+    assert [row['step'] for row in read_metrics(tmp_path / METRICS)] == [1]
+
+
 def test_a_killed_process_loses_no_line(tmp_path: Path) -> None:
     code = (
         'import os, signal, sys\n'

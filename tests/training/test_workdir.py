@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import jax
 import numpy as np
 import pytest
 
+from jssl.data.identity import Listing
 from jssl.errors import JsslError
 from jssl.training.workdir import (
     CHECKPOINTS,
@@ -82,6 +84,44 @@ def test_what_is_no_config_json_is_not_waited_for(kind: str, tmp_path: Path) -> 
     os.mkfifo(tmp_path / CONFIG) if kind == 'pipe' else (tmp_path / CONFIG).mkdir()
     with refused('config.json cannot be read', 'it is no file', '--workdir'):
         open_workdir(tmp_path, EXPERIMENT, 'x')
+
+
+@pytest.mark.parametrize('data', [None, 5, [[1]]])
+def test_a_config_json_with_odd_data_is_refused(data: object, tmp_path: Path) -> None:
+    (tmp_path / CONFIG).write_text(json.dumps({'config': {}, 'data': data}))
+    with refused('config.json cannot be read', 'it is not that of a run', '--workdir'):
+        open_workdir(tmp_path, EXPERIMENT, 'x')
+
+
+def test_a_run_keeps_its_name_and_another_gets_its_own(tmp_path: Path) -> None:
+    def name(folder: str) -> str:
+        return read_config(open_workdir(tmp_path / folder, EXPERIMENT, 'x'))['run']
+
+    first = name('a')
+    took_steps(tmp_path / 'a')
+    assert name('a') == first != name('b')
+
+
+def test_a_link_beside_config_json_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / 'precious').write_text('precious')
+    for link in ('config.tmp', 'config.json.part', 'data.json.gz.part'):
+        (tmp_path / link).symlink_to(tmp_path / 'precious')
+    listing = Listing(1, ['a'], None)
+    open_workdir(tmp_path, EXPERIMENT, 'x', listings={'data': listing})
+    assert (tmp_path / 'precious').read_text() == 'precious'
+    assert not (tmp_path / CONFIG).is_symlink()
+
+
+def test_a_removed_directory_is_no_longer_the_runs(tmp_path: Path) -> None:
+    workdir = make_workdir(tmp_path / 'run', 'x')
+    with claimed(workdir) as check:
+        check()
+        shutil.rmtree(workdir)
+        with refused(f'{workdir} is no longer the directory of this run', 'begin again'):
+            check()
+        with claimed(make_workdir(workdir, 'x')) as theirs, refused('no longer'):
+            theirs()
+            check()
 
 
 def test_a_home_directory_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
