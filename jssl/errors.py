@@ -23,9 +23,10 @@ class JsslError(ValueError):
 
 
 def show(value: Any) -> str:
-    """A value as Python writes it, cut where that fills more than a line."""
+    """A value as Python writes it, on one line, cut where it does not fit there."""
     text = repr(value)
-    return text if len(text) <= 80 else reprlib.repr(value)
+    text = text if len(text) <= 80 else reprlib.repr(value)
+    return ' '.join(text.split()) if '\n' in text else text
 
 
 def suggest(name: str, valid: Iterable[str]) -> str:

@@ -31,7 +31,8 @@ def run_command(main: Callable[[], int]) -> int:
     """The exit status of a command line, 143 where SIGTERM ends it and 130 where Ctrl-C does.
 
     It is the last thing that a program does: further signals are ignored, so that one that comes
-    while Python ends changes nothing about what was done and said.
+    while Python ends changes nothing about what was done and said. After a signal Python does not
+    end in its own way either: it would take apart what threads of XLA and the loader still use.
 
     Args:
       main: runs the command; where it can go on later, it catches `Stopped` and says how.
@@ -44,7 +45,18 @@ def run_command(main: Callable[[], int]) -> int:
         code = status(stop)
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    if code > 128 and not _among_others():
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or None
+                stream.flush()
+        os._exit(code)
     return code
+
+
+def _among_others() -> bool:
+    """Whether this is one process of a job, whose others wait until it has taken its leave."""
+    distributed = getattr(sys.modules.get('jax'), 'distributed', None)
+    return distributed is not None and distributed.is_initialized()
 
 
 def status(stop: KeyboardInterrupt) -> int:

@@ -26,6 +26,7 @@ from jssl.overrides import Override, advise, apply, split
 from jssl.training.huge_pages import restart_with_huge_pages
 from jssl.training.inheritance import inherited
 from jssl.training.loop import Interrupted
+from jssl.training.record import recordable
 from jssl.training.run import fit
 
 
@@ -47,9 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         connect(values)
         config = values.config.to_dict()
+        recorded = recordable(config)  # first: data may take long to read
         outcome = fit(
             experiment(config),
-            config=config,
+            config=recorded,
             name=run_name(values),
             workdir=values.workdir,
             same_data=values.same_data,

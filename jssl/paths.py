@@ -10,6 +10,7 @@ URL = re.compile(r'([A-Za-z][A-Za-z0-9+.-]+):/')  # `Path` makes one slash of tw
 # Orbax looks for what it has written by a pattern that begins with the path; TensorStore takes a
 # backslash for a slash.
 TAKEN_FOR_PATTERNS = '*?[\\'
+NAME = os.pathconf('/', 'PC_NAME_MAX')  # bytes
 BELOW = 256  # bytes that the names of a checkpoint's files add to the path
 
 
@@ -62,4 +63,6 @@ def _unusable(path: str) -> str | None:
         return f'has {" and ".join(taken)} in its path, which checkpoints take for a pattern'
     if size > (most := os.pathconf('/', 'PC_PATH_MAX') - BELOW):
         return f'has a path of {size} bytes; checkpoints need one of at most {most}'
+    if (longest := max(len(part.encode()) for part in path.split('/'))) > NAME:
+        return f'has a name of {longest} bytes in its path; the longest has {NAME}'
     return None

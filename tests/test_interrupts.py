@@ -54,6 +54,21 @@ def test_a_command_ends_in_one_line(body: str, number: signal.Signals, status: i
     assert stopped(body, number) == (status, f'jssl: stopped by {number.name}.\n')
 
 
+def test_after_a_signal_python_takes_nothing_apart() -> None:
+    """Where threads still run, that may be a segmentation fault."""
+    crash = 'import atexit, os\natexit.register(os.kill, os.getpid(), signal.SIGSEGV)'
+    said = 'jssl: stopped by SIGTERM.\n'
+    assert stopped(SLEEPS, signal.SIGTERM, crash) == (143, said)
+    caught = """try:
+        import time
+        time.sleep(60)
+    except KeyboardInterrupt:
+        sys.stderr.write('half a line')
+        return 143"""
+    buffered = f'{crash}\nimport io, sys\nsys.stderr = io.TextIOWrapper(open(2, "wb"))'
+    assert stopped(caught, signal.SIGTERM, buffered) == (143, 'half a line')
+
+
 def test_what_is_ignored_stays_so() -> None:
     ignored = 'signal.signal(signal.SIGINT, signal.SIG_IGN)'
     assert stopped('import time\n    time.sleep(0.3)', signal.SIGINT, ignored) == (0, '')

@@ -7,10 +7,14 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from jssl.data import Arrays
+from jssl.data.conversion import Target, prepare
 from jssl.paths import expanded, run_directory
 from jssl.training.checkpoints import Checkpoints
+from jssl.training.run import fit
 from jssl.training.workdir import make_workdir
 from tests.checks import refused
+from tests.training import toy
 
 NOT_UTF8 = os.fsdecode(b'caf\xe9')
 ODD = (
@@ -78,3 +82,13 @@ def test_home_directories_are_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert expanded('~/runs') == expanded(Path('~/runs')) == Path('/home/ada/runs')
     assert expanded('runs/~') == Path('runs/~')
     assert run_directory('/tmp/~x') == Path('/tmp/~x')
+
+
+@pytest.mark.parametrize('name', ['x' * 300, 'é' * 130])
+def test_a_name_that_no_file_system_takes_is_refused(name: str, tmp_path: Path) -> None:
+    with refused(f'has a name of {len(name.encode())} bytes in its path', '255'):
+        run_directory(tmp_path / name / 'run')
+    with refused('bytes in its path'):
+        fit(toy.experiment(), workdir=tmp_path / name)
+    with refused('cannot be written', 'choose another --out'):
+        prepare({'train': Arrays(toy.images(1, 0))}, tmp_path / ('x' * 300), Target(8))

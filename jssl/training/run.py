@@ -13,7 +13,6 @@ from jssl.data.canvas import quiet
 from jssl.data.remarks import remarks
 from jssl.errors import JsslError, show
 from jssl.interrupts import Stopped
-from jssl.paths import expanded
 from jssl.training import sharding
 from jssl.training.checkpoints import Checkpoints
 from jssl.training.datasets import check_job_agrees
@@ -29,12 +28,14 @@ from jssl.training.pretrained import (
     tell_changed_data,
 )
 from jssl.training.progress import DataWait, Progress
+from jssl.training.record import recordable
 from jssl.training.refresh import Refresher
 from jssl.training.shapes import check_shapes
 from jssl.training.workdir import (
     CHECKPOINTS,
     RUN,
     claimed,
+    has_checkpoints,
     kept_config,
     make_workdir,
     open_workdir,
@@ -73,11 +74,11 @@ def fit(
     started = time.monotonic()
     if not isinstance(experiment, Experiment):
         raise JsslError(f'fit takes a jssl.Experiment and got {show(experiment)}.')
-    if workdir is None or not any((expanded(workdir) / CHECKPOINTS).glob('[0-9]*')):
+    config = experiment.describe() if config is None else recordable(config)
+    if not has_checkpoints(workdir):
         check_there(experiment.pretrained)  # a run that has begun needs it no more
     check_shapes(experiment)
     with Progress(experiment.plan.steps) as progress, quiet():
-        config = experiment.describe() if config is None else config
         directory = make_workdir(workdir, name)
         with claimed(directory, report=progress.print) as check:
             listings = experiment.listings

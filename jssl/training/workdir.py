@@ -123,6 +123,16 @@ def make_workdir(path: Path | str | None, name: str) -> Path:
     return workdir
 
 
+def has_checkpoints(path: Path | str | None) -> bool:
+    """Whether a run has saved something in the directory that `make_workdir` is going to take.
+
+    Raises:
+      JsslError: as `make_workdir`.
+    """
+    with _usable(path):
+        return path is not None and any((run_directory(path) / CHECKPOINTS).glob('[0-9]*'))
+
+
 @contextlib.contextmanager
 def claimed(
     workdir: Path, *, report: Callable[[str], None] = print

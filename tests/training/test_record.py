@@ -1,0 +1,71 @@
+"""Values as people write them in configs, and what config.json makes of them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+
+from jssl.training.record import recordable
+from jssl.training.run import fit
+from tests.checks import refused
+from tests.training import toy
+
+
+@pytest.mark.parametrize(
+    ('value', 'expected'),
+    [
+        (np.int64(32), 32),
+        (np.float32(0.5), 0.5),
+        (np.bool_(True), True),
+        (np.array(3), 3),
+        (jnp.float32(0.5), 0.5),
+        (ml_dtypes.bfloat16(0.5), 0.5),
+        (jnp.bfloat16, 'bfloat16'),
+        (np.float16, 'float16'),
+        (np.dtype('float32'), 'float32'),
+        (Path('a/b'), 'a/b'),
+        ((1, 'x', None, [True]), (1, 'x', None, [True])),
+        ({'a': {1: np.int8(2)}}, {'a': {1: 2}}),
+    ],
+)
+def test_natural_values_become_those_of_json(value: Any, expected: Any) -> None:
+    found = recordable(value)
+    assert found == expected
+    assert type(found) is type(expected)
+    json.dumps(found)
+
+
+def holds_itself() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    found['a'] = found
+    return found
+
+
+@pytest.mark.parametrize(
+    ('value', 'named'),
+    [
+        (np.zeros(2), 'config.x.1=array'),
+        (jnp.zeros((2, 2)), 'config.x.1='),
+        ({1}, 'config.x.1={1}'),
+        (b'x', "config.x.1=b'x'"),
+        (1j, 'config.x.1=1j'),
+        (np.complex64(1j), 'config.x.1='),
+        (dict, 'config.x.1=<class'),
+        (object(), 'config.x.1=<object'),
+        ({(1, 2): 3}, 'config.x.1 has the key (1, 2)'),
+        (holds_itself(), 'config is nested too deeply'),
+    ],
+)
+def test_what_json_cannot_hold_is_named_by_its_path(value: Any, named: str) -> None:
+    with refused(named, 'config.json'):
+        recordable({'x': [0, value]})
+
+
+def test_fit_refuses_a_config_before_it_makes_a_directory(tmp_path: Path) -> None:
+    with refused('config.note={1}'):
+        fit(toy.experiment(), workdir=tmp_path / 'run', config={'note': {1}})
+    assert not (tmp_path / 'run').exists()
