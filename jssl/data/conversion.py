@@ -26,7 +26,7 @@ from jssl.data.identity import (
     write_listings,
 )
 from jssl.data.records import Records
-from jssl.data.sources import Sample, Source
+from jssl.data.sources import Sample, Source, check_declared
 from jssl.data.sources.reading import checked_sample, name_of
 from jssl.data.sources.tfds import DIGITS
 from jssl.errors import JsslError, in_words
@@ -129,8 +129,9 @@ def prepare(
     check_value('threads', threads, Threads)
     check_value('faults', faults, Fraction)
     check_value('shard', shard, Count)
-    for split in sources:
+    for split, source in sources.items():
         check_split(split)
+        check_declared(source)
     out = _named(out)
     plan = {
         'splits': {split: len(source) for split, source in sources.items()},

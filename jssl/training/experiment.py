@@ -22,6 +22,7 @@ from jssl.data.samplers import Sampler, Shuffled
 from jssl.data.sources import (
     Source,
     check_classes,
+    check_declared,
     check_same_classes,
     has_labels,
     label_count,
@@ -117,6 +118,9 @@ class Experiment(Checked):
         """Refuses, before any compute is spent, what cannot run."""
         super().__post_init__()
         self._check_parts()
+        for source in (self.data, self.test_data, self.probe_data):
+            if source is not None:
+                check_declared(source)
         check_channels(self.channels)
         self._check_probes()
         sharding.check_batch_size(self.batch_size, self.mesh)

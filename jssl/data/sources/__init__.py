@@ -5,6 +5,7 @@ The classes here are what a config may name under `data`, `test_data` and `probe
 
 from jssl.data.sources.arrays import Arrays
 from jssl.data.sources.base import Sample, Source, has_labels
+from jssl.data.sources.declared import check_declared
 from jssl.data.sources.folder import Folder
 from jssl.data.sources.image_list import ImageList
 from jssl.data.sources.labels import check_classes, check_same_classes, label_count
@@ -18,6 +19,7 @@ __all__ = [
     'Sample',
     'Source',
     'check_classes',
+    'check_declared',
     'check_same_classes',
     'has_labels',
     'label_count',

@@ -206,7 +206,7 @@ def _check_numbers(train: NDArray[Any] | None, test: NDArray[Any] | None) -> Non
         raise JsslError(
             f'the test data have {_ranged(test)}, and the labelled training data {_ranged(train)}, '
             f'which differ, for example the label {unknown[0]} in the test data only; number both '
-            'alike, from 0.'
+            'alike, from 0, or give no test data (--config.test_data=None).'
         )
 
 
@@ -229,7 +229,11 @@ def _check_folders(train: dict[str, int], test: dict[str, int]) -> None:
             )
 
 
-_FIT = 'give labelled images of the classes of test_data as probe_data, or a test_data that fits.'
+_FIT = (
+    'give labelled images of the classes of test_data as probe_data, or a test_data that fits, '
+    """such as --config.test_data='dict(type="Folder", path="PATH")', or none with """
+    '--config.test_data=None.'
+)
 
 
 def _listed(names: Sequence[str]) -> str:

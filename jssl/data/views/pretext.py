@@ -54,7 +54,9 @@ class Patches(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        remedy = f'the crop does not fit; give at most resize, which is {self.resize}'
+        remedy = (
+            f'the crop does not fit; give at most resize, which is {self.resize}, or raise resize'
+        )
         checks.require(self.crop <= self.resize, self, 'crop', remedy)
         remedy = f'the patch does not fit into its cell; give at most {self.crop // 3}'
         checks.require(self.patch <= self.crop // 3, self, 'patch', remedy)

@@ -158,7 +158,10 @@ class CenterView(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        remedy = f'the crop does not fit; give at most resize, which is {self.resize}'
+        remedy = (
+            f'the crop does not fit; give at most resize, which is {self.resize}, '
+            f"or raise resize (--config.eval_view.resize={self.size} for the evaluation's view)"
+        )
         checks.require(self.size <= self.resize, self, 'size', remedy)
         checks.check_interpolation(self)
         checks.store_statistics(self)

@@ -83,3 +83,11 @@ def test_classes_that_agree_or_have_no_names_pass(test):
 def test_classes_that_differ_are_refused(names, words):
     with refused(words, 'probe_data'):
         check_same_classes(Named(*names), Named('a', 'b'))
+
+
+def test_classes_that_do_not_fit_come_with_what_can_be_typed():
+    remedies = ('as probe_data', """--config.test_data='dict(type="Folder", path="PATH")'""")
+    with refused(*remedies, '--config.test_data=None'):
+        check_same_classes(Named('a'), Named('b'))
+    with refused('--config.test_data=None'):
+        check_same_classes(Arrays([IMAGE], [0]), Arrays([IMAGE] * 2, [0, 1]))

@@ -231,7 +231,7 @@ def test_bad_option_is_refused_with_its_name_value_and_remedy(field, value, reme
     ('make', 'words'),
     [
         (lambda: View(interpolation='bicubic', antialias=False), "take 'bilinear'"),
-        (lambda: CenterView(size=257), 'at most resize, which is 256'),
+        (lambda: CenterView(size=257), '256, or raise resize .--config.eval_view.resize=257 '),
         (lambda: CenterView(resize=0), 'CenterView.resize=0'),
         (lambda: WHOLE(jax.random.key(0), GREY), 'the images have 1 channel'),
         (lambda: CenterView()(GREY), 'the images have 1 channel'),
