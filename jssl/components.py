@@ -9,6 +9,7 @@ import dataclasses
 import importlib
 import inspect
 import os
+import shlex
 import sys
 import types
 import typing
@@ -43,6 +44,9 @@ PACKAGES = {
     'optimizer': 'jssl.training.optimizers',
     'schedule': 'jssl.training.schedules',
 }
+# A list as a user may type it, by what is in it.
+SAMPLES = {int: (60, 80, 100, 120), float: (0.5, 1.0, 1.5, 2.0), str: ('a', 'b', 'c', 'd')}
+SEVERAL = {int: 'whole numbers', float: 'numbers', str: 'texts'}
 PLAIN = (str, int, float, Mapping, tuple, list, type(None))
 
 
@@ -123,18 +127,37 @@ def _import(path: str, name: str) -> type:
     if os.getcwd() not in sys.path and '' not in sys.path:
         sys.path.insert(0, os.getcwd())  # a user's module lies where the command is run
     try:
-        found = getattr(importlib.import_module(module_name), attribute)
+        module = importlib.import_module(module_name)
+        found = getattr(module, attribute, None)
     except Exception as error:  # the module is a program of the user's
         raise JsslError(
             f'config.{path}.type={name!r} could not be imported: {type(error).__name__}: {error}. '
             "Write it as 'module:Class' with the module on the Python path or in the current "
             'folder.'
         ) from error
+    if found is None:
+        raise _no_class(path, name, module)
     if not inspect.isclass(found):
         raise JsslError(
             f'config.{path}.type={name!r} names a {type(found).__name__}; name a class.'
         )
     return found
+
+
+def _no_class(path: str, name: str, module: types.ModuleType) -> JsslError:
+    """The error for a class that its module does not have, with those that it has."""
+    place, _, attribute = name.partition(':')
+    own = [key for key, value in vars(module).items() if _is_class_of(value, module)]
+    remedy = suggest(attribute, own) if own else 'It has no classes.'
+    return JsslError(
+        f'config.{path}.type={name!r}: the module {place!r} has no {attribute!r}. {remedy} Write '
+        "it as 'module:Class'."
+    )
+
+
+def _is_class_of(value: Any, module: types.ModuleType) -> bool:
+    place = f'{module.__name__}.'  # of a package, what it takes from its modules too
+    return inspect.isclass(value) and f'{value.__module__}.'.startswith(place)
 
 
 def fields_of(component: type) -> dict[str, inspect.Parameter]:
@@ -173,8 +196,30 @@ def check_names(path: str, component: type, fields: Mapping[str, Any]) -> None:
     if missing:
         raise JsslError(
             f'config.{path} lacks {", ".join(missing)}, which {component.__name__} needs; '
-            f'add --config.{_join(path, missing[0])}=VALUE or write {missing[0]}=... in the config.'
+            f'add {_setting(_join(path, missing[0]), hints_of(component).get(missing[0], Any))} or '
+            f'write {missing[0]}=... in the config.'
         )
+
+
+def _setting(place: str, hint: Any) -> str:
+    """The argument that sets a field, with a value of the right form where one is known."""
+    if _is_part(hint):
+        return _type_of(place, None)
+    return shlex.quote(f'--config.{place}={_sample(hint) or "VALUE"}')
+
+
+def _sample(hint: Any, default: Any = None) -> str | None:
+    """A list that a field takes: its default, if that is one; None where it takes no lists."""
+    known = default if isinstance(default, tuple | list) else ()
+    if known and all(isinstance(value, int | float | str) for value in known):
+        return repr(list(default))
+    for option in (hint, *typing.get_args(hint)):
+        if typing.get_origin(option) in (tuple, Sequence):
+            parts = typing.get_args(option)
+            length = 2 if Ellipsis in parts or len(parts) == 1 else len(parts)
+            sample = SAMPLES.get(parts[0], ())[:length]
+            return repr(list(sample)) if sample else None
+    return None
 
 
 def check_types(path: str, component: type, fields: Mapping[str, Any]) -> None:
@@ -185,6 +230,9 @@ def check_types(path: str, component: type, fields: Mapping[str, Any]) -> None:
         if not _matches(value, hints.get(name, Any)):
             place = _join(path, name)
             remedy = f'; add {_type_of(place, value)}' if _is_part(hints[name]) else ''
+            default = fields_of(component)[name].default
+            if sample := _sample(hints[name], default):
+                remedy = f', such as {sample}'
             raise JsslError(
                 f'config.{place}={value!r} has type {type(value).__name__}, but '
                 f'{component.__name__} expects {_in_words(hints[name])}{remedy}.'
@@ -206,8 +254,8 @@ def _in_words(hint: Any) -> str:
         return ' or '.join(map(_in_words, options))
     if typing.get_origin(hint) in (tuple, Sequence):
         repeated = Ellipsis in options or typing.get_origin(hint) is Sequence
-        inner = [_in_words(option) for option in options if option is not Ellipsis]
-        return f'({inner[0]}, ...)' if repeated else f'({", ".join(inner)})'
+        several = SEVERAL.get(options[0], f'values, each {_in_words(options[0])}')
+        return f'a list of {several}' if repeated else f'a list of {len(options)} {several}'
     if typing.get_origin(hint) is Mapping or hint is Mapping:
         return 'dict(...)'
     if _is_part(hint):

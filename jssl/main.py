@@ -8,6 +8,7 @@ The same command on the same directory resumes.
 import difflib
 import logging
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -122,6 +123,7 @@ def parse(argv: Sequence[str], others: Iterable[str] = ()) -> flags.FlagValues:
         raise JsslError('Name an experiment, for example --config=configs/simclr.py.')
     config = plain(values)
     refuse(rest, config, [*values, *others])
+    refuse_arguments(overrides, [*values, *others])
     settle(config, overrides)
     try:
         values['config'].value = ConfigDict(config, allow_dotted_keys=True)
@@ -202,6 +204,16 @@ def refuse(rest: Sequence[str], config: Mapping[str, Any], arguments: Sequence[s
     raise JsslError(
         f'{rest[0]} is no argument; fields of the config are written --config.field=value. {meant}'
     )
+
+
+def refuse_arguments(overrides: Sequence[Override], arguments: Sequence[str]) -> None:
+    """Raises a `JsslError` for a field of the config that is an argument of the command."""
+    for override in overrides:
+        if len(override.path) == 1 and (name := override.path[0]) in arguments:
+            raise JsslError(
+                f'{override.field} is not a key of a config but an argument of the command; write '
+                f'{shlex.quote(f"--{name}={override.text}")}.'
+            )
 
 
 def _reason(error: Exception) -> str:

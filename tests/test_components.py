@@ -109,6 +109,33 @@ def test_all_missing_fields_are_named() -> None:
         build('neck', {'type': 'NonLinearNeck', 'hid_channels': 8})
 
 
+@pytest.mark.parametrize(
+    ('kind', 'config', 'written'),
+    [
+        ('schedule', {'type': 'MultiStep'}, "'--config.schedule.milestones=[60, 80]'"),
+        ('neck', {'type': 'NonLinearNeck'}, '--config.neck.in_channels=VALUE'),
+        ('views', {'type': 'MultiView'}, '--config.views.view.type=NAME'),
+    ],
+)
+def test_a_missing_field_is_shown_with_a_value_of_its_form(
+    kind: str, config: dict[str, Any], written: str
+) -> None:
+    with refused(f'add {written} or write'):
+        build(kind, config)
+
+
+def test_a_class_that_a_module_does_not_have_is_told_with_the_nearest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / 'own_heads.py').write_text('class TinyVICReg:\n    pass\n')
+    (tmp_path / 'no_heads.py').write_text('from jssl.heads import ContrastiveHead as Other\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    with refused("'own_heads' has no 'TinyVICreg'", "Did you mean 'TinyVICReg'?"):
+        build('head', {'type': 'own_heads:TinyVICreg'})
+    with refused("'no_heads' has no 'Mine'. It has no classes."):
+        build('head', {'type': 'no_heads:Mine'})
+
+
 @pytest.mark.parametrize('wrong', [None, 'ResNet', {'depth': 50}, {}])
 def test_a_description_needs_a_type(wrong: Any) -> None:
     with refused('config.backbone must be a dict', "'type'", repr(wrong)):
@@ -129,7 +156,7 @@ def test_plain_data_in_the_place_of_a_part_is_refused(wrong: Any) -> None:
         ('rate', True, 'float'),
         ('count', 1.5, 'int or None'),
         ('count', True, 'int or None'),
-        ('sizes', 3, '(int, ...)'),
+        ('sizes', 3, 'a list of whole numbers, such as ['),
         ('flag', 1, 'bool'),
     ],
 )
@@ -258,12 +285,16 @@ def test_what_is_missing_is_added_on_the_command_line_or_in_the_config() -> None
 
 @pytest.mark.parametrize(
     ('field', 'wrong', 'expected'),
-    [('strides', (1, '2'), '(int, ...)'), ('depth', None, 'int'), ('out_indices', (0.5,), '(int')],
+    [
+        ('strides', (1, '2'), 'a list of whole numbers, such as [1, 2, 2, 2].'),
+        ('depth', None, 'int'),
+        ('out_indices', (0.5,), 'a list of whole numbers, such as [4].'),
+    ],
 )
 def test_what_is_in_a_tuple_is_checked(field: str, wrong: Any, expected: str) -> None:
     with refused(f'config.backbone.{field}={wrong!r}', f'ResNet expects {expected}'):
         build('backbone', {**BACKBONE, field: wrong})
-    with refused('View expects (float, float)'):
+    with refused('View expects a list of 2 numbers, such as [0.08, 1.0].'):
         build('view', {'type': 'View', 'size': 8, 'scale': (0.5,)})
 
 

@@ -92,6 +92,8 @@ def test_directory_that_is_a_file(
     ('argv', 'words'),
     [
         ([], ['--config=configs/simclr.py']),
+        ([tiny.CONFIG, '--config.workdir=a b'], ["write '--workdir=a b'."]),
+        ([tiny.CONFIG, '--config.same_data=True'], ['write --same_data=True.']),
         (['--config=configs/no_such.py'], ['no_such.py']),
         ([f'{tiny.CONFIG}:cifra10'], ["'cifra10'", "'cifar10'"]),
         ([tiny.CONFIG, 'epochs=3'], ['epochs=3', '--']),
