@@ -1,10 +1,10 @@
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
 
-from jssl.algorithm import Run
+from jssl.algorithm import Algorithm, Run
 from jssl.config import choose, experiment
 from jssl.training.optimizers import SGD
 from jssl.training.schedules import Constant
@@ -13,14 +13,16 @@ from tests.checks import refused
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class Part(Algorithm):
     """Stands for any component that is not used before the run."""
 
-    is_classifier: ClassVar[bool] = False
     size: int = 1
 
     def for_run(self, run: Run) -> 'Part':
         return self
+
+    def __call__(self, *arguments: Any) -> Any:
+        """As policies and views are called."""
 
 
 @dataclasses.dataclass(frozen=True)
