@@ -28,7 +28,7 @@ from jssl.data.identity import (
 from jssl.data.records import Records
 from jssl.data.sources import Sample, Source, check_declared
 from jssl.data.sources.reading import checked_sample, name_of
-from jssl.data.sources.tfds import DIGITS
+from jssl.data.sources.tfds import catalogue
 from jssl.errors import JsslError, in_words
 from jssl.files import replace_file
 from jssl.lock import locked
@@ -174,10 +174,11 @@ def _named(out: Path | str) -> Path:
             f'--out={out} ends in {out.name!r}, and TFDS wants names of lower-case letters, digits '
             'and underscores, beginning with a letter.'
         )
-    if out.name == DIGITS:
+    if out.name in catalogue():
         raise JsslError(
-            f'--out={out} ends in {DIGITS!r}, the name under which the embedded data set is read; '
-            f'choose another, such as --out={out.with_name("photos")}.'
+            f'--out={out} ends in {out.name!r}, under which another data set is read (its own '
+            f'configuration or version, or the embedded one); choose a name of your own, such as '
+            f'--out={out.with_name(f"my_{out.name}")}.'
         )
     return out
 

@@ -106,12 +106,13 @@ def test_a_backward_part_of_a_split_is_no_damage(digits_dir):
         sources('tfds:embedded_digits/train[10%:5%]', data_dir=digits_dir)
 
 
-def test_the_name_of_the_embedded_set_is_taken(images, capsys):
-    out = images / 'embedded_digits'
+@pytest.mark.parametrize('name', ['embedded_digits', 'imagenet_resized'])
+def test_a_name_that_reads_another_data_set_is_taken(name, images, capsys):
+    out = images / name
     assert main([f'--source=folder:{images}', f'--out={out}', '--size=4']) == 2
     assert '--out=' in (said := capsys.readouterr().err)
-    assert 'choose another' in said
-    assert not list(images.glob('*embedded_digits*'))
+    assert f'--out={images / f"my_{name}"}' in said
+    assert not list(images.glob(f'*{name}*'))
 
 
 @pytest.mark.parametrize(

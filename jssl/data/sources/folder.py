@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import os
 import re
+import stat
 import unicodedata
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -130,9 +131,20 @@ def _class_of(name: str) -> str:
 
 
 def read_file(file: str) -> bytes:
-    """The bytes of a file."""
-    with open(file, 'rb') as stream:
+    """The bytes of a file.
+
+    Raises:
+      OSError: it cannot be read.
+      JsslError: it is a pipe, socket or device, which may never end.
+    """
+    with open(file, 'rb', opener=_opened) as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise JsslError('it is a pipe, socket or device, and no file; leave it out')
         return stream.read()
+
+
+def _opened(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # else a pipe is waited for
 
 
 def file_stamps(files: Sequence[str]) -> NDArray[np.int64]:

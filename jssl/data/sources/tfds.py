@@ -264,10 +264,15 @@ def _check_label(features: dict[str, Any], name: str, label: str) -> None:
         raise JsslError(f'data set {name!r} has no class under the name {label!r}. {remedy}')
 
 
-def _not_prepared(name: str, folder: str) -> JsslError:
-    """The error for a name that is not in the folder: prepare it, or correct it."""
+def catalogue() -> list[str]:
+    """The names under which TFDS knows a data set, and that of the embedded one."""
     import tensorflow_datasets as tfds
 
+    return [*tfds.list_builders(with_community_datasets=False), DIGITS]
+
+
+def _not_prepared(name: str, folder: str) -> JsslError:
+    """The error for a name that is not in the folder: prepare it, or correct it."""
     unfinished = os.path.join(folder, f'{name}.incomplete')
     if os.path.isdir(unfinished):
         return JsslError(
@@ -277,7 +282,7 @@ def _not_prepared(name: str, folder: str) -> JsslError:
     base = name.partition('/')[0].partition(':')[0]
     if place := elsewhere(base, folder):
         return JsslError(f'data set {name!r} is not prepared under {folder}{place}')
-    known = [*tfds.list_builders(with_community_datasets=False), DIGITS]
+    known = catalogue()
     if base in known:
         return JsslError(
             f'data set {name!r} is not prepared under {folder}. Prepare it on a machine with '

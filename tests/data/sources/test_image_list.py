@@ -1,5 +1,6 @@
 """Lists of image files, as the reference and others write them."""
 
+import os
 import pickle
 from pathlib import Path
 
@@ -152,3 +153,16 @@ def test_a_list_pickles_with_what_it_has_read(folder):
     pickled = pickle.dumps(source)
     (folder / 'list.txt').unlink()
     assert pickle.loads(pickled)[0] == {'image': (folder / 'a.png').read_bytes(), 'label': 3}
+
+
+@pytest.mark.parametrize('kind', ['pipe', 'device'])
+def test_a_line_that_names_no_file_is_a_broken_sample(kind, tmp_path):
+    if kind == 'pipe':
+        os.mkfifo(tmp_path / 'x.png')  # reading it would wait for ever
+    else:
+        os.symlink('/dev/zero', tmp_path / 'x.png')  # which never ends
+    (tmp_path / 'a.png').touch()
+    (tmp_path / 'list.txt').write_text('a.png\nx.png\n')
+    source = ImageList(str(tmp_path / 'list.txt'))
+    with refused('it is a pipe, socket or device'):
+        source[1]
