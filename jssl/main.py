@@ -48,11 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f'{__doc__}\n{values.main_module_help()}')
             return 0
         connect(values)
-        config = values.config.to_dict()
-        recorded = recordable(config)  # first: data may take long to read
+        config = recordable(values.config.to_dict())  # before data are read
         outcome = fit(
             experiment(config),
-            config=recorded,
+            config=config,
             name=run_name(values),
             workdir=values.workdir,
             same_data=values.same_data,

@@ -29,6 +29,7 @@ from jssl.evaluation import evenly_spaced
 from jssl.interrupts import run_command
 from jssl.paths import expanded
 from jssl.training.experiment import Experiment
+from jssl.training.record import recordable
 from jssl.training.step import make_views, step_keys
 from jssl.visualization.images import view_grid
 
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options, rest = parser().parse_known_args(argv)
         check_value('--images', options.images, Count)
         path = check_path(options.out)
-        subject = experiment(parse(rest, vars(options)).config.to_dict())
+        subject = experiment(recordable(parse(rest, vars(options)).config.to_dict()))
         save(draw_picture(subject, options.images), path)
     except JsslError as error:
         print(f'views: {error}', file=sys.stderr)

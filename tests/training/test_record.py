@@ -9,6 +9,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from jssl.main import main
 from jssl.training.record import recordable
 from jssl.training.run import fit
 from tests.checks import refused
@@ -63,6 +64,16 @@ def holds_itself() -> dict[str, Any]:
 def test_what_json_cannot_hold_is_named_by_its_path(value: Any, named: str) -> None:
     with refused(named, 'config.json'):
         recordable({'x': [0, value]})
+
+
+def test_the_command_line_refuses_it_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = ('import numpy as np', 'import ml_collections', 'def get_config():')
+    lines += ('    return ml_collections.ConfigDict({"a": np.int8(1), "b": {2}})',)
+    (tmp_path / 'config.py').write_text('\n'.join(lines))
+    assert main([f'--config={tmp_path / "config.py"}']) == 2
+    assert 'config.b={2} cannot be kept in config.json' in capsys.readouterr().err
 
 
 def test_fit_refuses_a_config_before_it_makes_a_directory(tmp_path: Path) -> None:
