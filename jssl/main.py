@@ -19,16 +19,18 @@ import jax
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from jssl.components import hints_of
 from jssl.config import WEIGHTS, experiment
 from jssl.errors import JsslError, suggest
 from jssl.foreign import names
 from jssl.interrupts import run_command
-from jssl.overrides import Override, advise, apply, split
+from jssl.overrides import TOP, Override, advise, apply, split
 from jssl.training.huge_pages import restart_with_huge_pages
 from jssl.training.inheritance import inherited
 from jssl.training.loop import Interrupted
 from jssl.training.record import recordable
 from jssl.training.run import fit
+from jssl.training.settings import Runtime
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -207,11 +209,13 @@ def refuse(rest: Sequence[str], config: Mapping[str, Any], arguments: Sequence[s
 
 def refuse_arguments(overrides: Sequence[Override], arguments: Sequence[str]) -> None:
     """Raises a `JsslError` for a field of the config that is an argument of the command."""
+    fields = [*TOP, *hints_of(Runtime)]
     for override in overrides:
-        if len(override.path) == 1 and (name := override.path[0]) in arguments:
+        close = difflib.get_close_matches(override.path[0], [*fields, *arguments], 1, cutoff=0.8)
+        if len(override.path) == 1 and close and close[0] not in fields:
             raise JsslError(
-                f'{override.field} is not a key of a config but an argument of the command; write '
-                f'{shlex.quote(f"--{name}={override.text}")}.'
+                f'{override.field} is not a key of a config, and {close[0]!r} is an argument '
+                f'of the command; write {shlex.quote(f"--{close[0]}={override.text}")}.'
             )
 
 

@@ -93,6 +93,8 @@ def test_directory_that_is_a_file(
     [
         ([], ['--config=configs/simclr.py']),
         ([tiny.CONFIG, '--config.workdir=a b'], ["write '--workdir=a b'."]),
+        ([tiny.CONFIG, '--config.work_dir=runs/x'], ['write --workdir=runs/x.']),
+        ([tiny.CONFIG, '--config.seeds=3'], ["Did you mean 'seed'?"]),
         ([tiny.CONFIG, '--config.same_data=True'], ['write --same_data=True.']),
         (['--config=configs/no_such.py'], ['no_such.py']),
         ([f'{tiny.CONFIG}:cifra10'], ["'cifra10'", "'cifar10'"]),
