@@ -142,7 +142,8 @@ class Checkpoints:
         except SAVE_ERRORS as error:
             raise self._not_saved(error) from error
         self._pending = None
-        on_first(self._clear, f'Process 0 of this job could not write to {self.directory}.')
+        if jax.process_index() == 0:  # not agreed upon: another error may have ended it elsewhere
+            self._clear()
 
     def restore(self, target: Any, step: int | None = None) -> tuple[Any, int] | None:
         """The newest checkpoint that can be read, or that of `step`.
