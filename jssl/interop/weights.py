@@ -85,6 +85,7 @@ def write_weights(
 
     part = path.with_name(f'{path.name}.part')
     try:
+        part.unlink(missing_ok=True)  # a link would be followed
         part.touch()
         mode = part.stat().st_mode
         save_file(dict(arrays), part, metadata=dict(metadata or {}))

@@ -164,3 +164,11 @@ def test_what_is_written_may_be_read_by_whom_the_folder_allows(tmp_path: Path) -
     assert_same(read_weights(tmp_path / 'x.safetensors'))
     modes = {path.name: path.stat().st_mode for path in tmp_path.iterdir()}
     assert modes == {'any': modes['any'], 'x.safetensors': modes['any']}
+
+
+def test_a_link_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / 'precious').write_text('precious')
+    (tmp_path / 'x.safetensors.part').symlink_to(tmp_path / 'precious')
+    write_weights(tmp_path / 'x.safetensors', {'a': np.zeros(2, np.float32)})
+    assert (tmp_path / 'precious').read_text() == 'precious'
+    assert read_weights(tmp_path / 'x.safetensors')['a'].shape == (2,)
