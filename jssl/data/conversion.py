@@ -124,23 +124,16 @@ def prepare(
         name, the folder holds something else or what the sources held before they changed, is
         being written, cannot be written, or too many images are broken.
     """
-    check_value('size', target.size, Size)
-    check_value('quality', target.quality, Quality)
-    check_value('threads', threads, Threads)
-    check_value('faults', faults, Fraction)
-    check_value('shard', shard, Count)
+    _check_numbers(target, threads, faults, shard)
     for split, source in sources.items():
         check_split(split)
         check_declared(source)
     out = _named(out)
-    plan = {
-        'splits': {split: len(source) for split, source in sources.items()},
-        DESCRIBED: dict(described or {}),
-        'shard': shard,
-        **target._asdict(),
-    }
+    splits = {split: len(source) for split, source in sources.items()}
+    plan = {'splits': splits, DESCRIBED: dict(described or {}), 'shard': shard, **target._asdict()}
     listings = {split: Listing.of(source) for split, source in sources.items()}
     unfinished = out.with_name(f'{out.name}.incomplete')
+    work = _Work(unfinished / records.VERSION, out.name, target, threads, faults, shard)
     try:
         if out.exists():
             _check_plan(out, plan, listings)
@@ -150,8 +143,6 @@ def prepare(
         lock = out.with_name(f'.{out.name}.lock')
         with locked(lock, unfinished, 'choose another --out', report=report):
             _begin(unfinished, plan, listings)
-            folder = unfinished / records.VERSION
-            work = _Work(folder, out.name, target, threads, faults, shard)
             work.write(sources, json.dumps(plan))
             os.rename(unfinished, out)
     except OSError as error:
@@ -160,6 +151,14 @@ def prepare(
             'another --out, or make room and give the same command again.'
         ) from error
     return out
+
+
+def _check_numbers(target: Target, threads: int, faults: float, shard: int) -> None:
+    check_value('size', target.size, Size)
+    check_value('quality', target.quality, Quality)
+    check_value('threads', threads, Threads)
+    check_value('faults', faults, Fraction)
+    check_value('shard', shard, Count)
 
 
 def _named(out: Path | str) -> Path:

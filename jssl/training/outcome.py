@@ -109,11 +109,8 @@ def conclude(
     extracted = attempt('What the report says of the features', extract, tell)
     if jax.process_index() != 0:
         return Outcome(train_state, {}, {}, directory)
-    painted = attempt(
-        'The picture of reconstructions',
-        partial(picture_reconstructions, experiment, jax.device_get(params), jax.device_get(state)),
-        tell,
-    )
+    paint = partial(picture_reconstructions, experiment, *jax.device_get((params, state)))
+    painted = attempt('The picture of reconstructions', paint, tell)
     outcome = Outcome(train_state, final_scores(rows), baseline_scores(rows), directory)
     known = {
         'metrics': rows,
