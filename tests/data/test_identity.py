@@ -173,7 +173,11 @@ def test_what_a_source_of_one_s_own_says_is_checked(names, stamps, words) -> Non
         Listing.of(source)
 
 
-@pytest.mark.parametrize('damage', [b'', b'no gzip', gzip.compress(b'{"data": [1]}'), None])
+@pytest.mark.parametrize(
+    'damage',
+    [b'', b'no gzip', gzip.compress(b'{"data": [1]}', mtime=0), None],  # its time would be now
+    ids=['empty', 'no gzip', 'a list', 'gone'],
+)
 def test_without_the_names_the_digests_still_tell(photos: Path, tmp_path: Path, damage) -> None:
     before = Listing.of(Folder(str(photos)))
     write_listings(tmp_path, {'data': before})
