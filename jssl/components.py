@@ -19,7 +19,7 @@ from typing import Any, Literal
 import flax.linen as nn
 
 from jssl.checks import check_value, constrained
-from jssl.errors import JsslError, in_words, suggest
+from jssl.errors import JsslError, in_words, show, suggest
 
 PACKAGES = {
     'model': 'jssl.algorithms',
@@ -68,7 +68,7 @@ def build_at(path: str, kind: str, config: Mapping[str, Any]) -> Any:
     """As `build`; `path` is what error messages call this part of the config."""
     if not isinstance(config, Mapping) or 'type' not in config:
         raise JsslError(
-            f"config.{path} must be a dict with a 'type', not {config!r}; write it as "
+            f"config.{path} must be a dict with a 'type', not {show(config)}; write it as "
             f'dict(type=...), or add {_type_of(path, config)}.'
         )
     component = find(path, kind, config['type'])
@@ -234,7 +234,7 @@ def check_types(path: str, component: type, fields: Mapping[str, Any]) -> None:
             if sample := _sample(hints[name], default):
                 remedy = f', such as {sample}'
             raise JsslError(
-                f'config.{place}={value!r} has type {type(value).__name__}, but '
+                f'config.{place}={show(value)} has type {type(value).__name__}, but '
                 f'{component.__name__} expects {_in_words(hints[name])}{remedy}.'
             )
         if name in ranges:

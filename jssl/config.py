@@ -13,7 +13,7 @@ from typing import Any
 
 from jssl.checks import Count, check_value
 from jssl.components import build, check_names, check_types
-from jssl.errors import JsslError, suggest
+from jssl.errors import JsslError, show, suggest
 from jssl.training.experiment import Experiment
 from jssl.training.settings import Runtime
 
@@ -73,8 +73,8 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
     arguments['pretrained'] = config.get('pretrained') or ''
     if not isinstance(arguments['pretrained'], str):
         raise JsslError(
-            f'config.pretrained={config["pretrained"]!r} must be a path: the --workdir of a run, '
-            'or a file of weights.'
+            f'config.pretrained={show(config["pretrained"])} must be a path: the --workdir of a '
+            'run, or a file of weights.'
         )
     runtime = {key: config[key] for key in runtime_keys if key in config}
     arguments['runtime'] = _options('', Runtime, runtime)
@@ -95,7 +95,7 @@ def _options(path: str, options: type, given: Mapping[str, Any]) -> Any:
     """A dataclass of options, and those inside it, from nested dicts."""
     if not isinstance(given, Mapping):
         valid = ', '.join(field.name for field in dataclasses.fields(options))
-        raise JsslError(f'config.{path}={given!r} must be a dict with fields such as {valid}.')
+        raise JsslError(f'config.{path}={show(given)} must be a dict with fields such as {valid}.')
     check_names(path, options, given)
     fields = dict(given)
     for field in dataclasses.fields(options):
