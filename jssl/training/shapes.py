@@ -23,7 +23,7 @@ def check_shapes(experiment: Experiment) -> None:
     """
     state = _traced('the first state', lambda: experiment.state_shapes)
     batch = _traced('a batch', lambda: jax.eval_shape(experiment.empty_batch))
-    _check_memory(experiment, {'train state': state, 'batch': batch})
+    _check_memory(experiment, state, batch)
     _traced('the train step', lambda: jax.eval_shape(experiment.step, state, batch))
     if not _traced('the features', lambda: experiment.feature_dim):
         raise JsslError(
@@ -47,18 +47,14 @@ def _refresh(experiment: Experiment) -> Callable[[TrainState], Any]:
     return refresh
 
 
-def _check_memory(experiment: Experiment, held: Any) -> None:
+def _check_memory(experiment: Experiment, state: Any, batch: Any) -> None:
     """Refuses a state and a batch that alone are larger than the memory they are to lie in."""
     devices = list(experiment.mesh.local_devices)
-    copies = len(devices) if devices[0].platform == 'cpu' else 1  # fake devices share the host's
-    sizes = {
-        jax.tree_util.keystr(path, simple=True, separator='.'): copies
-        * leaf.size
-        * leaf.dtype.itemsize
-        for path, leaf in jax.tree.leaves_with_path(held)
-    }
-    shards = experiment.runtime.mesh.fsdp
-    need, have = copies * sum(sizes.values()) / shards, memory(devices[0])
+    sharing = len(devices) if devices[0].platform == 'cpu' else 1  # those of a host share its own
+    kept, split = _sizes({'train state': state}), _sizes({'batch': batch})
+    shards, sizes = experiment.runtime.mesh.fsdp, {**kept, **split}
+    each = sum(kept.values()) / shards + sum(split.values()) / experiment.mesh.size
+    need, have = sharing * each, memory(devices[0])
     if have is None or need <= have:
         return
     largest = sorted(sizes, key=sizes.__getitem__)[:-4:-1]
@@ -68,6 +64,14 @@ def _check_memory(experiment: Experiment, held: Any) -> None:
         f'{have / 2**30:,.1f} GiB (the largest: {shown}). Make the network, its memory bank or '
         'queue, or config.batch_size smaller.'
     )
+
+
+def _sizes(tree: Any) -> dict[str, int]:
+    """The bytes of the leaves of a tree, by their dotted paths."""
+    return {
+        jax.tree_util.keystr(path, simple=True, separator='.'): leaf.size * leaf.dtype.itemsize
+        for path, leaf in jax.tree.leaves_with_path(tree)
+    }
 
 
 def memory(device: jax.Device) -> int | None:

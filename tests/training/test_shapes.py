@@ -13,6 +13,7 @@ from jssl.components import build
 from jssl.errors import JsslError
 from jssl.heads import MoCoV3Head
 from jssl.training import shapes
+from jssl.training.settings import MeshShape, Runtime
 from jssl.training.shapes import check_shapes
 from tests.checks import refused
 from tests.test_configs import load
@@ -81,6 +82,21 @@ def test_a_slip_in_a_loss_names_its_line_before_anything_is_read_or_made(tmp_pat
 def test_a_state_larger_than_the_memory_names_its_largest_parts() -> None:
     with refused('GiB and there are', 'train state.state.queue', 'config.batch_size'):
         check_shapes(toy.experiment(algorithm=Large()))
+
+
+def test_a_state_that_fits_once_for_each_device_is_accepted() -> None:
+    """A twentieth of the memory on each of eight devices that share the host's."""
+    host = shapes.memory(jax.devices()[0])
+    assert host is not None
+
+    @dataclasses.dataclass(frozen=True)
+    class Twentieth(Toy):
+        def init(self, rng: Any, batch: Any) -> Any:
+            params, _ = super().init(rng, batch)
+            return params, {'queue': jnp.zeros((host // 20 // 4096, 1024))}
+
+    runtime = Runtime(mesh=MeshShape(devices=8))
+    check_shapes(toy.experiment(algorithm=Twentieth(), runtime=runtime))
 
 
 def test_a_refresh_is_traced_too() -> None:
