@@ -18,8 +18,8 @@ from ml_collections import ConfigDict
 
 from jssl import recipes
 from jssl.config import choose
-from jssl.data import policies
-from jssl.training.optimizers import NO_DECAY_NO_ADAPT
+from jssl.optim.optimizers import NO_DECAY_NO_ADAPT
+from jssl.recipes import policies
 
 
 def get_config(variant: str = '') -> ConfigDict:

@@ -14,9 +14,9 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jssl import recipes
+from jssl.augment.views.pretext import ROUNDED_MEAN, ROUNDED_STD
 from jssl.config import choose
-from jssl.data import policies
-from jssl.data.views.pretext import ROUNDED_MEAN, ROUNDED_STD
+from jssl.recipes import policies
 
 # As in the reference these keys leave the scales of `ln1` and `ln2` to be decayed.
 NO_DECAY = {key: dict(decay_mult=0.0) for key in ('norm', 'bias', 'gamma')}

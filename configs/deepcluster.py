@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 
 from jssl import recipes
 from jssl.config import choose
-from jssl.data import policies
+from jssl.recipes import policies
 
 FRESH_HEAD = {'head': dict(momentum=0.0)}  # it is drawn anew at every clustering
 

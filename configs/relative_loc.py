@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from jssl import recipes
 from jssl.config import choose
-from jssl.data import policies
+from jssl.recipes import policies
 
 
 def get_config(variant: str = '') -> ConfigDict:

@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 
 from jssl import recipes
 from jssl.config import choose
-from jssl.data import policies
+from jssl.recipes import policies
 
 NO_DECAY = {key: dict(decay_mult=0.0) for key in ('norm', 'bias', 'relative_position_bias_table')}
 

@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 from jssl import recipes
 from jssl.config import choose
-from jssl.data import policies
+from jssl.recipes import policies
 
 # The predictor keeps its learning rate to the end (section 4.2 of the paper).
 FIXED_PREDICTOR = {'predictor': {'fix_lr': True}}

@@ -5,7 +5,8 @@
 
 The images are synthetic JPEGs of 500x375 pixels. The host is timed on one core in CPU time, so
 that other jobs on the machine do not count; blocks of the things compared alternate. The device
-makes all views of a policy of `jssl.data.policies` in one compiled program, as a train step does.
+makes all views of a policy of `jssl.recipes.policies` in one compiled program, as a train step
+does.
 """
 
 import argparse
@@ -22,11 +23,11 @@ import jax.numpy as jnp
 from experiments.pillow_views import bare_decode, simclr_views, swav_views, synthetic_jpegs
 from experiments.reporting import positive, processor, show, show_json
 from jssl.components import build
-from jssl.data import policies
-from jssl.data.canvas import decode
+from jssl.data.reading.decoding import decode
 from jssl.errors import JsslError, suggest
+from jssl.recipes import policies
+from jssl.runs.workdir import versions
 from jssl.training.step import make_views
-from jssl.training.workdir import versions
 
 CANVAS = 512
 POLICIES = (
@@ -71,7 +72,9 @@ def parser() -> argparse.ArgumentParser:
     add('--blocks', default=5, help='blocks of each thing that is timed')
     add('--size', default=224, help='side of the large views on the device')
     add('--device-batch', default=None, help='images on the device; 8 on a CPU, else 256')
-    result.add_argument('--policy', default='simclr', help='of jssl.data.policies, on the device')
+    result.add_argument(
+        '--policy', default='simclr', help='of jssl.recipes.policies, on the device'
+    )
     result.add_argument('--json', action='store_true', help='end with one line of JSON')
     return result
 

@@ -17,7 +17,7 @@ import numpy as np
 from experiments.reporting import positive, processor, show, show_json
 from experiments.throughput import timed
 from jssl.memories.kmeans import ITERATIONS, kmeans
-from jssl.training.workdir import versions
+from jssl.runs.workdir import versions
 
 
 def main(argv: Sequence[str] | None = None) -> int:

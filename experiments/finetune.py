@@ -20,11 +20,11 @@ import numpy as np
 from experiments.reporting import processor, show_json
 from jssl.config import experiment
 from jssl.errors import JsslError
+from jssl.fitting.fit import fit
+from jssl.fitting.outcome import REPORT, final_scores
 from jssl.main import parse
+from jssl.runs.metrics import METRICS, read_metrics
 from jssl.training.huge_pages import restart_with_huge_pages
-from jssl.training.logging import METRICS, read_metrics
-from jssl.training.outcome import REPORT, final_scores
-from jssl.training.run import fit
 
 CONFIG = Path(__file__).resolve().parent.parent / 'configs' / 'eval' / 'finetune.py'
 STARTS = {'pretrained': 'fine-tuned', 'scratch': 'from scratch'}

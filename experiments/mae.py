@@ -24,14 +24,14 @@ from experiments.reporting import mebibytes, positive, processor, show, show_jso
 from experiments.throughput import memory
 from jssl.algorithm import Batch, Params, TrainState
 from jssl.algorithms import MAE
+from jssl.augment.views import Canvas
 from jssl.backbones import MAEViT
-from jssl.data.views import Canvas
 from jssl.errors import JsslError
 from jssl.heads import MAEPretrainHead
 from jssl.necks import MAEPretrainDecoder
+from jssl.runs.workdir import versions
 from jssl.training.huge_pages import restart_with_huge_pages
 from jssl.training.step import init_train_state, make_train_step
-from jssl.training.workdir import versions
 
 SHARES = (0.25, 1.0)  # of the patches that the encoder sees
 OPTIMIZER = optax.adamw(1e-4)

@@ -27,7 +27,7 @@ from jssl.losses import cross_entropy
 from jssl.main import parse, run_name
 from jssl.memories.bank import similarities, update_rows
 from jssl.networks import forward
-from jssl.training.workdir import versions
+from jssl.runs.workdir import versions
 
 Program = Callable[[], Any]
 

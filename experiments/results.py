@@ -17,9 +17,9 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.reporting import processor, show_json
-from jssl.training.logging import METRICS, read_metrics
-from jssl.training.outcome import REPORT, baseline_scores, final_scores
-from jssl.training.progress import format_duration
+from jssl.fitting.outcome import REPORT, baseline_scores, final_scores
+from jssl.runs.metrics import METRICS, read_metrics
+from jssl.runs.progress import format_duration
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
 SCORES = {'knn': 'kNN', 'linear': 'linear probe'}

@@ -23,11 +23,11 @@ from jssl.algorithm import TrainState
 from jssl.config import experiment
 from jssl.errors import JsslError
 from jssl.main import connect, parse, run_name
+from jssl.runs.workdir import versions
 from jssl.training import sharding
 from jssl.training.experiment import Experiment
 from jssl.training.huge_pages import restart_with_huge_pages
 from jssl.training.loop import to_device
-from jssl.training.workdir import versions
 
 Batches = Iterator[Mapping[str, jax.Array]]
 WARM_UP = 8  # steps; more than the batches that lie ready while the step is compiled

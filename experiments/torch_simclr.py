@@ -27,11 +27,11 @@ from experiments.reporting import positive, processor, show, show_json
 from experiments.torch_twin import Twin, interleave, load_weights
 from jssl.algorithm import Batch, TrainState
 from jssl.algorithms import SimCLR
+from jssl.augment.views import Canvas
 from jssl.components import build
-from jssl.data.views import Canvas
 from jssl.errors import JsslError
-from jssl.training.optimizers import AdamW, make_optimizer
-from jssl.training.schedules import Constant
+from jssl.optim.optimizers import AdamW, make_optimizer
+from jssl.optim.schedules import Constant
 from jssl.training.step import init_train_state, make_train_step
 
 Run = Callable[[], float]  # one step; its loss before the update

@@ -12,8 +12,8 @@ from jssl.errors import JsslError as JsslError
 if TYPE_CHECKING:
     from jssl.algorithm import Algorithm as Algorithm
     from jssl.algorithm import TrainState as TrainState
+    from jssl.fitting.fit import fit as fit
     from jssl.training.experiment import Experiment as Experiment
-    from jssl.training.run import fit as fit
     from jssl.training.step import init_train_state as init_train_state
     from jssl.training.step import make_train_step as make_train_step
 
@@ -23,7 +23,7 @@ _HOMES = {
     'Algorithm': 'jssl.algorithm',
     'TrainState': 'jssl.algorithm',
     'Experiment': 'jssl.training.experiment',
-    'fit': 'jssl.training.run',
+    'fit': 'jssl.fitting.fit',
     'init_train_state': 'jssl.training.step',
     'make_train_step': 'jssl.training.step',
 }

@@ -3,7 +3,7 @@
 A config is a nested dict. `model`, `data`, `test_data`, `probe_data`, `sampler`, `views`,
 `eval_view`, `optimizer` and `schedule` each describe a component: a `type` and its fields.
 `canvas`, `channels`, `batch_size` and `epochs` are numbers, `pretrained` says where the backbone's
-weights come from and `inherit` what is taken over from that run (`jssl.training.inheritance`). The
+weights come from and `inherit` what is taken over from that run (`jssl.fitting.inheritance`). The
 other keys are the fields of `jssl.training.settings.Runtime`.
 """
 

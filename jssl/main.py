@@ -22,14 +22,14 @@ from ml_collections import ConfigDict, config_flags
 from jssl.components import hints_of
 from jssl.config import WEIGHTS, experiment
 from jssl.errors import JsslError, suggest
+from jssl.fitting.fit import fit
+from jssl.fitting.inheritance import inherited
 from jssl.foreign import names
 from jssl.interrupts import run_command
 from jssl.overrides import TOP, Override, advise, apply, split
+from jssl.runs.record import recordable
 from jssl.training.huge_pages import restart_with_huge_pages
-from jssl.training.inheritance import inherited
 from jssl.training.loop import Interrupted
-from jssl.training.record import recordable
-from jssl.training.run import fit
 from jssl.training.settings import Runtime
 
 

@@ -38,7 +38,7 @@ def float64() -> Iterator[None]:
 @pytest.fixture(scope='session')
 def digits_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A TFDS folder in which embedded_digits is prepared."""
-    from jssl.data import digits
+    from jssl.data.preparing import digits
 
     folder = str(tmp_path_factory.mktemp('tensorflow_datasets'))
     digits.prepare(folder)

@@ -6,8 +6,8 @@ import pytest
 
 from jssl.algorithm import Algorithm, Run
 from jssl.config import choose, experiment
-from jssl.training.optimizers import SGD
-from jssl.training.schedules import Constant
+from jssl.optim.optimizers import SGD
+from jssl.optim.schedules import Constant
 from jssl.training.settings import Evaluate, MeshShape, Runtime
 from tests.checks import refused
 

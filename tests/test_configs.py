@@ -12,8 +12,8 @@ from jssl.algorithm import Run
 from jssl.components import build
 from jssl.data import Arrays
 from jssl.main import parse
+from jssl.optim.optimizers import make_optimizer
 from jssl.training.experiment import Experiment
-from jssl.training.optimizers import make_optimizer
 from jssl.training.step import init_train_state, make_train_step
 from tests.checks import refused
 from tests.conftest import ROOT

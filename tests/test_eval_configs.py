@@ -15,8 +15,8 @@ from jssl.components import build
 from jssl.data import Arrays
 from jssl.interop.safetensors import save_backbone
 from jssl.main import main, parse
+from jssl.runs.metrics import read_metrics
 from jssl.training.experiment import Experiment
-from jssl.training.logging import read_metrics
 from tests.checks import refused, well_scaled
 from tests.conftest import ROOT
 

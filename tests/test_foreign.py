@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from jssl.components import build
+from jssl.fitting.inheritance import inherited
 from jssl.foreign import refuse_foreign
 from jssl.main import main, parse
-from jssl.training.inheritance import inherited
 from jssl.visualization.reconstructions import reconstruct_run
 from tests.checks import refused
 from tests.conftest import ROOT

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from jssl.fitting.fit import fit
 from jssl.interrupts import Handlers, Stopped
 from jssl.training.loop import Interrupted
-from jssl.training.run import fit
 from tests.conftest import ROOT
 from tests.training import toy
 

@@ -17,7 +17,7 @@ import pytest
 from jssl.algorithm import Algorithm
 from jssl.components import build
 from jssl.interop.mmselfsup import export_state
-from jssl.training.optimizers import make_optimizer
+from jssl.optim.optimizers import make_optimizer
 from tests import golden, parity
 
 # What the reference's float32 run gave; ours is compared with float64, whose numbers are exact.

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import pytest
 
 from jssl.data import Arrays
-from jssl.data.conversion import Target, prepare
+from jssl.data.preparing.conversion import Target, prepare
+from jssl.fitting.fit import fit
 from jssl.paths import expanded, run_directory
-from jssl.training.checkpoints import Checkpoints
-from jssl.training.run import fit
-from jssl.training.workdir import make_workdir
+from jssl.runs.checkpoints import Checkpoints
+from jssl.runs.workdir import make_workdir
 from tests.checks import refused
 from tests.training import toy
 

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from jssl import recipes
 from jssl.config import choose
-from jssl.data import policies
+from jssl.recipes import policies
 
 FROM_RUN = ('model.backbone', 'data', 'test_data', 'canvas', 'channels', 'eval_view')
 BY_EPOCH = dict(type='WarmupCosine', by_epoch=True)

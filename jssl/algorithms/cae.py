@@ -14,9 +14,9 @@ import jax.numpy as jnp
 
 from jssl.algorithm import Batch, Metrics, Params, State
 from jssl.algorithms.masked import MaskedImageModel
+from jssl.augment.masks import block_mask
 from jssl.backbones import CAEViT
 from jssl.checks import Count, Fraction
-from jssl.data.masks import block_mask
 from jssl.errors import JsslError
 from jssl.heads import CAEHead
 from jssl.necks import CAENeck

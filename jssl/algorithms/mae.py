@@ -13,8 +13,8 @@ import jax.numpy as jnp
 
 from jssl.algorithm import Batch, Metrics, Params, State, one_view
 from jssl.algorithms.masked import PixelModel, Reconstruction
+from jssl.augment.masks import random_masking
 from jssl.backbones import MAEViT
-from jssl.data.masks import random_masking
 from jssl.errors import JsslError
 from jssl.heads import MAEPretrainHead
 from jssl.layers.patches import enlarge_mask

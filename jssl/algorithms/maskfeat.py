@@ -15,9 +15,9 @@ import jax.numpy as jnp
 
 from jssl.algorithm import Batch, Metrics, Params, State, one_view
 from jssl.algorithms.masked import MaskedImageModel
+from jssl.augment.masks import block_mask
 from jssl.backbones import MaskFeatViT
 from jssl.checks import Count
-from jssl.data.masks import block_mask
 from jssl.errors import JsslError
 from jssl.heads import MaskFeatPretrainHead
 from jssl.layers.pooling import pool_features

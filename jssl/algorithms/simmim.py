@@ -13,9 +13,9 @@ import jax.numpy as jnp
 
 from jssl.algorithm import Batch, Metrics, Params, State, one_view
 from jssl.algorithms.masked import PixelModel, Reconstruction
+from jssl.augment.masks import patch_mask
 from jssl.backbones import SimMIMSwinTransformer
 from jssl.checks import Count, Share
-from jssl.data.masks import patch_mask
 from jssl.errors import JsslError
 from jssl.heads import SimMIMHead
 from jssl.losses import explained_variance

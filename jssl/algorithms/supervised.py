@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State, one_view
+from jssl.augment.ops.mixing import cutmix, mix, mixup
 from jssl.checks import NonNegative
-from jssl.data.mixing import cutmix, mix, mixup
 from jssl.errors import JsslError
 from jssl.losses.classification import top_k_hits
 from jssl.networks import evaluate, forward

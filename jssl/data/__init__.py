@@ -8,38 +8,38 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jssl.data.canvas import decode as decode
-    from jssl.data.loader import Loader as Loader
-    from jssl.data.loader import fits_on_device as fits_on_device
-    from jssl.data.loader import resident as resident
-    from jssl.data.order import Order as Order
+    from jssl.augment.views import Canvas as Canvas
+    from jssl.augment.views import CenterView as CenterView
+    from jssl.augment.views import MultiView as MultiView
+    from jssl.augment.views import View as View
+    from jssl.data.loading.loader import Loader as Loader
+    from jssl.data.loading.loader import fits_on_device as fits_on_device
+    from jssl.data.loading.loader import resident as resident
+    from jssl.data.loading.order import Order as Order
+    from jssl.data.reading.decoding import decode as decode
     from jssl.data.sources import TFDS as TFDS
     from jssl.data.sources import Arrays as Arrays
     from jssl.data.sources import Folder as Folder
     from jssl.data.sources import ImageList as ImageList
     from jssl.data.sources import Sample as Sample
     from jssl.data.sources import Source as Source
-    from jssl.data.views import Canvas as Canvas
-    from jssl.data.views import CenterView as CenterView
-    from jssl.data.views import MultiView as MultiView
-    from jssl.data.views import View as View
 
 _HOMES = {
     'TFDS': 'jssl.data.sources',
     'Arrays': 'jssl.data.sources',
-    'Canvas': 'jssl.data.views',
-    'CenterView': 'jssl.data.views',
+    'Canvas': 'jssl.augment.views',
+    'CenterView': 'jssl.augment.views',
     'Folder': 'jssl.data.sources',
     'ImageList': 'jssl.data.sources',
-    'Loader': 'jssl.data.loader',
-    'MultiView': 'jssl.data.views',
-    'Order': 'jssl.data.order',
+    'Loader': 'jssl.data.loading.loader',
+    'MultiView': 'jssl.augment.views',
+    'Order': 'jssl.data.loading.order',
     'Sample': 'jssl.data.sources',
     'Source': 'jssl.data.sources',
-    'View': 'jssl.data.views',
-    'decode': 'jssl.data.canvas',
-    'fits_on_device': 'jssl.data.loader',
-    'resident': 'jssl.data.loader',
+    'View': 'jssl.augment.views',
+    'decode': 'jssl.data.reading.decoding',
+    'fits_on_device': 'jssl.data.loading.loader',
+    'resident': 'jssl.data.loading.loader',
 }
 
 

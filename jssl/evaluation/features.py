@@ -12,10 +12,10 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jssl.algorithm import Algorithm, Batch, Params, State
-from jssl.data.faults import Faults
-from jssl.data.loader import THREADS, resident
+from jssl.augment.views import Canvas
+from jssl.data.loading.loader import THREADS, resident
+from jssl.data.reading.bad_samples import Faults
 from jssl.data.sources import Source
-from jssl.data.views import Canvas
 from jssl.errors import JsslError
 
 EvalView = Callable[[Canvas], jax.Array]  # one canvas -> float (h, w, C), the same every time

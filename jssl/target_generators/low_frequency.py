@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jssl.augment.ops.resample import IMAGENET_MEAN, IMAGENET_STD
 from jssl.checks import Checked, Finite, Positive
-from jssl.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from jssl.errors import JsslError
 
 

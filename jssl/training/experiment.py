@@ -13,12 +13,13 @@ import optax
 from jax.sharding import Mesh
 
 from jssl.algorithm import Algorithm, Run, TrainState
+from jssl.augment.views import Canvas
 from jssl.checks import Checked, Count
-from jssl.data.canvas import check_channels
-from jssl.data.faults import Faults
-from jssl.data.identity import Listing
-from jssl.data.loader import Batch, Loader, fits_on_device, resident
-from jssl.data.samplers import Sampler, Shuffled
+from jssl.data.loading.identity import Listing
+from jssl.data.loading.loader import Batch, Loader, fits_on_device, resident
+from jssl.data.loading.samplers import Sampler, Shuffled
+from jssl.data.reading.bad_samples import Faults
+from jssl.data.reading.decoding import check_channels
 from jssl.data.sources import (
     Source,
     check_classes,
@@ -27,13 +28,12 @@ from jssl.data.sources import (
     has_labels,
     label_count,
 )
-from jssl.data.views import Canvas
 from jssl.errors import JsslError, show
 from jssl.evaluation.features import EvalView
+from jssl.optim.optimizers import Optimizer, make_optimizer
+from jssl.optim.schedules import Constant, Schedule, ScheduleFactory
 from jssl.training import sharding
 from jssl.training.loop import Plan
-from jssl.training.optimizers import Optimizer, make_optimizer
-from jssl.training.schedules import Constant, Schedule, ScheduleFactory
 from jssl.training.settings import Runtime
 from jssl.training.step import Step, Views, init_train_state, make_train_step
 
@@ -89,7 +89,7 @@ class Experiment(Checked):
       sampler: which samples an epoch sees, and in which order.
       channels: of an image: 3 for RGB, 1 for grey, 4 for RGBA.
       pretrained: whose backbone the run begins with: the directory of a run, or a file of weights,
-        see `jssl.training.pretrained`; empty for fresh weights.
+        see `jssl.fitting.pretrained`; empty for fresh weights.
       runtime: seed, logging, evaluation, checkpoints and devices.
 
     Raises:

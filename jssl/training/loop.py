@@ -16,13 +16,13 @@ import jax
 import numpy as np
 
 from jssl.algorithm import Metrics, TrainState
-from jssl.data.faults import Faults
+from jssl.data.reading.bad_samples import Faults
 from jssl.errors import JsslError
-from jssl.training.checkpoints import Checkpoints
+from jssl.optim.schedules import Schedule
+from jssl.runs.checkpoints import Checkpoints
+from jssl.runs.metrics import MetricsWriter
+from jssl.runs.progress import DataWait, Meter, Progress
 from jssl.training.finite import not_finite
-from jssl.training.logging import MetricsWriter
-from jssl.training.progress import DataWait, Meter, Progress
-from jssl.training.schedules import Schedule
 from jssl.training.signals import StopSignal
 from jssl.training.step import Step
 

@@ -13,14 +13,14 @@ import numpy as np
 import optax
 
 from jssl.algorithm import Batch, Params, TrainState
-from jssl.data.loader import Loader
+from jssl.data.loading.loader import Loader
 from jssl.errors import JsslError
 from jssl.evaluation.clusters import ClusterWatch
 from jssl.evaluation.features import Extract, Extracted, make_extractor
 from jssl.memories import kmeans
+from jssl.runs.progress import format_duration
 from jssl.training import sharding
 from jssl.training.experiment import Experiment
-from jssl.training.progress import format_duration
 from jssl.training.step import refresh_key, strongly_typed
 
 SILENCE = 10.0  # seconds between two lines about how far a refresh is

@@ -15,7 +15,7 @@ import optax
 from jax.sharding import use_abstract_mesh
 
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, TrainState
-from jssl.data.views import Canvas
+from jssl.augment.views import Canvas
 from jssl.errors import JsslError
 
 Views = Callable[[jax.Array, Canvas], Mapping[str, Any]]

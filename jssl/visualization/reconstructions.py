@@ -20,12 +20,12 @@ import numpy as np
 from jssl.algorithm import Params, State
 from jssl.algorithms.masked import PixelModel
 from jssl.arguments import Parser
+from jssl.augment.ops.resample import denormalize
+from jssl.augment.views import Canvas
 from jssl.checks import Count, check_value
-from jssl.data.augment import denormalize
-from jssl.data.canvas import quiet
-from jssl.data.faults import Faults
-from jssl.data.loader import resident
-from jssl.data.views import Canvas
+from jssl.data.loading.loader import resident
+from jssl.data.reading.bad_samples import Faults
+from jssl.data.reading.decoding import quiet
 from jssl.errors import JsslError
 from jssl.evaluation import evenly_spaced
 from jssl.evaluation.features import EvalView
@@ -125,10 +125,10 @@ def reconstruct_run(workdir: Path, trusted: Collection[str] = ()) -> Reconstruct
         config.json names a class outside jssl that is not trusted.
     """
     from jssl.config import experiment
-    from jssl.training.checkpoints import Checkpoints
-    from jssl.training.datasets import tell_changes
-    from jssl.training.run import target
-    from jssl.training.workdir import CHECKPOINTS, CONFIG, read_config
+    from jssl.fitting.fit import target
+    from jssl.runs.checkpoints import Checkpoints
+    from jssl.runs.datasets import tell_changes
+    from jssl.runs.workdir import CHECKPOINTS, CONFIG, read_config
 
     stored = read_config(workdir)
     config = stored['config']

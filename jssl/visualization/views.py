@@ -20,16 +20,16 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from jssl.arguments import Parser
+from jssl.augment.ops.resample import denormalize
 from jssl.checks import Count, check_value
-from jssl.data.augment import denormalize
-from jssl.data.canvas import quiet
-from jssl.data.faults import read
+from jssl.data.reading.bad_samples import read
+from jssl.data.reading.decoding import quiet
 from jssl.errors import JsslError
 from jssl.evaluation import evenly_spaced
 from jssl.interrupts import run_command
 from jssl.paths import expanded
+from jssl.runs.record import recordable
 from jssl.training.experiment import Experiment
-from jssl.training.record import recordable
 from jssl.training.step import make_views, step_keys
 from jssl.visualization.images import view_grid
 

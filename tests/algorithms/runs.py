@@ -30,8 +30,8 @@ from jssl.algorithms import (
     SimSiam,
     SwAV,
 )
+from jssl.augment.views import Canvas
 from jssl.backbones import CAEViT, MAEViT, MaskFeatViT, SimMIMSwinTransformer
-from jssl.data.views import Canvas
 from jssl.heads import (
     CAEHead,
     ClsHead,

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from jssl.training.checkpoints import Checkpoints
+from jssl.runs.checkpoints import Checkpoints
 from tests.algorithms.runs import ALGORITHMS, advance, placed
 
 

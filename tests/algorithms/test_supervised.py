@@ -12,15 +12,15 @@ from flax.core import FrozenDict
 
 from jssl.algorithm import Batch, Run, TrainState
 from jssl.algorithms import ImageClassifier
+from jssl.augment.ops.mixing import cutmix, mixup
 from jssl.backbones import VisionTransformer
-from jssl.data.mixing import cutmix, mixup
 from jssl.heads import LinearClsHead, MultiClsHead
 from jssl.layers.batch_norm import BatchNorm
 from jssl.losses import CrossEntropyLoss, classification_loss
 from jssl.necks import ClsBatchNormNeck
+from jssl.optim.optimizers import AdamW, make_optimizer
+from jssl.optim.schedules import Constant
 from jssl.training import sharding
-from jssl.training.optimizers import AdamW, make_optimizer
-from jssl.training.schedules import Constant
 from jssl.training.step import make_train_step
 from tests.algorithms import runs
 from tests.checks import assert_trees_close, refused, well_scaled, widened

@@ -18,8 +18,8 @@ from jssl.heads import SwAVHead
 from jssl.interop import mmselfsup
 from jssl.losses import sinkhorn
 from jssl.necks import SwAVNeck
-from jssl.training.optimizers import LARS, make_optimizer
-from jssl.training.schedules import Constant
+from jssl.optim.optimizers import LARS, make_optimizer
+from jssl.optim.schedules import Constant
 from tests.algorithms.runs import WIDTH, Stem, tiny_swav
 from tests.checks import assert_trees_close, matrix, refused, well_scaled
 

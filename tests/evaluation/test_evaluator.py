@@ -6,8 +6,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 from jssl.algorithm import Algorithm
+from jssl.augment.views import CenterView
 from jssl.data import Arrays, resident
-from jssl.data.views import CenterView
 from jssl.errors import JsslError
 from jssl.evaluation import ArrayBatches, Evaluator, knn_accuracy, linear_accuracy
 

@@ -8,8 +8,8 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jssl.algorithm import Algorithm
+from jssl.augment.views import CenterView
 from jssl.data import Arrays, resident
-from jssl.data.views import CenterView
 from jssl.errors import JsslError
 from jssl.evaluation.features import ArrayBatches, SourceBatches, make_extractor, raw_pixels
 

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from experiments import augmentation, pillow_views
+from jssl.augment.views import Canvas
 from jssl.components import build
-from jssl.data import policies
-from jssl.data.views import Canvas
+from jssl.recipes import policies
 
 
 def test_report_compares_canvas_decoding_and_views(capsys: pytest.CaptureFixture[str]) -> None:

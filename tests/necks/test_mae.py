@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jssl.data.masks import random_masking
+from jssl.augment.masks import random_masking
 from jssl.interop.stacked import stack_like, unstack
 from jssl.necks import MAEPretrainDecoder
 from tests.checks import assert_trees_close, refused, well_scaled

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jssl.augment.ops.resample import IMAGENET_MEAN, IMAGENET_STD
 from jssl.components import build
-from jssl.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from jssl.target_generators import LowFreqTargetGenerator
 from tests import golden
 from tests.checks import refused

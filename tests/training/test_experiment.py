@@ -14,13 +14,13 @@ from jssl.algorithms import SimCLR
 from jssl.backbones import ResNet
 from jssl.data import Arrays, CenterView, MultiView, View
 from jssl.errors import JsslError
+from jssl.fitting.fit import tell_remarks
+from jssl.fitting.judge import Judge
 from jssl.heads import ContrastiveHead
 from jssl.necks import NonLinearNeck
-from jssl.training.judge import Judge
-from jssl.training.logging import read_metrics
+from jssl.optim.optimizers import SGD
+from jssl.runs.metrics import read_metrics
 from jssl.training.loop import to_device
-from jssl.training.optimizers import SGD
-from jssl.training.run import tell_remarks
 from jssl.training.settings import Checkpoint, MeshShape, Runtime
 from tests.algorithms import runs
 from tests.checks import refused

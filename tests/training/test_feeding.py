@@ -10,10 +10,10 @@ import pytest
 
 import jssl
 from jssl import config
-from jssl.data.samplers import ClassBalanced, Sequential, Shuffled
+from jssl.data.loading.samplers import ClassBalanced, Sequential, Shuffled
 from jssl.data.sources import Arrays, Sample
-from jssl.training.logging import read_metrics
-from jssl.training.run import advice
+from jssl.fitting.fit import advice
+from jssl.runs.metrics import read_metrics
 from jssl.training.settings import MeshShape, Runtime
 from tests.checks import refused
 from tests.test_config import CONFIG
@@ -74,7 +74,12 @@ def test_more_broken_images_than_allowed_end_the_run() -> None:
 
 def test_advice_names_the_settings_and_resident_data_need_none() -> None:
     streamed = feed(0, resident='no', threads=3)
-    for words in ('threads (now 3', 'workers (now 0)', 'canvas (now 20)', 'jssl.data.prepare'):
+    for words in (
+        'threads (now 3',
+        'workers (now 0)',
+        'canvas (now 20)',
+        'jssl.data.preparing.prepare',
+    ):
         assert words in advice(streamed)
     assert advice(feed(0)) == ''
 

@@ -13,9 +13,9 @@ from PIL import Image
 
 import jssl
 from jssl.data import Canvas, CenterView
-from jssl.data.faults import NAMED
+from jssl.data.reading.bad_samples import NAMED
 from jssl.data.sources import Folder, ImageList
-from jssl.training.optimizers import SGD
+from jssl.optim.optimizers import SGD
 from jssl.training.settings import MeshShape, Runtime
 from tests.checks import refused
 

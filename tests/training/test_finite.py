@@ -12,9 +12,9 @@ import optax
 import pytest
 
 from jssl.algorithm import TrainState
-from jssl.training.checkpoints import read_parts
+from jssl.fitting.fit import fit
+from jssl.runs.checkpoints import read_parts
 from jssl.training.finite import not_finite
-from jssl.training.run import fit
 from jssl.training.settings import Checkpoint, Evaluate, MeshShape, Runtime
 from tests.checks import refused
 from tests.training import toy

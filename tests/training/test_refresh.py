@@ -13,15 +13,15 @@ import numpy as np
 import optax
 import pytest
 
-from jssl.data.samplers import ClassBalanced
+from jssl.augment.views import Canvas
+from jssl.data.loading.samplers import ClassBalanced
 from jssl.data.sources import Arrays
-from jssl.data.views import Canvas
+from jssl.fitting.fit import fit, target
 from jssl.memories import kmeans
-from jssl.training import run
-from jssl.training.checkpoints import Checkpoints
+from jssl.optim.optimizers import AdamW
+from jssl.runs.checkpoints import Checkpoints
+from jssl.runs.metrics import read_metrics
 from jssl.training.experiment import Experiment
-from jssl.training.logging import read_metrics
-from jssl.training.optimizers import AdamW
 from jssl.training.refresh import Refresher, following, forget_replaced
 from jssl.training.settings import Checkpoint, Evaluate, MeshShape, Runtime
 from tests.algorithms.runs import BATCH, IMAGES, images, tinted, tiny_deepcluster, tiny_odc
@@ -59,7 +59,7 @@ def experiment(algorithm: Any = None, devices: int = 1, **fields: Any) -> Experi
 
 def final_state(workdir: Path) -> list[np.ndarray]:
     checkpoints = Checkpoints(workdir / 'checkpoints')
-    restored = checkpoints.restore(run.target(experiment()))
+    restored = checkpoints.restore(target(experiment()))
     checkpoints.close()
     assert restored is not None
     state, step = restored
@@ -80,7 +80,7 @@ def comparisons(workdir: Path) -> dict[int, float]:
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     workdir = tmp_path_factory.mktemp('refresh') / 'run'
-    run.fit(experiment(), workdir=workdir)
+    fit(experiment(), workdir=workdir)
     return workdir
 
 
@@ -92,7 +92,7 @@ def test_a_run_resumed_around_a_refresh_ends_bit_by_bit_the_same(
     for saved in (tmp_path / 'run' / 'checkpoints').iterdir():
         if int(saved.name) > step:
             shutil.rmtree(saved)
-    run.fit(experiment(), workdir=tmp_path / 'run')
+    fit(experiment(), workdir=tmp_path / 'run')
     assert losses(tmp_path / 'run') == losses(finished)
     # Only in the middle of an epoch are the clusters of the one before it gone.
     gone = {step + EPOCH - step % EPOCH} if step % EPOCH else set()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jssl.training.judge import Judge
+from jssl.fitting.judge import Judge
 from jssl.training.loop import Interrupted
 from tests.training import toy
 

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 
 import jssl
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, TrainState
-from jssl.data.views import Canvas, MultiView, View
+from jssl.augment.views import Canvas, MultiView, View
 from jssl.training import sharding
 from jssl.training.step import (
     Step,

@@ -14,12 +14,12 @@ import numpy as np
 
 import jssl
 from jssl.data import Arrays, Canvas
-from jssl.training.judge import Judge
-from jssl.training.logging import METRICS, read_metrics
-from jssl.training.optimizers import SGD
-from jssl.training.progress import Progress
-from jssl.training.run import train
-from jssl.training.schedules import Constant
+from jssl.fitting.fit import train
+from jssl.fitting.judge import Judge
+from jssl.optim.optimizers import SGD
+from jssl.optim.schedules import Constant
+from jssl.runs.metrics import METRICS, read_metrics
+from jssl.runs.progress import Progress
 from jssl.training.settings import Checkpoint, Evaluate, MeshShape, Runtime
 
 STEPS, EPOCH = 12, 4

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jssl.augment.views import CenterView
 from jssl.data.sources import Arrays
-from jssl.data.views import CenterView
+from jssl.fitting.fit import fit
+from jssl.optim.optimizers import AdamW
 from jssl.training.experiment import Experiment
-from jssl.training.optimizers import AdamW
-from jssl.training.run import fit
 from jssl.visualization import reconstructions
 from jssl.visualization.reconstructions import compare, psnr, reconstruct, reconstruct_run
 from tests.algorithms import runs

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from jssl.algorithm import Algorithm
+from jssl.augment.views import CenterView, ImageAndTokens, MultiCrop, MultiView, View
 from jssl.data.sources import Arrays
-from jssl.data.views import CenterView, ImageAndTokens, MultiCrop, MultiView, View
+from jssl.optim.optimizers import AdamW
 from jssl.training.experiment import Experiment
-from jssl.training.optimizers import AdamW
 from jssl.visualization import views as pictures
 from tests import tiny
 from tests.checks import refused

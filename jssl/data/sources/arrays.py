@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from jssl.data.canvas import checked_array, plain_bytes
+from jssl.data.reading.decoding import checked_array, plain_bytes
 from jssl.data.sources.base import Sample
 from jssl.data.sources.labels import checked_labels
 from jssl.errors import JsslError

@@ -198,7 +198,7 @@ def _open(name: str, data_dir: str | None) -> Any:
     import tensorflow_datasets as tfds
 
     if name == DIGITS:
-        from jssl.data import digits
+        from jssl.data.preparing import digits
 
         prepared = digits.prepare(data_dir)
         check_features(prepared)
@@ -277,7 +277,8 @@ def _not_prepared(name: str, folder: str) -> JsslError:
     if os.path.isdir(unfinished):
         return JsslError(
             f'data set {name!r} is not complete: {unfinished} was left by an interrupted '
-            'preparation. Give the same python -m jssl.data.prepare command again; it continues.'
+            'preparation. Give the same python -m jssl.data.preparing.prepare command again; it '
+            'continues.'
         )
     base = name.partition('/')[0].partition(':')[0]
     if place := elsewhere(base, folder):

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jssl.data.conversion import Target, prepare
+from jssl.data.preparing.conversion import Target, prepare
 from jssl.data.sources import Arrays, Sample, check_declared
 from tests.checks import refused
 from tests.training import toy

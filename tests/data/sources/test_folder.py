@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jssl.data.canvas import decode
-from jssl.data.faults import read
+from jssl.data.reading.bad_samples import read
+from jssl.data.reading.decoding import decode
 from jssl.data.sources import Folder
 from jssl.errors import JsslError
 from tests.checks import refused

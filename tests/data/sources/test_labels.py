@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jssl.data.loader import Loader, read_labels
+from jssl.data.loading.loader import Loader, read_labels
 from jssl.data.sources import (
     Arrays,
     Folder,

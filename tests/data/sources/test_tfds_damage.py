@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jssl.data.conversion import Target, prepare
-from jssl.data.faults import Faults
-from jssl.data.loader import Loader
+from jssl.data.loading.loader import Loader
+from jssl.data.preparing.conversion import Target, prepare
+from jssl.data.reading.bad_samples import Faults
 from jssl.data.sources import TFDS, Arrays
 from jssl.errors import JsslError
 from tests.checks import refused

@@ -1,0 +1,119 @@
+"""Several views of one image: copies of one policy, a pair of two, crops of two sizes."""
+
+import dataclasses
+
+import jax
+
+from jssl.augment.views import checks
+from jssl.augment.views.view import Canvas, View
+from jssl.checks import Checked, Count
+
+Views = dict[str, tuple[jax.Array, ...]]
+
+
+def draw_copies(view: View, keys: jax.Array, canvas: Canvas) -> tuple[jax.Array, ...]:
+    """One view a key; the policy is traced once for all of them."""
+    return tuple(jax.vmap(view, in_axes=(0, None))(keys, canvas))
+
+
+@dataclasses.dataclass(frozen=True)
+class MultiView(Checked):
+    """Several views of one image, drawn independently from the same policy.
+
+    Attributes:
+      view: the policy.
+      copies: how many views.
+
+    Raises:
+      JsslError: `copies` is not a positive whole number or `view` not a policy.
+    """
+
+    view: View
+    copies: Count = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.require(callable(self.view), self, 'view', checks.POLICY)
+
+    def __call__(self, key: jax.Array, canvas: Canvas) -> Views:
+        """Draw the views.
+
+        Args:
+          key: one typed key.
+          canvas: one canvas.
+
+        Returns:
+          `{'views': (view, …)}`, each float32 `(size, size, C)`.
+        """
+        return {'views': draw_copies(self.view, jax.random.split(key, self.copies), canvas)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair(Checked):
+    """Two views of one image from two policies: the asymmetric pair of BYOL (Grill et al. 2020).
+
+    Attributes:
+      first, second: the policies.
+
+    Raises:
+      JsslError: one of them is not a policy.
+    """
+
+    first: View
+    second: View
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field in ('first', 'second'):
+            checks.require(callable(getattr(self, field)), self, field, checks.POLICY)
+
+    def __call__(self, key: jax.Array, canvas: Canvas) -> Views:
+        """Draw the views.
+
+        Args:
+          key: one typed key.
+          canvas: one canvas.
+
+        Returns:
+          `{'views': (first, second)}`, each float32 `(size, size, C)` of its policy's size.
+        """
+        first, second = jax.random.split(key)
+        return {'views': (self.first(first, canvas), self.second(second, canvas))}
+
+
+@dataclasses.dataclass(frozen=True)
+class MultiCrop(Checked):
+    """A few large crops and many small ones of one image (Caron et al. 2020, section 3.2).
+
+    Attributes:
+      large, small: the policies.
+      large_copies, small_copies: how many views of each.
+
+    Raises:
+      JsslError: a number of copies is not a positive whole number, or a policy not a policy.
+    """
+
+    large: View
+    small: View
+    large_copies: Count = 2
+    small_copies: Count = 6
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field in ('large', 'small'):
+            checks.require(callable(getattr(self, field)), self, field, checks.POLICY)
+
+    def __call__(self, key: jax.Array, canvas: Canvas) -> Views:
+        """Draw the views.
+
+        Args:
+          key: one typed key.
+          canvas: one canvas.
+
+        Returns:
+          `{'views': (large, …, small, …)}`, each float32 `(size, size, C)` of its policy's size.
+        """
+        keys = jax.random.split(key, self.large_copies + self.small_copies)
+        large = draw_copies(self.large, keys[: self.large_copies], canvas)
+        small = draw_copies(self.small, keys[self.large_copies :], canvas)
+        return {'views': large + small}

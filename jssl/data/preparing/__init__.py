@@ -1,0 +1,1 @@
+"""Data sets on disk: images shrunk once and stored in shards, and the embedded digits."""

@@ -1,0 +1,120 @@
+"""Decodes a data set once and writes it at the size one trains on, as a TFDS data set.
+
+    python -m jssl.data.preparing.prepare --source=train=folder:/data/imagenet/train \\
+        --source=validation=folder:/data/imagenet/val --out=/data/tfds/imagenet_256 --size=256
+
+Afterwards it is data=dict(type='TFDS', name='imagenet_256', split='train', data_dir='/data/tfds').
+The same command continues what was interrupted; a data set gets its name only once it is complete.
+"""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Sequence
+
+from jssl.arguments import Parser
+from jssl.checks import Fraction, check_value
+from jssl.data.preparing.conversion import Quality, Size, Target, Threads, check_split, prepare
+from jssl.data.reading.decoding import quiet
+from jssl.data.sources import TFDS, Folder, ImageList, Source
+from jssl.errors import JsslError
+from jssl.interrupts import run_command, status
+
+SOURCE = re.compile(r'(?:(?P<split>\w+)=)?(?P<kind>folder|list|tfds):(?P<path>.+)', re.DOTALL)
+NUMBERS = {'size': Size, 'quality': Quality, 'workers': Threads, 'faults': Fraction}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of the command line."""
+    result = Parser(
+        'python -m jssl.data.preparing.prepare',
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    result.add_argument(
+        '--source',
+        action='append',
+        required=True,
+        metavar='[SPLIT=]KIND:WHERE',
+        help='folder:/path, list:/path or tfds:name/split; once for each split. Without SPLIT= it '
+        'is the split of TFDS, or train',
+    )
+    result.add_argument('--out', required=True, help='DATA_DIR/NAME of the new data set')
+    result.add_argument('--size', type=int, required=True, help='of the short side in pixels')
+    result.add_argument('--encoding', choices=('jpeg', 'png'), default='jpeg')
+    result.add_argument('--quality', type=int, default=95, help='of JPEG (default: 95)')
+    result.add_argument('--workers', type=int, default=os.cpu_count(), help='threads')
+    result.add_argument('--faults', type=float, default=0.01, help='share that may be broken')
+    result.add_argument('--root', default='', help='what the paths of a list are relative to')
+    result.add_argument('--data_dir', help='TFDS folder of tfds: sources')
+    return result
+
+
+def read_sources(options: argparse.Namespace) -> dict[str, Source]:
+    """The source of each split.
+
+    Raises:
+      JsslError: not written as it should be, two for one split, or what the source objects to.
+    """
+    sources: dict[str, Source] = {}
+    for given in options.source:
+        match = SOURCE.fullmatch(given)
+        name, _, part = (match['path'] if match else '').rpartition('/')
+        if match is None or (match['kind'] == 'tfds' and not (name and part)):
+            raise JsslError(
+                f'--source={given} must be written as folder:/path, list:/path or tfds:name/split, '
+                'with SPLIT= before it where there are several.'
+            )
+        split = match['split'] or (re.split(r'\W', part)[0] if match['kind'] == 'tfds' else 'train')
+        check_split(split)
+        if split in sources:
+            raise JsslError(
+                f'--source={given} is a second {split!r}; name it, as SPLIT=KIND:WHERE.'
+            )
+        if match['kind'] == 'tfds':
+            sources[split] = TFDS(name, part, options.data_dir)
+        elif match['kind'] == 'list':
+            sources[split] = ImageList(match['path'], options.root)
+        else:
+            sources[split] = Folder(match['path'])
+    return sources
+
+
+@quiet()
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prepares what the arguments describe; returns the exit status: 2 for bad input, 130
+    for Ctrl-C, 143 for SIGTERM."""
+    try:
+        options = parser().parse_args(argv)
+        for name, hint in NUMBERS.items():
+            check_value(f'--{name}', getattr(options, name), hint)
+        sources = read_sources(options)
+        for source in sources.values():
+            for remark in getattr(source, 'remarks', []):
+                print(f'prepare: {remark}', file=sys.stderr)
+        out = prepare(
+            sources,
+            options.out,
+            Target(options.size, options.encoding, options.quality),
+            described=dict(zip(sources, options.source, strict=True)),
+            threads=options.workers,
+            faults=options.faults,
+        )
+    except JsslError as error:
+        print(f'prepare: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as stop:
+        print('prepare: stopped; the same command continues.', file=sys.stderr)
+        return status(stop)
+    for split in sources:
+        print(
+            f'data=dict(type={"TFDS"!r}, name={out.name!r}, split={split!r}, '
+            f'data_dir={str(out.absolute().parent)!r})'
+        )
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(run_command(main))

@@ -1,0 +1,1 @@
+"""From a sample to a canvas, on the host: decoding, and what becomes of broken images."""

@@ -1,0 +1,1 @@
+"""What `jssl.fit` does before, around and after the loop."""

@@ -1,0 +1,247 @@
+"""`fit`: an experiment, carried out in a directory from the beginning or from where it stopped."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jssl.algorithm import TrainState
+from jssl.data.reading.decoding import quiet
+from jssl.data.reading.remarks import remarks
+from jssl.errors import JsslError, show
+from jssl.fitting.judge import Judge
+from jssl.fitting.outcome import Outcome, announce, conclude
+from jssl.fitting.pretrained import (
+    check_there,
+    load_backbone_into,
+    read_weights,
+    tell_changed_data,
+)
+from jssl.interrupts import Stopped
+from jssl.runs.checkpoints import Checkpoints
+from jssl.runs.datasets import check_job_agrees
+from jssl.runs.metrics import METRICS, MetricsWriter, Row, last_step
+from jssl.runs.progress import DataWait, Progress
+from jssl.runs.record import recordable
+from jssl.runs.workdir import (
+    CHECKPOINTS,
+    RUN,
+    claimed,
+    has_checkpoints,
+    kept_config,
+    make_workdir,
+    open_workdir,
+)
+from jssl.training import sharding
+from jssl.training.experiment import Experiment
+from jssl.training.loop import DeviceBatch, Interrupted, Loop, to_device
+from jssl.training.refresh import Refresher
+from jssl.training.shapes import check_shapes
+
+
+def fit(
+    experiment: Experiment,
+    *,
+    workdir: Path | str | None = None,
+    name: str = 'run',
+    config: Mapping[str, Any] | None = None,
+    same_data: bool = False,
+) -> Outcome:
+    """Trains; called again with the same experiment and `workdir`, it resumes.
+
+    The order in which a state is looked for: the newest readable checkpoint of the directory, else
+    a fresh one. A directory that holds another experiment or one on other data, or where a run is
+    going on, is refused.
+
+    Args:
+      experiment: what to do.
+      workdir: where the run lives; None makes a new directory under runs/.
+      name: what a new directory is called after.
+      config: what config.json is to hold; None describes the experiment.
+      same_data: files whose sizes or times are not those of the run's beginning hold the same
+        images, such as a copy without its times; names and numbers must stay all the same.
+
+    Returns:
+      The trained state, the numbers of the last evaluation and the directory.
+
+    Raises:
+      JsslError: for anything a user can put right; says how.
+      Interrupted: on SIGTERM or Ctrl-C; in training after saving.
+    """
+    started = time.monotonic()
+    if not isinstance(experiment, Experiment):
+        raise JsslError(f'fit takes a jssl.Experiment and got {show(experiment)}.')
+    config = experiment.describe() if config is None else recordable(config)
+    if not has_checkpoints(workdir):
+        check_there(experiment.pretrained)  # a run that has begun needs it no more
+    check_shapes(experiment)
+    with Progress(experiment.plan.steps) as progress, quiet():
+        directory = make_workdir(workdir, name)
+        with claimed(directory, report=progress.print) as check:
+            listings = experiment.listings
+            check_job_agrees(listings)
+            open_workdir(
+                directory,
+                config,
+                name,
+                listings=listings,
+                same_data=same_data,
+                report=progress.print,
+            )
+            progress.print(f'{directory}: {_summary(experiment)}')
+            tell_remarks(experiment, progress.print)
+            if experiment.pretrained:
+                tell_changed_data(experiment.pretrained, config, listings, progress.print)
+            announce(experiment, progress.print)
+            with kept_config(directory, check=check, report=progress.print) as record:
+                return carry_out(experiment, directory, record, started, progress, check)
+
+
+def carry_out(
+    experiment: Experiment,
+    directory: Path,
+    config: Mapping[str, Any],
+    started: float,
+    progress: Progress,
+    check: Callable[[], None],
+) -> Outcome:
+    """Trains in a directory whose config.json is written, and leaves the results there, as long as
+    `check` does not raise."""
+    judge = Judge(experiment, progress.print)
+    run = config.get(RUN, '')
+    train_state, rows = train(experiment, judge, directory, progress, run=run, check=check)
+    try:
+        check()
+        return conclude(experiment, judge, train_state, rows, directory, config, started, progress)
+    except Stopped as stop:
+        raise Interrupted(stop.number, experiment.plan.steps, directory) from None
+
+
+def train(
+    experiment: Experiment,
+    judge: Judge,
+    directory: Path,
+    progress: Progress,
+    *,
+    run: str = '',
+    check: Callable[[], None] = lambda: None,
+) -> tuple[TrainState, list[Row]]:
+    """The state after the last step, and the rows of metrics on the way to it.
+
+    For `run` and `check` see `Checkpoints`.
+    """
+    checkpoints = Checkpoints(
+        directory / CHECKPOINTS,
+        keep=experiment.runtime.checkpoint.keep,
+        data=experiment.listings['data'].identity,
+        run=run,
+        check=check,
+        report=progress.print,
+    )
+    experiment.faults.report = progress.print
+    try:
+        with checkpoints, MetricsWriter(directory, progress.print, check) as writer:
+            train_state = begin(experiment, checkpoints, judge, writer, progress)
+            loop = Loop(
+                step=experiment.step,
+                plan=experiment.plan,
+                evaluate=judge.evaluate,
+                rate=experiment.rate,
+                checkpoints=checkpoints,
+                writer=writer,
+                progress=progress,
+                data_wait=DataWait(advice(experiment), progress.print),
+                faults=experiment.faults,
+                refresher=Refresher(experiment, judge.training_batches, progress.print),
+                images=experiment.batch_size,
+                workdir=directory,
+            )
+            return run_loop(loop, experiment, train_state), writer.rows
+    except Stopped as stop:
+        raise Interrupted(stop.number, checkpoints.latest_step(), directory) from None
+
+
+def begin(
+    experiment: Experiment,
+    checkpoints: Checkpoints,
+    judge: Judge,
+    writer: MetricsWriter,
+    progress: Progress,
+) -> TrainState:
+    """The state to continue from, or a fresh one with its baselines measured."""
+    restored = checkpoints.restore(target(experiment))
+    if restored is not None:
+        train_state, step = restored
+        plan = experiment.plan
+        writer.truncate(step, logged=[number for number in range(step + 1) if plan.logs(number)])
+        progress.print(f'resuming after step {step} of {plan.steps}')
+        if scores := judge.catch_up(writer.rows, step, train_state):
+            writer.write(step, scores, epoch=step / plan.steps_per_epoch)
+        return train_state
+    if gone := last_step(writer.directory / METRICS):
+        progress.print(f'none of the {gone} steps taken here was saved; beginning again')
+    writer.truncate(-1)
+    weights = read_weights(experiment.pretrained) if experiment.pretrained else None
+    train_state = experiment.make_state()
+    writer.write(0, judge.baselines(train_state), epoch=0)
+    if weights is not None:
+        path = experiment.pretrained
+        train_state = load_backbone_into(train_state, weights, path, progress.print)
+    return train_state
+
+
+def target(experiment: Experiment) -> TrainState:
+    """Shapes and places of the train state, into which a checkpoint is restored."""
+    return jax.tree.map(
+        lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
+        experiment.state_shapes,
+        experiment.state_shardings,
+    )
+
+
+def run_loop(loop: Loop, experiment: Experiment, train_state: TrainState) -> TrainState:
+    """Feeds the loop with batches from where `train_state` is."""
+    mesh, data = experiment.mesh, None
+    if experiment.arrays is not None:
+        data = sharding.put_replicated(experiment.arrays, mesh)
+
+    def feed(train_state: TrainState) -> Iterator[DeviceBatch]:
+        host_batches = loop.refresher.loader(train_state).iterate(int(train_state.step))
+        return to_device(host_batches, lambda batch: sharding.put_batch(batch, mesh))
+
+    return loop.run(train_state, feed, data)
+
+
+def advice(experiment: Experiment) -> str:
+    """What makes batches come faster; empty where only row numbers travel."""
+    runtime = experiment.runtime
+    if experiment.loader.resident:
+        return ''
+    return (
+        f'raise config.threads (now {runtime.threads}; this host has {os.cpu_count()} cores) or, '
+        f'above about 16 cores, config.workers (now {runtime.workers}); decode once to the size '
+        f'you train on with python -m jssl.data.preparing.prepare; lower config.canvas (now '
+        f"{experiment.canvas}); or set config.resident='yes' where the set fits on the device."
+    )
+
+
+def _summary(experiment: Experiment) -> str:
+    """What is about to run, in a line."""
+    plan, mesh = experiment.plan, experiment.mesh
+    where = 'kept on the device' if experiment.loader.resident else 'streamed'
+    return (
+        f'{type(experiment.algorithm).__name__}, {len(experiment.data):,} images {where}, '
+        f'batch {experiment.batch_size}, {experiment.epochs} epochs = {plan.steps:,} steps, '
+        f'{mesh.size} {mesh.devices.flat[0].platform} device{"s" if mesh.size > 1 else ""}'
+    )
+
+
+def tell_remarks(experiment: Experiment, report: Callable[[str], None]) -> None:
+    """Says once what is remarkable about the images of each part, none of which is an error."""
+    for part in experiment.listings:
+        source = getattr(experiment, part)
+        for line in remarks(source, experiment.canvas, experiment.channels):
+            report(f'config.{part}: {line}')

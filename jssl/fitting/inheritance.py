@@ -1,0 +1,153 @@
+"""What a config leaves to the run that it continues: its backbone, its data, its view of them.
+
+A config with ``pretrained=''`` and ``inherit=('model.backbone', 'data', ...)`` stands for itself
+as long as `pretrained` is empty. Once that names a run, the parts that `inherit` lists are those of
+the run's config.json; what the command line sets, it sets on top of them.
+"""
+
+import dataclasses
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from jssl.components import PACKAGES, find
+from jssl.errors import JsslError, suggest
+from jssl.fitting.pretrained import check_there
+from jssl.foreign import names, option, refuse_foreign
+from jssl.paths import expanded
+from jssl.runs.workdir import read_config
+
+
+@dataclasses.dataclass(frozen=True)
+class Counterpart:
+    """The network that classifies with the weights of a pre-trained one (ALGORITHMS 5.6).
+
+    Attributes:
+      name: its type; it has the same blocks under the same names.
+      tuned: fields for fine-tuning.
+      probed: fields for a probe, whose backbone is frozen.
+    """
+
+    name: str = 'VisionTransformer'
+    tuned: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    probed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+MEAN_OF_TOKENS = {'avg_token': True, 'final_norm': False}
+# Of networks whose class token no loss has trained; the pre-trained norm `ln1` stays.
+MEAN_OF_NORMED = {'avg_token': True}
+COUNTERPARTS = {
+    'CAEViT': Counterpart(tuned=MEAN_OF_TOKENS | {'use_rel_pos_bias': True}, probed=MEAN_OF_NORMED),
+    'MAEViT': Counterpart(tuned=MEAN_OF_TOKENS),
+    'MaskFeatViT': Counterpart(tuned=MEAN_OF_TOKENS, probed=MEAN_OF_NORMED),
+    'MoCoV3ViT': Counterpart(),
+    'SimMIMSwinTransformer': Counterpart('SwinTransformer'),
+}
+LABELLED = {'data': 'probe_data'}  # what takes the place of images without labels
+SHARED = ('size', 'mean', 'std')  # fields of a view that training takes over from evaluation
+
+
+def inherited(config: Mapping[str, Any], trusted: Collection[str] = ()) -> dict[str, Any]:
+    """What the run in ``config['pretrained']`` gives to a config.
+
+    Args:
+      config: nested dicts; a `pretrained` that is no directory, or no `inherit`, gives nothing.
+      trusted: classes outside jssl that the run may name, besides those that `config` names.
+
+    Returns:
+      Values by the dotted name of the field that they replace, such as ``'model.backbone'``.
+
+    Raises:
+      JsslError: the run's config.json cannot be read, lacks a part that is wanted, or names a class
+        outside jssl that is not trusted.
+    """
+    pretrained, wanted = config.get('pretrained'), config.get('inherit') or ()
+    if not pretrained or not isinstance(pretrained, str) or not wanted:
+        return {}
+    if not isinstance(wanted, tuple | list) or not all(isinstance(name, str) for name in wanted):
+        raise JsslError(
+            f"config.inherit={wanted!r} must be a tuple of names, such as ('model.backbone', "
+            "'data')."
+        )
+    check_there(pretrained)
+    run = expanded(pretrained)
+    if not run.is_dir():
+        return {}
+    stored, where = _config_of(run), f'config.pretrained={str(run)!r}: its config.json'
+    found: dict[str, Any] = {}
+    for name in wanted:
+        value = _part(stored, LABELLED[name]) if name in LABELLED else None
+        value = _part(stored, name) if value is None else value
+        _check(value, name, where, stored)
+        refuse_foreign(value, name, where, {*trusted, *names(config)}, option)
+        found[name] = _tidy(value)
+    if 'model.backbone' in found:
+        frozen = bool(config['model'].get('frozen_backbone'))
+        found['model.backbone'] = counterpart(found['model.backbone'], frozen=frozen)
+    view = found.get('eval_view') or {}
+    return found | {f'views.view.{field}': view[field] for field in SHARED if field in view}
+
+
+def _config_of(run: Path) -> dict[str, Any]:
+    try:
+        return read_config(run)['config']
+    except JsslError as error:
+        raise JsslError(
+            f'config.pretrained={str(run)!r} is not the directory of a run: {error}'
+        ) from error
+
+
+def _check(value: Any, name: str, where: str, stored: Mapping[str, Any]) -> None:
+    """Refuses a part that the run does not describe, or not as a part of a config."""
+    remedy = (
+        'Give its backbone.safetensors instead, and set config.model.backbone and the data '
+        'yourself.'
+    )
+    if value is None and name != 'test_data':
+        raise JsslError(
+            f'{where} does not say {name}, since no config described that run. '
+            f'{suggest(name, stored)} {remedy}'
+        )
+    described = isinstance(value, Mapping) and isinstance(value.get('type'), str)
+    if value is not None and name.rpartition('.')[2] in PACKAGES and not described:
+        raise JsslError(f'{where} says {name}={value!r}, where a dict with a type stands. {remedy}')
+
+
+def counterpart(backbone: Mapping[str, Any], *, frozen: bool) -> dict[str, Any]:
+    """The backbone that classifies with the weights of a pre-trained one.
+
+    Args:
+      backbone: its dict in a config.
+      frozen: for a linear probe; else for fine-tuning.
+    """
+    found = COUNTERPARTS.get(backbone['type'])
+    if found is None:
+        return dict(backbone)
+    name, changes = found.name, found.probed if frozen else found.tuned
+    path = 'model.backbone'
+    before, after = (_fields(find(path, 'backbone', kind)) for kind in (backbone['type'], name))
+    # A default of the one that is another in the other is said: CAE's biases, for example.
+    differing = {k: v for k, v in before.items() if k in after and after[k] != v}
+    given = {k: v for k, v in backbone.items() if k in after}
+    fixed = {'fixed_positions': False} if 'fixed_positions' in after and not frozen else {}
+    return {'type': name} | differing | given | fixed | dict(changes)
+
+
+def _fields(component: type) -> dict[str, Any]:
+    """The fields of a module and their defaults."""
+    fields = dataclasses.fields(component)
+    return {field.name: field.default for field in fields if field.name not in ('parent', 'name')}
+
+
+def _part(config: Mapping[str, Any], name: str) -> Any:
+    value: Any = config
+    for key in name.split('.'):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def _tidy(value: Any) -> Any:
+    """Without fields that nobody set, so that the command line can; lists as tuples."""
+    if isinstance(value, Mapping):
+        return {key: _tidy(inner) for key, inner in value.items() if inner is not None}
+    return tuple(_tidy(inner) for inner in value) if isinstance(value, list) else value

@@ -1,0 +1,192 @@
+"""How the features of a run are judged while it trains, beside baselines and with warnings."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from jssl.algorithm import TrainState
+from jssl.data.loading.loader import Batch, fits_on_device, resident
+from jssl.data.reading.bad_samples import Faults
+from jssl.data.sources import Source, has_labels
+from jssl.evaluation import (
+    ArrayBatches,
+    Evaluator,
+    Extracted,
+    SourceBatches,
+    collapse_warning,
+    evenly_spaced,
+)
+from jssl.evaluation.collapse import MOST_ROWS
+from jssl.processes import of_first
+from jssl.runs.metrics import Row
+from jssl.training import sharding
+from jssl.training.experiment import Experiment
+
+RAW = 'raw_pixels_'  # prefix of the raw-pixel baseline's scores in the metrics of step 0
+SHOWN = {
+    'test_accuracy': 'accuracy',
+    'knn': 'kNN',
+    'linear': 'linear probe',
+    'std': 'spread',
+    'rankme': 'RankMe',
+}
+UNPROBED = (
+    'no kNN and no linear probe: the training images have no labels; labelled ones can be named as '
+    'config.probe_data'
+)
+UNJUDGED = 1000  # training images whose features stand in where there is no test data
+Batches = ArrayBatches | SourceBatches
+Scores = dict[str, float]
+
+
+@dataclasses.dataclass(eq=False)
+class Judge:
+    """Judges the features of an experiment's network.
+
+    Without test data the spread of the features of some training images is all there is to say.
+
+    Attributes:
+      experiment: what is judged.
+      report: is told the scores, and of a collapse, in words.
+      history: what was found so far, by this process or by those before it in the same run.
+    """
+
+    experiment: Experiment
+    report: Callable[[str], None]
+    history: list[Row] = dataclasses.field(default_factory=list)
+
+    @functools.cached_property
+    def evaluator(self) -> Evaluator:
+        """Compiled once, used for every evaluation."""
+        experiment, options = self.experiment, self.experiment.runtime.evaluate
+        return Evaluator(
+            algorithm=experiment.algorithm,
+            view=experiment.eval_view,
+            train=self.probe_batches,
+            test=self.test_batches,
+            k=min(options.neighbors, options.max_train, len(experiment.probe_source)),
+            batch_sharding=sharding.batch_sharding(experiment.mesh),
+            test_classes=experiment.test_classes,
+        )
+
+    @functools.cached_property
+    def probe_batches(self) -> Batches | None:
+        """What kNN and the linear probe learn from; None without labels to learn or to test on."""
+        experiment, source = self.experiment, self.experiment.probe_source
+        if experiment.test_data is None or not has_labels(experiment.test_data):
+            return None
+        if not has_labels(source):
+            self.report(UNPROBED)
+            return None
+        rows = evenly_spaced(len(source), experiment.runtime.evaluate.max_train)
+        return self._batches(source, rows, experiment.arrays if source is experiment.data else None)
+
+    @functools.cached_property
+    def test_batches(self) -> Batches:
+        """The held-out images, in order."""
+        test = self.experiment.test_data
+        if test is not None:
+            return self._batches(test, np.arange(len(test)), None)
+        rows = evenly_spaced(len(self.experiment.data), UNJUDGED)
+        batches = self._batches(self.experiment.data, rows, self.experiment.arrays)
+        unlabelled = [{k: v for k, v in batch.items() if k != 'label'} for batch in batches]
+        arrays = {k: np.concatenate([batch[k] for batch in unlabelled]) for k in unlabelled[0]}
+        return ArrayBatches(arrays, self.experiment.batch_size)
+
+    def training_batches(self) -> Batches:
+        """All images that are trained on, in order."""
+        data = self.experiment.data
+        return self._batches(data, np.arange(len(data)), self.experiment.arrays)
+
+    def _batches(self, source: Source, rows: np.ndarray, arrays: Batch | None) -> Batches:
+        """Kept in memory where the set is small, else decoded each time."""
+        size, side = self.experiment.batch_size, self.experiment.canvas
+        threads, channels = self.experiment.runtime.threads, self.experiment.channels
+        faults = self._faults(source)
+        if arrays is None and fits_on_device(len(source), side, channels):
+            arrays = resident(source, side, channels, threads, faults=faults)
+        if arrays is not None:
+            return ArrayBatches(arrays, size, rows)
+        return SourceBatches(source, size, side, rows, channels, threads, faults)
+
+    def _faults(self, source: Source) -> Faults:
+        """Counts the broken images of one source."""
+        if source is self.experiment.data:
+            return self.experiment.faults
+        return Faults(len(source), self.experiment.runtime.faults, self.report)
+
+    def baselines(self, train_state: TrainState) -> Scores:
+        """Scores of the untrained network, and of raw pixels under names with `RAW` in front."""
+        scores = self.evaluator.baselines(train_state.params, train_state.state)
+        for name, values in scores.items():
+            if values:
+                self.report(f'{name:<16} {in_words(values)}')
+        raw = {f'{RAW}{name}': value for name, value in scores['raw pixels'].items()}
+        return scores['random network'] | raw
+
+    def evaluate(self, step: int, train_state: TrainState) -> Scores:
+        """Scores after `step` steps; says them, and warns when the features collapse."""
+        scores = self.evaluator.evaluate(train_state.params, train_state.state)
+        self.history.append(scores)
+        epoch = f'after epoch {step / self.experiment.plan.steps_per_epoch:.4g}'
+        self.report(f'{epoch:<16} {in_words(scores)}')
+        self._warn()
+        return scores
+
+    def catch_up(self, rows: Sequence[Row], step: int, train_state: TrainState) -> Scores | None:
+        """Takes over the history of a run that goes on, and evaluates it if that was left out.
+
+        A run that is told to stop where an evaluation is due only saves.
+
+        Args:
+          rows: of the run's metrics so far.
+          step: number of steps taken.
+          train_state: after them.
+
+        Returns:
+          The scores of the evaluation that was left out, None if none was.
+        """
+        self.history = evaluations(rows)
+        plan = self.experiment.plan
+        found = any(row['step'] == step for row in self.history)
+        if step > 0 and plan.due(plan.evaluate_every, step) and not of_first(found):
+            return self.evaluate(step, train_state)
+        self._warn()
+        return None
+
+    def _warn(self) -> None:
+        if warning := self.warning:
+            self.report(f'WARNING: {warning}')
+
+    @property
+    def warning(self) -> str | None:
+        """What is wrong with the features so far, in words."""
+        return collapse_warning(self.history, min(self.experiment.feature_dim, self._images))
+
+    @property
+    def _images(self) -> int:
+        """Whose features are looked at."""
+        test = self.experiment.test_data
+        judged = min(len(self.experiment.data), UNJUDGED) if test is None else len(test)
+        return min(judged, MOST_ROWS)
+
+    def test_features(self, train_state: TrainState) -> Extracted:
+        """Features of the held-out images, and their labels."""
+        return self.evaluator.extract(train_state.params, train_state.state, self.test_batches)
+
+
+def evaluations(rows: Iterable[Row]) -> list[Row]:
+    """The rows of metrics that are evaluations of a network that was trained."""
+    return [row for row in rows if row['step'] > 0 and 'rankme' in row and 'loss' not in row]
+
+
+def in_words(scores: Scores) -> str:
+    """Such as ``kNN 0.801  linear probe 0.812  spread 0.72  RankMe 23``."""
+    digits = {'std': '.2f', 'rankme': '.1f'}
+    return '  '.join(
+        f'{name} {scores[key]:{digits.get(key, ".3f")}}'
+        for key, name in SHOWN.items()
+        if key in scores
+    )

@@ -1,0 +1,261 @@
+"""What a run leaves behind: weights for others, a report for people, a table on the terminal."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jssl.algorithm import Params, State, TrainState
+from jssl.algorithms.masked import PixelModel
+from jssl.augment.ops.resample import denormalize
+from jssl.augment.views import Canvas
+from jssl.errors import attempt
+from jssl.evaluation import Extracted, evenly_spaced
+from jssl.evaluation.features import EvalView
+from jssl.fitting.judge import RAW, Judge, Scores, evaluations, in_words
+from jssl.fitting.pretrained import WEIGHTS
+from jssl.interop.safetensors import has_backbone, save_backbone, save_parameters
+from jssl.runs.metrics import Row
+from jssl.runs.progress import Progress, format_duration
+from jssl.training.experiment import Experiment
+from jssl.training.sharding import replicated
+from jssl.training.step import make_views
+
+if TYPE_CHECKING:  # matplotlib stays out of `import jssl`
+    from jssl.visualization.reconstructions import Reconstructions
+
+REPORT = 'report.html'
+PARAMETERS = 'parameters.safetensors'  # of an algorithm without a part called backbone
+PICTURED = 6  # images in the grid of views
+DRAWS = 3  # times each of them is augmented
+SHOWN_IMAGES = 2000  # test images the report may show
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What `fit` returns.
+
+    Attributes:
+      train_state: after the last step.
+      scores: of the last evaluation (`knn`, `linear`, `std`, `rankme`, as far as there are any).
+      baselines: scores of raw pixels and of the untrained network.
+      workdir: the run's directory.
+      files: weights and report, as far as they could be written.
+      missing: sentences about all that could not be made, pictures too.
+      unwritten: whether weights or report are among it.
+    """
+
+    train_state: TrainState
+    scores: Scores
+    baselines: dict[str, Scores]
+    workdir: Path
+    files: tuple[Path, ...] = ()
+    missing: tuple[str, ...] = ()
+    unwritten: bool = False
+
+
+def announce(experiment: Experiment, report: Callable[[str], None]) -> None:
+    """Says before the training what the run will not leave behind."""
+    if not has_backbone(experiment.state_shapes.params):
+        report(
+            f'{type(experiment.algorithm).__name__} has no parameters called backbone: all that it '
+            f'has are written in the end, under their own names, as {PARAMETERS}'
+        )
+
+
+def conclude(
+    experiment: Experiment,
+    judge: Judge,
+    train_state: TrainState,
+    rows: list[Row],
+    directory: Path,
+    config: Mapping[str, Any],
+    started: float,
+    progress: Progress,
+) -> Outcome:
+    """Writes weights and report and shows the table; every process calls it, the first one writes.
+
+    None of them costs another one: of what fails a sentence says why, here and in the report.
+
+    Args:
+      experiment: what was carried out.
+      judge: who judged it.
+      train_state: after the last step.
+      rows: of the run's metrics; empty in all processes but the first.
+      directory: of the run.
+      config: what its config.json holds.
+      started: when, on the monotonic clock.
+      progress: where the table is shown.
+    """
+    missing: list[str] = []
+
+    def tell(sentence: str) -> None:
+        missing.append(sentence)
+        progress.print(sentence)
+
+    gather = jax.jit(lambda tree: tree, out_shardings=replicated(experiment.mesh))
+    params, state = gather((train_state.params, train_state.state))
+    files: list[Path | None] = []
+    if jax.process_index() == 0:
+        write = partial(export, experiment, params, state, directory)
+        files.append(attempt('The file of weights', write, tell))
+    extract = partial(judge.test_features, train_state)
+    extracted = attempt('What the report says of the features', extract, tell)
+    if jax.process_index() != 0:
+        return Outcome(train_state, {}, {}, directory)
+    paint = partial(picture_reconstructions, experiment, *jax.device_get((params, state)))
+    painted = attempt('The picture of reconstructions', paint, tell)
+    outcome = Outcome(train_state, final_scores(rows), baseline_scores(rows), directory)
+    known = {
+        'metrics': rows,
+        'summary': outcome.scores | facts(experiment, judge, painted, started, progress),
+        'baselines': outcome.baselines,
+        'config': config,
+        'reconstructions': painted,
+        'missing': missing,
+    }
+    write = partial(report, experiment, judge, directory, extracted, known, tell)
+    files.insert(0, attempt('The report', write, tell))
+    written = tuple(path for path in files if path is not None)
+    outcome = dataclasses.replace(
+        outcome, files=written, missing=tuple(missing), unwritten=len(written) < len(files)
+    )
+    show_table(outcome, time.monotonic() - started, progress)
+    return outcome
+
+
+def facts(
+    experiment: Experiment,
+    judge: Judge,
+    painted: 'Reconstructions | None',
+    started: float,
+    progress: Progress,
+) -> dict[str, Any]:
+    """What the report says besides scores; reconstructions are told on the terminal too."""
+    found: dict[str, Any] = {'epochs': experiment.epochs, 'seconds': time.monotonic() - started}
+    if warning := judge.warning:
+        found['warning'] = warning
+    if painted is not None:
+        found |= {'psnr': painted.psnr, 'mean_psnr': painted.mean_psnr}
+        progress.print(f'{"reconstructions":<16} {painted.summary}')
+    return found
+
+
+def export(experiment: Experiment, params: Params, state: State, directory: Path) -> Path:
+    """Writes the backbone, or all parameters where no part of them is called so."""
+    about = {'algorithm': type(experiment.algorithm).__name__, 'steps': str(experiment.plan.steps)}
+    if has_backbone(params):
+        save_backbone(directory / WEIGHTS, params, state, metadata=about)
+        return directory / WEIGHTS
+    save_parameters(directory / PARAMETERS, params, metadata=about)
+    return directory / PARAMETERS
+
+
+def report(
+    experiment: Experiment,
+    judge: Judge,
+    directory: Path,
+    extracted: Extracted | None,
+    known: Mapping[str, Any],
+    tell: Callable[[str], None],
+) -> Path:
+    """Writes report.html with what is `known`, with features and labels, and with pictures."""
+    from jssl.visualization.report import write_report
+
+    views = attempt('The picture of views', partial(picture_views, experiment), tell)
+    images = attempt('What shows test images', partial(picture_tests, experiment, judge), tell)
+    features, labels = extracted or (None, None)
+    return write_report(
+        directory / REPORT,
+        title=f'{type(experiment.algorithm).__name__}: {directory.name}',
+        views=views,
+        test_images=images,
+        features=None if features is None else features[:SHOWN_IMAGES],
+        labels=None if labels is None else labels[:SHOWN_IMAGES],
+        label_names=getattr(experiment.test_data, 'label_names', None),
+        tell=tell,
+        **known,
+    )
+
+
+def final_scores(rows: Sequence[Row]) -> Scores:
+    """The last evaluation of a run."""
+    found = evaluations(rows)
+    return _scores(found[-1]) if found else {}
+
+
+def baseline_scores(rows: Sequence[Row]) -> dict[str, Scores]:
+    """What raw pixels and the untrained network score, as measured before the first step."""
+    first: Row = next((row for row in rows if row['step'] == 0), {})
+    raw = {key.removeprefix(RAW): value for key, value in first.items() if key.startswith(RAW)}
+    rest = {key: value for key, value in first.items() if not key.startswith(RAW)}
+    named = {'raw pixels': raw, 'random network': _scores(rest)}
+    return {name: scores for name, scores in named.items() if scores}
+
+
+def _scores(row: Row) -> Scores:
+    return {key: value for key, value in row.items() if key not in ('step', 'epoch', 'time')}
+
+
+def picture_views(experiment: Experiment) -> np.ndarray:
+    """Some training images beside their views: uint8 (PICTURED, 1 + views, h, w, C)."""
+    rows = experiment.arrays if experiment.arrays is not None else experiment.loader[0]
+    chosen = evenly_spaced(len(rows['size']), PICTURED)
+    batch = {name: jnp.asarray(rows[name][chosen]) for name in ('canvas', 'size')}
+    see = jax.jit(jax.vmap(experiment.eval_view))
+    originals = see(Canvas(batch['canvas'], batch['size']))
+    pictures, draw = [originals], jax.jit(partial(make_views, experiment.views))
+    for key in jax.random.split(jax.random.key(experiment.runtime.seed), DRAWS):
+        pictures += draw(key, batch | {'index': jnp.asarray(chosen)}).get('views', ())
+    shape = originals.shape
+    same = [jax.image.resize(images, shape, 'nearest') for images in pictures]
+    return np.stack([to_levels(images, experiment.eval_view) for images in same], axis=1)
+
+
+def picture_reconstructions(
+    experiment: Experiment, params: Params, state: State
+) -> 'Reconstructions | None':
+    """What the network makes of held-out images, where its algorithm predicts pixels."""
+    from jssl.visualization.reconstructions import reconstruct
+
+    if not isinstance(experiment.algorithm, PixelModel):
+        return None
+    return reconstruct(experiment, params, state)
+
+
+def picture_tests(experiment: Experiment, judge: Judge) -> np.ndarray:
+    """The first test images as the evaluation sees them: uint8 (N, h, w, C)."""
+    view, found = jax.jit(jax.vmap(experiment.eval_view)), []
+    for batch in judge.test_batches:
+        images = view(Canvas(batch['canvas'], batch['size']))
+        found.append(to_levels(images, experiment.eval_view))
+        if sum(map(len, found)) >= SHOWN_IMAGES:
+            break
+    return np.concatenate(found)[:SHOWN_IMAGES]
+
+
+def to_levels(images: jax.Array, view: EvalView) -> np.ndarray:
+    """Normalised images -> uint8, by the view's `mean` and `std`, or by range if it has none."""
+    mean, std = getattr(view, 'mean', None), getattr(view, 'std', None)
+    if mean is not None and std is not None:
+        levels = denormalize(images, mean, std)
+    else:
+        values = np.asarray(images, np.float32)
+        levels = 255 * (values - values.min()) / max(np.ptp(values), 1e-6)
+    return np.rint(levels).astype(np.uint8)
+
+
+def show_table(outcome: Outcome, seconds: float, progress: Progress) -> None:
+    """The result beside the baselines, and where everything is."""
+    rows = {**outcome.baselines, 'this run': outcome.scores}
+    for name, scores in rows.items():
+        progress.print(f'  {name:<16} {in_words(scores)}')
+    progress.print(f'  took {format_duration(seconds)}')
+    for file in outcome.files:
+        progress.print(f'  {file}')

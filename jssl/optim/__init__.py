@@ -1,0 +1,1 @@
+"""Optimizers, schedules and parameter groups; usable alone with any optax loop."""

@@ -1,0 +1,232 @@
+"""SGD, LARS and AdamW as the reference computes them, with parameter groups and a schedule.
+
+An optimizer is a frozen dataclass of settings; `make_optimizer` joins it with a schedule into an
+optax transformation. Each optimizer is a sequence of small transformations: those of optax where it
+has them, and those of `jssl.optim.transformations`, which treat every parameter by its group.
+"""
+
+import abc
+import dataclasses
+import functools
+from typing import ClassVar
+
+import optax
+
+from jssl.algorithm import Algorithm
+from jssl.checks import BelowOne, Checked, NonNegative, Positive, Share
+from jssl.errors import JsslError
+from jssl.optim.parameter_groups import NO_DECAY_NO_ADAPT as NO_DECAY_NO_ADAPT
+from jssl.optim.parameter_groups import CustomKeys, check_custom_keys, parameter_groups
+from jssl.optim.schedules import (
+    Constant,
+    Schedule,
+    ScheduleFactory,
+    WarmupCosine,
+)
+from jssl.optim.transformations import (
+    Groups,
+    Rate,
+    accumulate_momentum,
+    adapt_layers,
+    clip_gradients,
+    decay_weights,
+    descend,
+    scale_by_rate,
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Optimizer(Checked, abc.ABC):
+    """What every optimizer has; a subclass adds its settings and says what it is made of.
+
+    Attributes:
+      lr: base learning rate.
+      weight_decay: factor of the decay towards 0.
+      final_weight_decay: where half a cosine over the run takes the decay, as in DINO (Caron et al.
+        2021, section 3.2); None keeps it constant.
+      clip: bound of the gradient's global L2 norm; None for no bound.
+      custom_keys: settings of groups of parameters, see `parameter_groups`.
+      layer_decay_rate: of the learning rates from each layer to the one before it, for fine-tuning;
+        None for the same rate everywhere.
+
+    Raises:
+      JsslError: if a field is out of range or a key has an entry that the optimizer does not know.
+    """
+
+    lr: NonNegative
+    weight_decay: NonNegative = 0.0
+    final_weight_decay: NonNegative | None = None
+    clip: Positive | None = None
+    custom_keys: CustomKeys = dataclasses.field(default_factory=dict)
+    layer_decay_rate: Share | None = None
+
+    entries: ClassVar[tuple[str, ...]] = ('lr_mult', 'decay_mult', 'fix_lr')
+
+    def __post_init__(self) -> None:
+        """Refuses numbers out of range and unknown entries of `custom_keys`."""
+        super().__post_init__()
+        check_custom_keys(self.custom_keys, self.entries)
+
+    @abc.abstractmethod
+    def transformations(
+        self, groups: Groups, rate: Rate, decay: Schedule
+    ) -> list[optax.GradientTransformation]:
+        """The steps from the (clipped) gradient to what is subtracted from the parameters.
+
+        Args:
+          groups: params -> the group of each.
+          rate: base learning rate -> its schedule over the run.
+          decay: the weight decay over the run.
+        """
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _WithMomentum(Optimizer):
+    """What SGD and LARS share: how much of the former updates they keep."""
+
+    momentum: BelowOne = 0.0
+    nesterov: bool = False
+    dampening: BelowOne = 0.0
+
+    entries: ClassVar[tuple[str, ...]] = (*Optimizer.entries, 'momentum')
+
+    def __post_init__(self) -> None:
+        """Refuses a Nesterov momentum without momentum."""
+        super().__post_init__()
+        if self.nesterov and (self.momentum == 0 or self.dampening > 0):
+            raise JsslError(
+                f'optimizer.nesterov=True needs a momentum and no dampening, but momentum is '
+                f'{self.momentum} and dampening {self.dampening}; set momentum=0.9, dampening=0 or '
+                'nesterov=False.'
+            )
+
+    def _accumulate(self, groups: Groups) -> optax.GradientTransformation:
+        return accumulate_momentum(
+            self.momentum, groups, nesterov=self.nesterov, dampening=self.dampening
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SGD(_WithMomentum):
+    """Stochastic gradient descent: v <- momentum v + (g + decay w), w <- w - lr v (as PyTorch's).
+
+    Attributes:
+      lr, weight_decay, final_weight_decay, clip, custom_keys: see `Optimizer`; a group may set its
+        `momentum`.
+      momentum: the part of v that is kept.
+      nesterov: subtract lr (g + momentum v) instead (Sutskever et al. 2013, as PyTorch has it).
+      dampening: the part of a new g that v does not take up, but for the first.
+    """
+
+    def transformations(
+        self, groups: Groups, rate: Rate, decay: Schedule
+    ) -> list[optax.GradientTransformation]:
+        """Decay, momentum, learning rate."""
+        return [
+            decay_weights(decay, groups),
+            self._accumulate(groups),
+            scale_by_rate(rate, self.lr, groups),
+        ]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LARS(_WithMomentum):
+    """Layer-wise adaptive rates (You et al. 2017, algorithm 1), as the reference computes them.
+
+    v <- momentum v + local lr (g + decay w), w <- w - v, with local from `adapt_layers`. The rate
+    is inside v: when it changes, what v holds already is not rescaled.
+
+    Attributes:
+      lr, weight_decay, final_weight_decay, clip, custom_keys: see `Optimizer`; a group may set its
+        `momentum` and `lars_exclude`.
+      momentum, nesterov, dampening: as for `SGD`, of the adapted and scaled g.
+      eta: trust coefficient of the local rate.
+      eps: added to the local rate's denominator.
+    """
+
+    eta: NonNegative = 0.001
+    eps: NonNegative = 1e-8
+
+    entries: ClassVar[tuple[str, ...]] = (*_WithMomentum.entries, 'lars_exclude')
+
+    def transformations(
+        self, groups: Groups, rate: Rate, decay: Schedule
+    ) -> list[optax.GradientTransformation]:
+        """Decay and adaptation, learning rate, momentum."""
+        return [
+            adapt_layers(decay, self.eta, self.eps, groups),
+            scale_by_rate(rate, self.lr, groups),
+            self._accumulate(groups),
+        ]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AdamW(Optimizer):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2), as PyTorch's.
+
+    Attributes:
+      lr, weight_decay, final_weight_decay, clip, custom_keys: see `Optimizer`; the decay is
+        multiplied by the rate.
+      betas: what is kept of the mean of the gradient and of its square.
+      eps: added to the root of the second.
+    """
+
+    weight_decay: NonNegative = 0.01
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
+    eps: NonNegative = 1e-8
+
+    def transformations(
+        self, groups: Groups, rate: Rate, decay: Schedule
+    ) -> list[optax.GradientTransformation]:
+        """Adam, decay, learning rate."""
+        return [
+            optax.scale_by_adam(*self.betas, eps=self.eps),
+            decay_weights(decay, groups),
+            scale_by_rate(rate, self.lr, groups),
+        ]
+
+
+def make_optimizer(
+    optimizer: Optimizer,
+    schedule: ScheduleFactory,
+    *,
+    steps_per_epoch: int,
+    epochs: float,
+    algorithm: Algorithm | None = None,
+) -> optax.GradientTransformation:
+    """An optimizer for one run; its state is made of trees like the parameters and of counters.
+
+    Args:
+      optimizer: `SGD`, `LARS`, `AdamW` or another `Optimizer`.
+      schedule: for example `WarmupCosine(warmup_epochs=10)`.
+      steps_per_epoch: optimizer steps in an epoch.
+      epochs: length of the run.
+      algorithm: whose parameters are trained: it says which are frozen and, for layer decay, how
+        deep each lies. None trains all of them.
+
+    Returns:
+      A transformation whose `update` needs the parameters; the first has the rate of step 0.
+
+    Raises:
+      JsslError: if the schedule does not fit the run, or layer decay comes without `algorithm`;
+        from the transformation's `init`, if a key of `custom_keys` matches no parameter.
+    """
+    length = {'steps_per_epoch': steps_per_epoch, 'epochs': epochs}
+    rate = functools.partial(schedule, **length)
+    rate(optimizer.lr)  # a schedule that does not fit the run fails here, not inside the first step
+    if optimizer.layer_decay_rate is not None and algorithm is None:
+        raise JsslError(
+            f'optimizer.layer_decay_rate={optimizer.layer_decay_rate} needs to know how deep the '
+            'parameters lie; give make_optimizer the algorithm.'
+        )
+    groups = functools.partial(
+        parameter_groups,
+        custom_keys=optimizer.custom_keys,
+        algorithm=algorithm,
+        layer_decay_rate=optimizer.layer_decay_rate,
+    )
+    clip = [] if optimizer.clip is None else [clip_gradients(optimizer.clip)]
+    final = optimizer.final_weight_decay
+    curve: ScheduleFactory = Constant() if final is None else WarmupCosine(min_lr=final)
+    steps = optimizer.transformations(groups, rate, curve(optimizer.weight_decay, **length))
+    return optax.chain(*clip, *steps, descend(groups))

@@ -1,0 +1,241 @@
+"""Geometry and blur against Pillow; the crop's box against its rule written in plain Python."""
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter, ImageOps
+
+from jssl.augment.ops import resample
+
+BILINEAR, BICUBIC = Image.Resampling.BILINEAR, Image.Resampling.BICUBIC
+LANCZOS = Image.Resampling.LANCZOS
+SIDE = 40
+OUTPUT = 24
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def boxes(count: int) -> np.ndarray:
+    """Random boxes of the canvas, and the extreme ones: a pixel, a line, everything."""
+    rng = np.random.default_rng(1)
+    size = rng.integers(1, SIDE + 1, (count, 2))
+    place = rng.integers(0, SIDE - size + 1)
+    extremes = [[39, 0, 1, 1], [0, 7, 40, 1], [12, 0, 1, 40], [0, 0, 40, 40], [3, 5, 24, 24]]
+    return np.concatenate([extremes, np.concatenate([place, size], axis=1)]).astype(np.int32)
+
+
+def pillow_crop(pixels: np.ndarray, box: np.ndarray) -> Image.Image:
+    top, left, height, width = (int(number) for number in box)
+    return Image.fromarray(pixels).crop((left, top, left + width, top + height))
+
+
+def worst(image: jax.Array, reference: object) -> float:
+    """The largest difference in levels; the image must hold whole levels."""
+    levels = np.asarray(image)
+    assert levels.dtype == np.float32
+    assert np.array_equal(levels, np.round(levels))
+    return float(np.abs(levels - np.asarray(reference, np.float32)).max())
+
+
+@pytest.mark.parametrize(
+    'pixels', [noise(SIDE, SIDE, 3), noise(10, 10, 3).repeat(4, 0).repeat(4, 1)]
+)
+def test_bilinear_crop_equals_pillow_within_one_level(pixels):
+    crop = jax.jit(jax.vmap(partial(resample.crop_and_resize, size=OUTPUT), (None, 0)))
+    drawn = boxes(60)
+    for box, image in zip(drawn, crop(pixels, drawn), strict=True):
+        expected = pillow_crop(pixels, box).resize((OUTPUT, OUTPUT), BILINEAR)
+        assert worst(image, expected) <= 1, box
+
+
+def test_bicubic_crop_equals_pillow_horizontally_first_within_one_level():
+    pixels = noise(SIDE, SIDE, 3)
+    crop = partial(resample.crop_and_resize, size=OUTPUT, interpolation='bicubic')
+    drawn = boxes(60)
+    for box, image in zip(drawn, jax.jit(jax.vmap(crop, (None, 0)))(pixels, drawn), strict=True):
+        # Two calls fix the order of the passes, which Pillow 13 chooses by the box's shape.
+        wide = pillow_crop(pixels, box).resize((OUTPUT, int(box[2])), BICUBIC)
+        assert worst(image, wide.resize((OUTPUT, OUTPUT), BICUBIC)) <= 1, box
+
+
+def test_lanczos_crop_equals_pillow_horizontally_first_within_one_level():
+    pixels = noise(SIDE, SIDE, 3)
+    crop = partial(resample.crop_and_resize, size=OUTPUT, interpolation='lanczos')
+    drawn = boxes(60)
+    for box, image in zip(drawn, jax.jit(jax.vmap(crop, (None, 0)))(pixels, drawn), strict=True):
+        wide = pillow_crop(pixels, box).resize((OUTPUT, int(box[2])), LANCZOS)
+        assert worst(image, wide.resize((OUTPUT, OUTPUT), LANCZOS)) <= 1, box
+
+
+def two_taps(length: int, size: int) -> np.ndarray:
+    """Bilinear weights without antialiasing, (size, length), half-pixel centres, edges repeated."""
+    place = np.clip((np.arange(size) + 0.5) * length / size - 0.5, 0, length - 1)
+    return np.maximum(1 - np.abs(place[:, None] - np.arange(length)), 0)
+
+
+def test_crop_without_antialiasing_weighs_the_nearest_two_pixels_of_a_line():
+    """As OpenCV's bilinear resize; its fixed point rounds once, ours twice: within one level."""
+    pixels = noise(SIDE, SIDE, 3)
+    crop = partial(resample.crop_and_resize, size=OUTPUT, antialias=False)
+    drawn = boxes(60)
+    for box, image in zip(drawn, jax.jit(jax.vmap(crop, (None, 0)))(pixels, drawn), strict=True):
+        cut = np.asarray(pillow_crop(pixels, box), np.float64)
+        rows, columns = (two_taps(length, OUTPUT) for length in cut.shape[:2])
+        expected = np.einsum('oh,hwc,pw->opc', rows, cut, columns)
+        assert worst(image, np.floor(expected + 0.5)) <= 1, box
+
+
+def test_crop_samples_nothing_outside_the_box():
+    pixels = np.full((SIDE, SIDE, 3), 255, np.uint8)
+    pixels[10:20, 5:33] = 7
+    crop = partial(resample.crop_and_resize, size=OUTPUT, interpolation='bicubic')
+    image = jax.jit(crop)(pixels, jnp.array([10, 5, 10, 28]))
+    assert worst(image, np.full((OUTPUT, OUTPUT, 3), 7)) == 0
+
+
+@pytest.mark.parametrize('interpolation', ['bilinear', 'bicubic'])
+def test_center_crop_equals_pillow_resize_then_crop(interpolation):
+    resize, size = 21, 16
+    operation = partial(
+        resample.resize_and_center_crop, resize=resize, size=size, interpolation=interpolation
+    )
+    operation = jax.jit(operation)
+    for height, width in [(21, 21), (16, 40), (40, 16), (40, 40), (33, 40), (9, 25), (38, 37)]:
+        canvas = np.zeros((SIDE, SIDE, 3), np.uint8)
+        canvas[:height, :width] = noise(height, width, 3, seed=height)
+        short = min(height, width)
+        tall, wide = (int(resize * side / short) for side in (height, width))
+        method = BILINEAR if interpolation == 'bilinear' else BICUBIC
+        picture = Image.fromarray(canvas[:height, :width]).resize((wide, height), method)
+        top, left = (round((side - size) / 2) for side in (tall, wide))
+        expected = picture.resize((wide, tall), method).crop((left, top, left + size, top + size))
+        assert worst(operation(canvas, jnp.array([height, width])), expected) <= 1
+
+
+def attempt_rule(rng: np.random.Generator, height: int, width: int, count: int) -> np.ndarray:
+    """The attempts that fit, `count` of them, for an image in which one of ten always does."""
+    area = rng.uniform(0.08, 1.0, 2 * count) * height * width
+    aspect = np.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3), 2 * count))
+    size = np.round(np.sqrt([area / aspect, area * aspect])).astype(int).T
+    size = size[(size <= [height, width]).all(axis=1)][:count]
+    return np.concatenate([rng.integers(0, [height, width] - size + 1), size], axis=1)
+
+
+def gap(first: np.ndarray, second: np.ndarray) -> float:
+    """Kolmogorov-Smirnov distance: the largest gap between two empirical distributions."""
+    grid = np.concatenate([first, second])
+    one, two = (np.searchsorted(np.sort(x), grid, 'right') / len(x) for x in (first, second))
+    return float(np.abs(one - two).max())
+
+
+@pytest.fixture(scope='module')
+def draw_boxes():
+    return jax.jit(jax.vmap(resample.random_resized_crop_box, (0, None)))
+
+
+def test_crop_boxes_follow_the_rule(draw_boxes):
+    height, width, count = 60, 80, 20_000
+    keys = jax.random.split(jax.random.key(3), count)
+    drawn = np.asarray(draw_boxes(keys, jnp.array([height, width])))
+    assert drawn.dtype == np.int32
+    expected = attempt_rule(np.random.default_rng(4), height, width, count)
+    for column in range(4):
+        assert gap(drawn[:, column], expected[:, column]) < 0.02
+    for statistic in (lambda b: b[:, 2] * b[:, 3], lambda b: b[:, 3] / b[:, 2]):
+        assert gap(statistic(drawn), statistic(expected)) < 0.02
+        assert statistic(drawn).mean() == pytest.approx(statistic(expected).mean(), rel=0.02)
+        assert statistic(drawn).std() == pytest.approx(statistic(expected).std(), rel=0.03)
+
+
+@pytest.mark.parametrize('size', [(60, 80), (5, 7), (1, 1), (200, 11)])
+def test_crop_boxes_lie_inside_the_image(draw_boxes, size):
+    keys = jax.random.split(jax.random.key(5), 20_000)
+    drawn = np.asarray(draw_boxes(keys, jnp.array(size)))
+    assert drawn[:, :2].min() >= 0
+    assert drawn[:, 2:].min() >= 1
+    assert (drawn[:, :2] + drawn[:, 2:] <= np.array(size)).all()
+
+
+def test_crop_offsets_are_uniform_and_include_both_ends():
+    keys = jax.random.split(jax.random.key(6), 4000)
+    rule = partial(resample.random_resized_crop_box, scale=(9 / 16, 9 / 16), ratio=(1.0, 1.0))
+    drawn = np.asarray(jax.jit(jax.vmap(rule, (0, None)))(keys, jnp.array([4, 4])))
+    corners, counts = np.unique(drawn, axis=0, return_counts=True)
+    assert corners.tolist() == [[0, 0, 3, 3], [0, 1, 3, 3], [1, 0, 3, 3], [1, 1, 3, 3]]
+    assert np.abs(counts - 1000).max() < 120
+
+
+def test_crop_falls_back_to_the_central_box():
+    usual = (3 / 4, 4 / 3)
+    cases = [
+        ((10, 100), usual, [0, 43, 10, 13]),
+        ((100, 10), usual, [43, 0, 13, 10]),
+        ((100, 100), (2.0, 2.0), [25, 0, 50, 100]),
+        ((1, 1), (3.0, 3.0), [0, 0, 1, 1]),
+    ]
+
+    def draw(key: jax.Array, sizes: jax.Array) -> list[jax.Array]:
+        ratios = [ratio for _, ratio, _ in cases]
+        rule = partial(resample.random_resized_crop_box, key, scale=(1.0, 1.0))
+        return [rule(size, ratio=ratio) for size, ratio in zip(sizes, ratios, strict=True)]
+
+    drawn = jax.jit(draw)(jax.random.key(0), jnp.array([size for size, _, _ in cases]))
+    assert [box.tolist() for box in drawn] == [box for _, _, box in cases]
+
+
+def blurred(pixels: np.ndarray, sigma: float) -> Image.Image:
+    return Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(sigma))
+
+
+def test_blur_equals_pillow():
+    pixels = noise(20, 28, 3)
+    sigmas = np.array([0.1, 0.37, 0.5, 0.8, 1.0, math.sqrt(2), 1.5, 1.73, 2.0, 3.3], np.float32)
+    blur = partial(resample.gaussian_blur, largest_sigma=3.3)
+    images = jax.jit(jax.vmap(blur, (None, 0)))(pixels.astype(np.float32), sigmas)
+    for sigma, image in zip(sigmas, images, strict=True):
+        assert worst(image, blurred(pixels, float(sigma))) == 0, sigma
+
+
+def test_blur_equals_pillow_within_one_level_for_any_sigma():
+    pixels = noise(20, 28, 3, seed=1)
+    sigmas = np.random.default_rng(2).uniform(0.1, 2.0, 200).astype(np.float32)
+    images = jax.jit(jax.vmap(resample.gaussian_blur, (None, 0)))(pixels.astype(np.float32), sigmas)
+    expected = np.stack([np.asarray(blurred(pixels, float(sigma))) for sigma in sigmas])
+    assert worst(images, expected) <= 1
+    assert np.mean(np.asarray(images) != expected) < 1e-3
+
+
+def test_blur_of_an_image_smaller_than_its_kernel_and_beyond_the_bound():
+    pixels = noise(2, 3, 3)
+    image = jax.jit(resample.gaussian_blur)(pixels.astype(np.float32), 5.0)
+    assert worst(image, blurred(pixels, 2.0)) == 0
+
+
+def test_flip_equals_pillow():
+    pixels = noise(5, 8, 3)
+    mirrored = ImageOps.mirror(Image.fromarray(pixels))
+    assert np.array_equal(resample.flip_horizontal(pixels), np.asarray(mirrored))
+
+
+def test_normalize_equals_float64():
+    pixels = noise(6, 4, 3)
+    expected = (pixels - np.array(resample.IMAGENET_MEAN)) / np.array(resample.IMAGENET_STD)
+    image = resample.normalize(jnp.asarray(pixels, jnp.float32))
+    np.testing.assert_allclose(image, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_denormalize_undoes_normalize_within_the_levels():
+    pixels = noise(6, 4, 3)
+    image = resample.normalize(jnp.asarray(pixels, jnp.float32))
+    np.testing.assert_allclose(
+        resample.denormalize(image, resample.IMAGENET_MEAN, resample.IMAGENET_STD),
+        pixels,
+        atol=1e-3,
+    )
+    np.testing.assert_array_equal(resample.denormalize([[-9.0, 1.0, 9.0]], 10, 40), [[0, 50, 255]])

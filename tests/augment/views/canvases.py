@@ -1,0 +1,32 @@
+"""What the tests of the policies share: canvases of noise, and a view that is the canvas."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jssl.augment.ops import resample
+from jssl.augment.views import Canvas, View
+
+SIDE = 8
+# The whole canvas, so that a view without stages is the canvas.
+WHOLE = View(
+    size=SIDE,
+    scale=(1.0, 1.0),
+    ratio=(1.0, 1.0),
+    sigma=(1.0, 1.0),
+    flip=0.0,
+    jitter=0.0,
+    gray=0.0,
+    blur=0.0,
+)
+
+
+def canvas(side: int = SIDE, height: int | None = None, width: int | None = None) -> Canvas:
+    size = jnp.array([height or side, width or side], jnp.int32)
+    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    return Canvas(jnp.asarray(pixels), size)
+
+
+def levels(image: jax.Array) -> np.ndarray:
+    """Undo `normalize` with the usual statistics."""
+    return np.asarray(image) * np.array(resample.IMAGENET_STD) + np.array(resample.IMAGENET_MEAN)

@@ -1,0 +1,91 @@
+"""Copies, pairs and multi-crop: sizes, order, independent draws, one trace for all copies."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from jssl.augment.views import MultiCrop, MultiView, Pair
+from jssl.components import build
+from tests.augment.views.canvases import SIDE, WHOLE, canvas, levels
+from tests.checks import refused
+
+SMALL = dataclasses.replace(WHOLE, size=4, scale=(0.2, 0.6))
+CROPS = dataclasses.replace(WHOLE, scale=(0.3, 1.0))
+MIRRORED = dataclasses.replace(WHOLE, flip=1.0)
+PLAIN = {'type': 'View', 'size': 4, 'jitter': 0.0, 'gray': 0.0, 'blur': 0.0}
+
+
+@pytest.fixture(scope='module')
+def crops() -> list[np.ndarray]:
+    """Two large and three small crops of one canvas, 20 times."""
+    policy = MultiCrop(CROPS, SMALL, large_copies=2, small_copies=3)
+    keys = jax.random.split(jax.random.key(0), 20)
+    drawn = jax.jit(jax.vmap(policy, (0, None)))(keys, canvas())
+    assert drawn.keys() == {'views'}
+    return [np.asarray(view) for view in drawn['views']]
+
+
+def test_large_crops_come_before_small_ones(crops):
+    assert [view.shape[1:] for view in crops] == [(SIDE, SIDE, 3)] * 2 + [(4, 4, 3)] * 3
+
+
+def test_all_crops_are_drawn_independently(crops):
+    for views in (crops[:2], crops[2:]):
+        for index, view in enumerate(views):
+            others = [other for place, other in enumerate(views) if place != index]
+            assert all(np.abs(view - other).mean() > 0.01 for other in others)
+
+
+def primitives(policy: Any) -> int:
+    """Length of the policy's program."""
+    return len(str(jax.make_jaxpr(policy)(jax.random.key(0), canvas())))
+
+
+def test_a_further_copy_does_not_lengthen_the_chain():
+    """One trace of each size, whatever the number of copies."""
+    busy = dataclasses.replace(WHOLE, jitter=0.8, blur=0.5)
+    one, many = (
+        primitives(MultiCrop(busy, dataclasses.replace(busy, size=4), 1, count)) for count in (1, 6)
+    )
+    assert many < 1.1 * one
+    chain = primitives(MultiView(busy, copies=1))
+    assert primitives(MultiView(busy, copies=8)) < 1.1 * chain
+
+
+def test_a_pair_keeps_its_order_and_draws_apart():
+    views = jax.jit(Pair(WHOLE, MIRRORED))(jax.random.key(1), canvas())['views']
+    np.testing.assert_allclose(levels(views[0]), canvas().pixels, atol=1e-3)
+    np.testing.assert_allclose(levels(views[1]), canvas().pixels[:, ::-1], atol=1e-3)
+    first, second = jax.jit(Pair(CROPS, CROPS))(jax.random.key(2), canvas())['views']
+    assert np.abs(first - second).mean() > 0.01
+
+
+def test_policies_are_built_from_nested_dicts():
+    """Under the keys first, second, large and small, by bare class names."""
+    pair = build('views', {'type': 'Pair', 'first': PLAIN, 'second': PLAIN | {'size': 6}})
+    assert (pair.first.size, pair.second.size) == (4, 6)
+    crops = build('views', {'type': 'MultiCrop', 'large': PLAIN, 'small': PLAIN})
+    assert (crops.large_copies, crops.small_copies) == (2, 6)
+    assert isinstance(hash(crops), int)
+    with refused("config.views.second.type='Viwe'", "Did you mean 'View'"):
+        build('views', {'type': 'Pair', 'first': PLAIN, 'second': {'type': 'Viwe'}})
+
+
+@pytest.mark.parametrize(
+    ('make', 'parts'),
+    [
+        (lambda: MultiView(WHOLE, copies=0), ['MultiView.copies=0', 'at least 1']),
+        (lambda: MultiView(view=None), ['MultiView.view is None', 'give a policy']),
+        (lambda: Pair(WHOLE, 3), ['Pair.second is 3', 'give a policy']),
+        (lambda: Pair(None, WHOLE), ['Pair.first is None']),
+        (lambda: MultiCrop(WHOLE, 'small'), ["MultiCrop.small is 'small'"]),
+        (lambda: MultiCrop(WHOLE, SMALL, small_copies=0), ['MultiCrop.small_copies=0']),
+        (lambda: MultiCrop(WHOLE, SMALL, large_copies=1.5), ['MultiCrop.large_copies=1.5']),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(make, parts):
+    with refused(*parts):
+        make()

@@ -1,0 +1,160 @@
+"""The command that prepares data sets."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jssl.components import build
+from jssl.data.preparing.conversion import Target, prepare
+from jssl.data.preparing.prepare import main, parser, read_sources
+from jssl.data.sources import TFDS, Folder, ImageList
+from tests.checks import refused
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Four images in two classes, and a list of two of them."""
+    for number in range(4):
+        path = tmp_path / 'images' / 'ab'[number % 2] / f'{number}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 12, 3), number, np.uint8)).save(path)
+    (tmp_path / 'list.txt').write_text('a/0.png 0\nb/1.png 1\n')
+    return tmp_path
+
+
+def sources(*given: str, **options: str):
+    arguments = [f'--source={source}' for source in given]
+    arguments += [f'--{key}={value}' for key, value in options.items()]
+    return read_sources(parser().parse_args([*arguments, '--out=x', '--size=4']))
+
+
+def test_what_it_prints_is_a_source_of_a_config(images, capsys):
+    folder, out = images / 'images', images / 'tfds' / 'small'
+    argv = [f'--source=train=folder:{folder}', f'--source=test=folder:{folder}', f'--out={out}']
+    assert main([*argv, '--size=4', '--encoding=png', '--workers=1']) == 0
+    said, data_dir = capsys.readouterr().out, str(images / 'tfds')
+    for split in ('train', 'test'):
+        fields = {'type': 'TFDS', 'name': 'small', 'split': split, 'data_dir': data_dir}
+        written = ', '.join(f'{key}={value!r}' for key, value in fields.items())
+        assert f'data=dict({written})\n' in said
+        source = build('data', fields)
+        assert [source[row]['label'] for row in range(4)] == [0, 0, 1, 1]
+
+
+def test_ctrl_c_stops_it_and_the_same_command_continues(images):
+    folder, out = images / 'many', images / 'tfds' / 'many'
+    folder.mkdir()
+    for number in range(200):
+        Image.fromarray(np.full((600, 900, 3), number, np.uint8)).save(folder / f'{number}.png')
+    argv = [f'--source=folder:{folder}', f'--out={out}', '--size=512', '--workers=1']
+    command = [sys.executable, '-m', 'jssl.data.preparing.prepare', *argv]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    while not (unfinished := out.with_name('many.incomplete') / '1.0.0').exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate()[1] == 'prepare: stopped; the same command continues.\n'
+    assert process.returncode == 130
+    assert unfinished.exists()
+    assert not out.exists()
+    assert main(argv) == 0
+    assert len(TFDS('many', 'train', str(images / 'tfds'))) == 200
+
+
+def test_kinds_of_sources(images, digits_dir):
+    root = str(images / 'images')
+    found = sources(
+        f'folder:{root}',
+        f'val=list:{images / "list.txt"}',
+        'tfds:embedded_digits/test[:5]',
+        root=root,
+        data_dir=digits_dir,
+    )
+    assert found == {
+        'train': Folder(root),
+        'val': ImageList(str(images / 'list.txt'), root),
+        'test': TFDS('embedded_digits', 'test[:5]', digits_dir),
+    }
+
+
+@pytest.mark.parametrize(
+    'wrong', ['/data/images', 'dir:/data', 'tfds:cifar10', 'folder:', 'tfds:/a']
+)
+def test_a_source_that_is_written_wrong(wrong):
+    with refused(f'--source={wrong} must be written as folder:/path'):
+        sources(wrong)
+
+
+@pytest.mark.parametrize('split', ['all', 'é', '1'])
+def test_a_split_that_could_not_be_read_again(split, images):
+    with refused(f'cannot be called {split!r}', '--source=train=folder:PATH'):
+        sources(f'{split}=folder:{images}')
+    with refused(f'cannot be called {split!r}'):
+        prepare({split: Folder(str(images))}, images / 'x', Target(4))
+
+
+def test_a_backward_part_of_a_split_is_no_damage(digits_dir):
+    with refused('ends before it begins'):
+        sources('tfds:embedded_digits/train[10%:5%]', data_dir=digits_dir)
+
+
+@pytest.mark.parametrize('name', ['embedded_digits', 'imagenet_resized'])
+def test_a_name_that_reads_another_data_set_is_taken(name, images, capsys):
+    out = images / name
+    assert main([f'--source=folder:{images}', f'--out={out}', '--size=4']) == 2
+    assert '--out=' in (said := capsys.readouterr().err)
+    assert f'--out={images / f"my_{name}"}' in said
+    assert not list(images.glob(f'*{name}*'))
+
+
+@pytest.mark.parametrize(
+    ('name', 'options'),
+    [
+        ('size', {'target': Target(0)}),
+        ('quality', {'target': Target(4, 'jpeg', 101)}),
+        ('threads', {'threads': 0}),
+        ('faults', {'faults': float('nan')}),
+        ('shard', {'shard': 0}),
+    ],
+)
+def test_numbers_are_checked_where_python_calls_it_too(name, options, images):
+    arguments = {'target': Target(4)} | options
+    with refused(f'{name}=', 'must be a'):
+        prepare({'train': Folder(str(images))}, images / 'x', **arguments)
+
+
+def test_two_sources_for_one_split(images):
+    with refused("is a second 'train'", 'SPLIT=KIND:WHERE'):
+        sources(f'folder:{images}', f'folder:{images}')
+
+
+@pytest.mark.parametrize(
+    ('argv', 'words'),
+    [
+        (['--out=x'], 'the following arguments are required: --source, --size'),
+        (['--source=folder:/nowhere', '--out=x', '--size=4'], '/nowhere'),
+        (
+            ['--source=folder:/nowhere', '--out=x', '--size=0'],
+            '--size=0 must be a whole',
+        ),
+        (['--source=folder:/nowhere', '--out=x', '--size=4', '--quality=101'], '--quality=101'),
+        (['--source=folder:/nowhere', '--out=x', '--size=4', '--workers=0'], '--workers=0'),
+        *(
+            (['--source=folder:/nowhere', '--out=x', '--size=4', f'--faults={wrong}'], 'between 0')
+            for wrong in ('nan', 'inf', '2', '-1')
+        ),
+    ],
+)
+def test_wrong_arguments_are_told_in_a_line(argv, words, capsys):
+    assert main(argv) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count('\n') == 1

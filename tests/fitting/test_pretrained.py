@@ -1,0 +1,279 @@
+"""Beginning with another run's backbone, or with published weights."""
+
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from jssl.algorithm import Algorithm, TrainState
+from jssl.algorithms import ImageClassifier
+from jssl.backbones import CAEViT, MAEViT, ResNet, SwinTransformer, VisionTransformer
+from jssl.fitting.pretrained import load_backbone_into, read_weights
+from jssl.heads import LinearClsHead
+from jssl.interop.mmselfsup import export_state
+from jssl.interop.safetensors import save_backbone
+from jssl.runs.checkpoints import Checkpoints
+from jssl.training import sharding
+from tests.algorithms.runs import Stem
+from tests.checks import assert_trees_close, refused, well_scaled
+
+VIT = {'embed_dims': 8, 'num_layers': 2, 'num_heads': 2, 'feedforward_channels': 16}
+SWIN = {'embed_dims': 8, 'depths': (2,), 'num_heads': (2,)}
+RESNET = ResNet(10, 8, strides=(2,), out_indices=(1,), cifar_stem=True)
+
+
+def train_state(backbone: nn.Module, seed: int = 0, side: int = 8) -> TrainState:
+    """The state of a classifier with values of its own for every seed."""
+    algorithm: Algorithm = ImageClassifier(backbone, LinearClsHead(3))
+    views = {'views': (jnp.zeros((2, side, side, 3)),)}
+    params, state = well_scaled(jax.eval_shape(algorithm.init, jax.random.key(0), views))
+    params, state = jax.tree.map(lambda leaf: leaf + seed, (params, state))
+    return TrainState(jnp.zeros((), 'int32'), params, state, (), jax.random.key(seed))
+
+
+def export(folder: Path, state: TrainState) -> Path:
+    path = folder / 'backbone.safetensors'
+    save_backbone(path, state.params, state.state, metadata={})
+    return path
+
+
+def assert_same_backbone(state: TrainState, other: TrainState) -> None:
+    for tree, wanted in ((state.params, other.params), (stats(state), stats(other))):
+        assert_trees_close(tree.get('backbone'), wanted.get('backbone'), rtol=0)
+
+
+def stats(state: TrainState) -> Any:
+    return state.state['batch_stats']
+
+
+def load(path: Path, into: TrainState) -> tuple[TrainState, str]:
+    """The state with the weights in it, and what was said."""
+    said: list[str] = []
+    loaded = load_backbone_into(into, read_weights(str(path)), str(path), said.append)
+    return loaded, said[0]
+
+
+def test_weights_in_a_home_directory_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('HOME', str(tmp_path.parent))
+    path = Path(export(tmp_path, train_state(RESNET, 1)))
+    whole = read_weights(str(path))
+    for given in (f'~/{tmp_path.name}', f'~/{tmp_path.name}/{path.name}'):
+        assert read_weights(given).keys() == whole.keys()
+
+
+@pytest.mark.parametrize('whole_run', [True, False])
+def test_the_exported_backbone_of_a_run_takes_the_place_of_the_fresh_one(
+    tmp_path: Path, whole_run: bool
+) -> None:
+    trained, fresh = train_state(RESNET, 1), train_state(RESNET)
+    path = export(tmp_path, trained)
+    loaded, said = load(tmp_path if whole_run else path, fresh)
+    assert_same_backbone(loaded, trained)
+    assert_trees_close(loaded.params['head'], fresh.params['head'], rtol=0)
+    assert jax.tree.structure(loaded) == jax.tree.structure(fresh)
+    assert 'backbone from' in said
+    assert 'new here' not in said
+    assert 'not used' not in said
+
+
+def test_a_run_that_has_not_ended_gives_its_newest_intact_checkpoint(tmp_path: Path) -> None:
+    mesh = sharding.make_mesh(fsdp=8)
+    checkpoints = Checkpoints(tmp_path / 'checkpoints')
+    for step in (1, 2, 3):
+        state = train_state(RESNET, step)
+        placed = jax.device_put(state, sharding.state_shardings(state, mesh))
+        checkpoints.save(step, placed)
+        checkpoints.wait()
+    checkpoints.close()
+    damaged = next((tmp_path / 'checkpoints' / '3' / 'train_state').rglob('manifest.ocdbt'))
+    damaged.write_bytes(b'')
+    loaded, _ = load(tmp_path, train_state(RESNET))
+    assert_same_backbone(loaded, train_state(RESNET, 2))
+    assert (tmp_path / 'checkpoints' / '3').is_dir()  # left for the run itself to move aside
+
+
+def test_arrays_stay_where_the_fresh_ones_were(tmp_path: Path) -> None:
+    fresh, mesh = train_state(Stem()), sharding.make_mesh(devices=8)
+    placed = jax.device_put(fresh, sharding.state_shardings(fresh, mesh))
+    export(tmp_path, train_state(Stem(), 1))
+    loaded, _ = load(tmp_path, placed)
+    for leaf, wanted in zip(jax.tree.leaves(loaded), jax.tree.leaves(placed), strict=True):
+        assert leaf.sharding == wanted.sharding
+        assert leaf.dtype == wanted.dtype
+
+
+def test_of_a_whole_model_of_the_reference_the_backbone_is_taken(tmp_path: Path) -> None:
+    trained = train_state(RESNET, 1)
+    weights = export_state(trained.params, trained.state)
+    weights['backbone.bn1.num_batches_tracked'] = np.array(7)
+    assert 'head.fc.weight' in weights
+    path = tmp_path / 'model.safetensors'
+    save_file({key: np.ascontiguousarray(value) for key, value in weights.items()}, path)
+    loaded, said = load(path, train_state(RESNET))
+    assert_same_backbone(loaded, trained)
+    assert 'not used' not in said
+
+
+def test_a_masked_model_is_fine_tuned_with_larger_images(tmp_path: Path) -> None:
+    torch = pytest.importorskip('torch')
+    trained = train_state(MAEViT(VIT, img_size=8, patch_size=4), 1)
+    export(tmp_path, trained)
+    vit = VisionTransformer(VIT, img_size=16, patch_size=4, avg_token=True, final_norm=False)
+    fresh = train_state(vit, side=16)
+    loaded, said = load(tmp_path, fresh)
+    old, new = (state.params['backbone'] for state in (trained, loaded))
+    assert_trees_close(new['layers.1'], old['layers.1'], rtol=0)
+    assert_trees_close(new['ln2'], fresh.params['backbone']['ln2'], rtol=0)
+    assert 'new here: backbone.ln2.bias, backbone.ln2.weight' in said
+    assert 'not used: backbone.ln1.bias, backbone.ln1.weight' in said
+    table = torch.tensor(np.array(old['pos_embed'][:, 1:])).reshape(1, 2, 2, 8).permute(0, 3, 1, 2)
+    resized = torch.nn.functional.interpolate(table, (4, 4), mode='bicubic')
+    expected = resized.permute(0, 2, 3, 1).reshape(1, 16, 8).numpy()
+    np.testing.assert_allclose(new['pos_embed'][:, 1:], expected, rtol=1e-5)
+    np.testing.assert_array_equal(new['pos_embed'][:, :1], old['pos_embed'][:, :1])
+
+
+def swin(window: int) -> SwinTransformer:
+    return SwinTransformer(SWIN, patch_size=2, window_size=window, out_indices=(0,))
+
+
+def test_tables_of_relative_positions_are_resized_to_the_window(tmp_path: Path) -> None:
+    torch = pytest.importorskip('torch')
+    trained = train_state(swin(2), 1, side=16)
+    export(tmp_path, trained)
+    same, _ = load(tmp_path, train_state(swin(2), side=16))
+    assert_same_backbone(same, train_state(swin(2), 1, side=16))
+    wider, _ = load(tmp_path, train_state(swin(4), side=16))
+    names = ('backbone', 'stages.0.blocks.1', 'attn', 'w_msa', 'relative_position_bias_table')
+    before, after = trained.params, wider.params
+    for name in names:
+        before, after = before[name], after[name]
+    table = torch.tensor(np.array(before)).reshape(1, 2, 3, 3)
+    resized = torch.nn.functional.interpolate(table, (7, 7), mode='bicubic')
+    np.testing.assert_allclose(after, resized.reshape(2, 49).numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_with_stacked_blocks_gives_its_weights_to_one_without_and_back(
+    tmp_path: Path,
+) -> None:
+    plain = VisionTransformer(VIT, img_size=8, patch_size=4)
+    trained = train_state(plain.clone(scan_layers=True), 1)
+    export(tmp_path, trained)
+    loaded, said = load(tmp_path, train_state(plain))
+    assert 'new' not in said
+    stacked = trained.params['backbone']['layers']
+    for index in (0, 1):
+        layer = jax.tree.map(lambda leaf, index=index: leaf[index], stacked)
+        assert_trees_close(loaded.params['backbone'][f'layers.{index}'], layer, rtol=0)
+    export(tmp_path, loaded)
+    assert_same_backbone(load(tmp_path, train_state(plain.clone(scan_layers=True)))[0], trained)
+
+
+def relative_vit(side: int) -> VisionTransformer:
+    return VisionTransformer(
+        VIT, img_size=4 * side, patch_size=4, use_rel_pos_bias=True, qkv_bias=False
+    )
+
+
+def biases(state: TrainState) -> Any:
+    return state.params['backbone']['layers.1']['attn']['relative_position_bias_table']
+
+
+def test_fine_tuning_adds_biases_by_relative_position(tmp_path: Path) -> None:
+    trained = train_state(CAEViT(VIT, img_size=8, patch_size=4, layer_scale=None), 1)
+    export(tmp_path, trained)
+    fresh = train_state(relative_vit(2))
+    loaded, said = load(tmp_path, fresh)
+    old, new = (state.params['backbone']['layers.1'] for state in (trained, loaded))
+    assert_trees_close(new['attn']['qkv'], old['attn']['qkv'], rtol=0)
+    assert_trees_close(biases(loaded), biases(fresh), rtol=0)
+    assert 'new here: backbone.layers.0.attn.relative_position_bias_table' in said
+
+
+def test_biases_of_the_class_token_stay_while_the_others_are_resized(tmp_path: Path) -> None:
+    torch = pytest.importorskip('torch')
+    trained = train_state(relative_vit(2), 1)
+    export(tmp_path, trained)
+    before = np.array(biases(trained))
+    after = np.array(biases(load(tmp_path, train_state(relative_vit(4), side=16))[0]))
+    assert (before.shape[1], after.shape[1]) == (3 * 3 + 3, 7 * 7 + 3)
+    np.testing.assert_array_equal(after[:, -3:], before[:, -3:])
+    table = torch.tensor(before[:, :-3]).reshape(1, -1, 3, 3)
+    resized = torch.nn.functional.interpolate(table, (7, 7), mode='bicubic')
+    np.testing.assert_allclose(after[:, :-3], resized.reshape(-1, 49).numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_another_backbone_is_refused_and_the_difference_named(tmp_path: Path) -> None:
+    path = export(tmp_path, train_state(RESNET))
+    with refused(str(path), 'has shape (8,)', '(16,)', 'depth or widths differ'):
+        load(path, train_state(RESNET.clone(base_channels=16)))
+    with refused('config.model.backbone', 'lack', 'layer2.0', 'type, depth and widths'):
+        load(path, train_state(RESNET.clone(strides=(2, 2), out_indices=(2,))))
+    with refused('part called backbone'):
+        load(path, TrainState(jnp.zeros(()), {}, {}, (), jax.random.key(0)))
+
+
+def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    with refused('not the directory of a run', '--workdir'):
+        read_weights(str(tmp_path))
+    with refused('nowhere.safetensors'):
+        read_weights(str(tmp_path / 'nowhere.safetensors'))
+    for name in ('mocov2.pth', 'x' * 5000):
+        with refused('There is no file', name):
+            read_weights(name)
+    (tmp_path / 'checkpoints').mkdir()
+    with refused('no checkpoint that can be read', 'file of weights'):
+        read_weights(str(tmp_path))
+
+
+class Twice(nn.Module):
+    """Two parameters that the reference would both call weight."""
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool = True) -> tuple[jax.Array]:
+        kernel, scale = (self.param(name, nn.initializers.ones, (3,)) for name in NAMES)
+        return (images * kernel * scale,)
+
+
+NAMES = ('kernel', 'scale')
+
+
+def test_a_backbone_of_another_house_is_exported_under_names_that_lose_nothing(
+    tmp_path: Path,
+) -> None:
+    state = train_state(Twice())
+    path = export(tmp_path, state)
+    weights = read_weights(str(path))
+    assert weights.keys() == {'backbone.kernel', 'backbone.scale'}
+    for name in NAMES:
+        expected = state.params['backbone'][name]
+        np.testing.assert_array_equal(weights[f'backbone.{name}'], expected)
+    with refused(str(path), 'every array has a name of its own'):
+        load(path, train_state(Twice()))
+
+
+@pytest.mark.parametrize('backbone', [[np.ones(3)], {'a': (np.ones(2), np.zeros(1))}, np.ones(4)])
+def test_a_backbone_of_any_structure_is_exported(backbone: Any, tmp_path: Path) -> None:
+    weights = save_backbone(tmp_path / 'it.safetensors', {'backbone': backbone}, {}, metadata={})
+    found = sorted(weights.values(), key=len)
+    expected = sorted(jax.tree.leaves(backbone), key=len)
+    assert all((one == other).all() for one, other in zip(found, expected, strict=True))
+    assert len(weights) == len(expected)
+
+
+def test_a_run_without_a_backbone_is_nothing_to_begin_with(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / 'checkpoints')
+    checkpoints.save(1, TrainState(jnp.zeros((), 'int32'), {'encoder': jnp.ones(2)}, {}, (), KEY))
+    checkpoints.close()
+    with refused(str(tmp_path), 'without parameters called backbone'):
+        read_weights(str(tmp_path))
+
+
+KEY = jax.random.key(0)

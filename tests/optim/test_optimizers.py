@@ -1,0 +1,281 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jssl.errors import JsslError
+from jssl.optim.optimizers import LARS, SGD, AdamW, make_optimizer
+from jssl.optim.schedules import Constant, MultiStep, WarmupCosine
+from tests import golden
+
+SHAPES = {'conv': (2, 3), 'bn': (3,), 'bias': (4,)}
+
+
+def arrays(seed, scale=1.0):
+    """A float64 tree of `SHAPES`."""
+    rng = np.random.default_rng(seed)
+    return {name: scale * rng.standard_normal(shape) for name, shape in SHAPES.items()}
+
+
+def trajectory(optimizer, params, gradients, schedule=None):
+    """The parameters after each gradient, by a jit-compiled update."""
+    transformation = make_optimizer(
+        optimizer, schedule or Constant(), steps_per_epoch=2, epochs=len(gradients)
+    )
+    params = jax.tree.map(jnp.asarray, params)
+    state = jax.jit(transformation.init)(params)
+    update = jax.jit(transformation.update)
+    after = []
+    for gradient in gradients:
+        updates, state = update(jax.tree.map(jnp.asarray, gradient), state, params)
+        params = optax.apply_updates(params, updates)
+        after.append(jax.tree.map(np.asarray, params))
+    return after
+
+
+def torch_trajectory(make, params, gradients, rates, clip=None):
+    """The same by PyTorch in float64; `make` takes a dict of tensors."""
+    torch = pytest.importorskip('torch')
+    tensors = {name: torch.nn.Parameter(torch.tensor(value)) for name, value in params.items()}
+    optimizer = make(torch.optim, tensors)
+    mults = [group.pop('lr_mult', 1.0) for group in optimizer.param_groups]
+    after = []
+    for gradient, rate in zip(gradients, rates, strict=True):
+        for name, tensor in tensors.items():
+            tensor.grad = torch.tensor(gradient[name])
+        if clip is not None:
+            torch.nn.utils.clip_grad_norm_(tensors.values(), clip)
+        for group, mult in zip(optimizer.param_groups, mults, strict=True):
+            group['lr'] = rate * mult
+        optimizer.step()
+        after.append({name: value.detach().numpy().copy() for name, value in tensors.items()})
+    return after
+
+
+def assert_trees_close(found, expected, **tolerance):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), found, expected)
+
+
+@pytest.mark.parametrize('float64', [True, False])
+@golden.each('part_lars')
+def test_lars_against_the_reference(path, float64):
+    bounds = {'rtol': 1e-12} if float64 else {'rtol': 1e-6, 'atol': 2e-7}
+    with jax.enable_x64(float64), golden.whole(path, f'out{"" if float64 else "64"}/*') as saved:
+        group = golden.plain(saved.meta['excluded_group'])
+        assert group.pop('weight_decay') == 0
+        keys = {name: {'decay_mult': 0.0, **group} for name in saved.meta['excluded']}
+        compare_trajectories(saved, keys, float64, bounds)
+
+
+def compare_trajectories(saved, keys, float64, bounds):
+    dtype = np.float64 if float64 else np.float32
+    steps = len({key.split('/')[1] for key in saved.arrays if key.startswith('in/grad')})
+    start, *gradients = (
+        {name: value.astype(dtype) for name, value in saved.group(f'in/{part}').items()}
+        for part in ('start', *(f'grad{step}' for step in range(steps)))
+    )
+    for number, settings in enumerate(saved.meta['settings']):
+        optimizer = LARS(**settings, custom_keys=keys)
+        for step, params in enumerate(trajectory(optimizer, start, gradients)):
+            assert all(value.dtype == dtype for value in params.values())
+            expected = saved.group(f'out{"64" * float64}/setting{number}/step{step}')
+            assert_trees_close(params, expected, **bounds)
+
+
+def test_golden_value_15():
+    params = {'w': np.array([1.0, 2.0, -2.0]), 'plain': np.array([0.5])}
+    gradients = [
+        {'w': np.array([0.3, -0.1, 0.2]), 'plain': np.array([0.2])},
+        {'w': np.array([0.1, 0.4, -0.2]), 'plain': np.array([0.2])},
+    ]
+    keys = {'plain': {'lars_exclude': True, 'decay_mult': 0.0}}
+    with jax.enable_x64(True):
+        optimizer = LARS(lr=1.0, momentum=0.9, weight_decay=0.01, custom_keys=keys)
+        first, second = trajectory(optimizer, params, gradients)
+    tolerance = {'atol': 5e-9, 'rtol': 0}
+    np.testing.assert_allclose(first['w'], [0.99769896, 2.00059382, -2.00133609], **tolerance)
+    np.testing.assert_allclose(second['w'], [0.99495219, 1.99854719, -2.00118651], **tolerance)
+    np.testing.assert_allclose([first['plain'][0], second['plain'][0]], [0.3, -0.08], **tolerance)
+
+
+def test_lars_gives_tensors_of_zeros_the_plain_rate():
+    params = {'zero': np.zeros(3, np.float32), 'idle': np.full(3, 2.0, np.float32)}
+    gradient = {'zero': np.full(3, 0.5, np.float32), 'idle': np.zeros(3, np.float32)}
+    (after,) = trajectory(LARS(lr=0.1, weight_decay=0.01), params, [gradient])
+    np.testing.assert_allclose(after['zero'], -0.05, rtol=1e-6)
+    np.testing.assert_allclose(after['idle'], 2.0 - 0.1 * 0.01 * 2.0, rtol=1e-6)
+
+
+def test_lars_keeps_the_rate_in_the_momentum():
+    params, gradient = {'w': np.ones(1, np.float32)}, {'w': np.ones(1, np.float32)}
+    optimizer = LARS(lr=1.0, momentum=0.5, custom_keys={'w': {'lars_exclude': True}})
+    drop = MultiStep(milestones=(1,), gamma=0.1)
+    *_, second, third = trajectory(optimizer, params, [gradient] * 3, drop)
+    # v is 1, then 1.5, then 0.75 + 0.1: the old part is not scaled down
+    np.testing.assert_allclose(second['w'] - third['w'], 0.85, rtol=1e-6)
+
+
+def test_sgd_with_groups_against_torch():
+    params, gradients = arrays(0), [arrays(seed) for seed in range(1, 7)]
+    keys = {'bn': {'decay_mult': 0.0, 'lr_mult': 0.5}, 'bias': {'momentum': 0.0, 'decay_mult': 5.0}}
+    schedule = WarmupCosine(warmup_epochs=1, warmup_factor=0.1)
+    rates = schedule(0.3, steps_per_epoch=2, epochs=6)(np.arange(6))
+
+    def make(optim, tensors):
+        groups = [
+            {'params': [tensors['conv']]},
+            {'params': [tensors['bn']], 'weight_decay': 0.0, 'lr_mult': 0.5},
+            {'params': [tensors['bias']], 'weight_decay': 0.05, 'momentum': 0.0},
+        ]
+        return optim.SGD(groups, lr=0.3, momentum=0.9, weight_decay=0.01)
+
+    with jax.enable_x64(True):
+        optimizer = SGD(lr=0.3, momentum=0.9, weight_decay=0.01, custom_keys=keys)
+        found = trajectory(optimizer, params, gradients, schedule)
+    expected = torch_trajectory(make, params, gradients, rates)
+    assert_trees_close(found, expected, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize('extra', [{'nesterov': True}, {'dampening': 0.3}], ids=str)
+def test_the_other_momenta_of_sgd_against_torch(extra):
+    params, gradients = arrays(0), [arrays(seed) for seed in range(1, 5)]
+    settings = {'lr': 0.1, 'momentum': 0.9, 'weight_decay': 0.01, **extra}
+    keys = {'bias': {'momentum': 0.0}}  # nothing is kept, so nothing is dampened
+
+    def make(optim, tensors):
+        groups = [
+            {'params': [tensors['conv'], tensors['bn']]},
+            {'params': [tensors['bias']], 'momentum': 0.0, 'nesterov': False},
+        ]
+        return optim.SGD(groups, **settings)
+
+    with jax.enable_x64(True):
+        found = trajectory(SGD(**settings, custom_keys=keys), params, gradients)
+    expected = torch_trajectory(make, params, gradients, [0.1] * 4)
+    assert_trees_close(found, expected, rtol=1e-12, atol=1e-13)
+
+
+def test_a_fixed_rate_ignores_the_schedule_and_keeps_its_multiplier():
+    params = {name: np.zeros(shape, np.float32) for name, shape in SHAPES.items()}
+    gradients = [{name: np.ones(shape, np.float32) for name, shape in SHAPES.items()}] * 3
+    keys = {'bn': {'fix_lr': True}, 'bias': {'fix_lr': True, 'lr_mult': 0.5}}
+    schedule = WarmupCosine(warmup_epochs=1, warmup_factor=0.1)
+    rates = schedule(0.2, steps_per_epoch=2, epochs=3)(np.arange(3))
+    after = trajectory(SGD(lr=0.2, custom_keys=keys), params, gradients, schedule)
+    np.testing.assert_allclose(after[-1]['conv'], -rates.sum(), rtol=1e-6)
+    np.testing.assert_allclose(after[-1]['bn'], -0.6, rtol=1e-6)
+    np.testing.assert_allclose(after[-1]['bias'], -0.3, rtol=1e-6)
+
+
+@pytest.mark.parametrize('make', [SGD, LARS, AdamW])
+@pytest.mark.parametrize('final', [0.4, 0.0])
+def test_weight_decay_moves_to_its_final_value_on_half_a_cosine(make, final):
+    params = {'w': np.array([1.0]), 'bias': np.array([1.0])}
+    idle = [{'w': np.zeros(1), 'bias': np.zeros(1)}] * 4
+    keys = {'bias': {'decay_mult': 0.5}}
+    optimizer = make(lr=0.1, weight_decay=0.04, final_weight_decay=final, custom_keys=keys)
+    steps = 8  # of which `trajectory` takes the first four: two an epoch, one a gradient
+    decay = final + (0.04 - final) * (1 + np.cos(np.pi * np.arange(4) / steps)) / 2
+    with jax.enable_x64(True):
+        after = trajectory(optimizer, params, idle)
+    np.testing.assert_allclose([p['w'][0] for p in after], np.cumprod(1 - 0.1 * decay))
+    np.testing.assert_allclose([p['bias'][0] for p in after], np.cumprod(1 - 0.05 * decay))
+
+
+def test_adamw_with_groups_and_clipping_against_torch():
+    params, gradients = arrays(0), [arrays(seed, 0.1 * seed) for seed in range(1, 7)]
+    keys = {'bn': {'decay_mult': 0.0}, 'bias': {'decay_mult': 0.0, 'lr_mult': 2.0}}
+
+    def make(optim, tensors):
+        groups = [
+            {'params': [tensors['conv']]},
+            {'params': [tensors['bn']], 'weight_decay': 0.0},
+            {'params': [tensors['bias']], 'weight_decay': 0.0, 'lr_mult': 2.0},
+        ]
+        return optim.AdamW(groups, lr=0.1, betas=(0.9, 0.95), weight_decay=0.2)
+
+    options = {
+        'lr': 0.1,
+        'betas': (0.9, 0.95),
+        'weight_decay': 0.2,
+        'clip': 1.0,
+        'custom_keys': keys,
+    }
+    expected = torch_trajectory(make, params, gradients, [0.1] * 6, clip=1.0)
+    with jax.enable_x64(True):
+        found = trajectory(AdamW(**options), params, gradients)
+    assert_trees_close(found, expected, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    'optimizer',
+    [SGD(lr=0.1, momentum=0.9, clip=1.0), LARS(lr=0.1, momentum=0.9), AdamW(lr=0.1)],
+    ids=lambda optimizer: type(optimizer).__name__,
+)
+def test_a_donated_jit_compiled_step(optimizer):
+    transformation = make_optimizer(optimizer, WarmupCosine(), steps_per_epoch=4, epochs=2)
+    params = jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), arrays(0))
+    gradient = jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), arrays(1))
+    state = transformation.init(params)
+    shapes = {leaf.shape for leaf in jax.tree.leaves(state)}
+    assert shapes <= {(), *SHAPES.values()}
+
+    def step(params, state, gradient):
+        updates, state = transformation.update(gradient, state, params)
+        return optax.apply_updates(params, updates), state
+
+    expected, expected_state = step(params, state, gradient)
+    donated = [leaf for leaf in jax.tree.leaves((params, state)) if leaf.ndim]
+    found = jax.jit(step, donate_argnums=(0, 1))(params, state, gradient)
+    assert all(leaf.is_deleted() for leaf in donated)
+    assert jax.tree.structure(found[1]) == jax.tree.structure(state)
+    assert_trees_close(found, (expected, expected_state), rtol=1e-6, atol=1e-7)
+
+
+def test_the_floor_of_the_schedule_is_not_multiplied_by_a_group():
+    params = {name: np.zeros(shape, np.float32) for name, shape in SHAPES.items()}
+    gradient = {name: np.ones(shape, np.float32) for name, shape in SHAPES.items()}
+    optimizer = SGD(lr=1.0, custom_keys={'bn': {'lr_mult': 0.1}})
+    transformation = make_optimizer(
+        optimizer, WarmupCosine(min_lr=0.05), steps_per_epoch=4, epochs=1
+    )
+    state = transformation.init(params)
+    for _ in range(4):
+        updates, state = transformation.update(gradient, state, params)
+    fall = (1 + np.cos(np.pi * 3 / 4)) / 2
+    np.testing.assert_allclose(updates['conv'], -(0.05 + 0.95 * fall), rtol=1e-6)
+    np.testing.assert_allclose(updates['bn'], -(0.05 + 0.05 * fall), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('make', 'message'),
+    [
+        (lambda: SGD(lr=-0.1), 'SGD.lr=-0.1'),
+        (lambda: SGD(lr='0.1'), "SGD.lr='0.1'"),
+        (lambda: SGD(lr=0.1, momentum=1.5), 'SGD.momentum=1.5'),
+        (lambda: LARS(lr=0.1, weight_decay=-1e-6), 'LARS.weight_decay=-1e-06'),
+        (lambda: LARS(lr=0.1, eta=-1.0), 'LARS.eta=-1.0'),
+        (lambda: LARS(lr=0.1, dampening=1.0), 'LARS.dampening=1.0'),
+        (lambda: LARS(lr=0.1, nesterov=True), 'nesterov=True needs a momentum.*momentum=0.9'),
+        (lambda: SGD(lr=0.1, momentum=0.9, dampening=0.1, nesterov=True), 'dampening 0.1'),
+        (lambda: SGD(lr=0.1, final_weight_decay=-1), 'SGD.final_weight_decay=-1'),
+        (lambda: AdamW(lr=0.1, betas=(0.9, 1.0)), r'AdamW.betas=\(0.9, 1.0\)'),
+        (lambda: AdamW(lr=0.1, clip=0), 'AdamW.clip=0.*None'),
+        (lambda: AdamW(lr=0.1, clip=-3.0), 'AdamW.clip=-3.0'),
+        (lambda: AdamW(lr=0.1, custom_keys={'bn': {'lars_exclude': True}}), "'lars_exclude'"),
+        (lambda: SGD(lr=0.1, custom_keys={'bn': {'lr_mul': 2}}), "Did you mean 'lr_mult'"),
+    ],
+)
+def test_bad_fields(make, message):
+    with pytest.raises(JsslError, match=message):
+        make()
+
+
+def test_what_does_not_fit_the_run_or_the_parameters_fails_before_the_first_step():
+    with pytest.raises(JsslError, match='warmup_epochs'):
+        make_optimizer(SGD(lr=0.1), Constant(warmup_epochs=5), steps_per_epoch=4, epochs=2)
+    optimizer = AdamW(lr=0.1, custom_keys={'bnn': {'decay_mult': 0.0}})
+    transformation = make_optimizer(optimizer, Constant(), steps_per_epoch=4, epochs=2)
+    with pytest.raises(JsslError, match="'bnn'"):
+        transformation.init(arrays(0))
