@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.reporting import processor, show_json
+from jssl.evaluation.evaluator import RANDOM_NETWORK, RAW_PIXELS
 from jssl.fitting.outcome import REPORT, baseline_scores, final_scores
 from jssl.runs.metrics import METRICS, read_metrics
 from jssl.runs.progress import format_duration
@@ -90,7 +91,7 @@ def markdown(table: dict[str, list[Result]], seeds: Sequence[int]) -> str:
     columns = (*SCORES.values(), *(f'untrained: {name}' for name in SCORES.values()))
     head = f'| config | {" | ".join(columns)} | own task | a run |'
     rows = [_row(name, results) for name, results in table.items()]
-    raw = next(iter(table.values()))[0].baselines.get('raw pixels', {})
+    raw = next(iter(table.values()))[0].baselines.get(RAW_PIXELS, {})
     scores = [f'{raw[key]:.3f}' if key in raw else '' for key in SCORES]
     rows.append(f'| raw pixels | {" | ".join(scores)} |' + ' |' * (len(columns) - len(scores) + 2))
     title = (
@@ -103,7 +104,7 @@ def _row(name: str, results: Sequence[Result]) -> str:
     """One config: its seeds side by side, the mean of its untrained networks, the median time."""
     cells = [' / '.join(f'{result.scores[key]:.3f}' for result in results) for key in SCORES]
     for key in SCORES:
-        networks = [result.baselines.get('random network', {}) for result in results]
+        networks = [result.baselines.get(RANDOM_NETWORK, {}) for result in results]
         untrained = [network[key] for network in networks if key in network]
         cells.append(f'{np.mean(untrained):.3f}' if untrained else '')
     solved = [result.own_task for result in results if result.own_task is not None]

@@ -74,7 +74,7 @@ class MomentumPair(Algorithm):
         targets, slow_stats = each(self.encoder, slow, slow_stats, views)
         predictions, stats = self._online(params, stats, projections, 'predict')
         after = {'batch_stats': stats, 'target': {**target, 'batch_stats': slow_stats}}
-        metrics = {'momentum': momentum, 'projection_std': feature_std(projections[0])}
+        metrics = {'momentum': momentum, 'feature_std': feature_std(projections[0])}
         return predictions, targets, {**state, **after}, metrics
 
     def _online(

@@ -100,6 +100,6 @@ class NPID(Algorithm):
         metrics = {
             'accuracy': jnp.mean(logits[:, 0] > logits[:, 1:].max(axis=1)),
             'remembered': products[:, 0].mean(),  # cosine of features and their rows, up to 1
-            'spread': feature_std(projections),
+            'feature_std': feature_std(projections),
         }
         return loss, ({**state, 'batch_stats': stats, 'bank': bank}, metrics)

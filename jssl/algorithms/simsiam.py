@@ -47,5 +47,5 @@ class SimSiam(Algorithm):
         predictions, stats = each(self.network, params, stats, projections, method='predict')
         first = self.head.loss(predictions[0], projections[1])
         second = self.head.loss(predictions[1], projections[0])
-        metrics = {'projection_std': feature_std(projections[0])}
+        metrics = {'feature_std': feature_std(projections[0])}
         return (first + second) / 2, ({**state, 'batch_stats': stats}, metrics)

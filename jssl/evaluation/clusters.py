@@ -30,7 +30,7 @@ def _entropy(counts: np.ndarray) -> float:
 
 
 @dataclasses.dataclass(eq=False)
-class ClusterWatch:
+class ClusterScores:
     """Follows the labels that an algorithm gives to the images of its training set.
 
     Attributes:
@@ -41,7 +41,7 @@ class ClusterWatch:
     truth: np.ndarray | None = None
     previous: np.ndarray | None = None
 
-    def scores(self, labels: np.ndarray) -> dict[str, float]:
+    def compare(self, labels: np.ndarray) -> dict[str, float]:
         """`nmi_previous` and `nmi_truth` of labels (N,), as far as there is what to compare."""
         others = {'nmi_previous': self.previous, 'nmi_truth': self.truth}
         self.previous = labels

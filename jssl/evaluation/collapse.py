@@ -57,7 +57,7 @@ def rankme(features: np.ndarray) -> float:
 
 
 def feature_statistics(features: np.ndarray, *, max_rows: int = MOST_ROWS) -> dict[str, float]:
-    """Collapse indicators of features (N, D): `std` of `feature_std`, and `rankme`.
+    """Collapse indicators of features (N, D): `feature_std` and `rankme`.
 
     Args:
       features: one row per image; computed in float64.
@@ -76,22 +76,22 @@ def feature_statistics(features: np.ndarray, *, max_rows: int = MOST_ROWS) -> di
             'The features hold NaN or infinity, so the network has diverged; lower the learning '
             'rate, lengthen the warm-up, or clip the gradient.'
         )
-    return {'std': feature_std(rows), 'rankme': rankme(rows)}
+    return {'feature_std': feature_std(rows), 'rankme': rankme(rows)}
 
 
 def collapse_warning(history: Sequence[Mapping[str, float]], dimensions: int) -> str | None:
     """A warning in words when the last evaluations show a collapse, else None.
 
-    It takes two evaluations in a row with `std` under 0.1, with `rankme` under 2 (a quarter of the
-    dimensions where they are fewer than 8) or 1 % of the dimensions, or with either more than five
-    times below its best. One dimension, or one image, tells nothing.
+    It takes two evaluations in a row with `feature_std` under 0.1, with `rankme` under 2 (a quarter
+    of the dimensions where they are fewer than 8) or 1 % of the dimensions, or with either more
+    than five times below its best. One dimension, or one image, tells nothing.
 
     Args:
-      history: rows with `std` and `rankme` (others are passed over), the newest last; leave the
-        untrained network out, whose features say nothing about the training.
+      history: rows with `feature_std` and `rankme` (others are passed over), the newest last; leave
+        the untrained network out, whose features say nothing about the training.
       dimensions: D of the features, or the number of images if that is smaller: no rank is larger.
     """
-    keys = ('std', 'rankme')
+    keys = ('feature_std', 'rankme')
     rows = [row for row in history if all(math.isfinite(row.get(key, math.nan)) for key in keys)]
     if dimensions < 2:
         return None
@@ -107,10 +107,11 @@ def _stays_below(rows: Sequence[Mapping[str, float]], key: str, level: float) ->
 
 
 def _constant(rows: Sequence[Mapping[str, float]]) -> str | None:
-    if not _stays_below(rows, 'std', LOWEST_STD):
+    if not _stays_below(rows, 'feature_std', LOWEST_STD):
         return None
+    spread = rows[-1]['feature_std']
     return (
-        f'The features have nearly collapsed to a point: their spread is {rows[-1]["std"]:.3f} '
+        f'The features have nearly collapsed to a point: their spread is {spread:.3f} '
         '(0 = all images alike, 1 = spread evenly), so they can hardly tell images apart.'
     )
 
@@ -127,7 +128,7 @@ def _few_directions(
 
 
 def _dropped(rows: Sequence[Mapping[str, float]]) -> str | None:
-    for key, name in (('std', 'spread'), ('rankme', 'effective rank (RankMe)')):
+    for key, name in (('feature_std', 'spread'), ('rankme', 'effective rank (RankMe)')):
         best = max((row[key] for row in rows), default=0.0)
         if _stays_below(rows, key, best / LARGEST_DROP):
             return (

@@ -15,6 +15,9 @@ from jssl.evaluation.inputs import numbered
 from jssl.evaluation.knn import knn_ranking, ranking_accuracy
 from jssl.evaluation.linear import linear_accuracy
 
+NETWORK, RANDOM_NETWORK, RAW_PIXELS = 'network', 'random network', 'raw pixels'  # what is scored
+Scores = dict[str, float]
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Evaluator:
@@ -54,13 +57,13 @@ class Evaluator:
         predict = self.algorithm.predict  # type: ignore[attr-defined]
         return make_extractor(self.algorithm, self.view, self.batch_sharding, outputs=predict)
 
-    def evaluate(self, params: Params, state: State) -> dict[str, float]:
+    def evaluate(self, params: Params, state: State) -> Scores:
         """Numbers about the features of a network.
 
         Returns:
-          `std` and `rankme` of the test features; if there are labels, `knn`, `knn_top5` and
-          `linear`, accuracies from 0 to 1 on the test images; of a classifier `test_accuracy` and
-          `test_top5` instead, see `classifier_scores`.
+          `feature_std` and `rankme` of the test features; if there are labels, `knn`, `knn_top5`
+          and `linear`, accuracies from 0 to 1 on the test images; of a classifier `test_accuracy`
+          and `test_top5` instead, see `classifier_scores`.
 
         Raises:
           JsslError: features that are not finite, or labels that a classifier has no logit for.
@@ -76,8 +79,11 @@ class Evaluator:
             return statistics
         return {**self.score(self.extract(params, state, self.train), test), **statistics}
 
-    def baselines(self, params: Params, state: State) -> dict[str, dict[str, float]]:
-        """What training has to beat, under ``'raw pixels'`` and ``'random network'``.
+    def baselines(self, params: Params, state: State) -> dict[str, Scores]:
+        """What training has to beat: scores of ``'raw pixels'`` and of the ``'random network'``.
+
+        Raw pixels have none without labels; a classifier that has seen none guesses, which is no
+        score.
 
         Args:
           params: those of the untrained network.
@@ -86,13 +92,15 @@ class Evaluator:
         test = self._relabelled(
             raw_pixels(self.view, self.test, batch_sharding=self.batch_sharding)
         )
-        pixels = {}
+        found = {}
         if test.labels is not None and self.train is not None:
             train = raw_pixels(self.view, self.train, batch_sharding=self.batch_sharding)
-            pixels = self.score(train, test)
-        return {'raw pixels': pixels, 'random network': self.evaluate(params, state)}
+            found[RAW_PIXELS] = self.score(train, test)
+        if not self.algorithm.is_classifier:
+            found[RANDOM_NETWORK] = self.evaluate(params, state)
+        return found
 
-    def score(self, train: Extracted, test: Extracted) -> dict[str, float]:
+    def score(self, train: Extracted, test: Extracted) -> Scores:
         """`knn`, `knn_top5` and `linear` accuracy; empty without labels."""
         if train.labels is None or test.labels is None:
             return {}

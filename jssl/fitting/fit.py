@@ -12,7 +12,8 @@ from jssl.algorithm import TrainState
 from jssl.data.reading.decoding import quiet
 from jssl.data.reading.remarks import remarks
 from jssl.errors import JsslError, show
-from jssl.fitting.judge import Judge
+from jssl.evaluation.evaluator import NETWORK
+from jssl.fitting.evaluating import RunEvaluator
 from jssl.fitting.outcome import Outcome, announce, conclude
 from jssl.fitting.pretrained import (
     check_there,
@@ -23,7 +24,7 @@ from jssl.fitting.pretrained import (
 from jssl.interrupts import Stopped
 from jssl.runs.checkpoints import Checkpoints
 from jssl.runs.datasets import check_job_agrees
-from jssl.runs.metrics import METRICS, MetricsWriter, Row, last_step
+from jssl.runs.metrics import BASELINE, EVALUATION, METRICS, MetricsWriter, Row, last_step
 from jssl.runs.progress import DataWait, Progress
 from jssl.runs.record import recordable
 from jssl.runs.workdir import (
@@ -110,19 +111,21 @@ def carry_out(
 ) -> Outcome:
     """Trains in a directory whose config.json is written, and leaves the results there, as long as
     `check` does not raise."""
-    judge = Judge(experiment, progress.print)
+    evaluator = RunEvaluator(experiment, progress.print)
     run = config.get(RUN, '')
-    train_state, rows = train(experiment, judge, directory, progress, run=run, check=check)
+    train_state, rows = train(experiment, evaluator, directory, progress, run=run, check=check)
     try:
         check()
-        return conclude(experiment, judge, train_state, rows, directory, config, started, progress)
+        return conclude(
+            experiment, evaluator, train_state, rows, directory, config, started, progress
+        )
     except Stopped as stop:
         raise Interrupted(stop.number, experiment.plan.steps, directory) from None
 
 
 def train(
     experiment: Experiment,
-    judge: Judge,
+    evaluator: RunEvaluator,
     directory: Path,
     progress: Progress,
     *,
@@ -144,18 +147,18 @@ def train(
     experiment.faults.report = progress.print
     try:
         with checkpoints, MetricsWriter(directory, progress.print, check) as writer:
-            train_state = begin(experiment, checkpoints, judge, writer, progress)
+            train_state = begin(experiment, checkpoints, evaluator, writer, progress)
             loop = Loop(
                 step=experiment.step,
                 plan=experiment.plan,
-                evaluate=judge.evaluate,
+                evaluate=evaluator.evaluate,
                 rate=experiment.rate,
                 checkpoints=checkpoints,
                 writer=writer,
                 progress=progress,
                 data_wait=DataWait(advice(experiment), progress.print),
                 faults=experiment.faults,
-                refresher=Refresher(experiment, judge.training_batches, progress.print),
+                refresher=Refresher(experiment, evaluator.training_batches, progress.print),
                 images=experiment.batch_size,
                 workdir=directory,
             )
@@ -167,7 +170,7 @@ def train(
 def begin(
     experiment: Experiment,
     checkpoints: Checkpoints,
-    judge: Judge,
+    evaluator: RunEvaluator,
     writer: MetricsWriter,
     progress: Progress,
 ) -> TrainState:
@@ -178,15 +181,17 @@ def begin(
         plan = experiment.plan
         writer.truncate(step, logged=[number for number in range(step + 1) if plan.logs(number)])
         progress.print(f'resuming after step {step} of {plan.steps}')
-        if scores := judge.catch_up(writer.rows, step, train_state):
-            writer.write(step, scores, epoch=step / plan.steps_per_epoch)
+        if scores := evaluator.catch_up(writer.rows, step, train_state):
+            epoch = step / plan.steps_per_epoch
+            writer.write(step, scores, kind=EVALUATION, epoch=epoch, subject=NETWORK)
         return train_state
     if gone := last_step(writer.directory / METRICS):
         progress.print(f'none of the {gone} steps taken here was saved; beginning again')
     writer.truncate(-1)
     weights = read_weights(experiment.pretrained) if experiment.pretrained else None
     train_state = experiment.make_state()
-    writer.write(0, judge.baselines(train_state), epoch=0)
+    for subject, scores in evaluator.baselines(train_state).items():
+        writer.write(0, scores, kind=BASELINE, epoch=0, subject=subject)
     if weights is not None:
         path = experiment.pretrained
         train_state = load_backbone_into(train_state, weights, path, progress.print)

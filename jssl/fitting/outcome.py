@@ -17,11 +17,12 @@ from jssl.augment.ops.resample import denormalize
 from jssl.augment.views import Canvas
 from jssl.errors import attempt
 from jssl.evaluation import Extracted, evenly_spaced
+from jssl.evaluation.evaluator import Scores
 from jssl.evaluation.features import EvalView
-from jssl.fitting.judge import RAW, Judge, Scores, evaluations, in_words
+from jssl.fitting.evaluating import RunEvaluator, in_words
 from jssl.fitting.pretrained import WEIGHTS
 from jssl.interop.safetensors import has_backbone, save_backbone, save_parameters
-from jssl.runs.metrics import Row
+from jssl.runs.metrics import BASELINE, EVALUATION, Row, metrics_of, of_kind
 from jssl.runs.progress import Progress, format_duration
 from jssl.training.experiment import Experiment
 from jssl.training.sharding import replicated
@@ -43,7 +44,8 @@ class Outcome:
 
     Attributes:
       train_state: after the last step.
-      scores: of the last evaluation (`knn`, `linear`, `std`, `rankme`, as far as there are any).
+      scores: of the last evaluation (`knn`, `linear`, `feature_std`, `rankme`, as far as there are
+        any).
       baselines: scores of raw pixels and of the untrained network.
       workdir: the run's directory.
       files: weights and report, as far as they could be written.
@@ -71,7 +73,7 @@ def announce(experiment: Experiment, report: Callable[[str], None]) -> None:
 
 def conclude(
     experiment: Experiment,
-    judge: Judge,
+    evaluator: RunEvaluator,
     train_state: TrainState,
     rows: list[Row],
     directory: Path,
@@ -85,7 +87,7 @@ def conclude(
 
     Args:
       experiment: what was carried out.
-      judge: who judged it.
+      evaluator: who evaluated it.
       train_state: after the last step.
       rows: of the run's metrics; empty in all processes but the first.
       directory: of the run.
@@ -105,7 +107,7 @@ def conclude(
     if jax.process_index() == 0:
         write = partial(export, experiment, params, state, directory)
         files.append(attempt('The file of weights', write, tell))
-    extract = partial(judge.test_features, train_state)
+    extract = partial(evaluator.test_features, train_state)
     extracted = attempt('What the report says of the features', extract, tell)
     if jax.process_index() != 0:
         return Outcome(train_state, {}, {}, directory)
@@ -114,13 +116,13 @@ def conclude(
     outcome = Outcome(train_state, final_scores(rows), baseline_scores(rows), directory)
     known = {
         'metrics': rows,
-        'summary': outcome.scores | facts(experiment, judge, painted, started, progress),
+        'summary': outcome.scores | facts(experiment, evaluator, painted, started, progress),
         'baselines': outcome.baselines,
         'config': config,
         'reconstructions': painted,
         'missing': missing,
     }
-    write = partial(report, experiment, judge, directory, extracted, known, tell)
+    write = partial(report, experiment, evaluator, directory, extracted, known, tell)
     files.insert(0, attempt('The report', write, tell))
     written = tuple(path for path in files if path is not None)
     outcome = dataclasses.replace(
@@ -132,14 +134,14 @@ def conclude(
 
 def facts(
     experiment: Experiment,
-    judge: Judge,
+    evaluator: RunEvaluator,
     painted: 'Reconstructions | None',
     started: float,
     progress: Progress,
 ) -> dict[str, Any]:
     """What the report says besides scores; reconstructions are told on the terminal too."""
     found: dict[str, Any] = {'epochs': experiment.epochs, 'seconds': time.monotonic() - started}
-    if warning := judge.warning:
+    if warning := evaluator.warning:
         found['warning'] = warning
     if painted is not None:
         found |= {'psnr': painted.psnr, 'mean_psnr': painted.mean_psnr}
@@ -159,7 +161,7 @@ def export(experiment: Experiment, params: Params, state: State, directory: Path
 
 def report(
     experiment: Experiment,
-    judge: Judge,
+    evaluator: RunEvaluator,
     directory: Path,
     extracted: Extracted | None,
     known: Mapping[str, Any],
@@ -169,7 +171,7 @@ def report(
     from jssl.visualization.report import write_report
 
     views = attempt('The picture of views', partial(picture_views, experiment), tell)
-    images = attempt('What shows test images', partial(picture_tests, experiment, judge), tell)
+    images = attempt('What shows test images', partial(picture_tests, experiment, evaluator), tell)
     features, labels = extracted or (None, None)
     return write_report(
         directory / REPORT,
@@ -186,21 +188,13 @@ def report(
 
 def final_scores(rows: Sequence[Row]) -> Scores:
     """The last evaluation of a run."""
-    found = evaluations(rows)
-    return _scores(found[-1]) if found else {}
+    found = of_kind(rows, EVALUATION)
+    return metrics_of(found[-1]) if found else {}
 
 
 def baseline_scores(rows: Sequence[Row]) -> dict[str, Scores]:
     """What raw pixels and the untrained network score, as measured before the first step."""
-    first: Row = next((row for row in rows if row['step'] == 0), {})
-    raw = {key.removeprefix(RAW): value for key, value in first.items() if key.startswith(RAW)}
-    rest = {key: value for key, value in first.items() if not key.startswith(RAW)}
-    named = {'raw pixels': raw, 'random network': _scores(rest)}
-    return {name: scores for name, scores in named.items() if scores}
-
-
-def _scores(row: Row) -> Scores:
-    return {key: value for key, value in row.items() if key not in ('step', 'epoch', 'time')}
+    return {row['subject']: metrics_of(row) for row in of_kind(rows, BASELINE)}
 
 
 def picture_views(experiment: Experiment) -> np.ndarray:
@@ -229,10 +223,10 @@ def picture_reconstructions(
     return reconstruct(experiment, params, state)
 
 
-def picture_tests(experiment: Experiment, judge: Judge) -> np.ndarray:
+def picture_tests(experiment: Experiment, evaluator: RunEvaluator) -> np.ndarray:
     """The first test images as the evaluation sees them: uint8 (N, h, w, C)."""
     view, found = jax.jit(jax.vmap(experiment.eval_view)), []
-    for batch in judge.test_batches:
+    for batch in evaluator.test_batches:
         images = view(Canvas(batch['canvas'], batch['size']))
         found.append(to_levels(images, experiment.eval_view))
         if sum(map(len, found)) >= SHOWN_IMAGES:

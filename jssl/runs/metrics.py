@@ -19,14 +19,30 @@ from jssl.files import replace_file
 METRICS = 'metrics.jsonl'
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 MOST_NAMED = 10  # damaged lines, or missing ones, whose numbers are told
-Row = Mapping[str, float]  # of metrics.jsonl; NaN stands for what was not finite
+# What a row is about: a step, an epoch, scores of the network, or of what it has to beat.
+STEP, EPOCH, EVALUATION, BASELINE = 'step', 'epoch', 'evaluation', 'baseline'
+TEXTS = ('kind', 'subject')  # fields of a row that are no numbers
+NO_METRICS = (*TEXTS, 'step', 'epoch', 'time')
+Row = Mapping[str, Any]  # of metrics.jsonl; NaN stands for what was not finite
+
+
+def metrics_of(row: Row) -> dict[str, float]:
+    """The numbers of a row that somebody measured: without what says where and when."""
+    return {name: value for name, value in row.items() if name not in NO_METRICS}
+
+
+def of_kind(rows: Iterable[Row], kind: str) -> list[Row]:
+    """The rows of one kind, in their order."""
+    return [row for row in rows if row['kind'] == kind]
 
 
 class MetricsWriter:
     """Appends to metrics.jsonl and to the TensorBoard events of a run; only process 0 writes.
 
-    A line is one JSON object: `step`, `epoch`, `time` (unix seconds) and the metrics, all numbers.
-    JSON has no NaN or infinity: both are written as null.
+    A line is one JSON object: `step`, `epoch`, `time` (unix seconds), `kind` ('step', 'epoch',
+    'evaluation', 'baseline'), of scores the `subject` ('network', 'random network', 'raw pixels'),
+    and the metrics, which are numbers. JSON has no NaN or infinity: both are written as null.
+    TensorBoard has the same numbers under ``kind/name``, of a baseline ``baseline/subject/name``.
 
     Attributes:
       directory: of the run.
@@ -69,13 +85,23 @@ class MetricsWriter:
     ) -> None:
         self.close()
 
-    def write(self, step: int, metrics: Mapping[str, Any], *, epoch: float) -> None:
+    def write(
+        self,
+        step: int,
+        metrics: Mapping[str, Any],
+        *,
+        kind: str,
+        epoch: float,
+        subject: str | None = None,
+    ) -> None:
         """Appends one line; a process killed after the return loses nothing of it.
 
         Args:
           step: number of steps taken.
           metrics: name -> scalar: float, NumPy or JAX, which is waited for.
+          kind: what they are about, such as `STEP`.
           epoch: number of epochs taken.
+          subject: whose scores they are, such as ``'network'``; None where they are no scores.
 
         Raises:
           JsslError: the files cannot be written, or the directory is another's by now.
@@ -85,10 +111,11 @@ class MetricsWriter:
         self._check()
         values = {name: float(value) for name, value in metrics.items()}
         now = time.time()
-        row = {'step': int(step), 'epoch': float(epoch), 'time': now, **values}
+        of_whom = {} if subject is None else {'subject': subject}
+        row = {'step': int(step), 'epoch': float(epoch), 'time': now, 'kind': kind, **of_whom}
         try:
-            self._append(row)
-            self._append_event(int(step), now, values)
+            self._append(row | values)
+            self._append_event(int(step), now, {_tag(row, name): values[name] for name in values})
         except OSError as error:
             raise self._unwritable(error) from error
 
@@ -202,8 +229,17 @@ def _shown(numbers: Sequence[int]) -> str:
     return f'{len(numbers)}: {", ".join(map(str, numbers[:MOST_NAMED]))}{rest}'
 
 
+def _tag(row: Row, name: str) -> str:
+    """What TensorBoard calls a metric of a row."""
+    kind = row['kind']
+    return f'{kind}/{row["subject"]}/{name}' if kind == BASELINE else f'{kind}/{name}'
+
+
 def _line(row: Row) -> bytes:
-    finite = {name: value if math.isfinite(value) else None for name, value in row.items()}
+    finite = {
+        name: value if name in TEXTS or math.isfinite(value) else None
+        for name, value in row.items()
+    }
     return json.dumps(finite).encode() + b'\n'
 
 
@@ -211,11 +247,18 @@ def _row(line: bytes) -> Row | None:
     """What a line of metrics.jsonl says, null as NaN; None where `write` cannot have written it."""
     try:
         row = {name: math.nan if v is None else v for name, v in json.loads(line).items()}
-        numbers = all(type(v) in (int, float) and float(v) is not None for v in row.values())
-    except (ValueError, AttributeError, OverflowError, RecursionError):
+        valid = isinstance(row['kind'], str) and all(map(_is_valid, row.items()))
+    except (ValueError, AttributeError, LookupError, OverflowError, RecursionError):
         return None
     step = row.get('step')
-    return row if numbers and type(step) is int and step >= 0 else None
+    return row if valid and type(step) is int and step >= 0 else None
+
+
+def _is_valid(field: tuple[str, Any]) -> bool:
+    name, value = field
+    if name in TEXTS:
+        return isinstance(value, str)
+    return type(value) in (int, float) and float(value) is not None
 
 
 def read_metrics(path: Path | str) -> list[Row]:
@@ -238,8 +281,8 @@ def read_metrics(path: Path | str) -> list[Row]:
     for number, row in enumerate(rows, start=1):
         if row is None:
             raise JsslError(
-                f'Line {number} of {path} is no JSON object of numbers with a step. Remove that '
-                'line.'
+                f'Line {number} of {path} is no JSON object of numbers with a step and a kind. Remove '
+                'that line.'
             )
     return [row for row in rows if row is not None]
 

@@ -18,9 +18,10 @@ import numpy as np
 from jssl.algorithm import Metrics, TrainState
 from jssl.data.reading.bad_samples import Faults
 from jssl.errors import JsslError
+from jssl.evaluation.evaluator import NETWORK
 from jssl.optim.schedules import Schedule
 from jssl.runs.checkpoints import Checkpoints
-from jssl.runs.metrics import MetricsWriter
+from jssl.runs.metrics import EPOCH, EVALUATION, STEP, MetricsWriter
 from jssl.runs.progress import DataWait, Meter, Progress
 from jssl.training.finite import not_finite
 from jssl.training.signals import StopSignal
@@ -199,20 +200,22 @@ class Loop:
         if not self.plan.logs(step):
             return
         epoch = step / self.plan.steps_per_epoch
-        self.writer.write(step, values | speed._asdict(), epoch=epoch)
+        self.writer.write(step, values | speed._asdict(), kind=STEP, epoch=epoch)
         self.progress.update(step, epoch=epoch, loss=values['loss'], speed=speed)
 
     def _log_epoch(self, step: int, train_state: TrainState) -> None:
         """What is counted once an epoch: broken images, and how clusters fare."""
         faults = {'faults': float(self.faults.count)} if self.faults.count else {}
         if values := faults | self.refresher.scores(train_state):
-            self.writer.write(step, values, epoch=step / self.plan.steps_per_epoch)
+            epoch = step / self.plan.steps_per_epoch
+            self.writer.write(step, values, kind=EPOCH, epoch=epoch)
 
     def _evaluate_and_save(self, step: int, train_state: TrainState, stopping: bool) -> None:
         """What is due after a step whose state was found finite."""
         if not stopping and self.plan.due(self.plan.evaluate_every, step):
             scores = self.evaluate(step, train_state)
-            self.writer.write(step, scores, epoch=step / self.plan.steps_per_epoch)
+            epoch = step / self.plan.steps_per_epoch
+            self.writer.write(step, scores, kind=EVALUATION, epoch=epoch, subject=NETWORK)
         if stopping or self.plan.due(self.plan.save_every, step):
             self.checkpoints.save(step, train_state)
 

@@ -15,7 +15,7 @@ import optax
 from jssl.algorithm import Batch, Params, TrainState
 from jssl.data.loading.loader import Loader
 from jssl.errors import JsslError
-from jssl.evaluation.clusters import ClusterWatch
+from jssl.evaluation.clusters import ClusterScores
 from jssl.evaluation.features import Extract, Extracted, make_extractor
 from jssl.memories import kmeans
 from jssl.runs.progress import format_duration
@@ -85,7 +85,7 @@ class Refresher:
         """
         step, state = int(train_state.step), train_state.state
         if step and step % self.experiment.plan.steps_per_epoch == 0 and 'labels' in state:
-            self.watch.previous = self._on_host(state['labels'])
+            self.clusters.previous = self._on_host(state['labels'])
 
     def refresh(self, train_state: TrainState) -> TrainState:
         """The state with new clusters, or whatever the algorithm makes of the features of all.
@@ -94,7 +94,7 @@ class Refresher:
           JsslError: features are not finite.
         """
         start = self.clock()
-        found = self._extract(train_state.params, train_state.state, self._watched())
+        found = self._extract(train_state.params, train_state.state, self._told())
         if not np.isfinite(found.features).all():
             raise JsslError(
                 'Some features of the training images are not finite, so they cannot be '
@@ -102,7 +102,7 @@ class Refresher:
                 'a new --workdir.'
             )
         extracted = self.clock()
-        self.watch.truth = found.labels
+        self.clusters.truth = found.labels
         with following(kmeans.LOGGER, self._paced()):
             train_state = jax.block_until_ready(self._refresh(train_state, self._put(found)))
         epoch = int(train_state.step) // self.experiment.plan.steps_per_epoch
@@ -123,13 +123,13 @@ class Refresher:
         """Numbers about `state['labels']` at the end of an epoch; none without such labels."""
         if 'labels' not in train_state.state:
             return {}
-        return self.watch.scores(self._on_host(train_state.state['labels']))
+        return self.clusters.compare(self._on_host(train_state.state['labels']))
 
     @functools.cached_property
-    def watch(self) -> ClusterWatch:
+    def clusters(self) -> ClusterScores:
         """Compares the clusters of one epoch with those of the next."""
         arrays = self.experiment.arrays or {}
-        return ClusterWatch(truth=arrays.get('label'))
+        return ClusterScores(truth=arrays.get('label'))
 
     @functools.cached_property
     def _extract(self) -> Extract:
@@ -141,7 +141,7 @@ class Refresher:
             outputs=experiment.algorithm.refresh_feat,
         )
 
-    def _watched(self) -> Iterator[Batch]:
+    def _told(self) -> Iterator[Batch]:
         """The batches, with a line now and then about how far they are."""
         done, total, report = 0, len(self.experiment.data), self._paced()
         for batch in self.batches():

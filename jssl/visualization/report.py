@@ -46,13 +46,13 @@ ACCURACIES = {
     'knn_top5': 'kNN top-5',
     'linear': 'linear probe',
 }
-INDICATORS = {'std': 'feature spread', 'rankme': 'RankMe'}
+INDICATORS = {'feature_std': 'feature spread', 'rankme': 'RankMe'}
 PANELS = {
     'Loss': ('loss',),
     'Accuracy on held-out images': ('test_accuracy', 'knn', 'linear'),
     'Learning rate': ('lr',),
     'Explained variance of what is masked': ('explained_variance',),
-    'Feature spread': ('std',),
+    'Feature spread': ('feature_std',),
     'Effective rank (RankMe)': ('rankme',),
     'Images per second': ('images_per_second',),
 }
@@ -82,8 +82,8 @@ def write_report(
       path: the file to write.
       title: its heading.
       metrics: rows of ``metrics.jsonl``: `step`, perhaps `epoch`, and any of `loss`, `lr`,
-        `images_per_second`, `knn`, `linear`, `std`, `rankme`.
-      summary: the result: `knn`, `knn_top5`, `linear` (0 to 1), `std`, `rankme`, `epochs`,
+        `images_per_second`, `knn`, `linear`, `feature_std`, `rankme`.
+      summary: the result: `knn`, `knn_top5`, `linear` (0 to 1), `feature_std`, `rankme`, `epochs`,
         `seconds`, `images_per_second`, `warning` (a sentence); whatever is there, and more.
       baselines: `Evaluator.baselines`, such as ``{'raw pixels': {'knn': 0.53}}``.
       config: the resolved config; `versions` in it is shown as a table.
@@ -205,7 +205,7 @@ def _result_cell(key: str, value: float | None) -> str:
     if value is None:
         return '&ndash;'
     if key in INDICATORS:
-        return f'{value:.2f}' if key == 'std' else f'{value:.1f}'
+        return f'{value:.2f}' if key == 'feature_std' else f'{value:.1f}'
     bar = f'<span class="bar"><span style="width: {100 * value:.1f}%"></span></span>'
     return f'{_percent(value)}{bar}'
 

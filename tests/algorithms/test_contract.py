@@ -20,7 +20,7 @@ from tests.checks import assert_trees_close, refused
 # The batch of shuffled, grouped statistics is a matter of order; see test_moco.py for it.
 BUILDERS = {**runs.ALGORITHMS, 'MoCo': runs.tiny_moco}
 METRICS = {
-    'BYOL': {'momentum', 'projection_std'},
+    'BYOL': {'momentum', 'feature_std'},
     'DenseCL': {
         'accuracy',
         'loss_single',
@@ -30,9 +30,9 @@ METRICS = {
         'queue2_norm',
     },
     'MoCo': {'accuracy', 'queue_fill', 'queue_norm'},
-    'MoCoV3': {'accuracy', 'momentum', 'projection_std'},
+    'MoCoV3': {'accuracy', 'momentum', 'feature_std'},
     'SimCLR': {'accuracy'},
-    'SimSiam': {'projection_std'},
+    'SimSiam': {'feature_std'},
 }
 
 

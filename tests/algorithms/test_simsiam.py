@@ -28,7 +28,7 @@ def test_the_loss_is_half_that_of_each_prediction() -> None:
     assert float(loss) == pytest.approx(-np.mean(cosines), rel=1e-9)
     assert float(swapped) == pytest.approx(-np.mean(cosines), rel=1e-9)
     unit = linear.unit(targets[0])
-    assert float(metrics['projection_std']) == pytest.approx(unit.std(0).mean() * 5**0.5)
+    assert float(metrics['feature_std']) == pytest.approx(unit.std(0).mean() * 5**0.5)
 
 
 def test_the_gradient_takes_the_targets_as_constants() -> None:

@@ -12,7 +12,7 @@ from jssl.evaluation.collapse import (
     rankme,
 )
 
-HEALTHY = {'std': 0.5, 'rankme': 20.0}
+HEALTHY = {'feature_std': 0.5, 'rankme': 20.0}
 
 
 def rankme_by_formula(features):
@@ -82,10 +82,10 @@ def test_evenly_spaced_rows(total, limit):
 def test_healthy_run_gets_no_warning():
     """These came from a small SimCLR run on digits, 64 dimensions, from its tenth step on."""
     history = [
-        {'std': 0.14, 'rankme': 1.8},
-        {'std': 0.16, 'rankme': 3.0},
-        {'std': 0.27, 'rankme': 4.0},
-        {'std': 0.35, 'rankme': 6.8},
+        {'feature_std': 0.14, 'rankme': 1.8},
+        {'feature_std': 0.16, 'rankme': 3.0},
+        {'feature_std': 0.27, 'rankme': 4.0},
+        {'feature_std': 0.35, 'rankme': 6.8},
     ]
     for length in range(len(history) + 1):
         assert collapse_warning(history[:length], dimensions=64) is None
@@ -94,14 +94,14 @@ def test_healthy_run_gets_no_warning():
 @pytest.mark.parametrize(
     ('last', 'words'),
     [
-        ({'std': 0.02, 'rankme': 20.0}, 'collapsed to a point: their spread is 0.020'),
-        ({'std': 0.5, 'rankme': 1.5}, r'few directions: .* 1.5 of 64'),
-        ({'std': 0.5, 'rankme': 3.9}, r'rank \(RankMe\) fell from 20 to 3.9'),
-        ({'std': 0.11, 'rankme': 20.0}, r'spread fell from 0.9 to 0.11'),
+        ({'feature_std': 0.02, 'rankme': 20.0}, 'collapsed to a point: their spread is 0.020'),
+        ({'feature_std': 0.5, 'rankme': 1.5}, r'few directions: .* 1.5 of 64'),
+        ({'feature_std': 0.5, 'rankme': 3.9}, r'rank \(RankMe\) fell from 20 to 3.9'),
+        ({'feature_std': 0.11, 'rankme': 20.0}, r'spread fell from 0.9 to 0.11'),
     ],
 )
 def test_collapse_is_told_in_words(last, words):
-    history = [{'std': 0.9, 'rankme': 20.0}, HEALTHY, last]
+    history = [{'feature_std': 0.9, 'rankme': 20.0}, HEALTHY, last]
     assert collapse_warning(history, dimensions=64) is None, 'one low value is no collapse yet'
     warning = collapse_warning([*history, last], dimensions=64)
     assert re.search(words, warning)
@@ -110,33 +110,33 @@ def test_collapse_is_told_in_words(last, words):
 
 
 def test_recovered_run_gets_no_warning():
-    low = {'std': 0.01, 'rankme': 1.0}
+    low = {'feature_std': 0.01, 'rankme': 1.0}
     assert collapse_warning([HEALTHY, low, low, HEALTHY], dimensions=64) is None
 
 
 def test_lowest_rank_grows_with_the_dimensions():
-    history = [{'std': 0.5, 'rankme': 15.0}] * 2
+    history = [{'feature_std': 0.5, 'rankme': 15.0}] * 2
     assert collapse_warning(history, dimensions=512) is None
     assert '15.0 of 2048' in collapse_warning(history, dimensions=2048)
 
 
 def test_rows_without_indicators_are_passed_over():
-    low = {'std': 0.01, 'rankme': 1.0}
+    low = {'feature_std': 0.01, 'rankme': 1.0}
     assert collapse_warning([{'loss': 1.0}, low, {'loss': 0.9}, low], dimensions=64)
 
 
 @pytest.mark.parametrize('dimensions', [2, 3, 5, 7])
 def test_few_dimensions_or_images_are_judged_by_what_they_can_reach(dimensions):
-    full = {'std': 0.5, 'rankme': 0.75 * dimensions}
+    full = {'feature_std': 0.5, 'rankme': 0.75 * dimensions}
     assert collapse_warning([full] * 3, dimensions) is None
-    one = {'std': 0.5, 'rankme': 1.01}
+    one = {'feature_std': 0.5, 'rankme': 1.01}
     assert (collapse_warning([one] * 3, dimensions) is None) == (dimensions < 5)
 
 
 def test_one_image_or_one_dimension_tells_nothing():
-    assert collapse_warning([{'std': 0.0, 'rankme': 1.0}] * 3, dimensions=1) is None
+    assert collapse_warning([{'feature_std': 0.0, 'rankme': 1.0}] * 3, dimensions=1) is None
 
 
 def test_what_was_not_measured_is_passed_over():
-    low, gone = {'std': 0.01, 'rankme': 1.0}, {'std': float('nan'), 'rankme': 9.0}
+    low, gone = {'feature_std': 0.01, 'rankme': 1.0}, {'feature_std': float('nan'), 'rankme': 9.0}
     assert collapse_warning([low, gone, low], dimensions=64)

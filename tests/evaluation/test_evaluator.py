@@ -41,10 +41,10 @@ def evaluator(labelled=True, **options):
 
 
 def test_scores_are_those_of_the_features(params):
-    judge = evaluator(k=5)
-    scores = judge.evaluate(params, {})
-    train, test = (judge.extract(params, {}, batches) for batches in (judge.train, judge.test))
-    assert set(scores) == {'knn', 'knn_top5', 'linear', 'std', 'rankme'}
+    found = evaluator(k=5)
+    scores = found.evaluate(params, {})
+    train, test = (found.extract(params, {}, batches) for batches in (found.train, found.test))
+    assert set(scores) == {'knn', 'knn_top5', 'linear', 'feature_std', 'rankme'}
     assert scores['knn'] == knn_accuracy(*train, *test, k=5)
     assert scores['knn_top5'] == knn_accuracy(*train, *test, k=5, top=5) > scores['knn'] > 0.7
     assert scores['linear'] == linear_accuracy(*train, *test, num_classes=10) > 0.7
@@ -70,18 +70,18 @@ def test_classes_of_the_test_data_may_be_numbered_anew(params):
 
 
 def test_baselines(params):
-    judge = evaluator()
-    baselines = judge.baselines(params, {})
+    found = evaluator()
+    baselines = found.baselines(params, {})
     assert list(baselines) == ['raw pixels', 'random network']
-    assert baselines['random network'] == judge.evaluate(params, {})
+    assert baselines['random network'] == found.evaluate(params, {})
     assert baselines['raw pixels']['knn'] > 0.9  # upright centred digits are easy
     assert set(baselines['raw pixels']) == {'knn', 'knn_top5', 'linear'}
 
 
 def test_without_labels_only_collapse_is_measured(params):
-    judge = evaluator(labelled=False)
-    assert set(judge.evaluate(params, {})) == {'std', 'rankme'}
-    assert judge.baselines(params, {})['raw pixels'] == {}
+    found = evaluator(labelled=False)
+    assert set(found.evaluate(params, {})) == {'feature_std', 'rankme'}
+    assert list(found.baselines(params, {})) == ['random network']
 
 
 def test_diverged_network_is_an_error_in_words(params):

@@ -53,7 +53,7 @@ def test_finished_comparisons_are_read_and_make_the_table(
             folder = tmp_path / 'runs' / f'{run.name}-100-{start}-{seed}'
             folder.mkdir(parents=True)
             (folder / 'report.html').touch()
-            row = {'step': 8, 'time': 1.0, 'std': 0.5, 'rankme': 2.0, 'test_accuracy': score}
+            row = {'step': 8, 'time': 1.0, 'kind': 'evaluation', 'test_accuracy': score}
             (folder / 'metrics.jsonl').write_text(json.dumps(row) + '\n')
     arguments = [f'--run={run}', '--seeds', '0', '1', f'--runs={tmp_path / "runs"}', '--json']
     assert finetune.main(arguments) == 0

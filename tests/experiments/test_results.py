@@ -40,7 +40,8 @@ def test_a_masked_model_s_own_task_is_the_variance_it_explains(tmp_path: Path) -
         {'step': 3, 'epoch': 1.5, 'time': 6.0, 'explained_variance': 0.5},
         {'step': 4, 'epoch': 2.0, 'time': 8.0, 'explained_variance': 0.7},
     ]
-    (tmp_path / 'metrics.jsonl').write_text(''.join(json.dumps(row) + '\n' for row in rows))
+    lines = [json.dumps(row | {'kind': 'step'}) for row in rows]
+    (tmp_path / 'metrics.jsonl').write_text(''.join(f'{line}\n' for line in lines))
     result = results.read(tmp_path)
     assert result.own_task == pytest.approx(0.6)  # over the last epoch
     assert result.seconds == 3.0

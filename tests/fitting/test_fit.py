@@ -75,10 +75,13 @@ def test_metrics_of_every_step_and_evaluation(run: Path) -> None:
     trained = [row for row in rows if 'loss' in row]
     assert [row['step'] for row in trained] == list(range(1, 17))
     assert {'lr', 'grad_norm', 'accuracy', 'images_per_second', 'data_wait'} <= trained[0].keys()
-    judged = [row for row in rows if 'knn' in row]
-    assert [row['step'] for row in judged] == [0, 8, 16]
-    assert {'linear', 'std', 'rankme'} <= judged[-1].keys()
-    assert 'raw_pixels_knn' in judged[0]
+    evaluated = [row for row in rows if row['kind'] == 'evaluation']
+    assert [row['step'] for row in evaluated] == [8, 16]
+    assert {row['subject'] for row in evaluated} == {'network'}
+    assert {'knn', 'linear', 'feature_std', 'rankme'} <= evaluated[-1].keys()
+    baselines = [row for row in rows if row['kind'] == 'baseline']
+    assert [row['subject'] for row in baselines] == ['raw pixels', 'random network']
+    assert all(row['step'] == 0 and 'knn' in row for row in baselines)
     assert trained[-1]['lr'] < trained[7]['lr']  # the cosine goes down
 
 

@@ -51,7 +51,7 @@ def test_nothing_is_missing(eventful: tuple[Outcome, str]) -> None:
     assert outcome.missing == ()
     assert [path.name for path in outcome.files] == ['report.html', 'parameters.safetensors']
     assert all(path.is_file() and str(path) in said for path in outcome.files)
-    assert outcome.scores.keys() == {'std', 'rankme'}  # by its own extract_feat
+    assert outcome.scores.keys() == {'feature_std', 'rankme'}  # by its own extract_feat
 
 
 def test_an_algorithm_without_a_backbone_exports_all_it_has(eventful: tuple[Outcome, str]) -> None:
@@ -67,7 +67,7 @@ def test_an_algorithm_without_a_backbone_exports_all_it_has(eventful: tuple[Outc
 
 def test_files_that_were_removed_are_there_again(eventful: tuple[Outcome, str]) -> None:
     outcome, said = eventful
-    assert [row['step'] for row in toy.numbers(outcome.workdir) if 'std' in row] == [0, 4, 8, 12]
+    assert [row['step'] for row in toy.numbers(outcome.workdir) if 'rankme' in row] == [0, 4, 8, 12]
     assert (
         'Toy(' in json.loads((outcome.workdir / 'config.json').read_text())['config']['algorithm']
     )
@@ -102,7 +102,7 @@ def test_weights_and_pictures_that_fail_cost_nothing_else(
     assert outcome.unwritten
     assert outcome.files == (tmp_path / 'report.html',)
     assert int(outcome.train_state.step) == toy.STEPS
-    assert outcome.scores.keys() == {'std', 'rankme'}
+    assert outcome.scores.keys() == {'feature_std', 'rankme'}
     weights, views, images = outcome.missing
     assert weights.startswith('The file of weights is missing: [Errno 21] Is a directory')
     said_of_views = (

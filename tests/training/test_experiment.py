@@ -14,8 +14,8 @@ from jssl.algorithms import SimCLR
 from jssl.backbones import ResNet
 from jssl.data import Arrays, CenterView, MultiView, View
 from jssl.errors import JsslError
+from jssl.fitting.evaluating import RunEvaluator
 from jssl.fitting.fit import tell_remarks
-from jssl.fitting.judge import Judge
 from jssl.heads import ContrastiveHead
 from jssl.necks import NonLinearNeck
 from jssl.optim.optimizers import SGD
@@ -53,7 +53,7 @@ def make(images: int = 48, **changes: object) -> jssl.Experiment:
 
 def test_unlabelled_images_train_and_are_reported(tmp_path: Path) -> None:
     outcome = jssl.fit(make(), workdir=tmp_path / 'run')
-    assert outcome.scores.keys() == {'std', 'rankme'}
+    assert outcome.scores.keys() == {'feature_std', 'rankme'}
     assert 'knn' not in outcome.baselines['random network']
     assert int(outcome.train_state.step) == 6
     page = (tmp_path / 'run' / 'report.html').read_text()
@@ -136,13 +136,13 @@ def test_the_state_is_made_on_the_devices_as_it_is_traced() -> None:
 def test_collapse_is_said_in_words() -> None:
     """Features of a network whose last batch norm was zeroed are all alike."""
     experiment, said = make(), []
-    judge = Judge(experiment, said.append)
+    evaluator = RunEvaluator(experiment, said.append)
     state = experiment.make_state()
     dead = jax.tree.map(lambda leaf: leaf * 0, state.params)
     for step in (3, 6):
-        judge.evaluate(step, dataclasses.replace(state, params=dead))
+        evaluator.evaluate(step, dataclasses.replace(state, params=dead))
     assert any(words.startswith('WARNING: ') and 'collapsed' in words for words in said)
-    assert judge.warning is not None
+    assert evaluator.warning is not None
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jssl.fitting.judge import Judge
+from jssl.fitting.evaluating import RunEvaluator
 from jssl.training.loop import Interrupted
 from tests.training import toy
 
@@ -26,7 +26,7 @@ def test_metrics_of_a_run_that_was_stopped_are_those_of_one_that_was_not(
     with pytest.raises(Interrupted, match=f'after step {step}, which is saved'):
         toy.trained(toy.experiment(schedule=toy.stopped_in(step)), tmp_path)
     toy.trained(toy.experiment(), tmp_path)
-    assert [row['step'] for row in toy.numbers(tmp_path) if 'std' in row] == [0, 4, 8, 12]
+    assert [row['step'] for row in toy.numbers(tmp_path) if 'rankme' in row] == [0, 4, 8, 12]
     assert toy.numbers(tmp_path) == toy.numbers(whole)
 
 
@@ -74,10 +74,10 @@ def test_the_warning_and_its_history_outlive_the_process(
     warning = toy.trained(toy.experiment(collapsed), tmp_path).warning
     assert warning is not None
     assert capsys.readouterr().out.count('WARNING') == 2  # when it goes on, and at step 12
-    judge = toy.trained(toy.experiment(collapsed), tmp_path)
-    assert judge.warning == warning
+    evaluator = toy.trained(toy.experiment(collapsed), tmp_path)
+    assert evaluator.warning == warning
     assert 'WARNING: The features have nearly collapsed' in capsys.readouterr().out
-    assert [row['step'] for row in judge.history] == [4, 8, 12]
+    assert [row['step'] for row in evaluator.history] == [4, 8, 12]
 
 
 def test_damage_to_the_metrics_is_said(
@@ -87,7 +87,7 @@ def test_damage_to_the_metrics_is_said(
     path = tmp_path / 'run' / 'metrics.jsonl'
     lines = path.read_bytes().splitlines(keepends=True)
     del lines[5]  # of step 4, which has another one
-    lines[2] = b'{"step": 2, "loss": "\xff"}\n'
+    lines[2] = b'{"step": 2, "kind": "step", "loss": "\xff"}\n'
     path.write_bytes(b''.join(lines))
     toy.trained(toy.experiment(), tmp_path / 'run')
     said = capsys.readouterr().out
@@ -100,10 +100,10 @@ def test_damage_to_the_metrics_is_said(
 def test_few_test_images_of_a_wide_network_are_no_collapse(tmp_path: Path) -> None:
     """Their features reach RankMe 11.8 of at most 16; one percent of the dimensions is 20."""
     found = toy.experiment(toy.Toy(width=2048), test_data=toy.Arrays(toy.images(16, 1)))
-    judge = Judge(found, print)
-    scores = [judge.evaluate(step, found.make_state()) for step in (4, 8)]
+    evaluator = RunEvaluator(found, print)
+    scores = [evaluator.evaluate(step, found.make_state()) for step in (4, 8)]
     assert scores[1]['rankme'] > 8
-    assert judge.warning is None
+    assert evaluator.warning is None
 
 
 def test_steps_that_nobody_saved_are_taken_again_with_a_line(

@@ -14,8 +14,8 @@ import numpy as np
 
 import jssl
 from jssl.data import Arrays, Canvas
+from jssl.fitting.evaluating import RunEvaluator
 from jssl.fitting.fit import train
-from jssl.fitting.judge import Judge
 from jssl.optim.optimizers import SGD
 from jssl.optim.schedules import Constant
 from jssl.runs.metrics import METRICS, read_metrics
@@ -120,16 +120,16 @@ def experiment(
     return jssl.Experiment(**settings | changes)
 
 
-def trained(found: jssl.Experiment, directory: Path) -> Judge:
+def trained(found: jssl.Experiment, directory: Path) -> RunEvaluator:
     """Trains in `directory`, from where the last run in it stopped, without what follows."""
     directory.mkdir(exist_ok=True)
     with Progress(found.plan.steps) as progress:
-        judge = Judge(found, progress.print)
-        train(found, judge, directory, progress)
-    return judge
+        evaluator = RunEvaluator(found, progress.print)
+        train(found, evaluator, directory, progress)
+    return evaluator
 
 
-def numbers(directory: Path) -> list[dict[str, float]]:
+def numbers(directory: Path) -> list[dict[str, Any]]:
     """The run's metrics without clocks."""
     rows = read_metrics(directory / 'metrics.jsonl')
     return [{name: row[name] for name in row if name not in CLOCKS} for row in rows]
@@ -137,5 +137,5 @@ def numbers(directory: Path) -> list[dict[str, float]]:
 
 def took_steps(workdir: Path, count: int = 1) -> None:
     """What a run leaves that has taken so many steps and saved none."""
-    lines = [f'{{"step": {step}}}\n' for step in range(count + 1)]
+    lines = [f'{{"step": {step}, "kind": "step"}}\n' for step in range(count + 1)]
     (workdir / METRICS).write_text(''.join(lines))

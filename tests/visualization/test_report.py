@@ -15,12 +15,19 @@ EVIL = '<script>alert("&")</script>'
 METRICS = [
     {'step': 10, 'epoch': 1.0, 'time': 1.0, 'loss': 4.0, 'lr': 0.1, 'images_per_second': 900.0},
     {'step': 20, 'epoch': 2.0, 'time': 2.0, 'loss': float('nan'), 'lr': 0.05},
-    {'step': 20, 'epoch': 2.0, 'knn': 0.5, 'linear': 0.6, 'std': 0.3, 'rankme': 9.0},
+    {'step': 20, 'epoch': 2.0, 'knn': 0.5, 'linear': 0.6, 'feature_std': 0.3, 'rankme': 9.0},
     {'step': 40, 'epoch': 4.0, 'time': 3.0, 'loss': 2.0, 'lr': 0.0, 'knn': 0.8, 'linear': 0.9},
 ]
-SUMMARY = {'knn': 0.823, 'linear': 0.836, 'std': 0.41, 'rankme': 9.2, 'epochs': 4, 'seconds': 112.0}
+SUMMARY = {
+    'knn': 0.823,
+    'linear': 0.836,
+    'feature_std': 0.41,
+    'rankme': 9.2,
+    'epochs': 4,
+    'seconds': 112.0,
+}
 NO_PICTURES = {'views': None, 'features': None, 'metrics': [], 'labelled': False}
-BASELINES = {'raw pixels': {'knn': 0.53}, 'random network': {'knn': 0.12, 'std': 0.07}}
+BASELINES = {'raw pixels': {'knn': 0.53}, 'random network': {'knn': 0.12, 'feature_std': 0.07}}
 
 
 class Page(HTMLParser):
@@ -148,7 +155,7 @@ def test_neighbours_are_marked(seen):
 
 
 def test_page_without_labels(tmp_path):
-    page = Page(report(tmp_path, labelled=False, summary={'std': 0.4}, baselines={}))
+    page = Page(report(tmp_path, labelled=False, summary={'feature_std': 0.4}, baselines={}))
     styles = [attributes.get('class') for attributes in page.all('figure')]
     assert 'right' not in styles
     assert 'wrong' not in styles
@@ -181,7 +188,7 @@ def test_photographs_stay_affordable(tmp_path):
 def test_a_part_that_fails_is_missing_alone(tmp_path):
     said = []
     summary = {**SUMMARY, 'epochs': 'four'}
-    metrics = [*METRICS, {'step': 60, 'epoch': 6.0, 'lr': 0.1, 'std': 'wide'}]
+    metrics = [*METRICS, {'step': 60, 'epoch': 6.0, 'lr': 0.1, 'feature_std': 'wide'}]
     changes = {'summary': summary, 'metrics': metrics, 'features': np.ones((40, 2, 2))}
     page = Page(report(tmp_path, views=np.zeros(3), tell=said.append, **changes))
     parts = ['headline', "curve 'Feature spread'", 'picture of views', 'map', 'nearest']

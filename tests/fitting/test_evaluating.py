@@ -1,4 +1,4 @@
-"""Judging: what the probes learn from, with and without labels, for any number of channels."""
+"""Evaluations of a run: what probes learn from, with and without labels, for all channels."""
 
 import dataclasses
 from types import SimpleNamespace
@@ -10,7 +10,7 @@ import pytest
 import jssl
 from jssl.algorithm import Algorithm
 from jssl.data import Arrays, CenterView, MultiView, View
-from jssl.fitting.judge import UNPROBED, Judge
+from jssl.fitting.evaluating import UNPROBED, RunEvaluator
 from jssl.fitting.outcome import picture_tests
 from jssl.optim.optimizers import SGD
 from jssl.training.settings import Evaluate, MeshShape, Runtime
@@ -65,51 +65,53 @@ def experiment(channels: int = 3, **changes: object) -> jssl.Experiment:
     return jssl.Experiment(**settings | changes)
 
 
-def judged(found: jssl.Experiment) -> tuple[list[str], list[dict[str, float]]]:
-    """What a judge says and finds at the start and twice after it."""
+def evaluated(found: jssl.Experiment) -> tuple[list[str], list[dict[str, float]]]:
+    """What is said and found of the untrained network, and twice after it."""
     said: list[str] = []
-    judge = Judge(found, said.append)
+    evaluator = RunEvaluator(found, said.append)
     state = found.make_state()
-    return said, [judge.baselines(state), judge.evaluate(1, state), judge.evaluate(2, state)]
+    untrained = evaluator.baselines(state)['random network']
+    return said, [untrained, evaluator.evaluate(1, state), evaluator.evaluate(2, state)]
 
 
 def test_without_labels_to_learn_from_only_the_spread_is_measured_and_one_line_says_why() -> None:
-    said, found = judged(experiment())
-    assert all(scores.keys() == {'std', 'rankme'} for scores in found)
+    said, found = evaluated(experiment())
+    assert all(scores.keys() == {'feature_std', 'rankme'} for scores in found)
     assert said.count(UNPROBED) == 1
     assert 'config.probe_data' in UNPROBED
 
 
 def test_probes_learn_from_a_second_labelled_source() -> None:
-    said, (baselines, *later) = judged(experiment(probe_data=LABELLED))
-    assert {'raw_pixels_knn', 'knn', 'linear', 'std'} <= baselines.keys()
+    said, (baseline, *later) = evaluated(experiment(probe_data=LABELLED))
+    assert {'knn', 'linear', 'feature_std'} <= baseline.keys()
+    assert sum(line.startswith('raw pixels ') for line in said) == 1
     assert [scores['knn'] for scores in later] == [1.0, 1.0]
     assert UNPROBED not in said
 
 
 def test_probes_learn_from_the_training_images_where_those_have_labels() -> None:
     wrong = Arrays(LABELLED.images, (np.asarray(LABELLED.labels) + 1) % 3)
-    assert judged(experiment(data=LABELLED))[1][1]['knn'] == 1.0
-    assert judged(experiment(data=LABELLED, probe_data=wrong))[1][1]['knn'] == 0.0
+    assert evaluated(experiment(data=LABELLED))[1][1]['knn'] == 1.0
+    assert evaluated(experiment(data=LABELLED, probe_data=wrong))[1][1]['knn'] == 0.0
 
 
 @pytest.mark.parametrize('test_data', [None, UNLABELLED])
 def test_without_labels_to_test_on_nothing_more_is_said(test_data: Arrays | None) -> None:
-    said, found = judged(experiment(data=LABELLED, test_data=test_data))
-    assert found[1].keys() == {'std', 'rankme'}
+    said, found = evaluated(experiment(data=LABELLED, test_data=test_data))
+    assert found[1].keys() == {'feature_std', 'rankme'}
     assert UNPROBED not in said
 
 
 def test_a_test_set_may_lack_the_last_class() -> None:
     some = np.flatnonzero(np.asarray(TEST.labels) < 2)
     test_data = Arrays(TEST.images[some], np.asarray(TEST.labels)[some])
-    assert judged(experiment(probe_data=LABELLED, test_data=test_data))[1][1]['knn'] == 1.0
+    assert evaluated(experiment(probe_data=LABELLED, test_data=test_data))[1][1]['knn'] == 1.0
 
 
 def test_few_training_images_vote_with_fewer_neighbours() -> None:
     runtime = Runtime(evaluate=Evaluate(neighbors=50, max_train=6), mesh=MeshShape(devices=1))
-    judge = Judge(experiment(probe_data=LABELLED, runtime=runtime), print)
-    assert judge.evaluator.k == 6
+    found = RunEvaluator(experiment(probe_data=LABELLED, runtime=runtime), print)
+    assert found.evaluator.k == 6
 
 
 @pytest.mark.parametrize(
@@ -148,7 +150,7 @@ def test_a_test_set_may_lack_any_class_where_classes_have_names() -> None:
             return samples[index]
 
     test = Few(label_names=['cats', 'bees'], num_classes=2)
-    found = judged(experiment(probe_data=train, test_data=test))[1][1]
+    found = evaluated(experiment(probe_data=train, test_data=test))[1][1]
     assert found['knn'] == found['linear'] == 1.0
 
 
@@ -166,13 +168,13 @@ def named(name: str) -> object:
 
 
 @pytest.mark.parametrize('channels', [1, 4])
-def test_images_of_other_channels_are_loaded_judged_and_pictured(channels: int) -> None:
+def test_images_of_other_channels_are_loaded_evaluated_and_pictured(channels: int) -> None:
     data, test_data = (Arrays(*images(count, channels)) for count in (24, 12))
     found = experiment(channels, data=data, test_data=test_data)
     assert found.arrays['canvas'].shape == (24, 9, 9, channels)
-    judge = Judge(found, print)
-    assert judge.evaluate(1, found.make_state())['knn'] == 1.0
-    pictured = picture_tests(found, judge)
+    evaluator = RunEvaluator(found, print)
+    assert evaluator.evaluate(1, found.make_state())['knn'] == 1.0
+    pictured = picture_tests(found, evaluator)
     assert pictured.shape == (12, 9, 9, channels)
     assert view_grid(pictured[:, None]).mode == 'RGBA'
 

@@ -1,8 +1,8 @@
-"""How the features of a run are judged while it trains, beside baselines and with warnings."""
+"""How the features of a run are evaluated while it trains, beside baselines and with warnings."""
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -19,36 +19,35 @@ from jssl.evaluation import (
     evenly_spaced,
 )
 from jssl.evaluation.collapse import MOST_ROWS
+from jssl.evaluation.evaluator import Scores
 from jssl.processes import of_first
-from jssl.runs.metrics import Row
+from jssl.runs.metrics import EVALUATION, Row, of_kind
 from jssl.training import sharding
 from jssl.training.experiment import Experiment
 
-RAW = 'raw_pixels_'  # prefix of the raw-pixel baseline's scores in the metrics of step 0
 SHOWN = {
     'test_accuracy': 'accuracy',
     'knn': 'kNN',
     'linear': 'linear probe',
-    'std': 'spread',
+    'feature_std': 'spread',
     'rankme': 'RankMe',
 }
 UNPROBED = (
     'no kNN and no linear probe: the training images have no labels; labelled ones can be named as '
     'config.probe_data'
 )
-UNJUDGED = 1000  # training images whose features stand in where there is no test data
+STAND_IN = 1000  # training images whose features stand in where there is no test data
 Batches = ArrayBatches | SourceBatches
-Scores = dict[str, float]
 
 
 @dataclasses.dataclass(eq=False)
-class Judge:
-    """Judges the features of an experiment's network.
+class RunEvaluator:
+    """Evaluates the features of an experiment's network, and remembers what was found.
 
     Without test data the spread of the features of some training images is all there is to say.
 
     Attributes:
-      experiment: what is judged.
+      experiment: whose network it is.
       report: is told the scores, and of a collapse, in words.
       history: what was found so far, by this process or by those before it in the same run.
     """
@@ -89,7 +88,7 @@ class Judge:
         test = self.experiment.test_data
         if test is not None:
             return self._batches(test, np.arange(len(test)), None)
-        rows = evenly_spaced(len(self.experiment.data), UNJUDGED)
+        rows = evenly_spaced(len(self.experiment.data), STAND_IN)
         batches = self._batches(self.experiment.data, rows, self.experiment.arrays)
         unlabelled = [{k: v for k, v in batch.items() if k != 'label'} for batch in batches]
         arrays = {k: np.concatenate([batch[k] for batch in unlabelled]) for k in unlabelled[0]}
@@ -117,14 +116,12 @@ class Judge:
             return self.experiment.faults
         return Faults(len(source), self.experiment.runtime.faults, self.report)
 
-    def baselines(self, train_state: TrainState) -> Scores:
-        """Scores of the untrained network, and of raw pixels under names with `RAW` in front."""
-        scores = self.evaluator.baselines(train_state.params, train_state.state)
-        for name, values in scores.items():
-            if values:
-                self.report(f'{name:<16} {in_words(values)}')
-        raw = {f'{RAW}{name}': value for name, value in scores['raw pixels'].items()}
-        return scores['random network'] | raw
+    def baselines(self, train_state: TrainState) -> dict[str, Scores]:
+        """What training has to beat, by its name; says it."""
+        found = self.evaluator.baselines(train_state.params, train_state.state)
+        for subject, scores in found.items():
+            self.report(f'{subject:<16} {in_words(scores)}')
+        return found
 
     def evaluate(self, step: int, train_state: TrainState) -> Scores:
         """Scores after `step` steps; says them, and warns when the features collapse."""
@@ -148,7 +145,7 @@ class Judge:
         Returns:
           The scores of the evaluation that was left out, None if none was.
         """
-        self.history = evaluations(rows)
+        self.history = of_kind(rows, EVALUATION)
         plan = self.experiment.plan
         found = any(row['step'] == step for row in self.history)
         if step > 0 and plan.due(plan.evaluate_every, step) and not of_first(found):
@@ -169,22 +166,17 @@ class Judge:
     def _images(self) -> int:
         """Whose features are looked at."""
         test = self.experiment.test_data
-        judged = min(len(self.experiment.data), UNJUDGED) if test is None else len(test)
-        return min(judged, MOST_ROWS)
+        count = min(len(self.experiment.data), STAND_IN) if test is None else len(test)
+        return min(count, MOST_ROWS)
 
     def test_features(self, train_state: TrainState) -> Extracted:
         """Features of the held-out images, and their labels."""
         return self.evaluator.extract(train_state.params, train_state.state, self.test_batches)
 
 
-def evaluations(rows: Iterable[Row]) -> list[Row]:
-    """The rows of metrics that are evaluations of a network that was trained."""
-    return [row for row in rows if row['step'] > 0 and 'rankme' in row and 'loss' not in row]
-
-
 def in_words(scores: Scores) -> str:
     """Such as ``kNN 0.801  linear probe 0.812  spread 0.72  RankMe 23``."""
-    digits = {'std': '.2f', 'rankme': '.1f'}
+    digits = {'feature_std': '.2f', 'rankme': '.1f'}
     return '  '.join(
         f'{name} {scores[key]:{digits.get(key, ".3f")}}'
         for key, name in SHOWN.items()
