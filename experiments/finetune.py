@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from experiments.reporting import processor, show_json
+from jssl.cli.train import parse
 from jssl.config import experiment
 from jssl.errors import JsslError
 from jssl.fitting.fit import fit
 from jssl.fitting.outcome import REPORT, final_scores
-from jssl.main import parse
 from jssl.runs.metrics import METRICS, read_metrics
 from jssl.training.huge_pages import restart_with_huge_pages
 
@@ -69,7 +69,7 @@ def describe(options: argparse.Namespace, start: str, seed: int) -> dict[str, An
         f'--config.seed={seed}',
         *options.overrides,
     ]
-    described = parse(arguments).config.to_dict()
+    described = parse(arguments).config
     return described | ({} if start == 'pretrained' else {'pretrained': ''})
 
 

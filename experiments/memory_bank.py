@@ -20,11 +20,12 @@ from experiments.reporting import mebibytes, positive, processor, show, show_jso
 from experiments.throughput import timed
 from jssl.algorithm import Run
 from jssl.algorithms import NPID
+from jssl.cli.configs import title
+from jssl.cli.train import parse
 from jssl.components import build
 from jssl.errors import JsslError
 from jssl.layers.normalize import l2_normalize
 from jssl.losses import cross_entropy
-from jssl.main import parse, run_name
 from jssl.memories.bank import similarities, update_rows
 from jssl.networks import forward
 from jssl.runs.workdir import versions
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options, rest = parser().parse_known_args(argv)
     try:
         values = parse(rest)
-        config = values.config.to_dict()
+        config = values.config
         algorithm = build('model', config['model'])
         if not isinstance(algorithm, NPID):
             raise JsslError(
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         batch = options.batch or config['batch_size']
         side = config['views']['view']['size']
-        numbers = {'config': run_name(values), 'batch': batch, 'images': options.images}
+        numbers = {'config': title(values.named), 'batch': batch, 'images': options.images}
         numbers |= measure(algorithm, batch, side, options.images, options.repeats)
     except JsslError as error:
         print(f'memory_bank: {error}', file=sys.stderr)
@@ -57,10 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The arguments of the command line besides those of `jssl.main`."""
+    """The arguments of the command line besides those of `jssl train`."""
     result = argparse.ArgumentParser(
         'experiments.memory_bank',
-        description=f'{__doc__}\nAll other arguments are those of jssl.main.',
+        description=f'{__doc__}\nAll other arguments are those of jssl train.',
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -20,9 +20,10 @@ import jax
 
 from experiments.reporting import mebibytes, positive, processor, show, show_json
 from jssl.algorithm import TrainState
+from jssl.cli.configs import title
+from jssl.cli.train import connect, parse
 from jssl.config import experiment
 from jssl.errors import JsslError
-from jssl.main import connect, parse, run_name
 from jssl.runs.workdir import versions
 from jssl.training import sharding
 from jssl.training.experiment import Experiment
@@ -84,8 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         values = parse(rest)
         jax.config.update('jax_enable_compilation_cache', False)
         connect(values)
-        subject = experiment(values.config.to_dict())
-        numbers = {'config': run_name(values), 'arguments': rest}
+        subject = experiment(values.config)
+        numbers = {'config': title(values.named), 'arguments': rest}
         numbers |= measure(subject, options.steps, min(options.window, options.steps))
     except JsslError as error:
         print(f'throughput: {error}', file=sys.stderr)
@@ -98,10 +99,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The arguments of the command line besides those of `jssl.main`."""
+    """The arguments of the command line besides those of `jssl train`."""
     result = argparse.ArgumentParser(
         'experiments.throughput',
-        description=f'{__doc__}\nAll other arguments are those of jssl.main.',
+        description=f'{__doc__}\nAll other arguments are those of jssl train.',
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self
 
@@ -25,6 +26,31 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
         self.number = number
+
+
+class Interrupted(Exception):
+    """The run was told to stop; what it has saved is complete.
+
+    Attributes:
+      signal: the number of the signal that stopped it.
+    """
+
+    def __init__(self, number: int, step: int | None, workdir: Path) -> None:
+        """Puts into words what there is to go on from.
+
+        Args:
+          number: of the signal.
+          step: the newest that is saved, None where none is.
+          workdir: of the run.
+        """
+        again = f'the same command with --workdir={workdir}'
+        where = (
+            f'before anything was saved; {again} begins anew.'
+            if step is None
+            else f'after step {step}, which is saved; {again} continues from there.'
+        )
+        super().__init__(f'stopped by {signal.Signals(number).name} {where}')
+        self.signal = number
 
 
 def run_command(main: Callable[[], int]) -> int:

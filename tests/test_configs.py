@@ -9,9 +9,9 @@ import pytest
 
 from jssl import config
 from jssl.algorithm import Run
+from jssl.cli.train import parse
 from jssl.components import build
 from jssl.data import Arrays
-from jssl.main import parse
 from jssl.optim.optimizers import make_optimizer
 from jssl.training.experiment import Experiment
 from jssl.training.step import init_train_state, make_train_step
@@ -20,7 +20,7 @@ from tests.conftest import ROOT
 
 
 def load(name: str) -> dict[str, Any]:
-    return parse([f'--config={ROOT / "configs" / name}']).config.to_dict()
+    return parse([f'--config={ROOT / "configs" / name}']).config
 
 
 def with_fake_images(described: dict[str, Any], batch_size: int = 16) -> Experiment:
@@ -254,7 +254,7 @@ def test_cae_recipe_is_the_references() -> None:
     rate = schedule(1.5e-3, steps_per_epoch=626, epochs=300)
     assert [rate(0), rate(6259)] == pytest.approx([1.5e-7, 1.5e-3])
     assert rate(626 * 300 - 1) == pytest.approx(1e-5, rel=1e-3)
-    with refused('weights/dalle_encoder.safetensors', 'python -m jssl.interop.convert'):
+    with refused('weights/dalle_encoder.safetensors', 'jssl import'):
         jax.eval_shape(with_fake_images(described).initial_state)
     described['model']['target_generator']['weights'] = None
     state = jax.eval_shape(with_fake_images(described).initial_state)

@@ -11,10 +11,11 @@ import pytest
 
 from jssl import config
 from jssl.algorithm import Run
+from jssl.cli.train import parse
 from jssl.components import build
 from jssl.data import Arrays
 from jssl.interop.safetensors import save_backbone
-from jssl.main import main, parse
+from jssl.main import main
 from jssl.runs.metrics import read_metrics
 from jssl.training.experiment import Experiment
 from tests.checks import refused, well_scaled
@@ -40,7 +41,7 @@ FINETUNE = {
 
 
 def load(name: str, *arguments: str) -> dict[str, Any]:
-    return parse([f'--config={EVAL / name}', *arguments]).config.to_dict()
+    return parse([f'--config={EVAL / name}', *arguments]).config
 
 
 def on_fake_images(described: dict[str, Any]) -> Experiment:

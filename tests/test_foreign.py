@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from jssl.cli.reconstruct import reconstruct_run
+from jssl.cli.train import parse
 from jssl.components import build
 from jssl.fitting.inheritance import inherited
 from jssl.foreign import refuse_foreign
-from jssl.main import main, parse
-from jssl.visualization.reconstructions import reconstruct_run
+from jssl.main import main
 from tests.checks import refused
 from tests.conftest import ROOT
 
@@ -128,9 +129,9 @@ def test_a_class_that_the_user_names_too_is_taken(trap: Trap) -> None:
         assert found == {'type': 'trap_module:Net', 'width': 5}
     trap.check()  # and it is imported where it is built
     name = '--config.model.backbone.type=trap_module:Net'
-    backbone = parse([LINEAR, f'--config.pretrained={run}', name]).config.model.backbone
-    assert backbone.to_dict() == {'type': 'trap_module:Net', 'width': 5}
-    assert build('backbone', backbone.to_dict()).width == 5
+    backbone = parse([LINEAR, f'--config.pretrained={run}', name]).config['model']['backbone']
+    assert backbone == {'type': 'trap_module:Net', 'width': 5}
+    assert build('backbone', backbone).width == 5
     assert trap.mark.exists()
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from jssl.fitting.fit import fit
-from jssl.interrupts import Handlers, Stopped
-from jssl.training.loop import Interrupted
+from jssl.interrupts import Handlers, Interrupted, Stopped
 from tests.conftest import ROOT
 from tests.training import toy
 

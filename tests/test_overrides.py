@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from jssl.main import main, parse
+from jssl.cli.train import parse
+from jssl.main import main
 from jssl.overrides import apply, split
 from tests import tiny
 from tests.checks import refused
@@ -212,7 +213,7 @@ def test_arguments_that_are_no_fields(argument: list[str], words: str) -> None:
 
 
 def test_a_single_dash_is_as_good() -> None:
-    assert parse([tiny.CONFIG, '-config.epochs=3']).config.epochs == 3
+    assert parse([tiny.CONFIG, '-config.epochs=3']).config['epochs'] == 3
 
 
 FILES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / 'configs').rglob('*.py'))

@@ -21,7 +21,7 @@ from jssl.fitting.pretrained import (
     read_weights,
     tell_changed_data,
 )
-from jssl.interrupts import Stopped
+from jssl.interrupts import Interrupted, Stopped
 from jssl.runs.checkpoints import Checkpoints
 from jssl.runs.datasets import check_job_agrees
 from jssl.runs.metrics import BASELINE, EVALUATION, METRICS, MetricsWriter, Row, last_step
@@ -38,7 +38,7 @@ from jssl.runs.workdir import (
 )
 from jssl.training import sharding
 from jssl.training.experiment import Experiment
-from jssl.training.loop import DeviceBatch, Interrupted, Loop, to_device
+from jssl.training.loop import DeviceBatch, Loop, to_device
 from jssl.training.refresh import Refresher
 from jssl.training.shapes import check_shapes
 
@@ -228,7 +228,7 @@ def advice(experiment: Experiment) -> str:
     return (
         f'raise config.threads (now {runtime.threads}; this host has {os.cpu_count()} cores) or, '
         f'above about 16 cores, config.workers (now {runtime.workers}); decode once to the size '
-        f'you train on with python -m jssl.data.preparing.prepare; lower config.canvas (now '
+        f'you train on with jssl prepare; lower config.canvas (now '
         f"{experiment.canvas}); or set config.resident='yes' where the set fits on the device."
     )
 

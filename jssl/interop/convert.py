@@ -1,15 +1,12 @@
-"""A PyTorch checkpoint as a file that jssl reads without PyTorch.
-
-    python -m jssl.interop.convert dalle_encoder.pth weights/dalle_encoder.safetensors
+"""A PyTorch checkpoint as a file that jssl reads without PyTorch: what `jssl import` does.
 
 Only tensors are read, never code: a file that holds more than that is refused. Needs PyTorch here
 and nowhere else.
 """
 
 import os
-import sys
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +15,6 @@ import numpy as np
 from jssl.errors import JsslError
 from jssl.interop.npz import check_size
 from jssl.interop.weights import WANTED, brief, check_finite, check_kind, write_weights
-from jssl.interrupts import run_command
 
 ARCHIVE = b'PK\x03\x04'  # how a checkpoint begins that is a zip archive
 CONTAINERS = ('state_dict', 'model')  # under which a checkpoint keeps its weights
@@ -148,22 +144,3 @@ def _check_archive(source: Path) -> None:
         damaged = archive.testzip()
     if damaged is not None:
         raise ValueError(f'its entry {damaged!r} is damaged.')
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Converts the first argument into the second; the exit status."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if len(arguments) != 2 or any(argument.startswith('-') for argument in arguments):
-        print(__doc__)
-        return 0 if arguments in (['-h'], ['--help']) else 2
-    source, target = map(Path, arguments)
-    try:
-        print(f'{target}: {convert(source, target)} tensors')
-    except JsslError as error:
-        print(f'jssl: {error}', file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == '__main__':
-    sys.exit(run_command(main))

@@ -101,7 +101,7 @@ def write_weights(
 def conversion(source: str | Path, target: Path) -> str:
     """The command that converts a checkpoint of PyTorch into a file beside `target`."""
     name = target.with_suffix('.safetensors') if target.name else 'weights.safetensors'
-    return f'python -m jssl.interop.convert {shlex.quote(str(source))} {shlex.quote(str(name))}'
+    return f'jssl import {shlex.quote(str(source))} {shlex.quote(str(name))}'
 
 
 def check_kind(name: str, dtype: np.dtype, count: int) -> None:

@@ -19,6 +19,7 @@ from jssl.algorithm import Metrics, TrainState
 from jssl.data.reading.bad_samples import Faults
 from jssl.errors import JsslError
 from jssl.evaluation.evaluator import NETWORK
+from jssl.interrupts import Interrupted
 from jssl.optim.schedules import Schedule
 from jssl.runs.checkpoints import Checkpoints
 from jssl.runs.metrics import EPOCH, EVALUATION, STEP, MetricsWriter
@@ -33,31 +34,6 @@ if TYPE_CHECKING:
 HostBatch = Mapping[str, np.ndarray]
 DeviceBatch = Mapping[str, jax.Array]
 AHEAD = 2  # batches on their way to the device, and steps queued on it, while one runs
-
-
-class Interrupted(Exception):
-    """The run was told to stop; what it has saved is complete.
-
-    Attributes:
-      signal: the number of the signal that stopped it.
-    """
-
-    def __init__(self, number: int, step: int | None, workdir: Path) -> None:
-        """Puts into words what there is to go on from.
-
-        Args:
-          number: of the signal.
-          step: the newest that is saved, None where none is.
-          workdir: of the run.
-        """
-        again = f'the same command with --workdir={workdir}'
-        where = (
-            f'before anything was saved; {again} begins anew.'
-            if step is None
-            else f'after step {step}, which is saved; {again} continues from there.'
-        )
-        super().__init__(f'stopped by {signal.Signals(number).name} {where}')
-        self.signal = number
 
 
 @dataclasses.dataclass(frozen=True)

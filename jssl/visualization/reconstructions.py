@@ -1,16 +1,6 @@
-"""What a masked image model makes of held-out images: original, masked input, reconstruction.
+"""What a masked image model makes of held-out images: original, masked input, reconstruction."""
 
-    python -m jssl.visualization.reconstructions --workdir=runs/mae --images=8 --out=mae.png
-
-The config and the newest checkpoint are those of the run.
-"""
-
-import argparse
 import functools
-import shlex
-import sys
-from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -19,26 +9,17 @@ import numpy as np
 
 from jssl.algorithm import Params, State
 from jssl.algorithms.masked import PixelModel
-from jssl.arguments import Parser
 from jssl.augment.ops.resample import denormalize
 from jssl.augment.views import Canvas
-from jssl.checks import Count, check_value
 from jssl.data.loading.loader import resident
 from jssl.data.reading.bad_samples import Faults
-from jssl.data.reading.decoding import quiet
 from jssl.errors import JsslError
 from jssl.evaluation import evenly_spaced
 from jssl.evaluation.features import EvalView
-from jssl.foreign import refuse_foreign
-from jssl.interrupts import run_command
-from jssl.paths import expanded
 from jssl.training.experiment import Experiment
-from jssl.visualization.images import view_grid
-from jssl.visualization.views import check_path, save
 
 JUDGED = 256  # images over which the PSNR is taken
 AT_ONCE = 64  # images in a pass of the network
-SIDE = 224  # pixels of a cell's longest side in the picture
 GRAY = 128  # what stands for hidden pixels
 
 
@@ -67,85 +48,6 @@ class Reconstructions(NamedTuple):
         return ' '.join(filter(None, (sentence, self.caveat)))
 
 
-@quiet()
-def main(argv: Sequence[str] | None = None) -> int:
-    """Writes the picture of a run and prints its path and the PSNR.
-
-    Args:
-      argv: the command line without the program's name; None takes `sys.argv`.
-
-    Returns:
-      The exit status: 0 done, 2 bad input (told in one paragraph).
-    """
-    try:
-        options = parser().parse_args(argv)
-        path = check_path(options.out)
-        check_value('--images', options.images, Count)
-        found = reconstruct_run(expanded(options.workdir), options.trust)
-        rows = evenly_spaced(len(found.pictures), options.images)
-        save(view_grid(found.pictures[rows], side=SIDE), path)
-    except JsslError as error:
-        print(f'reconstructions: {error}', file=sys.stderr)
-        return 2
-    print(f'{path}: {found.summary}')
-    return 0
-
-
-def parser() -> argparse.ArgumentParser:
-    """The arguments of the command line."""
-    result = Parser(
-        'jssl.visualization.reconstructions',
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    result.add_argument('--workdir', required=True, help='the directory of a run')
-    result.add_argument(
-        '--trust',
-        metavar='MODULE:CLASS',
-        action='append',
-        default=[],
-        help='a class of your own that the run uses; code that only its config.json names is not '
-        'run (may be given several times)',
-    )
-    result.add_argument('--images', type=int, default=8, help='rows of the picture')
-    result.add_argument('--out', default='reconstructions.png', help='.png or .webp')
-    return result
-
-
-def reconstruct_run(workdir: Path, trusted: Collection[str] = ()) -> Reconstructions:
-    """What the newest checkpoint of a run makes of its held-out images.
-
-    Args:
-      workdir: of the run, whose config.json describes the experiment.
-      trusted: classes outside jssl, ``'module:Class'``, that config.json may name.
-
-    Raises:
-      JsslError: there is no run or no checkpoint, its algorithm does not predict pixels, or its
-        config.json names a class outside jssl that is not trusted.
-    """
-    from jssl.config import experiment
-    from jssl.fitting.fit import target
-    from jssl.runs.checkpoints import Checkpoints
-    from jssl.runs.datasets import tell_changes
-    from jssl.runs.workdir import CHECKPOINTS, CONFIG, read_config
-
-    stored = read_config(workdir)
-    config = stored['config']
-    where = str(workdir / CONFIG)
-    refuse_foreign(config, '', where, trusted, lambda _, name: shlex.quote(f'--trust={name}'))
-    subject = experiment(config)
-    _check(subject)
-    restored = Checkpoints(workdir / CHECKPOINTS).restore(target(subject))
-    if restored is None:
-        raise JsslError(
-            f'{workdir} holds no checkpoint; start its run again with --workdir={workdir} and let '
-            'it finish an epoch.'
-        )
-    tell_changes(workdir, stored.get('data', {}), subject.listings, print)
-    return reconstruct(subject, restored[0].params, restored[0].state)
-
-
 def reconstruct(subject: Experiment, params: Params, state: State) -> Reconstructions:
     """What a network makes of images spread over the test set, or the training set without one.
 
@@ -156,7 +58,7 @@ def reconstruct(subject: Experiment, params: Params, state: State) -> Reconstruc
     Raises:
       JsslError: if the algorithm does not predict pixels.
     """
-    algorithm = _check(subject)
+    algorithm = check_predicts_pixels(subject)
     source = subject.data if subject.test_data is None else subject.test_data
     rows = evenly_spaced(len(source), JUDGED)
     options = (subject.canvas, subject.channels, subject.runtime.threads)
@@ -226,14 +128,15 @@ def psnr(images: np.ndarray, originals: np.ndarray, hidden: np.ndarray) -> float
     return float(10 * np.log10(255**2 / max(error.mean(), 1e-10)))
 
 
-def _check(subject: Experiment) -> PixelModel:
+def check_predicts_pixels(subject: Experiment) -> PixelModel:
+    """The algorithm of an experiment.
+
+    Raises:
+      JsslError: it does not predict pixels.
+    """
     if not isinstance(subject.algorithm, PixelModel):
         raise JsslError(
             f'{type(subject.algorithm).__name__} does not predict pixels, so there is nothing to '
             'show; give the run of one that does, such as MAE or SimMIM.'
         )
     return subject.algorithm
-
-
-if __name__ == '__main__':
-    sys.exit(run_command(main))

@@ -1,15 +1,11 @@
 """A picture of what a config makes of some images: a row for each, the image and its views.
 
-    python -m jssl.visualization.views --config=configs/simclr.py --images=8 --out=views.png
-
-All other arguments are those of `jssl.main`. Views of several sizes are shown on one scale, and
-where the algorithm draws a `mask` what it hides of the first view is covered with grey.
+Views of several sizes are shown on one scale, and where the algorithm draws a `mask` what it hides
+of the first view is covered with grey. `jssl views` writes it.
 """
 
-import argparse
 import math
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,16 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image, ImageOps
 
-from jssl.arguments import Parser
 from jssl.augment.ops.resample import denormalize
 from jssl.checks import Count, check_value
 from jssl.data.reading.bad_samples import read
-from jssl.data.reading.decoding import quiet
 from jssl.errors import JsslError
 from jssl.evaluation import evenly_spaced
-from jssl.interrupts import run_command
 from jssl.paths import expanded
-from jssl.runs.record import recordable
 from jssl.training.experiment import Experiment
 from jssl.training.step import make_views, step_keys
 from jssl.visualization.images import view_grid
@@ -39,45 +31,6 @@ COVER = 0.8  # share of grey on what a mask hides
 
 Numbers = float | Sequence[float]  # one a channel
 Statistics = tuple[Numbers, Numbers]
-
-
-@quiet()
-def main(argv: Sequence[str] | None = None) -> int:
-    """Writes the picture that the arguments describe and prints its path.
-
-    Args:
-      argv: the command line without the program's name; None takes `sys.argv`.
-
-    Returns:
-      The exit status: 0 done, 2 bad input (told in one paragraph).
-    """
-    from jssl.config import experiment
-    from jssl.main import parse
-
-    try:
-        options, rest = parser().parse_known_args(argv)
-        check_value('--images', options.images, Count)
-        path = check_path(options.out)
-        subject = experiment(recordable(parse(rest, vars(options)).config.to_dict()))
-        save(draw_picture(subject, options.images), path)
-    except JsslError as error:
-        print(f'views: {error}', file=sys.stderr)
-        return 2
-    print(path)
-    return 0
-
-
-def parser() -> argparse.ArgumentParser:
-    """The arguments of the command line besides those of `jssl.main`."""
-    result = Parser(
-        'jssl.visualization.views',
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    result.add_argument('--images', type=int, default=8, help='rows of the picture')
-    result.add_argument('--out', default='views.png', help='the file to write, .png or .webp')
-    return result
 
 
 def check_path(out: str) -> Path:
@@ -228,7 +181,3 @@ def enlarge(images: np.ndarray, factor: int, side: int) -> np.ndarray:
     space = [side - length for length in large.shape[1:3]]
     margins = [(length // 2, length - length // 2) for length in space]
     return np.pad(large, [(0, 0), *margins, (0, 0)], constant_values=255)
-
-
-if __name__ == '__main__':
-    sys.exit(run_command(main))

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from jssl import config
+from jssl.cli.train import parse
 from jssl.fitting.fit import target
 from jssl.interop.safetensors import load_backbone
-from jssl.main import main, parse
+from jssl.main import main
 from jssl.runs.checkpoints import Checkpoints
 from jssl.runs.metrics import read_metrics
 from jssl.runs.workdir import claimed
@@ -51,7 +52,7 @@ def assert_same_steps(workdir: Path, run: Path) -> None:
 
 def saved_state(argv: list[str], workdir: Path, step: int) -> list[np.ndarray]:
     """All leaves of the checkpoint of `step`, from a run with these arguments."""
-    experiment = config.experiment(parse(argv).config.to_dict())
+    experiment = config.experiment(parse(argv).config)
     checkpoints = Checkpoints(workdir / 'checkpoints')
     restored = checkpoints.restore(target(experiment), step)
     checkpoints.close()

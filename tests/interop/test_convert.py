@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jssl.cli import main
 from jssl.interop import convert
 from jssl.interop.weights import read_weights
 from tests.checks import refused
@@ -22,7 +23,7 @@ def test_a_checkpoint_of_pytorch_is_converted_by_one_command(tmp_path: Path) -> 
     tensors = {key: torch.from_numpy(value) for key, value in ARRAYS.items()}
     torch.save({'meta': {'epoch': 3}, 'state_dict': tensors}, tmp_path / 'x.pth')
     target = tmp_path / 'new' / 'x.safetensors'
-    command = [sys.executable, '-m', 'jssl.interop.convert', str(tmp_path / 'x.pth'), str(target)]
+    command = [sys.executable, '-m', 'jssl', 'import', str(tmp_path / 'x.pth'), str(target)]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert said == f'{target}: 2 tensors\n'
     assert_same(read_weights(target))
@@ -57,18 +58,18 @@ def test_code_in_a_checkpoint_does_not_run(tmp_path: Path, monkeypatch: pytest.M
 
 def test_what_cannot_be_converted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, target = tmp_path / 'x.pth', tmp_path / 'x.safetensors'
-    assert convert.main([str(source), str(target)]) == 2
-    assert f'There is no file {str(source)!r}' in capsys.readouterr().err
+    assert main(['import', str(source), str(target)]) == 2
+    assert f'jssl: There is no file {str(source)!r}' in capsys.readouterr().err
     source.write_bytes(b'')
-    assert convert.main([str(source), str(target)]) == 2
-    assert 'x.pth could not be read' in capsys.readouterr().err
+    with refused('x.pth could not be read'):
+        convert.convert(source, target)
     torch.save({'epoch': 1}, source)
     with refused('holds no tensors'):
         convert.convert(source, target)
     with refused('x.npz', '.safetensors'):
         convert.convert(source, tmp_path / 'x.npz')
-    assert convert.main([str(source)]) == 2
-    assert 'python -m jssl.interop.convert' in capsys.readouterr().out
+    assert main(['import', str(source)]) == 2
+    assert 'required: target' in capsys.readouterr().err
     assert not target.exists()
 
 
@@ -160,7 +161,7 @@ def test_a_target_that_cannot_be_written_is_named(
     (tmp_path / 'file').touch()
     (tmp_path / 'folder.safetensors').mkdir()
     torch.save({'w': torch.ones(2)}, tmp_path / 'x.pth')
-    assert convert.main([str(tmp_path / 'x.pth'), str(tmp_path / target)]) == 2
+    assert main(['import', str(tmp_path / 'x.pth'), str(tmp_path / target)]) == 2
     said = capsys.readouterr().err
     assert Path(target).name in said
     assert 'could not be written' in said

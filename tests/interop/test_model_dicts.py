@@ -337,7 +337,7 @@ def test_what_a_dict_says_of_initial_weights_is_kept() -> None:
 def test_a_tokenizer_waits_for_the_weights_that_are_named() -> None:
     generator: Any = build_model(CAE).target_generator  # type: ignore[attr-defined]
     assert generator.weights == 'dalle_encoder.safetensors'
-    with refused('dalle_encoder.safetensors', SOURCE, 'jssl.interop.convert dalle_encoder.pth'):
+    with refused('dalle_encoder.safetensors', SOURCE, 'jssl import dalle_encoder.pth'):
         generator.load({})
     local = model_config(
         dict(type='DALL-E', init_cfg=dict(type='Pretrained', checkpoint='a/b.pth'))

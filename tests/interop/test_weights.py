@@ -47,7 +47,7 @@ def test_a_pickle_is_not_read_but_the_command_is_named(tmp_path: Path) -> None:
     (tmp_path / 'my weights.pth').write_bytes(b'x')
     with refused(
         'pickle',
-        f"jssl.interop.convert '{tmp_path}/my weights.pth' '{tmp_path}/my weights.safetensors'",
+        f"jssl import '{tmp_path}/my weights.pth' '{tmp_path}/my weights.safetensors'",
     ):
         read_weights(tmp_path / 'my weights.pth')
 
@@ -65,7 +65,7 @@ def test_missing_and_broken_files_are_named(tmp_path: Path, name: str) -> None:
 def test_what_is_no_file_is_no_traceback(path: str) -> None:
     with refused('no file', 'path'):
         read_weights(path)
-    with refused('is not there', 'jssl.interop.convert dalle_encoder.pth'):
+    with refused('is not there', 'jssl import dalle_encoder.pth'):
         DALLE(weights=path).load({})
 
 

@@ -120,7 +120,7 @@ def test_weights_in_half_precision_are_widened(tmp_path: Path) -> None:
 @pytest.mark.parametrize('kind', [DALLE, CLIPGenerator, VQKD])
 def test_a_missing_file_names_where_it_is_published_and_the_command(kind: type) -> None:
     published = kind.published.rpartition('/')[2]
-    command = f'python -m jssl.interop.convert {published} no/such.safetensors'
+    command = f'jssl import {published} no/such.safetensors'
     with refused("target_generator.weights='no/such.pth'", kind.published, command):
         kind('no/such.pth').load({})
 

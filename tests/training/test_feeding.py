@@ -78,7 +78,7 @@ def test_advice_names_the_settings_and_resident_data_need_none() -> None:
         'threads (now 3',
         'workers (now 0)',
         'canvas (now 20)',
-        'jssl.data.preparing.prepare',
+        'jssl prepare',
     ):
         assert words in advice(streamed)
     assert advice(feed(0)) == ''

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jssl.fitting.evaluating import RunEvaluator
-from jssl.training.loop import Interrupted
+from jssl.interrupts import Interrupted
 from tests.training import toy
 
 

@@ -1,20 +1,17 @@
-"""Reconstructions: pictures and PSNR of known arrays, of a run, in the report and as a command."""
+"""Reconstructions: pictures and PSNR of known arrays, of a run and in its report."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from jssl.augment.views import CenterView
 from jssl.data.sources import Arrays
 from jssl.fitting.fit import fit
 from jssl.optim.optimizers import AdamW
 from jssl.training.experiment import Experiment
-from jssl.visualization import reconstructions
-from jssl.visualization.reconstructions import compare, psnr, reconstruct, reconstruct_run
+from jssl.visualization.reconstructions import compare, psnr, reconstruct
 from tests.algorithms import runs
 from tests.checks import refused
 
@@ -58,9 +55,7 @@ def test_a_row_shows_original_masked_input_and_reconstruction() -> None:
     assert found.summary.endswith('28.1 dB. Beware.')
 
 
-def test_a_run_s_report_and_the_command_show_the_same(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_s_report_shows_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     outcome = fit(subject(), workdir=tmp_path / 'run')
     said = capsys.readouterr().out
     found = reconstruct(subject(), outcome.train_state.params, outcome.train_state.state)
@@ -69,44 +64,8 @@ def test_a_run_s_report_and_the_command_show_the_same(
     report = (tmp_path / 'run' / 'report.html').read_text(encoding='utf-8')
     assert '<h2>Reconstructions</h2>' in report
     assert f'{found.psnr:.1f} dB' in report
-    # A run of a config is read back from its directory; this one was described in Python.
-    monkeypatch.setattr('jssl.config.experiment', lambda config: subject())
-    again = reconstruct_run(tmp_path / 'run')
-    np.testing.assert_array_equal(again.pictures, found.pictures)
-    out = tmp_path / 'new' / 'mae.png'
-    arguments = [f'--workdir={tmp_path / "run"}', '--images=3', f'--out={out}']
-    assert not capsys.readouterr().out
-    other = Arrays(255 - runs.images())
-    monkeypatch.setattr('jssl.config.experiment', lambda config: subject(data=other))
-    assert reconstructions.main(arguments) == 0
-    told = capsys.readouterr().out.splitlines()
-    assert told[0].startswith(f'config.data is not what the run in {tmp_path / "run"} had: 48 gone')
-    assert told[1].startswith(f'{out}: PSNR')
-    with Image.open(out) as picture:
-        assert picture.size == (3 * 10 - 2 + 4, 3 * 10 - 2)
 
 
-def test_what_cannot_be_reconstructed_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_reconstructed_is_refused() -> None:
     with refused('MaskFeat', 'MAE or SimMIM'):
         reconstruct(subject(algorithm=runs.tiny_maskfeat()), {}, {})
-    assert reconstructions.main([f'--workdir={tmp_path}']) == 2
-    assert 'config.json' in capsys.readouterr().err
-    (tmp_path / 'config.json').write_text(json.dumps({'config': {}}))
-    monkeypatch.setattr('jssl.config.experiment', lambda config: subject())
-    with refused('no checkpoint', str(tmp_path)):
-        reconstruct_run(tmp_path)
-    workdir = f'--workdir={tmp_path}'
-    for wrong, part in (
-        ([workdir, '--images=0'], '--images=0'),
-        ([workdir, '--images=x'], "argument --images: invalid int value: 'x'"),
-        ([workdir, '--out=a.jpg'], '.png or .webp'),
-        ([workdir, '--out=/dev/null/x.png'], '--out=x.png'),
-        ([workdir, '--out'], 'argument --out: expected one argument'),
-        ([], 'the following arguments are required: --workdir'),
-    ):
-        assert reconstructions.main(wrong) == 2
-        said = capsys.readouterr().err.strip()
-        assert part in said
-        assert '\n' not in said

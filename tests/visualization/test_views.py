@@ -1,7 +1,6 @@
 """The picture of a config's views: what its cells show, masks, other channels, the command line."""
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,7 +15,6 @@ from jssl.data.sources import Arrays
 from jssl.optim.optimizers import AdamW
 from jssl.training.experiment import Experiment
 from jssl.visualization import views as pictures
-from tests import tiny
 from tests.checks import refused
 
 PLAIN = View(size=16, scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0, jitter=0.0, gray=0.0, blur=0.0)
@@ -132,45 +130,6 @@ def test_a_policy_without_views_and_no_images_are_refused() -> None:
         pictures.draw_picture(subject(no_views, Plain()), images=1)
     with refused('images=0', 'at least 1'):
         pictures.draw_picture(subject(own_views), images=0)
-
-
-def test_the_command_writes_a_picture_and_prints_its_path(
-    digits_dir: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / 'new' / 'views.png'
-    jitter = {'views__view__jitter': 0.0, 'views__view__blur': 0.0}
-    command = [*tiny.arguments(digits_dir, **jitter), '--images=3', f'--out={path}']
-    assert pictures.main(command) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == str(path)
-    with Image.open(path) as picture:
-        assert picture.size == (3 * 98 - 2 + 4, 3 * 98 - 2)
-
-
-@pytest.mark.parametrize(
-    ('arguments', 'parts'),
-    [
-        (['--out=views.jpg'], ["--out='views.jpg'", '.png or .webp']),
-        (['--out=/dev/null/x.png'], ["--out='/dev/null/x.png' cannot", '--out=x.png']),
-        (['--out'], ['argument --out: expected one argument']),
-        (['--images'], ['argument --images: expected one argument']),
-        (['--images=x'], ["argument --images: invalid int value: 'x'"]),
-        (['--images=0'], ['--images=0 must be a whole number of at least 1']),
-        (['--config.views.view.size=0'], ['config.views.view.size=0', 'at least 1']),
-        (['--imagse=3'], ['--imagse=3 is no argument', 'Did you mean --images=3?']),
-    ],
-)
-def test_the_command_refuses_in_one_paragraph(
-    arguments: list[str],
-    parts: list[str],
-    digits_dir: str,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert pictures.main([*tiny.arguments(digits_dir), *arguments]) == 2
-    said = capsys.readouterr().err.strip()
-    assert said.startswith('views: ')
-    assert '\n' not in said
-    for part in parts:
-        assert part in said
 
 
 @dataclasses.dataclass(frozen=True)

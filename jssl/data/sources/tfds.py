@@ -277,7 +277,7 @@ def _not_prepared(name: str, folder: str) -> JsslError:
     if os.path.isdir(unfinished):
         return JsslError(
             f'data set {name!r} is not complete: {unfinished} was left by an interrupted '
-            'preparation. Give the same python -m jssl.data.preparing.prepare command again; it '
+            'preparation. Give the same jssl prepare command again; it '
             'continues.'
         )
     base = name.partition('/')[0].partition(':')[0]

@@ -162,9 +162,7 @@ def test_killed_at_any_time_it_continues_to_the_same_bytes(folder, tmp_path):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    with refused(
-        f"'{NAME}' is not complete", 'Give the same python -m jssl.data.preparing.prepare'
-    ):
+    with refused(f"'{NAME}' is not complete", 'Give the same jssl prepare'):
         TFDS(NAME, 'train', str(killed.parent))
     done = {path: path.stat().st_mtime_ns for path in unfinished.rglob('*of-00005')}
     for out in (killed, whole):

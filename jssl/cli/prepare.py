@@ -1,6 +1,6 @@
 """Decodes a data set once and writes it at the size one trains on, as a TFDS data set.
 
-    python -m jssl.data.preparing.prepare --source=train=folder:/data/imagenet/train \\
+    jssl prepare --source=train=folder:/data/imagenet/train \\
         --source=validation=folder:/data/imagenet/val --out=/data/tfds/imagenet_256 --size=256
 
 Afterwards it is data=dict(type='TFDS', name='imagenet_256', split='train', data_dir='/data/tfds').
@@ -11,29 +11,22 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Sequence
 
-from jssl.arguments import Parser
 from jssl.checks import Fraction, check_value
+from jssl.cli.parser import Parser
 from jssl.data.preparing.conversion import Quality, Size, Target, Threads, check_split, prepare
 from jssl.data.reading.decoding import quiet
 from jssl.data.sources import TFDS, Folder, ImageList, Source
 from jssl.errors import JsslError
-from jssl.interrupts import run_command, status
+from jssl.interrupts import status
 
 SOURCE = re.compile(r'(?:(?P<split>\w+)=)?(?P<kind>folder|list|tfds):(?P<path>.+)', re.DOTALL)
 NUMBERS = {'size': Size, 'quality': Quality, 'workers': Threads, 'faults': Fraction}
 
 
-def parser() -> argparse.ArgumentParser:
-    """The arguments of the command line."""
-    result = Parser(
-        'python -m jssl.data.preparing.prepare',
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    result.add_argument(
+def add_arguments(parser: Parser) -> None:
+    """What `jssl prepare` takes."""
+    parser.add_argument(
         '--source',
         action='append',
         required=True,
@@ -41,15 +34,14 @@ def parser() -> argparse.ArgumentParser:
         help='folder:/path, list:/path or tfds:name/split; once for each split. Without SPLIT= it '
         'is the split of TFDS, or train',
     )
-    result.add_argument('--out', required=True, help='DATA_DIR/NAME of the new data set')
-    result.add_argument('--size', type=int, required=True, help='of the short side in pixels')
-    result.add_argument('--encoding', choices=('jpeg', 'png'), default='jpeg')
-    result.add_argument('--quality', type=int, default=95, help='of JPEG (default: 95)')
-    result.add_argument('--workers', type=int, default=os.cpu_count(), help='threads')
-    result.add_argument('--faults', type=float, default=0.01, help='share that may be broken')
-    result.add_argument('--root', default='', help='what the paths of a list are relative to')
-    result.add_argument('--data_dir', help='TFDS folder of tfds: sources')
-    return result
+    parser.add_argument('--out', required=True, help='DATA_DIR/NAME of the new data set')
+    parser.add_argument('--size', type=int, required=True, help='of the short side in pixels')
+    parser.add_argument('--encoding', choices=('jpeg', 'png'), default='jpeg')
+    parser.add_argument('--quality', type=int, default=95, help='of JPEG (default: 95)')
+    parser.add_argument('--workers', type=int, default=os.cpu_count(), help='threads')
+    parser.add_argument('--faults', type=float, default=0.01, help='share that may be broken')
+    parser.add_argument('--root', default='', help='what the paths of a list are relative to')
+    parser.add_argument('--data_dir', help='TFDS folder of tfds: sources')
 
 
 def read_sources(options: argparse.Namespace) -> dict[str, Source]:
@@ -83,17 +75,15 @@ def read_sources(options: argparse.Namespace) -> dict[str, Source]:
 
 
 @quiet()
-def main(argv: Sequence[str] | None = None) -> int:
-    """Prepares what the arguments describe; returns the exit status: 2 for bad input, 130
-    for Ctrl-C, 143 for SIGTERM."""
+def run(options: argparse.Namespace) -> int:
+    """Prepares what the arguments describe; 130 for Ctrl-C, 143 for SIGTERM."""
+    for name, hint in NUMBERS.items():
+        check_value(f'--{name}', getattr(options, name), hint)
+    sources = read_sources(options)
+    for source in sources.values():
+        for remark in getattr(source, 'remarks', []):
+            print(f'jssl: {remark}', file=sys.stderr)
     try:
-        options = parser().parse_args(argv)
-        for name, hint in NUMBERS.items():
-            check_value(f'--{name}', getattr(options, name), hint)
-        sources = read_sources(options)
-        for source in sources.values():
-            for remark in getattr(source, 'remarks', []):
-                print(f'prepare: {remark}', file=sys.stderr)
         out = prepare(
             sources,
             options.out,
@@ -102,11 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             threads=options.workers,
             faults=options.faults,
         )
-    except JsslError as error:
-        print(f'prepare: {error}', file=sys.stderr)
-        return 2
     except KeyboardInterrupt as stop:
-        print('prepare: stopped; the same command continues.', file=sys.stderr)
+        print('jssl: stopped; the same command continues.', file=sys.stderr)
         return status(stop)
     for split in sources:
         print(
@@ -114,7 +101,3 @@ def main(argv: Sequence[str] | None = None) -> int:
             f'data_dir={str(out.absolute().parent)!r})'
         )
     return 0
-
-
-if __name__ == '__main__':
-    sys.exit(run_command(main))

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jssl.cli import main
+from jssl.cli.parser import Parser
+from jssl.cli.prepare import add_arguments, read_sources
 from jssl.components import build
 from jssl.data.preparing.conversion import Target, prepare
-from jssl.data.preparing.prepare import main, parser, read_sources
 from jssl.data.sources import TFDS, Folder, ImageList
 from tests.checks import refused
 from tests.conftest import ROOT
@@ -31,13 +33,15 @@ def images(tmp_path):
 def sources(*given: str, **options: str):
     arguments = [f'--source={source}' for source in given]
     arguments += [f'--{key}={value}' for key, value in options.items()]
-    return read_sources(parser().parse_args([*arguments, '--out=x', '--size=4']))
+    parser = Parser('jssl prepare', None)
+    add_arguments(parser)
+    return read_sources(parser.read([*arguments, '--out=x', '--size=4']))
 
 
 def test_what_it_prints_is_a_source_of_a_config(images, capsys):
     folder, out = images / 'images', images / 'tfds' / 'small'
     argv = [f'--source=train=folder:{folder}', f'--source=test=folder:{folder}', f'--out={out}']
-    assert main([*argv, '--size=4', '--encoding=png', '--workers=1']) == 0
+    assert main(['prepare', *argv, '--size=4', '--encoding=png', '--workers=1']) == 0
     said, data_dir = capsys.readouterr().out, str(images / 'tfds')
     for split in ('train', 'test'):
         fields = {'type': 'TFDS', 'name': 'small', 'split': split, 'data_dir': data_dir}
@@ -53,7 +57,7 @@ def test_ctrl_c_stops_it_and_the_same_command_continues(images):
     for number in range(200):
         Image.fromarray(np.full((600, 900, 3), number, np.uint8)).save(folder / f'{number}.png')
     argv = [f'--source=folder:{folder}', f'--out={out}', '--size=512', '--workers=1']
-    command = [sys.executable, '-m', 'jssl.data.preparing.prepare', *argv]
+    command = [sys.executable, '-m', 'jssl', 'prepare', *argv]
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
@@ -61,11 +65,11 @@ def test_ctrl_c_stops_it_and_the_same_command_continues(images):
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    assert process.communicate()[1] == 'prepare: stopped; the same command continues.\n'
+    assert process.communicate()[1] == 'jssl: stopped; the same command continues.\n'
     assert process.returncode == 130
     assert unfinished.exists()
     assert not out.exists()
-    assert main(argv) == 0
+    assert main(['prepare', *argv]) == 0
     assert len(TFDS('many', 'train', str(images / 'tfds'))) == 200
 
 
@@ -109,7 +113,7 @@ def test_a_backward_part_of_a_split_is_no_damage(digits_dir):
 @pytest.mark.parametrize('name', ['embedded_digits', 'imagenet_resized'])
 def test_a_name_that_reads_another_data_set_is_taken(name, images, capsys):
     out = images / name
-    assert main([f'--source=folder:{images}', f'--out={out}', '--size=4']) == 2
+    assert main(['prepare', f'--source=folder:{images}', f'--out={out}', '--size=4']) == 2
     assert '--out=' in (said := capsys.readouterr().err)
     assert f'--out={images / f"my_{name}"}' in said
     assert not list(images.glob(f'*{name}*'))
@@ -154,7 +158,7 @@ def test_two_sources_for_one_split(images):
     ],
 )
 def test_wrong_arguments_are_told_in_a_line(argv, words, capsys):
-    assert main(argv) == 2
+    assert main(['prepare', *argv]) == 2
     said = capsys.readouterr().err
     assert words in said
     assert said.count('\n') == 1

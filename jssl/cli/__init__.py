@@ -1,0 +1,81 @@
+"""The command `jssl`: a verb, and what it takes.
+
+    jssl train simclr --workdir=runs/first
+    jssl train --help
+
+A verb is a line in `VERBS` and a module beside this one with
+
+- a docstring, which is what `jssl VERB --help` begins with,
+- ``add_arguments(parser)``, which says what it takes,
+- ``run(options) -> int``, which does it and gives the exit status.
+
+A module is imported when its verb is asked for. What is wrong it raises, as a `JsslError`; here
+alone is it printed.
+"""
+
+import importlib
+import keyword
+import sys
+from collections.abc import Sequence
+
+from jssl.cli.parser import Parser
+from jssl.errors import JsslError, suggest
+from jssl.interrupts import Interrupted, run_command
+
+VERBS = {
+    'train': 'trains what a config describes, or goes on where it stopped',
+    'views': 'draws what a config makes of some images',
+    'reconstruct': 'draws what a masked image model makes of held-out images',
+    'prepare': 'writes a data set once at the size one trains on',
+    'import': 'makes a checkpoint of PyTorch a file that jssl reads',
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Does what a command line says.
+
+    Args:
+      argv: the verb and its arguments; None takes `sys.argv`.
+
+    Returns:
+      The exit status: 0 done, 2 bad input (told in one paragraph), 143 stopped by SIGTERM and 130
+      by Ctrl-C, after saving.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if not arguments or arguments[0] in ('-h', '--help'):
+            print(overview())
+            return 0
+        return _run(*arguments)
+    except JsslError as error:
+        print(f'jssl: {" ".join(str(error).splitlines())}', file=sys.stderr)
+        return 2
+    except Interrupted as interruption:
+        print(f'jssl: {interruption}', file=sys.stderr)
+        return 128 + interruption.signal
+
+
+def overview() -> str:
+    """What `jssl --help` prints."""
+    width = max(map(len, VERBS))
+    lines = [f'  {verb:{width}}  {meaning}' for verb, meaning in VERBS.items()]
+    return '\n'.join(
+        ['usage: jssl VERB ...', '', *lines, '', 'jssl VERB --help says what it takes.']
+    )
+
+
+def _run(verb: str, *arguments: str) -> int:
+    if verb not in VERBS:
+        raise JsslError(f'{verb!r} is no verb of jssl. {suggest(verb, VERBS)}')
+    module = importlib.import_module(f'{__name__}.{verb}{"_" * keyword.iskeyword(verb)}')
+    parser = Parser(f'jssl {verb}', module.__doc__)
+    module.add_arguments(parser)
+    if {'-h', '--help'} & set(arguments):
+        print(parser.format_help())
+        return 0
+    return module.run(parser.read(arguments))
+
+
+def command() -> int:
+    """What the installed command `jssl` runs."""
+    return run_command(main)

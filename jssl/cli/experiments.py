@@ -1,0 +1,105 @@
+"""The experiment that a command line names: a config, and the fields of it that are set."""
+
+import argparse
+import difflib
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from jssl.cli.configs import load
+from jssl.cli.parser import Parser
+from jssl.components import hints_of
+from jssl.config import WEIGHTS
+from jssl.errors import JsslError
+from jssl.fitting.inheritance import inherited
+from jssl.foreign import names
+from jssl.overrides import TOP, Override, advise, apply
+from jssl.training.settings import Runtime
+
+
+def add_config(parser: Parser) -> None:
+    """The config as an argument, by its place or its name, and its fields."""
+    parser.takes_config = True
+    parser.add_argument(
+        'named',
+        nargs='?',
+        metavar='CONFIG',
+        help='a config that comes along, such as simclr or simclr:imagenet (a variant of it), or '
+        'the path of a file, such as my_config.py:variant',
+    )
+    parser.add_argument('--config', metavar='CONFIG', help='the same')
+    parser.add_argument(
+        '--config.FIELD',
+        metavar='VALUE',
+        dest='unused',
+        help='sets any field of the config, such as --config.optimizer.lr=0.01',
+    )
+
+
+def settle(options: argparse.Namespace, others: Sequence[str] = ()) -> argparse.Namespace:
+    """Finds the config that the options name and sets its fields.
+
+    Args:
+      options: as `Parser.read` gives them, with `named`, `config`, `overrides` and `rest`.
+      others: names of arguments that a program has taken itself, for a word misspelt.
+
+    Returns:
+      The options, with the config as `config`, nested dicts, and what it was called as `named`.
+
+    Raises:
+      JsslError: says which argument is wrong and what would be right.
+    """
+    if options.config is not None and options.named is not None:  # one of them is no config
+        options.rest.append(options.named)
+        options.named = None
+    options.named = options.named or options.config
+    if not options.named:
+        raise JsslError('Name an experiment, for example: jssl train simclr.')
+    config = load(options.named)
+    words = [argument.lstrip('-') for argument in (*options.known, *others)]
+    _refuse(options.rest, config, words)
+    _refuse_arguments(options.overrides, words)
+    first = [override for override in options.overrides if override.path[0] in WEIGHTS]
+    apply(config, first)
+    _inherit(config, names([override.value for override in options.overrides]))
+    apply(config, [override for override in options.overrides if override not in first])
+    options.config = config
+    return options
+
+
+def _inherit(config: dict[str, Any], trusted: Collection[str]) -> None:
+    """Puts what `config` leaves to the run in its `pretrained` in the place of its own."""
+    for name, value in inherited(config, trusted).items():
+        *path, field = name.split('.')
+        part = config
+        for key in path:
+            part = part[key]
+        part[field] = value
+
+
+def _refuse(rest: Sequence[str], config: Mapping[str, Any], arguments: Sequence[str]) -> None:
+    """Raises a `JsslError` for the first argument that is none, with the one that was meant."""
+    if not rest:
+        return
+    name, equals, value = rest[0].lstrip('-').partition('=')
+    close = difflib.get_close_matches(name, arguments, n=1, cutoff=0.7)
+    meant = advise(config, name, value if equals else None)
+    if close:
+        meant = f'Did you mean --{close[0]}{equals}{value}?'
+    raise JsslError(
+        f'{rest[0]} is no argument; fields of the config are written --config.field=value. {meant}'
+    )
+
+
+def _refuse_arguments(overrides: Sequence[Override], arguments: Sequence[str]) -> None:
+    """Raises a `JsslError` for a field of the config that is an argument of the command."""
+    fields = [*TOP, *hints_of(Runtime)]
+    for override in overrides:
+        close = difflib.get_close_matches(override.path[0], [*fields, *arguments], 1, cutoff=0.8)
+        if len(override.path) == 1 and close and close[0] not in fields:
+            value = '' if override.text == 'True' else f'={override.text}'
+            written = shlex.quote(f'--{close[0]}{value}')
+            raise JsslError(
+                f'{override.field} is not a key of a config, and {close[0]!r} is an argument '
+                f'of the command; write {written}.'
+            )

@@ -1,0 +1,48 @@
+"""The command `jssl`: its verbs, their help, and how errors are told."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jssl import cli
+from tests.conftest import ROOT
+
+
+def test_the_overview_is_quick_and_names_every_verb() -> None:
+    code = "import sys, jssl.cli as cli; cli.main(['--help']); assert 'jax' not in sys.modules"
+    command = [sys.executable, '-c', code]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    modules = {path.stem.rstrip('_') for path in Path(cli.__file__).parent.glob('*.py')}
+    assert set(cli.VERBS) == modules & set(cli.VERBS)
+    for verb, meaning in cli.VERBS.items():
+        assert f'  {verb} ' in said
+        assert meaning in said
+
+
+@pytest.mark.parametrize('verb', cli.VERBS)
+def test_every_verb_says_what_it_takes(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([verb, '--help']) == 0
+    said = capsys.readouterr().out
+    assert f'usage: jssl {verb}' in said
+    assert f'\n    jssl {verb} ' in said  # an example
+
+
+@pytest.mark.parametrize(
+    ('argv', 'words'),
+    [
+        (['trian'], "'trian' is no verb of jssl. Did you mean 'train'?"),
+        (['import', 'x'], 'required: target (--help shows the arguments)'),
+        (['import', 'x.pth', 'x.safetensors', '--ouput=x'], '--ouput=x is no argument.'),
+        (['prepare', '--source=x', '--out=x', '--size=3', '--sise=3'], "Did you mean '--size'?"),
+    ],
+)
+def test_what_is_wrong_is_told_in_a_line(
+    argv: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(argv) == 2
+    said = capsys.readouterr().err
+    assert said.startswith('jssl: ')
+    assert said.count('\n') == 1
+    assert words in said
