@@ -2,7 +2,7 @@
 
 from jssl.backbones.cae_vit import CAEViT as CAEViT
 from jssl.backbones.mae_vit import MAEViT as MAEViT
-from jssl.backbones.mae_vit import MaskFeatViT as MaskFeatViT
+from jssl.backbones.maskfeat_vit import MaskFeatViT as MaskFeatViT
 from jssl.backbones.mocov3_vit import MoCoV3ViT as MoCoV3ViT
 from jssl.backbones.resnet import ResNet as ResNet
 from jssl.backbones.resnet_sobel import ResNetSobel as ResNetSobel

@@ -1,17 +1,14 @@
 """The vision transformer of CAE."""
 
-from typing import ClassVar
-
 import flax.linen as nn
-import jax
 
-from jssl.backbones.vit import PartialViT
+from jssl.backbones.vit import VisionTransformer
 from jssl.checks import NonNegative
-from jssl.layers.transformer import PatchEmbedding, TransformerInit
+from jssl.layers.transformer import TransformerInit
 
 
-class CAEViT(PartialViT):
-    """ViT that computes the patches it is given, with scaled branches (Chen et al. 2022, CAE).
+class CAEViT(VisionTransformer):
+    """ViT with scaled branches (Chen et al. 2022, CAE).
 
     Attributes:
       arch, img_size, ...: as `VisionTransformer`.
@@ -27,13 +24,7 @@ class CAEViT(PartialViT):
     layer_scale: NonNegative | None = 0.1
     init_std: NonNegative = 0.02
 
-    init_values: ClassVar[TransformerInit] = TransformerInit()
-
-    def _patch_tokens(self, images: jax.Array) -> jax.Array:
-        return PatchEmbedding(
-            self.size.embed_dims,
-            self.patch_size,
-            kernel_init=nn.initializers.normal(self.init_std),
-            dtype=self.dtype,
-            name='patch_embed',
-        )(images)
+    @property
+    def init_values(self) -> TransformerInit:
+        """How patch projection, tokens and blocks begin."""
+        return TransformerInit(patch=nn.initializers.normal(self.init_std))

@@ -1,7 +1,6 @@
 """The vision transformer of MoCo v3."""
 
 import functools
-from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -26,9 +25,11 @@ class MoCoV3ViT(VisionTransformer):
     fixed_positions: bool = True
     stop_grad_conv1: bool = False
 
-    init_values: ClassVar[TransformerInit] = TransformerInit(
-        qkv=functools.partial(xavier_uniform, matrices=3), token=nn.initializers.normal(1e-6)
-    )
+    @property
+    def init_values(self) -> TransformerInit:
+        """How patch projection, tokens and blocks begin."""
+        joint = functools.partial(xavier_uniform, matrices=3)
+        return TransformerInit(qkv=joint, token=nn.initializers.normal(1e-6))
 
     def _patch_tokens(self, images: jax.Array) -> jax.Array:
         tokens = super()._patch_tokens(images)

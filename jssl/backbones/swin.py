@@ -13,6 +13,7 @@ from jssl.errors import JsslError, show
 from jssl.layers.attention import Implementation
 from jssl.layers.drop_path import DropPath, drop_path_rates
 from jssl.layers.initializers import torch_linear, torch_linear_bias
+from jssl.layers.patches import replace_masked
 from jssl.layers.position_embedding import resize_positions
 from jssl.layers.rows import by_rows
 from jssl.layers.transformer import FeedForward, PatchEmbedding, layer_norm
@@ -176,19 +177,35 @@ class SwinTransformer(Checked, nn.Module):
         return make_arch(SwinArch, self.arch)
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = True) -> tuple[jax.Array, ...]:
-        """Features of `images`; `train` matters to drop path alone."""
-        return self._stages(self._add_positions(self._embed(images)), train)
+    def __call__(
+        self, images: jax.Array, train: bool = True, mask: jax.Array | None = None
+    ) -> tuple[jax.Array, ...]:
+        """Features of `images`.
+
+        Args:
+          images: (B, H, W, C).
+          train: matters to drop path alone.
+          mask: (B, h, w), not 0 for patches in whose place the mask token stands; None for none.
+        """
+        tokens = self._hide(self._embed(images), mask)
+        return self._stages(self._add_positions(tokens), train)
+
+    def _hide(self, tokens: jax.Array, mask: jax.Array | None) -> jax.Array:
+        """The tokens (B, h, w, C) with the mask token where `mask` is not 0."""
+        if mask is None:
+            return tokens
+        init = nn.initializers.normal(0.02)
+        token = self.param('mask_token', init, (1, 1, tokens.shape[-1]))
+        return replace_masked(tokens, mask, token)
 
     def _embed(self, images: jax.Array) -> jax.Array:
         """Tokens (B, h, w, C) of the patches."""
-        fan_in = self.patch_size**2 * images.shape[-1]
         return PatchEmbedding(
             self.size.embed_dims,
             self.patch_size,
             norm=True,
             kernel_init=torch_linear,
-            bias_init=torch_linear_bias(fan_in),
+            bias_init=torch_linear_bias,
             dtype=self.dtype,
             name='patch_embed',
         )(images)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -13,6 +13,7 @@ from jssl.checks import BelowOne, Checked, Count, DType, NonNegative, Stages
 from jssl.errors import JsslError
 from jssl.layers.attention import Implementation
 from jssl.layers.drop_path import drop_path_rates
+from jssl.layers.patches import replace_masked
 from jssl.layers.position_embedding import resize_positions, sincos_positions
 from jssl.layers.transformer import (
     PatchEmbedding,
@@ -55,6 +56,10 @@ ARCHS |= {'b': ARCHS['base'], 'l': ARCHS['large'], 'h': ARCHS['huge']}
 class VisionTransformer(Checked, nn.Module):
     """ViT (Dosovitskiy et al. 2021), images (B, H, W, C) -> ((map (B, h, w, C), class token),).
 
+    What masked models need is in its call: a token in place of hidden patches (`mask`), or no
+    compute for them at all (`ids_keep`). The vision transformers of the algorithms are this one
+    with other defaults and initial values.
+
     Attributes:
       arch: 'small' (that of MoCo v3, with 12 heads), 'deit-small', 'base', 'large', 'huge', or a
         dict with embed_dims, num_layers, num_heads and feedforward_channels.
@@ -80,7 +85,8 @@ class VisionTransformer(Checked, nn.Module):
 
     Raises:
       JsslError: at construction for an arch, an image size or frozen stages that cannot be built;
-        at a call, for images that do not divide into patches, or that the biases are not made for.
+        at a call, for images that do not divide into patches, or that the biases are not made for,
+        and for `ids_keep` with such biases.
     """
 
     arch: str | Mapping[str, Count] = 'base'
@@ -98,8 +104,6 @@ class VisionTransformer(Checked, nn.Module):
     scan_layers: bool = False
     implementation: Implementation = None
     dtype: DType | None = None
-
-    init_values: ClassVar[TransformerInit] = TransformerInit(ffn_bias=nn.initializers.normal(1e-6))
 
     def __post_init__(self) -> None:
         """Refuses what cannot be built, before any compute is spent."""
@@ -134,17 +138,60 @@ class VisionTransformer(Checked, nn.Module):
         return make_arch(Arch, self.arch)
 
     @property
+    def init_values(self) -> TransformerInit:
+        """How patch projection, tokens and blocks begin."""
+        return TransformerInit(ffn_bias=nn.initializers.normal(1e-6))
+
+    @property
     def _grid(self) -> int:
         """Patches along a side of the images that the tables are made for."""
         return self.img_size // self.patch_size
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = True) -> tuple[Any, ...]:
-        """Features of `images`; `train` matters to drop path alone."""
-        cls_token, patches = self._embed(self._patch_tokens(images))
+    def __call__(
+        self,
+        images: jax.Array,
+        train: bool = True,
+        mask: jax.Array | None = None,
+        ids_keep: jax.Array | None = None,
+    ) -> Any:
+        """Features of whole images, or tokens of the patches that `ids_keep` chooses.
+
+        Args:
+          images: (B, H, W, C).
+          train: matters to drop path alone.
+          mask: (B, h, w), not 0 for patches in whose place the mask token stands; None for none.
+          ids_keep: int (B, n), the patches to compute, by their row-major number; None for all.
+
+        Returns:
+          As the class says; with `ids_keep` (B, 1 + n, C), class token first, patches in the order
+          of `ids_keep`.
+        """
+        patches = self._hide(self._patch_tokens(images), mask)
         rows, columns = patches.shape[1:3]
-        x = jnp.concatenate([cls_token, patches.reshape(len(images), rows * columns, -1)], axis=1)
-        return self._outputs(self._transform(x, train), rows, columns)
+        cls_token, patches = self._embed(patches)
+        patches = self._keep(patches.reshape(len(images), rows * columns, -1), ids_keep)
+        x = self._transform(jnp.concatenate([cls_token, patches], axis=1), train)
+        return x if ids_keep is not None else self._outputs(x, rows, columns)
+
+    def _hide(self, patches: jax.Array, mask: jax.Array | None) -> jax.Array:
+        """The patch tokens (B, h, w, C) with the mask token where `mask` is not 0."""
+        if mask is None:
+            return patches
+        token = self.param('mask_token', self.init_values.token, (1, 1, patches.shape[-1]))
+        return replace_masked(patches, mask, token)
+
+    def _keep(self, patches: jax.Array, ids_keep: jax.Array | None) -> jax.Array:
+        """The patch tokens (B, n, C) of `ids_keep` out of all (B, h w, C)."""
+        if ids_keep is None:
+            return patches
+        if self.use_rel_pos_bias:
+            raise JsslError(
+                'config.model.backbone.use_rel_pos_bias=True has biases between all patches of an '
+                'image, and this model hides some from the backbone; it is for fine-tuning. Leave '
+                'it out.'
+            )
+        return jnp.take_along_axis(patches, ids_keep[..., None], axis=1)
 
     def _transform(self, x: jax.Array, train: bool) -> jax.Array:
         """The blocks and the final norm: tokens (B, N, C) -> (B, N, C)."""
@@ -175,7 +222,12 @@ class VisionTransformer(Checked, nn.Module):
 
     def _patch_tokens(self, images: jax.Array) -> jax.Array:
         return PatchEmbedding(
-            self.size.embed_dims, self.patch_size, dtype=self.dtype, name='patch_embed'
+            self.size.embed_dims,
+            self.patch_size,
+            kernel_init=self.init_values.patch,
+            bias_init=self.init_values.patch_bias,
+            dtype=self.dtype,
+            name='patch_embed',
         )(images)
 
     def _positions(self) -> jax.Array:
@@ -214,12 +266,14 @@ class VisionTransformer(Checked, nn.Module):
         )
 
     def _outputs(self, x: jax.Array, rows: int, columns: int) -> tuple[Any, ...]:
+        patches = x[:, -rows * columns :]
         if self.avg_token:
             wide = jnp.promote_types(x.dtype, jnp.float32)
-            x = layer_norm('ln2', self.dtype)(x[:, 1:].mean(axis=1, dtype=wide))
-            return (self._freeze(x, self.size.num_layers),)
-        x = self._freeze(x, self.size.num_layers)
-        return ((x[:, 1:].reshape(len(x), rows, columns, -1), x[:, 0]),)
+            mean = layer_norm('ln2', self.dtype)(patches.mean(axis=1, dtype=wide))
+            return (self._freeze(mean, self.size.num_layers),)
+        cls_token = self._freeze(x[:, 0], self.size.num_layers)
+        patches = self._freeze(patches, self.size.num_layers)
+        return ((patches.reshape(len(x), rows, columns, -1), cls_token),)
 
     @nn.nowrap
     def is_frozen(self, name: str) -> bool:
@@ -252,39 +306,3 @@ class VisionTransformer(Checked, nn.Module):
         if name.startswith('layers.') and not self.scan_layers:
             return int(name.split('.')[1]) + 1
         return self.size.num_layers + 1
-
-
-class PartialViT(VisionTransformer):
-    """ViT that computes all patches of an image, or those that it is told to keep alone."""
-
-    @nn.compact
-    def __call__(
-        self, images: jax.Array, train: bool = True, ids_keep: jax.Array | None = None
-    ) -> Any:
-        """Features of whole images, or tokens of the patches that `ids_keep` chooses.
-
-        Args:
-          images: (B, H, W, C).
-          train: matters to drop path alone.
-          ids_keep: int (B, n), patches by their row-major number; None for all.
-
-        Returns:
-          As `VisionTransformer`; with `ids_keep` (B, 1 + n, C), class token first, patches in the
-          order of `ids_keep`.
-        """
-        if ids_keep is None:
-            return super().__call__(images, train)
-        return self._transform_some(images, ids_keep, train)
-
-    def _transform_some(self, images: jax.Array, ids_keep: jax.Array, train: bool) -> jax.Array:
-        """Tokens (B, 1 + n, C), the class token and the patches of `ids_keep` (B, n) alone."""
-        if self.use_rel_pos_bias:
-            raise JsslError(
-                'config.model.backbone.use_rel_pos_bias=True has biases between all patches of an '
-                'image, and this model hides some from the backbone; it is for fine-tuning. Leave '
-                'it out.'
-            )
-        cls_token, patches = self._embed(self._patch_tokens(images))
-        patches = patches.reshape(len(images), -1, patches.shape[-1])
-        chosen = jnp.take_along_axis(patches, ids_keep[..., None], axis=1)
-        return self._transform(jnp.concatenate([cls_token, chosen], axis=1), train)

@@ -34,3 +34,8 @@ def unpatchify(patches: jax.Array, side: int, height: int, width: int) -> jax.Ar
 def enlarge_mask(mask: jax.Array, side: int) -> jax.Array:
     """A mask (B, h, w) in patches as one in pixels, (B, h * side, w * side)."""
     return jnp.repeat(jnp.repeat(mask, side, axis=1), side, axis=2)
+
+
+def replace_masked(tokens: jax.Array, mask: jax.Array, token: jax.Array) -> jax.Array:
+    """Tokens (B, h, w, C) with `token` (1, 1, C) wherever `mask` (B, h, w) is not 0."""
+    return jnp.where(mask[..., None] != 0, token[0].astype(tokens.dtype), tokens)

@@ -1,6 +1,7 @@
 """The pre-norm transformer block that the vision transformers share, and the patch embedding."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -16,17 +17,27 @@ from jssl.layers.relative_attention import RelativeAttention
 from jssl.layers.rows import by_rows
 
 
+def zero_bias(fan_in: int) -> nn.initializers.Initializer:
+    """Biases that start at 0, however many numbers the layer adds up."""
+    del fan_in
+    return nn.initializers.zeros
+
+
 @dataclasses.dataclass(frozen=True)
 class TransformerInit:
-    """The initial values of blocks and tokens; biases not named here start at 0.
+    """The initial values of patch projection, blocks and tokens; other biases start at 0.
 
     Attributes:
+      patch: of the patch projection's kernel (p, p, c, C).
+      patch_bias: of its bias, given how many numbers a patch has.
       qkv: of the joint projection.
       kernel: of the other linear layers.
       ffn_bias: of both layers of the feed-forward network.
-      token: of the class token.
+      token: of the class token and the mask token.
     """
 
+    patch: nn.initializers.Initializer = xavier_uniform
+    patch_bias: Callable[[int], nn.initializers.Initializer] = zero_bias
     qkv: nn.initializers.Initializer = xavier_uniform
     kernel: nn.initializers.Initializer = xavier_uniform
     ffn_bias: nn.initializers.Initializer = nn.initializers.zeros
@@ -161,14 +172,14 @@ class PatchProjection(Checked, nn.Module):
       channels: width of the tokens.
       patch_size: side of a patch in pixels.
       kernel_init: initial values of the kernel (p, p, c, C), laid out as a convolution's.
-      bias_init: initial values of the bias.
+      bias_init: initial values of the bias, given how many numbers a patch has.
       dtype: of the computation; None follows the input.
     """
 
     channels: Count
     patch_size: Count
     kernel_init: nn.initializers.Initializer
-    bias_init: nn.initializers.Initializer = nn.initializers.zeros
+    bias_init: Callable[[int], nn.initializers.Initializer] = zero_bias
     dtype: DType | None = None
 
     @nn.compact
@@ -183,7 +194,7 @@ class PatchProjection(Checked, nn.Module):
                 'size.'
             )
         kernel = self.param('kernel', self.kernel_init, (p, p, depth, self.channels))
-        bias = self.param('bias', self.bias_init, (self.channels,))
+        bias = self.param('bias', self.bias_init(p * p * depth), (self.channels,))
         images, kernel, bias = nn.dtypes.promote_dtype(images, kernel, bias, dtype=self.dtype)
         patches = images.reshape(batch, height // p, p, width // p, p, depth).swapaxes(2, 3)
         flat = patches.reshape(batch, height // p, width // p, -1)
@@ -198,7 +209,7 @@ class PatchEmbedding(Checked, nn.Module):
       patch_size: side of a patch in pixels.
       norm: whether a layer norm follows, as in Swin.
       kernel_init: initial values of the projection's kernel (p, p, c, C).
-      bias_init: initial values of its bias.
+      bias_init: initial values of its bias, given how many numbers a patch has.
       dtype: of the computation; None follows the input.
     """
 
@@ -206,7 +217,7 @@ class PatchEmbedding(Checked, nn.Module):
     patch_size: Count
     norm: bool = False
     kernel_init: nn.initializers.Initializer = xavier_uniform
-    bias_init: nn.initializers.Initializer = nn.initializers.zeros
+    bias_init: Callable[[int], nn.initializers.Initializer] = zero_bias
     dtype: DType | None = None
 
     @nn.compact

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jssl.backbones import MAEViT, MoCoV3ViT, VisionTransformer
+from jssl.backbones import CAEViT, MAEViT, MoCoV3ViT, VisionTransformer
 from jssl.components import build
 from jssl.interop.model_dicts import model_config
 from jssl.layers.pooling import pool_features
@@ -126,6 +126,25 @@ def test_biases_by_relative_position_are_refused_where_patches_are_hidden() -> N
     model, params = tiny(MAEViT, use_rel_pos_bias=True)
     with refused('use_rel_pos_bias=True', 'hides', 'fine-tuning'):
         model.apply({'params': params}, IMAGES, ids_keep=jnp.zeros((2, 3), int))
+
+
+@pytest.mark.parametrize('kind', [VisionTransformer, MAEViT, CAEViT, MoCoV3ViT])
+def test_every_vision_transformer_takes_a_mask_and_a_choice_of_patches(kind: type) -> None:
+    """What is hidden has the mask token and its own position, whether all are computed or some."""
+    model, params = tiny(kind, layer_scale=None, qkv_bias=True)
+    token = {'mask_token': jax.random.normal(jax.random.key(3), (1, 1, 16))}
+    mask = jnp.zeros((2, 4, 4), int).at[:, 0, :2].set(1)
+    ids = jnp.array([[0, 1, 7], [1, 0, 2]])
+    call = functools.partial(run, model, {'params': params | token}, train=False, mask=mask)
+    some = call(IMAGES, ids_keep=ids)
+    assert some.shape == (2, 4, 16)
+    unseen = IMAGES.at[:, :4, :8].add(9.0)  # patches 0 and 1
+    np.testing.assert_array_equal(call(unseen, ids_keep=ids), some)
+    assert np.abs(some[0, 1] - some[0, 2]).max() > 1e-3
+    order = call(IMAGES, ids_keep=jnp.tile(jnp.arange(16), (2, 1)))
+    [(whole, cls_token)] = call(IMAGES)
+    np.testing.assert_allclose(order[:, 1:], whole.reshape(2, 16, 16), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(order[:, 0], cls_token, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize('options', [{}, {'use_rel_pos_bias': True}])
