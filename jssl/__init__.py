@@ -1,7 +1,7 @@
 """jssl: self-supervised visual pre-training in JAX.
 
-`jssl.fit` trains, `jssl.Algorithm` is what to subclass for a loss of one's own, and
-`jssl.make_train_step` gives the compiled step for a loop of one's own.
+`jssl.fit` trains and `jssl.load` opens what was trained; `jssl.Algorithm` is what to subclass for a
+loss of one's own, and `jssl.make_train_step` gives the compiled step for a loop of one's own.
 """
 
 import importlib
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from jssl.algorithm import Algorithm as Algorithm
     from jssl.algorithm import TrainState as TrainState
     from jssl.fitting.fit import fit as fit
+    from jssl.inference.load import load as load
     from jssl.training.experiment import Experiment as Experiment
     from jssl.training.step import init_train_state as init_train_state
     from jssl.training.step import make_train_step as make_train_step
@@ -24,6 +25,7 @@ _HOMES = {
     'TrainState': 'jssl.algorithm',
     'Experiment': 'jssl.training.experiment',
     'fit': 'jssl.fitting.fit',
+    'load': 'jssl.inference.load',
     'init_train_state': 'jssl.training.step',
     'make_train_step': 'jssl.training.step',
 }

@@ -250,6 +250,12 @@ class ResNet(Checked, nn.Module):
         bottleneck = LAYOUTS[self.depth][0] is Bottleneck
         return {'channels': channels} | ({'style': self.style} if bottleneck else {})
 
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        """The module that each stage ends with, in order; they are counted from 1."""
+        counts = LAYOUTS[self.depth][1][: len(self.strides)]
+        return tuple(f'layer{stage}.{count - 1}' for stage, count in enumerate(counts, 1))
+
     @nn.nowrap
     def is_frozen(self, name: str) -> bool:
         """Whether the parameter `name`, such as ``layer1.0.bn1.scale``, is not trained."""

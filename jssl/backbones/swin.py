@@ -248,6 +248,12 @@ class SwinTransformer(Checked, nn.Module):
             name=f'stages.{stage}.blocks.{index}',
         )
 
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        """The block that each stage ends with, in order; they are counted from 1."""
+        depths = enumerate(self.size.depths)
+        return tuple(f'stages.{stage}.blocks.{depth - 1}' for stage, depth in depths)
+
     @nn.nowrap
     def get_layer_depth(self, name: str) -> tuple[int, int]:
         """The depth of the parameter `name`, and the number of depths, as in the reference.

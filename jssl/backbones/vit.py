@@ -275,6 +275,11 @@ class VisionTransformer(Checked, nn.Module):
         patches = self._freeze(patches, self.size.num_layers)
         return ((patches.reshape(len(x), rows, columns, -1), cls_token),)
 
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        """The blocks, in order; they are counted from 1."""
+        return tuple(f'layers.{index}' for index in range(self.size.num_layers))
+
     @nn.nowrap
     def is_frozen(self, name: str) -> bool:
         """Whether the parameter `name`, such as ``layers.0.ln1.scale``, is not trained."""

@@ -22,6 +22,7 @@ from jssl.evaluation.features import EvalView
 from jssl.fitting.evaluating import RunEvaluator, in_words
 from jssl.fitting.pretrained import WEIGHTS
 from jssl.interop.safetensors import has_backbone, save_backbone, save_parameters
+from jssl.runs.describe import describe
 from jssl.runs.metrics import BASELINE, EVALUATION, Row, metrics_of, of_kind
 from jssl.runs.progress import Progress, format_duration
 from jssl.training.experiment import Experiment
@@ -151,7 +152,17 @@ def facts(
 
 def export(experiment: Experiment, params: Params, state: State, directory: Path) -> Path:
     """Writes the backbone, or all parameters where no part of them is called so."""
-    about = {'algorithm': type(experiment.algorithm).__name__, 'steps': str(experiment.plan.steps)}
+    about = describe(
+        getattr(experiment.algorithm, 'backbone', None),
+        experiment.eval_view,
+        experiment.canvas,
+        experiment.channels,
+        algorithm=type(experiment.algorithm).__name__,
+        steps=experiment.plan.steps,
+        epochs=experiment.epochs,
+        batch_size=experiment.batch_size,
+        images=len(experiment.data),
+    )
     if has_backbone(params):
         save_backbone(directory / WEIGHTS, params, state, metadata=about)
         return directory / WEIGHTS

@@ -70,7 +70,7 @@ def load_backbone_into(
         'state': {'batch_stats': {'backbone': stats}},
     }
     try:
-        loaded = _load(weights, fresh, report, path)
+        loaded = place_weights(weights, fresh, report, path, added=ADDED)
     except JsslError as error:
         raise JsslError(
             f'config.pretrained={path!r} does not fit config.model.backbone: {error}'
@@ -164,10 +164,26 @@ def _of_run(run: Path) -> Weights:
     return export_state(tree.get('params', {}), tree.get('state', {}))
 
 
-def _load(
-    weights: Weights, fresh: Mapping[str, Any], report: Callable[[str], None], path: str
+def place_weights(
+    weights: Weights,
+    fresh: Mapping[str, Any],
+    report: Callable[[str], None],
+    path: str,
+    *,
+    added: re.Pattern[str] | None = None,
 ) -> dict[str, Any]:
-    """`fresh` with the weights that it has a place for."""
+    """`fresh` with the weights that it has a place for.
+
+    Args:
+      weights: of `read_weights`.
+      fresh: ``{'params': {'backbone': …}, 'state': {'batch_stats': {'backbone': …}}}``.
+      report: is told in one line what was loaded, what is new and what was left out.
+      path: where they were read, for that line.
+      added: what the names of arrays match that may be missing, and stay as they are.
+
+    Raises:
+      JsslError: the weights are of another backbone; names what differs.
+    """
     backbones = (fresh['params']['backbone'], fresh['state']['batch_stats']['backbone'])
     if not has_reference_names(*backbones):
         raise JsslError(
@@ -178,7 +194,7 @@ def _load(
     leaves = flatten_dict(unstack(shapes))
     keys = {place: _key(place) for place in leaves}
     missing = [key for key in keys.values() if key not in weights]
-    _check_missing(missing, weights)
+    _check_missing(missing, weights, added)
     known = {place: leaf for place, leaf in leaves.items() if keys[place] in weights}
     wanted = {keys[place]: leaf for place, leaf in known.items()}
     fitted = {key: _fit(key, np.asarray(weights[key]), leaf) for key, leaf in wanted.items()}
@@ -206,8 +222,8 @@ def _placed(value: jax.Array, leaf: jax.Array) -> jax.Array:
     return jax.make_array_from_callback(array.shape, leaf.sharding, lambda index: array[index])
 
 
-def _check_missing(missing: list[str], weights: Weights) -> None:
-    unexplained = [key for key in missing if not ADDED.match(key)]
+def _check_missing(missing: list[str], weights: Weights, added: re.Pattern[str] | None) -> None:
+    unexplained = [key for key in missing if added is None or not added.match(key)]
     if unexplained:
         raise JsslError(
             f'the weights lack {len(unexplained)} of its arrays, for example '

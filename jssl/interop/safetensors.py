@@ -35,15 +35,19 @@ def save_backbone(
     Returns:
       What was written, arrays by name.
     """
-    backbone = params['backbone']
-    stats = {'backbone': state.get('batch_stats', {}).get('backbone', {})}
-    if has_reference_names(backbone, stats['backbone']):
-        named = export_state({'backbone': backbone}, {'batch_stats': stats})
-        weights = {key.removeprefix(PREFIX): np.asarray(v, order='C') for key, v in named.items()}
-    else:
-        weights = own_names(backbone) | own_names(stats['backbone'])
+    weights = backbone_arrays(params, state)
     write_weights(path, weights, metadata)
     return weights
+
+
+def backbone_arrays(params: Params, state: State) -> dict[str, np.ndarray]:
+    """The backbone's parameters and batch statistics by the names that files have for them."""
+    backbone = params['backbone']
+    stats = {'backbone': state.get('batch_stats', {}).get('backbone', {})}
+    if not has_reference_names(backbone, stats['backbone']):
+        return own_names(backbone) | own_names(stats['backbone'])
+    named = export_state({'backbone': backbone}, {'batch_stats': stats})
+    return {key.removeprefix(PREFIX): np.asarray(v, order='C') for key, v in named.items()}
 
 
 def save_parameters(path: Path, params: Params, *, metadata: Mapping[str, str]) -> None:

@@ -44,6 +44,13 @@ def make_mesh(*, fsdp: int = 1, devices: int | None = None) -> Mesh:
     )
 
 
+def local_mesh() -> Mesh:
+    """A mesh of the devices of this process alone, for what it computes without the others."""
+    found = jax.local_devices()
+    types = (AxisType.Auto,) * 2
+    return jax.make_mesh((len(found), 1), ('data', 'fsdp'), axis_types=types, devices=found)
+
+
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """The leading axis over all devices."""
     return NamedSharding(mesh, P(('data', 'fsdp')))

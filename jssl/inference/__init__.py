@@ -1,0 +1,1 @@
+"""A trained network in use: loaded from a run or a file, asked for features, written to tables."""

@@ -1,0 +1,233 @@
+"""`jssl.load`: a trained network from the directory of a run, or from a file of weights."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jssl.algorithm import Algorithm, Params, State
+from jssl.augment.views import Canvas, CenterView
+from jssl.components import build
+from jssl.errors import JsslError, show
+from jssl.evaluation.features import EvalView
+from jssl.fitting.outcome import final_scores
+from jssl.fitting.pretrained import WEIGHTS, place_weights, read_weights
+from jssl.foreign import refuse_foreign
+from jssl.inference.pretrained import Frozen, Pretrained
+from jssl.interop.metadata import parsed, read_metadata
+from jssl.interop.safetensors import PREFIX, has_reference_names, own_names
+from jssl.paths import expanded
+from jssl.runs.checkpoints import read_parts
+from jssl.runs.datasets import PLACES
+from jssl.runs.describe import describe
+from jssl.runs.metrics import METRICS, read_metrics
+from jssl.runs.workdir import CHECKPOINTS, CONFIG, read_config
+
+CANVAS = 2  # times the side of the view, where a file does not say it
+Weights = Mapping[str, np.ndarray]
+
+
+def load(
+    path: Path | str,
+    *,
+    backbone: nn.Module | None = None,
+    view: EvalView | None = None,
+    trusted: Collection[str] = (),
+) -> Pretrained:
+    """A trained network.
+
+    Args:
+      path: the --workdir of a run, of which the newest checkpoint that can be read is taken, else
+        its backbone.safetensors; or a .safetensors or .npz file of weights. Files that jssl wrote
+        say which network they are for.
+      backbone: the network, for files that do not say it, such as torchvision's; its type, depth
+        and widths must be those of the weights.
+      view: how images are prepared, in place of what run or file say; files that say nothing have
+        `CenterView()`, the usual 224 pixels of ImageNet.
+      trusted: classes outside jssl that a run's config.json may name, as 'module:Class': a file
+        runs no code that is not named here.
+
+    Returns:
+      The network, with `features(images)`.
+
+    Raises:
+      JsslError: nothing that can be read is there, the weights are of another network, or it
+        remains unknown which network they are for.
+
+    Example:
+      >>> import jssl
+      >>> network = jssl.load('runs/first')  # doctest: +SKIP
+      >>> network.features('photo.jpg').shape  # doctest: +SKIP
+      (64,)
+    """
+    found = expanded(path)
+    if backbone is not None and not isinstance(backbone, nn.Module):
+        raise JsslError(
+            f'backbone={show(backbone)} must be a Flax module, such as ResNet(depth=50) of '
+            'jssl.backbones.'
+        )
+    if not found.exists():
+        raise JsslError(
+            f'{str(path)!r}: there is no such file or directory. Give the --workdir of a run, or '
+            'a .safetensors or .npz file of weights.'
+        )
+    if not found.is_dir():
+        return _of_file(found, backbone, view, trusted)
+    if (found / CONFIG).is_file() and 'type' in _described(found).get('model', {}):
+        return _of_run(found, view, trusted)
+    if (found / WEIGHTS).is_file():
+        return _of_file(found / WEIGHTS, backbone, view, trusted)
+    raise JsslError(
+        f'{str(path)!r} is no run that can be loaded: it has no {CONFIG} that describes its model, '
+        f'and no {WEIGHTS}. Give the --workdir of a run, or a .safetensors or .npz file of weights.'
+    )
+
+
+def _described(run: Path) -> dict[str, Any]:
+    """The config of a run; 'model' in it is a dict, or missing."""
+    config = read_config(run)['config']
+    return config if isinstance(config.get('model', {}), Mapping) else {}
+
+
+def _of_run(run: Path, view: EvalView | None, trusted: Collection[str]) -> Pretrained:
+    """From config.json, and the newest checkpoint or else the exported backbone."""
+    record = read_config(run)
+    config, where = record['config'], f'{run / CONFIG}'
+    algorithm = _built('model', config['model'], where, trusted)
+    if view is None:
+        view = _built('eval_view', config.get('eval_view'), where, trusted)
+    try:
+        tree, step = read_parts(run / CHECKPOINTS, ('params',), ('state',))
+        params, state = tree.get('params', {}), tree.get('state', {})
+        metadata = facts(run, record, algorithm, view, step)
+    except JsslError:  # none is left
+        if not (run / WEIGHTS).is_file():
+            raise
+        weights, metadata = read_weights(str(run)), read_metadata(run / WEIGHTS)
+        params, state = fitted(algorithm.backbone, weights, view, config, str(run))
+    size = {name: int(config[name]) for name in ('canvas', 'channels') if name in config}
+    return Pretrained(algorithm, params, state, view, config=config, metadata=metadata, **size)
+
+
+def facts(
+    run: Path, record: Mapping[str, Any], algorithm: Algorithm, view: EvalView, step: int
+) -> dict[str, str]:
+    """What a file with the weights of a run says of itself."""
+    config = record['config']
+    data = {k: v for k, v in dict(config.get('data') or {}).items() if k not in PLACES}
+    found = (record.get('data') or {}).get('data') or {}
+    return describe(
+        getattr(algorithm, 'backbone', None),
+        view,
+        int(config['canvas']),
+        int(config.get('channels', 3)),
+        algorithm=type(algorithm).__name__,
+        steps=step,
+        epochs=config.get('epochs'),
+        batch_size=config.get('batch_size'),
+        images=found.get('number'),
+        data=data or None,
+        scores=final_scores(read_metrics(run / METRICS)) or None,
+    )
+
+
+def _of_file(
+    path: Path, backbone: nn.Module | None, view: EvalView | None, trusted: Collection[str]
+) -> Pretrained:
+    """From what the file says of itself, or from what the caller says."""
+    metadata, config = read_metadata(path), {}
+    for name in ('backbone', 'eval_view', 'canvas', 'channels'):
+        if (value := parsed(metadata, name)) is not None:
+            config[name] = value
+    if backbone is None:
+        if 'backbone' not in config:
+            raise JsslError(
+                f'{str(path)!r} does not say which network its weights are for. Give it, such as '
+                f'jssl.load({str(path)!r}, backbone=ResNet(depth=50)), with the type, depth and '
+                'widths that they were trained with; jssl.backbones has the networks.'
+            )
+        backbone = _built('backbone', config['backbone'], str(path), trusted)
+    if view is None:
+        view = CenterView()
+        if 'eval_view' in config:
+            view = _built('eval_view', config['eval_view'], str(path), trusted)
+        elif 'canvas' in config:
+            raise JsslError(
+                f'{str(path)!r} does not say how images are prepared for its network, since that '
+                'was a function of its own. Give it, such as '
+                f'jssl.load({str(path)!r}, view=CenterView(size=224)); it is in jssl.augment.views.'
+            )
+    config.setdefault('canvas', CANVAS * getattr(view, 'resize', 256))
+    params, state = fitted(backbone, read_weights(str(path)), view, config, str(path))
+    size = {name: int(config[name]) for name in ('canvas', 'channels') if name in config}
+    return Pretrained(
+        Frozen(backbone), params, state, view, config=config, metadata=metadata, **size
+    )
+
+
+def _built(name: str, section: Any, where: str, trusted: Collection[str]) -> Any:
+    """What a section that a file holds describes; classes are looked up in jssl alone.
+
+    Raises:
+      JsslError: it describes nothing, or names a class that is not trusted.
+    """
+    refuse_foreign(section, name, where, trusted, _trust)
+    try:
+        return build(name, _tidy(section))
+    except JsslError as error:
+        raise JsslError(f'{where}: {error}') from error
+
+
+def _trust(place: str, name: str) -> str:
+    del place
+    return f'trusted=[{name!r}] to jssl.load, or --trust={name} to the command'
+
+
+def _tidy(value: Any) -> Any:
+    """Lists of JSON as tuples, which is what configs have."""
+    if isinstance(value, Mapping):
+        return {key: _tidy(part) for key, part in value.items()}
+    return tuple(map(_tidy, value)) if isinstance(value, list) else value
+
+
+def fitted(
+    backbone: nn.Module, weights: Weights, view: EvalView, config: Mapping[str, Any], path: str
+) -> tuple[Params, State]:
+    """Weights by the reference's names in the place of a backbone's parameters and statistics.
+
+    Raises:
+      JsslError: they are of another network.
+    """
+    side, channels = int(config['canvas']), int(config.get('channels', 3))
+    canvas = Canvas(jnp.zeros((side, side, channels), jnp.uint8), jnp.array([side, side]))
+    shapes = jax.eval_shape(
+        lambda: Frozen(backbone).init(jax.random.key(0), {'views': (view(canvas)[None],)})
+    )
+    params, state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    fresh = {'params': params, 'state': {'batch_stats': {'backbone': {}}} | state}
+    try:
+        parts = (params['backbone'], fresh['state']['batch_stats']['backbone'])
+        if not has_reference_names(*parts):
+            return _by_own_names(weights, params), _by_own_names(weights, state)
+        loaded = place_weights(weights, fresh, lambda line: None, path)
+    except JsslError as error:
+        raise JsslError(f'{path!r} does not fit {type(backbone).__name__}: {error}') from error
+    return loaded['params'], loaded['state'] if state else {}
+
+
+def _by_own_names(weights: Weights, tree: Any) -> Any:
+    """The tree of a module that has names of its own, which files keep."""
+    part = tree.get('batch_stats', tree).get('backbone', {})
+    names = own_names(part)
+    for name, leaf in names.items():
+        there = weights.get(PREFIX + name)
+        if there is None or there.shape != leaf.shape:
+            found = 'is missing' if there is None else f'has shape {there.shape}'
+            raise JsslError(f'{name!r} of shape {leaf.shape} {found} in the weights.')
+    values = [weights[PREFIX + name] for name in names]
+    placed = jax.tree.unflatten(jax.tree.structure(part), values)
+    return {'batch_stats': {'backbone': placed}} if 'batch_stats' in tree else {'backbone': placed}

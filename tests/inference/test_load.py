@@ -1,0 +1,195 @@
+"""A trained network in a user's hands: loaded from a run or a file, asked for features."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+import jssl
+from jssl.augment.views import CenterView
+from jssl.backbones import ResNet
+from jssl.data import TFDS
+from jssl.data.loading.loader import resident
+from jssl.evaluation import ArrayBatches, make_extractor
+from jssl.interop.metadata import read_metadata
+from tests.checks import refused
+
+
+@pytest.fixture(scope='module')
+def network(run: Path) -> Any:
+    return jssl.load(run)
+
+
+@pytest.fixture(scope='module')
+def digits(digits_dir: str) -> TFDS:
+    return TFDS('embedded_digits', 'test[:10]', digits_dir)
+
+
+@pytest.fixture(scope='module')
+def images(digits: TFDS) -> list[np.ndarray]:
+    """Arrays of several sizes."""
+    return [decoded(digits, row) for row in range(len(digits))]
+
+
+def decoded(source: TFDS, row: int) -> np.ndarray:
+    batch = resident(source, 32, 3, rows=np.array([row]))
+    height, width = batch['size'][0]
+    return batch['canvas'][0, :height, :width]
+
+
+def test_features_are_those_of_the_evaluation(
+    network: Any, images: list[np.ndarray], digits: TFDS
+) -> None:
+    batches = ArrayBatches(resident(digits, 32, 3), 10)
+    extract = make_extractor(network.algorithm, network.view)
+    expected = extract(network.params, network.state, batches).features
+    found = network.features(images)
+    assert found.shape == (10, 16)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        network.features(images, batch_size=4), expected, rtol=1e-5, atol=1e-6
+    )
+    np.testing.assert_allclose(network.features(images[3]), expected[3], rtol=1e-5, atol=1e-6)
+
+
+def test_the_file_alone_gives_the_same_features(
+    network: Any, run: Path, images: list[np.ndarray], tmp_path: Path
+) -> None:
+    expected = network.features(images)
+    paths = [network.save(tmp_path / name) for name in ('a.safetensors', 'a.npz')]
+    for path in (run / 'backbone.safetensors', *paths):
+        loaded = jssl.load(path)
+        np.testing.assert_array_equal(loaded.features(images), expected)
+        assert loaded.backbone == network.backbone
+        assert loaded.canvas == 32
+    assert read_metadata(paths[0]) == read_metadata(paths[1])
+
+
+def test_a_run_whose_checkpoints_are_gone_is_its_exported_backbone(
+    network: Any, run: Path, images: list[np.ndarray], tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / 'copy'))
+    shutil.rmtree(copy / 'checkpoints')
+    np.testing.assert_array_equal(jssl.load(copy).features(images), network.features(images))
+
+
+def test_all_forms_of_an_image_give_the_same(
+    network: Any, images: list[np.ndarray], tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    levels = np.repeat(np.arange(20 * 24, dtype=np.uint8).reshape(20, 24, 1), 3, axis=2)
+    picture = Image.fromarray(levels)
+    picture.save(tmp_path / 'it.png')
+    expected = network.features(levels)
+    same = [
+        levels[..., 0],
+        levels[..., :1],
+        levels / 255,
+        (levels / 255).astype('float32'),
+        jnp.asarray(levels),
+        picture,
+        picture.convert('L'),
+        picture.convert('L').convert('P'),
+        str(tmp_path / 'it.png'),
+        tmp_path / 'it.png',
+        (tmp_path / 'it.png').read_bytes(),
+    ]
+    np.testing.assert_allclose(network.features(same), [expected] * len(same), rtol=1e-6)
+    assert network.features(levels[None]).shape == (1, 16)
+    assert network.features(np.stack([levels] * 3) / 255).shape == (3, 16)
+
+
+@pytest.mark.parametrize(
+    ('given', 'parts'),
+    [
+        (np.zeros((4, 4, 3)) - 0.5, ('from -0.5 to -0.5', '(images + 1) / 2')),
+        (np.full((4, 4, 3), 200.0), ('from 200 to 200', 'images.astype(np.uint8)')),
+        (np.full((4, 4, 3), np.nan), ('nan', 'before anything normalises')),
+        (np.zeros((3, 4, 5), np.uint8), ('channels first', 'transpose(1, 2, 0)')),
+        (np.zeros((2, 3, 4, 5), np.uint8), ('channels first', 'transpose(0, 2, 3, 1)')),
+        (np.zeros((5, 8, 8), np.uint8), ('images[..., None]',)),
+        ([], ('at least one image',)),
+        ([np.zeros((2, 4, 4, 3), np.uint8)], ('image 0 of the list', 'as an array by itself')),
+        ({'a': 1}, ('no image', 'a path')),
+        ('nowhere.png', ("'nowhere.png'", 'path of an image file')),
+        ('.', ('folder', 'jssl embed')),
+    ],
+)
+def test_what_is_no_image_is_refused_in_words(
+    network: Any, given: Any, parts: tuple[str, ...]
+) -> None:
+    with refused(*parts):
+        network.features(given)
+
+
+def test_layers_of_a_residual_network(network: Any, images: list[np.ndarray]) -> None:
+    batch = images[:2]
+    last = network.features(batch, layer='map')
+    assert last.shape == (2, 4, 4, 16)
+    np.testing.assert_allclose(last.mean((1, 2)), network.features(batch), rtol=1e-5, atol=1e-6)
+    assert network.features(batch, layer='patches').shape == (2, 16, 16)
+    assert network.features(batch, layer=1).shape == (2, 16, 16, 4)
+    np.testing.assert_allclose(network.features(batch, layer=-1), last, rtol=1e-6)
+    with refused("layer='class_token'", 'pooled, patch_mean, patches, map', 'stages 1 to 3'):
+        network.features(batch, layer='class_token')
+    with refused("layer='poold'", "Did you mean 'pooled'?"):
+        network.features(batch, layer='poold')
+    with refused('layer=9', 'from 1 to 3'):
+        network.features(batch, layer=9)
+
+
+def test_weights_that_do_not_say_their_network_need_it_said(
+    network: Any, run: Path, images: list[np.ndarray], tmp_path: Path
+) -> None:
+    bare, weights = tmp_path / 'bare.safetensors', load_file(run / 'backbone.safetensors')
+    save_file(weights, bare)
+    with refused(str(bare), 'backbone=ResNet(depth=50)'):
+        jssl.load(bare)
+    loaded = jssl.load(bare, backbone=network.backbone, view=network.view)
+    np.testing.assert_allclose(loaded.features(images[0]), network.features(images[0]), rtol=1e-5)
+    assert jssl.load(bare, backbone=network.backbone).view == CenterView()
+    with refused(str(bare), 'does not fit ResNet', 'lack'):
+        jssl.load(bare, backbone=ResNet(depth=18))
+
+
+def test_a_class_that_a_file_names_is_not_run(run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / 'copy'))
+    record = json.loads((copy / 'config.json').read_text())
+    record['config']['model']['backbone']['type'] = 'subprocess:Popen'
+    (copy / 'config.json').write_text(json.dumps(record))
+    with refused("'subprocess:Popen'", "trusted=['subprocess:Popen']"):
+        jssl.load(copy)
+    path = tmp_path / 'evil.safetensors'
+    told = read_metadata(run / 'backbone.safetensors')
+    told['backbone'] = json.dumps({'type': 'subprocess:Popen', 'args': 'true'})
+    save_file(load_file(run / 'backbone.safetensors'), path, metadata=told)
+    with refused(str(path), "'subprocess:Popen'"):
+        jssl.load(path)
+    told['backbone'] = '{'
+    save_file(load_file(run / 'backbone.safetensors'), path, metadata=told)
+    with refused('metadata of the file are damaged', "'backbone'"):
+        jssl.load(path)
+
+
+def test_nothing_there_is_said(tmp_path: Path) -> None:
+    with refused('no such file', '--workdir'):
+        jssl.load(tmp_path / 'nowhere')
+    with refused('no run that can be loaded', 'config.json'):
+        jssl.load(tmp_path)
+    with refused('Flax module', 'ResNet(depth=50)'):
+        jssl.load(tmp_path, backbone='ResNet')
+
+
+def test_the_whole_algorithm_of_a_run_is_there(network: Any) -> None:
+    assert set(network.params) == {'backbone', 'neck'}
+    assert type(network.algorithm).__name__ == 'SimCLR'
+    assert network.config['model']['neck']['out_channels'] == 8
+    assert jax.tree.leaves(network.state)[0].dtype == np.float32

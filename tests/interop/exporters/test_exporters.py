@@ -1,0 +1,65 @@
+"""Weights in every format that is a module of `jssl.interop.exporters`."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from jssl.interop.exporters import Parcel, formats, write
+from jssl.interop.metadata import read_metadata
+from jssl.interop.mmselfsup import export_state
+from jssl.interop.weights import read_weights
+from tests.algorithms.runs import seen, tiny_byol
+from tests.checks import refused, well_scaled
+
+
+@pytest.fixture(scope='module')
+def parcel() -> Parcel:
+    algorithm = tiny_byol()
+    params, state = well_scaled(jax.eval_shape(algorithm.init, jax.random.key(0), seen()))
+    return Parcel(algorithm, params, state, {'algorithm': 'BYOL', 'ä': '"'})
+
+
+@pytest.mark.parametrize('to', ['npz', 'safetensors'])
+@pytest.mark.parametrize('whole', [False, True])
+def test_weights_come_out_as_they_went_in(
+    parcel: Parcel, to: str, whole: bool, tmp_path: Path
+) -> None:
+    given = Parcel(parcel.algorithm, parcel.params, parcel.state, parcel.metadata, whole)
+    path = write(tmp_path / 'new' / f'it{formats()[to].ENDING}', given, to)
+    named = export_state(parcel.params, parcel.state, algorithm=parcel.algorithm)
+    expected = {k: v for k, v in named.items() if whole or k.startswith('backbone.')}
+    found = read_weights(path)
+    assert len(found) == len(expected)
+    for key, value in expected.items():
+        name = key if whole else key.removeprefix('backbone.')
+        np.testing.assert_array_equal(found[name], value)
+    assert read_metadata(path) == parcel.metadata
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_where_nothing_can_be_written_is_said(parcel: Parcel, tmp_path: Path) -> None:
+    with refused("'it.pth'", '.npz or .safetensors'):
+        write('it.pth', parcel)
+    with refused("'it.npz'", 'must end with .safetensors', 'it.safetensors'):
+        write('it.npz', parcel, 'safetensors')
+    with refused("'onyx'", 'Valid names: npz, safetensors'):
+        write('it.npz', parcel, 'onyx')
+    (tmp_path / 'file').write_text('')
+    for name in ('it.npz', 'it.safetensors'):
+        with refused('cannot be written', name):
+            write(tmp_path / 'file' / name, parcel)
+
+
+def test_damaged_files_say_nothing_of_themselves(tmp_path: Path) -> None:
+    for name, data in (
+        ('a.safetensors', b'\xff' * 20),
+        ('b.safetensors', (5).to_bytes(8, 'little') + b'[1, 2'),
+        ('c.npz', b'PK'),
+    ):
+        (tmp_path / name).write_bytes(data)
+        with refused(name, 'could not be read as weights'):
+            read_metadata(tmp_path / name)
+    np.savez(tmp_path / 'd.npz', a=np.zeros(2))
+    assert read_metadata(tmp_path / 'd.npz') == {}
