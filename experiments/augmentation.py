@@ -132,13 +132,13 @@ def device(policy: str, size: int, images: int | None, blocks: int) -> dict[str,
     }
 
 
-def canvases(images: int) -> Mapping[str, jax.Array]:
+def canvases(images: int) -> Mapping[str, Any]:
     """Canvases of the synthetic images, on the device."""
     decoded = [decode(jpeg, CANVAS) for jpeg in synthetic_jpegs(min(images, 8))]
     chosen = jnp.arange(images)
-    pixels, size = (jnp.asarray([row[part] for row in decoded]) for part in (0, 1))
     rows = chosen % len(decoded)
-    return {'canvas': pixels[rows], 'size': size[rows], 'index': chosen}
+    canvas = jax.tree.map(lambda *arrays: jnp.stack(arrays)[rows], *decoded)
+    return {'canvas': canvas, 'index': chosen}
 
 
 def spread(numbers: Sequence[float]) -> dict[str, float]:

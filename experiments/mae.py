@@ -24,8 +24,8 @@ from experiments.reporting import mebibytes, positive, processor, show, show_jso
 from experiments.throughput import memory
 from jssl.algorithm import Batch, Params, TrainState
 from jssl.algorithms import MAE
-from jssl.augment.views import Canvas
 from jssl.backbones import MAEViT
+from jssl.data import Canvas
 from jssl.errors import JsslError
 from jssl.heads import MAEPretrainHead
 from jssl.necks import MAEPretrainDecoder
@@ -171,9 +171,9 @@ def initial(algorithm: MAE, batch: int) -> TrainState:
 def gray(algorithm: MAE, batch: int) -> Batch:
     """A batch of grey canvases."""
     side = algorithm.backbone.img_size
-    canvas = jnp.full((batch, side, side, 3), 128, jnp.uint8)
+    pixels = jnp.full((batch, side, side, 3), 128, jnp.uint8)
     size = jnp.full((batch, 2), side, jnp.int32)
-    return {'canvas': canvas, 'size': size, 'index': jnp.arange(batch)}
+    return {'canvas': Canvas(pixels, size), 'index': jnp.arange(batch)}
 
 
 def whole_step(algorithm: MAE, batch: int, blocks: int) -> dict[str, float]:

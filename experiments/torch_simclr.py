@@ -27,8 +27,8 @@ from experiments.reporting import positive, processor, show, show_json
 from experiments.torch_twin import Twin, interleave, load_weights
 from jssl.algorithm import Batch, TrainState
 from jssl.algorithms import SimCLR
-from jssl.augment.views import Canvas
 from jssl.components import build
+from jssl.data import Canvas
 from jssl.errors import JsslError
 from jssl.optim.optimizers import AdamW, make_optimizer
 from jssl.optim.schedules import Constant
@@ -140,8 +140,9 @@ def pair(algorithm: SimCLR, image: int, batch_size: int) -> tuple[Run, Run, list
     """
     views = np.random.default_rng(0).normal(size=(batch_size, 2, image, image, 3))
     batch = {
-        'canvas': jnp.asarray(views, jnp.float32),
-        'size': jnp.full((batch_size, 2), image, jnp.int32),
+        'canvas': Canvas(
+            jnp.asarray(views, jnp.float32), jnp.full((batch_size, 2), image, jnp.int32)
+        ),
         'index': jnp.arange(batch_size),
     }
     optimizer = make_optimizer(OPTIMIZER, Constant(), steps_per_epoch=1, epochs=1)
@@ -169,7 +170,7 @@ def torch_run(algorithm: SimCLR, train_state: TrainState, batch: Batch) -> Run:
     """PyTorch's step as a function that keeps its state, from the weights of `train_state`."""
     twin = Twin(algorithm)
     load_weights(twin, train_state.params, train_state.state)
-    images = interleave((batch['canvas'][:, 0], batch['canvas'][:, 1]))
+    images = interleave((batch['canvas'].pixels[:, 0], batch['canvas'].pixels[:, 1]))
     optimizer = torch.optim.AdamW(
         twin.parameters(),
         lr=OPTIMIZER.lr,

@@ -11,7 +11,7 @@ from jssl import config
 from jssl.algorithm import Run
 from jssl.cli.train import parse
 from jssl.components import build
-from jssl.data import Arrays
+from jssl.data import Arrays, Canvas
 from jssl.optim.optimizers import make_optimizer
 from jssl.training.experiment import Experiment
 from jssl.training.step import init_train_state, make_train_step
@@ -75,13 +75,13 @@ def test_large_variants_can_be_traced(name: str, parameters: int) -> None:
     assert metrics['loss'].shape == ()
 
 
-def first(experiment: Experiment) -> dict[str, np.ndarray]:
+def first(experiment: Experiment) -> dict[str, Any]:
     """The first batch as a streamed set would give it."""
     rows = experiment.loader.order(0)
     source, side = experiment.data, experiment.canvas
     canvas = np.zeros((len(rows), side, side, 3), np.uint8)
     size = np.array([source[int(row)]['image'].shape[:2] for row in rows], np.int32)
-    return {'canvas': canvas, 'size': size, 'index': rows}
+    return {'canvas': Canvas(canvas, size), 'index': rows}
 
 
 def test_imagenet_recipe_is_the_references() -> None:
@@ -277,8 +277,10 @@ def traced(name: str, images: int) -> tuple[Any, dict[str, Any], int]:
     )
     side, rows = described['canvas'], described['batch_size']
     batch = {
-        'canvas': jax.ShapeDtypeStruct((rows, side, side, 3), 'uint8'),
-        'size': jax.ShapeDtypeStruct((rows, 2), 'int32'),
+        'canvas': Canvas(
+            jax.ShapeDtypeStruct((rows, side, side, 3), 'uint8'),
+            jax.ShapeDtypeStruct((rows, 2), 'int32'),
+        ),
         'index': jax.ShapeDtypeStruct((rows,), 'int32'),
     }
     views = build('views', described['views'])

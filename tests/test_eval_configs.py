@@ -13,7 +13,7 @@ from jssl import config
 from jssl.algorithm import Run
 from jssl.cli.train import parse
 from jssl.components import build
-from jssl.data import Arrays
+from jssl.data import Arrays, Canvas
 from jssl.interop.safetensors import save_backbone
 from jssl.main import main
 from jssl.runs.metrics import read_metrics
@@ -80,11 +80,11 @@ def test_every_variant_can_be_initialised(name: str) -> None:
 @pytest.mark.parametrize('name', ['linear.py:imagenet-mae', 'finetune.py:imagenet-mae-base'])
 def test_the_step_of_a_recipe_can_be_traced(name: str) -> None:
     experiment = on_fake_images(load(name))
-    shapes = {'canvas': (8, 512, 512, 3), 'size': (8, 2), 'index': (8,), 'label': (8,)}
-    kinds = {'canvas': 'uint8'}
-    batch = {
-        key: jax.ShapeDtypeStruct(shape, kinds.get(key, 'int32')) for key, shape in shapes.items()
-    }
+    numbers = jax.ShapeDtypeStruct((8,), 'int32')
+    canvas = Canvas(
+        jax.ShapeDtypeStruct((8, 512, 512, 3), 'uint8'), jax.ShapeDtypeStruct((8, 2), 'int32')
+    )
+    batch = {'canvas': canvas, 'index': numbers, 'label': numbers}
     after, metrics = jax.eval_shape(experiment.step, experiment.state_shapes, batch)
     assert jax.tree.structure(after) == jax.tree.structure(experiment.state_shapes)
     assert {'loss', 'top1', 'top5'} <= metrics.keys()

@@ -12,7 +12,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jssl.algorithm import Algorithm, Batch, Params, State
-from jssl.augment.views import Canvas
+from jssl.data.canvas import Canvas
 from jssl.data.loading.loader import THREADS, resident
 from jssl.data.reading.bad_samples import Faults
 from jssl.data.sources import Source
@@ -37,7 +37,7 @@ class ArrayBatches:
     """Batches of a set in memory; can be gone through any number of times.
 
     Attributes:
-      arrays: `canvas` (N, S, S, C), `size` (N, 2) and perhaps `label` (N,).
+      arrays: `canvas` (N, S, S, C) with the sizes (N, 2), and perhaps `label` (N,).
       batch_size: rows a batch; the last one may have fewer.
       rows: which images, in which order; None takes all.
     """
@@ -47,9 +47,9 @@ class ArrayBatches:
     rows: np.ndarray | None = None
 
     def __iter__(self) -> Iterator[Batch]:
-        rows = np.arange(len(self.arrays['size'])) if self.rows is None else self.rows
+        rows = np.arange(len(self.arrays['canvas'].size)) if self.rows is None else self.rows
         for chunk in _chunks(rows, self.batch_size):
-            yield {key: array[chunk] for key, array in self.arrays.items()}
+            yield jax.tree.map(lambda array, chunk=chunk: array[chunk], dict(self.arrays))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -117,8 +117,8 @@ def make_extractor(
 
     compute = outputs or algorithm.extract_feat
 
-    def features(params: Params, state: State, batch: Batch) -> jax.Array:
-        images = jax.vmap(view)(Canvas(batch['canvas'], batch['size']))
+    def features(params: Params, state: State, canvas: Canvas) -> jax.Array:
+        images = jax.vmap(view)(canvas)
         pooled = compute(params, state, images)
         return pooled.astype(jnp.promote_types(pooled.dtype, jnp.float32))
 
@@ -143,8 +143,8 @@ def raw_pixels(
     raw distances slower to compute, not better. Other arguments are those of `make_extractor`.
     """
 
-    def pixels(batch: Batch) -> jax.Array:
-        images = jax.vmap(view)(Canvas(batch['canvas'], batch['size']))
+    def pixels(canvas: Canvas) -> jax.Array:
+        images = jax.vmap(view)(canvas)
         height, width = (min(side, length) for length in images.shape[1:3])
         shape = (len(images), height, width, images.shape[3])
         return jax.image.resize(images, shape, 'bilinear').reshape(len(images), -1)
@@ -160,7 +160,7 @@ def _compile(function: Callable[..., jax.Array], sharding: NamedSharding | None)
 
 
 def _over_batches(
-    function: Callable[[Batch], jax.Array],
+    function: Callable[[Canvas], jax.Array],
     batches: Iterable[Batch],
     sharding: NamedSharding | None,
 ) -> Extracted:
@@ -169,8 +169,8 @@ def _over_batches(
     for count, batch in _padded(batches, sharding):
         if 'label' in batch:
             labels.append(np.asarray(batch['label'])[:count])
-        inputs = {key: _place(batch[key], sharding) for key in ('canvas', 'size')}
-        outputs.append((count, function(inputs)))
+        canvas = jax.tree.map(partial(_place, sharding=sharding), batch['canvas'])
+        outputs.append((count, function(canvas)))
         # The device computes this batch while the one before is fetched, and the host prepares the
         # next: without waiting somewhere, a fast host would queue the whole set on the device.
         outputs[:-1] = [_fetch(output) for output in outputs[:-1]]
@@ -194,7 +194,7 @@ def _padded(
     """Batches of one length, that of the first rounded up to what divides over the devices."""
     length = 0
     for batch in batches:
-        count = len(batch['size'])
+        count = len(batch['canvas'].size)
         length = length or _divisible(count, sharding)
         if count > length:
             raise JsslError(f'A batch of {count} images follows one of {length}; put it first.')
@@ -210,9 +210,10 @@ def _divisible(count: int, sharding: NamedSharding | None) -> int:
 
 def _repeat_last(batch: Batch, missing: int) -> Batch:
     def pad(array: Any) -> np.ndarray:
+        array = np.asarray(array)
         return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])
 
-    return {key: pad(np.asarray(batch[key])) for key in batch}
+    return jax.tree.map(pad, dict(batch))
 
 
 def _place(array: Any, sharding: NamedSharding | None) -> Any:

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 
+import jax
 import numpy as np
 
 from jssl.algorithm import TrainState
@@ -91,7 +92,7 @@ class RunEvaluator:
         rows = evenly_spaced(len(self.experiment.data), STAND_IN)
         batches = self._batches(self.experiment.data, rows, self.experiment.arrays)
         unlabelled = [{k: v for k, v in batch.items() if k != 'label'} for batch in batches]
-        arrays = {k: np.concatenate([batch[k] for batch in unlabelled]) for k in unlabelled[0]}
+        arrays = jax.tree.map(lambda *parts: np.concatenate(parts), *unlabelled)
         return ArrayBatches(arrays, self.experiment.batch_size)
 
     def training_batches(self) -> Batches:

@@ -14,7 +14,6 @@ import numpy as np
 from jssl.algorithm import Params, State, TrainState
 from jssl.algorithms.masked import PixelModel
 from jssl.augment.ops.resample import denormalize
-from jssl.augment.views import Canvas
 from jssl.errors import attempt
 from jssl.evaluation import Extracted, evenly_spaced
 from jssl.evaluation.evaluator import Scores
@@ -211,13 +210,13 @@ def baseline_scores(rows: Sequence[Row]) -> dict[str, Scores]:
 def picture_views(experiment: Experiment) -> np.ndarray:
     """Some training images beside their views: uint8 (PICTURED, 1 + views, h, w, C)."""
     rows = experiment.arrays if experiment.arrays is not None else experiment.loader[0]
-    chosen = evenly_spaced(len(rows['size']), PICTURED)
-    batch = {name: jnp.asarray(rows[name][chosen]) for name in ('canvas', 'size')}
+    chosen = evenly_spaced(len(rows['canvas'].size), PICTURED)
+    canvas = jax.tree.map(lambda array: jnp.asarray(array[chosen]), rows['canvas'])
     see = jax.jit(jax.vmap(experiment.eval_view))
-    originals = see(Canvas(batch['canvas'], batch['size']))
+    originals = see(canvas)
     pictures, draw = [originals], jax.jit(partial(make_views, experiment.views))
     for key in jax.random.split(jax.random.key(experiment.runtime.seed), DRAWS):
-        pictures += draw(key, batch | {'index': jnp.asarray(chosen)}).get('views', ())
+        pictures += draw(key, {'canvas': canvas, 'index': jnp.asarray(chosen)}).get('views', ())
     shape = originals.shape
     same = [jax.image.resize(images, shape, 'nearest') for images in pictures]
     return np.stack([to_levels(images, experiment.eval_view) for images in same], axis=1)
@@ -238,7 +237,7 @@ def picture_tests(experiment: Experiment, evaluator: RunEvaluator) -> np.ndarray
     """The first test images as the evaluation sees them: uint8 (N, h, w, C)."""
     view, found = jax.jit(jax.vmap(experiment.eval_view)), []
     for batch in evaluator.test_batches:
-        images = view(Canvas(batch['canvas'], batch['size']))
+        images = view(batch['canvas'])
         found.append(to_levels(images, experiment.eval_view))
         if sum(map(len, found)) >= SHOWN_IMAGES:
             break

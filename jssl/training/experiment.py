@@ -13,8 +13,8 @@ import optax
 from jax.sharding import Mesh
 
 from jssl.algorithm import Algorithm, Run, TrainState
-from jssl.augment.views import Canvas
 from jssl.checks import Checked, Count
+from jssl.data.canvas import Canvas
 from jssl.data.loading.identity import Listing
 from jssl.data.loading.loader import Batch, Loader, fits_on_device, resident
 from jssl.data.loading.samplers import Sampler, Shuffled
@@ -257,12 +257,14 @@ class Experiment(Checked):
             seed=self.runtime.seed,
         )
 
-    def empty_batch(self) -> dict[str, jax.Array]:
+    def empty_batch(self) -> dict[str, Any]:
         """A batch of the right shapes; XLA drops it, since parameters do not depend on it."""
         rows, side = self.batch_size, self.canvas
         batch = {
-            'canvas': jnp.zeros((rows, side, side, self.channels), jnp.uint8),
-            'size': jnp.full((rows, 2), side, jnp.int32),
+            'canvas': Canvas(
+                jnp.zeros((rows, side, side, self.channels), jnp.uint8),
+                jnp.full((rows, 2), side, jnp.int32),
+            ),
             'index': jnp.zeros(rows, jnp.int32),
         }
         return batch | ({'label': batch['index']} if has_labels(self.data) else {})

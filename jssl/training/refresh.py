@@ -146,7 +146,7 @@ class Refresher:
         done, total, report = 0, len(self.experiment.data), self._paced()
         for batch in self.batches():
             yield batch
-            done += len(batch['size'])
+            done += len(batch['canvas'].size)
             report(f'features of {done:,} of {total:,} images ({done / total:.0%})')
 
     def _paced(self) -> Callable[[str], None]:

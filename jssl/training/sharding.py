@@ -5,10 +5,10 @@ Nothing else in jssl knows how many devices there are. Losses see the global bat
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -98,12 +98,10 @@ def check_batch_size(batch_size: int, mesh: Mesh) -> None:
         )
 
 
-def put_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
+def put_batch(batch: Mapping[str, Any], mesh: Mesh) -> dict[str, Any]:
     """This process's rows of a batch -> global arrays, split over the mesh by rows."""
-    sharding = batch_sharding(mesh)
-    return {
-        key: jax.make_array_from_process_local_data(sharding, value) for key, value in batch.items()
-    }
+    put = partial(jax.make_array_from_process_local_data, batch_sharding(mesh))
+    return jax.tree.map(put, dict(batch))
 
 
 def put_replicated(tree: Any, mesh: Mesh) -> Any:

@@ -15,7 +15,7 @@ import optax
 from jax.sharding import use_abstract_mesh
 
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, TrainState
-from jssl.augment.views import Canvas
+from jssl.data.canvas import Canvas
 from jssl.errors import JsslError
 
 Views = Callable[[jax.Array, Canvas], Mapping[str, Any]]
@@ -40,9 +40,10 @@ def make_train_step(
       shardings: where the state lives, one `NamedSharding` a leaf; None leaves it to the inputs.
 
     Returns:
-      ``step(train_state, batch, data=None) -> (train_state, metrics)``. `batch` holds `canvas`
-      (B, S, S, C) uint8, `size` (B, 2), `index` (B,) and perhaps `label` (B,); or only `index`,
-      and `data` holds the other entries for the whole set, whose rows are gathered in the step.
+      ``step(train_state, batch, data=None) -> (train_state, metrics)``. `batch` holds `canvas`,
+      a `Canvas` of pixels (B, S, S, C) uint8 and sizes (B, 2), `index` (B,) and perhaps `label`
+      (B,); or only `index`, and `data` holds the other entries for the whole set, whose rows are
+      gathered in the step.
       The train state that goes in is donated: its buffers are gone afterwards. Metrics are scalars:
       what the loss reports, and `loss` and `grad_norm`.
     """
@@ -186,6 +187,6 @@ def make_views(views: Views, key: jax.Array, batch: Batch) -> dict[str, Any]:
     Each image's key depends on `key` and its position in the global batch alone, so that the same
     images get the same augmentation on any number of devices.
     """
-    rest = {name: value for name, value in batch.items() if name not in ('canvas', 'size')}
+    rest = {name: value for name, value in batch.items() if name != 'canvas'}
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(len(batch['index'])))
-    return {**rest, **jax.vmap(views)(keys, Canvas(batch['canvas'], batch['size']))}
+    return {**rest, **jax.vmap(views)(keys, batch['canvas'])}

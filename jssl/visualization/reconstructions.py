@@ -10,7 +10,7 @@ import numpy as np
 from jssl.algorithm import Params, State
 from jssl.algorithms.masked import PixelModel
 from jssl.augment.ops.resample import denormalize
-from jssl.augment.views import Canvas
+from jssl.data.canvas import Canvas
 from jssl.data.loading.loader import resident
 from jssl.data.reading.bad_samples import Faults
 from jssl.errors import JsslError
@@ -68,7 +68,7 @@ def reconstruct(subject: Experiment, params: Params, state: State) -> Reconstruc
     parts = []
     for first in range(0, len(rows), AT_ONCE):
         chunk = slice(first, first + AT_ONCE)
-        canvas = Canvas(jnp.asarray(data['canvas'][chunk]), jnp.asarray(data['size'][chunk]))
+        canvas = jax.tree.map(lambda array, chunk=chunk: jnp.asarray(array[chunk]), data['canvas'])
         key = jax.random.fold_in(jax.random.key(subject.runtime.seed), first)
         parts.append([np.asarray(array) for array in run(params, state, canvas, key)])
     images, painted, hidden = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))

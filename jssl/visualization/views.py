@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 
 from jssl.augment.ops.resample import denormalize
 from jssl.checks import Count, check_value
+from jssl.data.canvas import Canvas
 from jssl.data.reading.bad_samples import read
 from jssl.errors import JsslError
 from jssl.evaluation import evenly_spaced
@@ -82,8 +83,7 @@ def draw_picture(subject: Experiment, images: int) -> Image.Image:
     chosen = evenly_spaced(len(subject.data), images)
     samples = [read(subject.data, int(row), subject.canvas, subject.channels) for row in chosen]
     batch = {
-        'canvas': jnp.stack([sample.image for sample in samples]),
-        'size': jnp.array([sample.size for sample in samples], jnp.int32),
+        'canvas': jax.tree.map(lambda *rows: jnp.stack(rows), *(one.canvas for one in samples)),
         'index': jnp.asarray(chosen, jnp.int32),
     }
     views, mask = draw_views(subject, batch)
@@ -95,10 +95,15 @@ def draw_picture(subject: Experiment, images: int) -> Image.Image:
         columns[0] = cover(columns[0], mask)
     largest = max(column.shape[1] for column in columns)
     side = largest * math.ceil(SIDE / largest)
-    originals = [sample.image[: sample.size[0], : sample.size[1]] for sample in samples]
+    originals = [_visible(sample.canvas) for sample in samples]
     cells = [np.stack([fit(image, side) for image in originals])]
     cells += [enlarge(column, side // largest, side) for column in columns]
     return view_grid(np.stack(cells, axis=1), side=side)
+
+
+def _visible(canvas: Canvas) -> np.ndarray:
+    height, width = canvas.size
+    return canvas.pixels[:height, :width]
 
 
 def draw_views(

@@ -30,8 +30,8 @@ from jssl.algorithms import (
     SimSiam,
     SwAV,
 )
-from jssl.augment.views import Canvas
 from jssl.backbones import CAEViT, MAEViT, MaskFeatViT, SimMIMSwinTransformer
+from jssl.data import Canvas
 from jssl.heads import (
     CAEHead,
     ClsHead,
@@ -267,11 +267,11 @@ def images() -> np.ndarray:
     return patches.repeat(SIDE // 4, axis=1).repeat(SIDE // 4, axis=2)
 
 
-def batch(step: int) -> dict[str, np.ndarray]:
+def batch(step: int) -> dict[str, Any]:
     """What a loader gives for a step."""
     index = (np.arange(BATCH, dtype='int32') + step * BATCH) % IMAGES
     size = np.full((BATCH, 2), SIDE, 'int32')
-    return {'index': index, 'canvas': images()[index], 'size': size}
+    return {'index': index, 'canvas': Canvas(images()[index], size)}
 
 
 def seen(step: int = 0, copies: int = 2) -> Batch:

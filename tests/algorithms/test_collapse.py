@@ -16,7 +16,7 @@ import pytest
 
 from jssl.algorithm import Algorithm, Run
 from jssl.algorithms import BYOL, SimCLR, SimSiam
-from jssl.augment.views import Canvas
+from jssl.data import Canvas
 from jssl.evaluation.collapse import collapse_warning, feature_statistics
 from jssl.heads import ContrastiveHead, LatentPredictHead
 from jssl.layers.batch_norm import BatchNorm

@@ -225,7 +225,7 @@ def test_bfloat16_compute_keeps_the_loss_in_float32() -> None:
     assert float(loss) == pytest.approx(float(run(PLAIN)[0]), rel=0.05)
 
 
-def labelled(step: int) -> dict[str, np.ndarray]:
+def labelled(step: int) -> dict[str, Any]:
     rows = runs.batch(step)
     return rows | {'label': rows['index'] % CLASSES}
 

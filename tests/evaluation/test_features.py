@@ -109,7 +109,7 @@ def test_bad_batches_are_named(arrays):
     extract = make_extractor(ChannelMeans(traces=[]), VIEW)
     with pytest.raises(JsslError, match='the set is empty'):
         extract(PARAMS, STATE, [])
-    short, long = ({key: array[:n] for key, array in arrays.items()} for n in (2, 5))
+    short, long = (jax.tree.map(lambda array, n=n: array[:n], arrays) for n in (2, 5))
     with pytest.raises(JsslError, match='5 images follows one of 2'):
         extract(PARAMS, STATE, [short, long])
 

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from experiments import augmentation, pillow_views
-from jssl.augment.views import Canvas
 from jssl.components import build
+from jssl.data import Canvas
 from jssl.recipes import policies
 
 

@@ -9,7 +9,8 @@ import pytest
 
 import jssl
 from jssl.algorithm import Algorithm
-from jssl.data import Arrays, CenterView, MultiView, View
+from jssl.augment.views import CenterView, MultiView, View
+from jssl.data import Arrays
 from jssl.fitting.evaluating import UNPROBED, RunEvaluator
 from jssl.fitting.outcome import picture_tests
 from jssl.optim.optimizers import SGD
@@ -171,7 +172,7 @@ def named(name: str) -> object:
 def test_images_of_other_channels_are_loaded_evaluated_and_pictured(channels: int) -> None:
     data, test_data = (Arrays(*images(count, channels)) for count in (24, 12))
     found = experiment(channels, data=data, test_data=test_data)
-    assert found.arrays['canvas'].shape == (24, 9, 9, channels)
+    assert found.arrays['canvas'].pixels.shape == (24, 9, 9, channels)
     evaluator = RunEvaluator(found, print)
     assert evaluator.evaluate(1, found.make_state())['knn'] == 1.0
     pictured = picture_tests(found, evaluator)

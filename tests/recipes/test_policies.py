@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jssl.augment.views import Canvas, CenterView, FineTuneView, ImageAndTokens, Patches, View
+from jssl.augment.views import CenterView, FineTuneView, ImageAndTokens, Patches, View
 from jssl.components import build
+from jssl.data import Canvas
 from jssl.recipes import policies
 from tests.checks import refused
 from tests.conftest import ROOT

@@ -11,8 +11,9 @@ import pytest
 
 import jssl
 from jssl.algorithms import SimCLR
+from jssl.augment.views import CenterView, MultiView, View
 from jssl.backbones import ResNet
-from jssl.data import Arrays, CenterView, MultiView, View
+from jssl.data import Arrays
 from jssl.errors import JsslError
 from jssl.fitting.evaluating import RunEvaluator
 from jssl.fitting.fit import tell_remarks

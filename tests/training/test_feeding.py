@@ -58,9 +58,8 @@ def test_slow_broken_data_from_a_worker_train_and_are_told(
 
 def test_broken_images_of_a_resident_set_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     experiment = feed(0)
-    np.testing.assert_array_equal(
-        experiment.arrays['canvas'][BROKEN], experiment.arrays['canvas'][BROKEN + 1]
-    )
+    pixels = experiment.arrays['canvas'].pixels
+    np.testing.assert_array_equal(pixels[BROKEN], pixels[BROKEN + 1])
     assert experiment.faults.count == 1
     assert capsys.readouterr().out.startswith(f'sample {BROKEN}: ')
 

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 import jssl
-from jssl.data import Canvas, CenterView
+from jssl.augment.views import CenterView
+from jssl.data import Canvas
 from jssl.data.reading.bad_samples import NAMED
 from jssl.data.sources import Folder, ImageList
 from jssl.optim.optimizers import SGD

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 import pytest
 
-from jssl.augment.views import Canvas
+from jssl.data import Canvas
 from jssl.data.loading.samplers import ClassBalanced
 from jssl.data.sources import Arrays
 from jssl.fitting.fit import fit, target
@@ -122,9 +122,9 @@ def refreshed(devices: int) -> tuple[Any, Any, list[str]]:
     return before, refresher.refresh(start), said
 
 
-def all_batches(subject: Experiment) -> list[dict[str, np.ndarray]]:
+def all_batches(subject: Experiment) -> list[dict[str, Any]]:
     return [
-        {key: array[first : first + 20] for key, array in subject.arrays.items()}
+        jax.tree.map(lambda array, first=first: array[first : first + 20], subject.arrays)
         for first in range(0, IMAGES, 20)
     ]
 

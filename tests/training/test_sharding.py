@@ -5,6 +5,7 @@ import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from jssl.data import Canvas
 from jssl.training import sharding
 from tests.checks import refused
 
@@ -78,8 +79,10 @@ def test_a_split_array_takes_its_part_of_the_memory() -> None:
 
 def test_a_batch_is_split_by_rows_over_all_devices_in_order() -> None:
     mesh = sharding.make_mesh(fsdp=2)
-    placed = sharding.put_batch({'index': np.arange(16), 'size': np.ones((16, 2), 'int32')}, mesh)
-    assert placed['size'].sharding == sharding.batch_sharding(mesh)
+    placed = sharding.put_batch(
+        {'index': np.arange(16), 'canvas': Canvas(np.ones((16, 2, 2, 3)), np.ones((16, 2)))}, mesh
+    )
+    assert placed['canvas'].size.sharding == sharding.batch_sharding(mesh)
     rows = {
         shard.index[0].start: np.asarray(shard.data) for shard in placed['index'].addressable_shards
     }

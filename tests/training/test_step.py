@@ -13,7 +13,8 @@ from jax.sharding import Mesh
 
 import jssl
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, TrainState
-from jssl.augment.views import Canvas, MultiView, View
+from jssl.augment.views import MultiView, View
+from jssl.data import Canvas
 from jssl.training import sharding
 from jssl.training.step import (
     Step,
@@ -40,20 +41,22 @@ def tinted(key: jax.Array, canvas: Canvas) -> dict[str, Any]:
 
 
 @functools.cache
-def data() -> dict[str, np.ndarray]:
+def data() -> dict[str, Any]:
     """Images of four coarse patches."""
     patches = np.random.default_rng(0).integers(0, 256, (IMAGES, 2, 2, 3), 'uint8')
     return {
-        'canvas': patches.repeat(SIDE // 2, axis=1).repeat(SIDE // 2, axis=2),
-        'size': np.full((IMAGES, 2), SIDE, 'int32'),
+        'canvas': Canvas(
+            patches.repeat(SIDE // 2, axis=1).repeat(SIDE // 2, axis=2),
+            np.full((IMAGES, 2), SIDE, 'int32'),
+        ),
         'label': np.arange(IMAGES, dtype='int32') % 4,
     }
 
 
-def batch(step: int) -> dict[str, np.ndarray]:
+def batch(step: int) -> dict[str, Any]:
     """What a loader gives for a step."""
     index = (np.arange(BATCH, dtype='int32') + step * BATCH) % IMAGES
-    return {'index': index, **{key: values[index] for key, values in data().items()}}
+    return {'index': index, **jax.tree.map(lambda values: values[index], data())}
 
 
 def begin(algorithm: Algorithm, seed: int = 0) -> TrainState:
@@ -121,7 +124,7 @@ def test_the_state_that_goes_in_is_given_up() -> None:
 @pytest.mark.usefixtures('float64')
 def test_rows_gathered_on_the_device_give_the_same_steps() -> None:
     streamed, resident = widened(fresh()), widened(fresh())
-    whole = {key: jnp.asarray(values) for key, values in data().items()}
+    whole = jax.tree.map(jnp.asarray, data())
     for number in range(3):
         streamed, expected = plain_step()(streamed, batch(number))
         resident, metrics = plain_step()(resident, {'index': batch(number)['index']}, whole)
@@ -166,12 +169,12 @@ def test_an_image_s_key_depends_on_its_place_in_the_global_batch_alone() -> None
     mesh = sharding.make_mesh()
     split = jax.jit(functools.partial(make_views, tinted))(key, sharding.put_batch(rows, mesh))
     assert_trees_close(split['views'], on_one, atol=1e-6)
-    fewer = make_views(tinted, key, {name: values[:5] for name, values in rows.items()})['views']
+    fewer = make_views(tinted, key, jax.tree.map(lambda values: values[:5], rows))['views']
     assert_trees_close(fewer, jax.tree.map(lambda view: view[:5], on_one), atol=1e-6)
 
 
 def test_one_image_in_two_places_gets_two_augmentations() -> None:
-    rows = {name: values[[0, 0]] for name, values in batch(0).items()}
+    rows = jax.tree.map(lambda values: values[np.array([0, 0])], batch(0))
     first, second = make_views(tinted, jax.random.key(3), rows)['views']
     pictures = np.stack([first[0], first[1], second[0], second[1]]).reshape(4, -1)
     assert len(np.unique(pictures.round(3), axis=0)) == 4
@@ -192,9 +195,10 @@ def test_canvases_are_replaced_by_views_and_the_rest_is_kept() -> None:
 
 
 def test_gathered_rows_are_those_of_the_index_and_the_batch_has_the_last_word() -> None:
-    whole = {'canvas': jnp.arange(10.0), 'label': jnp.arange(10)}
+    whole = {'canvas': Canvas(jnp.arange(10.0), jnp.ones((10, 2))), 'label': jnp.arange(10)}
     rows = gather({'index': jnp.array([7, 2]), 'label': jnp.array([0, 0])}, whole)
-    np.testing.assert_array_equal(rows['canvas'], [7, 2])
+    np.testing.assert_array_equal(rows['canvas'].pixels, [7, 2])
+    assert rows['canvas'].size.shape == (2, 2)
     np.testing.assert_array_equal(rows['label'], [0, 0])
     assert gather({'index': jnp.array([7])}, None) == {'index': jnp.array([7])}
 

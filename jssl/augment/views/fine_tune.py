@@ -9,7 +9,7 @@ from jssl.augment.ops import color, resample
 from jssl.augment.ops.erase import random_erase
 from jssl.augment.ops.rand_augment import rand_augment
 from jssl.augment.views import checks
-from jssl.augment.views.view import Canvas, maybe
+from jssl.augment.views.view import maybe
 from jssl.checks import (
     Checked,
     Count,
@@ -21,6 +21,7 @@ from jssl.checks import (
     Range,
     Share,
 )
+from jssl.data.canvas import Canvas
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,9 @@ from jax import lax
 from jssl.augment.ops import color, geometry, resample
 from jssl.augment.views import checks
 from jssl.augment.views.several import Views
-from jssl.augment.views.view import Canvas, View, maybe
+from jssl.augment.views.view import View, maybe
 from jssl.checks import Checked, Count, Finite, Fraction, Positive, Share
+from jssl.data.canvas import Canvas
 
 ROUNDED_MEAN = (124.0, 117.0, 104.0)
 ROUNDED_STD = (59.0, 58.0, 58.0)

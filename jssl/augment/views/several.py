@@ -5,8 +5,9 @@ import dataclasses
 import jax
 
 from jssl.augment.views import checks
-from jssl.augment.views.view import Canvas, View
+from jssl.augment.views.view import View
 from jssl.checks import Checked, Count
+from jssl.data.canvas import Canvas
 
 Views = dict[str, tuple[jax.Array, ...]]
 

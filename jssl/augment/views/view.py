@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -11,18 +11,7 @@ import jax.numpy as jnp
 from jssl.augment.ops import color, geometry, resample
 from jssl.augment.views import checks
 from jssl.checks import Checked, Count, Finite, Fraction, NonNegative, Positive, Range, Share
-
-
-class Canvas(NamedTuple):
-    """One decoded image on the device.
-
-    Attributes:
-      pixels: uint8 `(S, S, C)`, RGB or grey, the image in the top-left corner.
-      size: int32 `(2,)`, the image's true height and width.
-    """
-
-    pixels: jax.Array
-    size: jax.Array
+from jssl.data.canvas import Canvas
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,10 +32,10 @@ RESIDENT_BUDGET = 2**30
 class Loader:
     """Batches of decoded images: ``loader[step]``, or ``loader.iterate(start_step)`` decoded ahead.
 
-    A batch is ``{'canvas': uint8 (B, S, S, C), 'size': int32 (B, 2), 'index': int32 (B,)}`` and
-    ``'label': int32 (B,)`` if the source has labels. B is this process's share of the global batch:
-    the shares of all processes, one after another, are the batch of a single process. Neither the
-    number of threads, workers nor processes changes a batch.
+    A batch is ``{'canvas': Canvas, 'index': int32 (B,)}``, its pixels uint8 (B, S, S, C) and sizes
+    int32 (B, 2), and ``'label': int32 (B,)`` if the source has labels. B is this process's share of
+    the global batch: the shares of all processes, one after another, are the batch of a single
+    process. Neither the number of threads, workers nor processes changes a batch.
 
     Attributes:
       source: the samples.
@@ -216,8 +216,8 @@ def resident(
       faults: counts broken samples, which are replaced; None allows none.
 
     Returns:
-      ``{'canvas': uint8 (N, S, S, C), 'size': int32 (N, 2)}``, and ``'label': int32 (N,)`` if the
-      source has labels.
+      ``{'canvas': Canvas}``, its pixels uint8 (N, S, S, C) and sizes int32 (N, 2), and
+      ``'label': int32 (N,)`` if the source has labels.
 
     Raises:
       JsslError: more images are broken than `faults` allows; the message names the last.

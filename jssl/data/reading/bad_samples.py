@@ -4,9 +4,7 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from jssl.data.canvas import Canvas
 from jssl.data.reading.decoding import decode
 from jssl.data.sources import Source
 from jssl.data.sources.reading import Broken, checked_sample, nearest
@@ -19,14 +17,12 @@ class Decoded(NamedTuple):
     """One sample on its canvas.
 
     Attributes:
-      image: uint8 (S, S, C), the image in the top-left corner.
-      size: its (height, width) there.
+      canvas: the image in the top-left corner of (S, S, C).
       label: its class, None without labels.
       broken: why this is another sample than the one asked for; None if it is that one.
     """
 
-    image: NDArray[np.uint8]
-    size: tuple[int, int]
+    canvas: Canvas
     label: int | None
     broken: Broken | None
 
@@ -50,12 +46,9 @@ def read(source: Source, index: int, canvas: int, channels: int = 3) -> Decoded:
     return Decoded(*found, broken)
 
 
-def _decoded(
-    source: Source, number: int, canvas: int, channels: int
-) -> tuple[NDArray[np.uint8], tuple[int, int], int | None]:
+def _decoded(source: Source, number: int, canvas: int, channels: int) -> tuple[Canvas, int | None]:
     sample = checked_sample(source, number)
-    image, size = decode(sample['image'], canvas, channels)
-    return image, size, sample.get('label')
+    return decode(sample['image'], canvas, channels), sample.get('label')
 
 
 class Faults:

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jssl.data.canvas import Canvas
 from jssl.data.reading.bad_samples import read
 from jssl.data.sources import Source
 from jssl.data.sources.labels import checked_label, declared_classes
 from jssl.data.sources.reading import Broken
 
-Batch = dict[str, np.ndarray]
+Batch = dict[str, Any]  # `canvas` a `Canvas`, `index` and perhaps `label` arrays
 Fault = tuple[int, Broken]  # the sample that was asked for, and why which other took its place
 ALIGNMENT = 64  # bytes, from which JAX takes an array on the CPU over without a copy
 
@@ -34,10 +35,10 @@ class Layout:
     labelled: bool
 
     @property
-    def shapes(self) -> dict[str, tuple[tuple[int, ...], Any]]:
+    def _shapes(self) -> dict[str, tuple[tuple[int, ...], Any]]:
         """The shape and type of each array."""
         shapes: dict[str, tuple[tuple[int, ...], Any]] = {
-            'canvas': ((self.rows, self.canvas, self.canvas, self.channels), np.uint8),
+            'pixels': ((self.rows, self.canvas, self.canvas, self.channels), np.uint8),
             'size': ((self.rows, 2), np.int32),
             'index': ((self.rows,), np.int32),
         }
@@ -46,20 +47,24 @@ class Layout:
     @property
     def nbytes(self) -> int:
         """The bytes that `over` needs."""
-        return sum(map(_aligned, self.shapes.values()))
+        return sum(map(_aligned, self._shapes.values()))
 
     def empty(self) -> Batch:
         """New arrays with nothing in them."""
-        return {name: np.empty(shape, dtype) for name, (shape, dtype) in self.shapes.items()}
+        return _batch(**{name: np.empty(*array) for name, array in self._shapes.items()})
 
     def over(self, memory: NDArray[np.uint8]) -> Batch:
         """The arrays one after another in `memory`, (nbytes,)."""
-        batch, start = {}, 0
-        for name, (shape, dtype) in self.shapes.items():
+        arrays, start = {}, 0
+        for name, (shape, dtype) in self._shapes.items():
             stop = start + math.prod(shape) * np.dtype(dtype).itemsize
-            batch[name] = memory[start:stop].view(dtype).reshape(shape)
+            arrays[name] = memory[start:stop].view(dtype).reshape(shape)
             start += _aligned((shape, dtype))
-        return batch
+        return _batch(**arrays)
+
+
+def _batch(pixels: np.ndarray, size: np.ndarray, **rest: np.ndarray) -> Batch:
+    return {'canvas': Canvas(pixels, size), **rest}
 
 
 def _aligned(array: tuple[tuple[int, ...], Any]) -> int:
@@ -80,13 +85,14 @@ def fill(source: Source, batch: Batch, rows: range) -> list[Fault]:
     Raises:
       JsslError: nothing near a broken sample can be read, or a label is missing or no class.
     """
-    side, channels = batch['canvas'].shape[2:]
+    canvas: Canvas = batch['canvas']
+    side, channels = canvas.pixels.shape[2:]
     classes = declared_classes(source)
     faults = []
     for row in rows:
         index = int(batch['index'][row])
         sample = read(source, index, side, channels)
-        batch['canvas'][row], batch['size'][row] = sample.image, sample.size
+        canvas.pixels[row], canvas.size[row] = sample.canvas
         if 'label' in batch:
             batch['label'][row] = checked_label(sample.label, index, classes)
         if sample.broken is not None:

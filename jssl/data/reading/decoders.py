@@ -1,6 +1,7 @@
 """Who decodes: threads of this process, or processes of their own that write into shared memory."""
 
 import contextlib
+import copy
 import json
 import mmap
 import os
@@ -145,7 +146,7 @@ class Processes:
         faults = pending.faults()
         if not self._free:  # whoever asks keeps many batches: this one is copied out
             self._free.append(pending.block)
-            return {name: array.copy() for name, array in pending.batch.items()}, faults
+            return copy.deepcopy(pending.batch), faults
         memory = self._bytes(pending.block)
         weakref.finalize(memory, self._free.append, pending.block)
         return self._layout.over(memory), faults

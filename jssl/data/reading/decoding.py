@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from jssl.data.canvas import Canvas
 from jssl.data.reading.in_flight import InFlight
 from jssl.errors import JsslError
 
@@ -55,9 +56,7 @@ def check_channels(channels: int) -> None:
         raise JsslError(f'channels is {channels}; set it to 3 (RGB), 1 (grey) or 4 (RGBA).')
 
 
-def decode(
-    image: bytes | NDArray[np.uint8], canvas: int, channels: int = 3
-) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+def decode(image: bytes | NDArray[np.uint8], canvas: int, channels: int = 3) -> Canvas:
     """Puts an image into the top-left corner of a black square.
 
     An image that is larger than the square is shrunk, antialiased and with its aspect ratio kept,
@@ -72,7 +71,7 @@ def decode(
       channels: 3 for RGB, 1 for grey, 4 for RGBA.
 
     Returns:
-      uint8 (canvas, canvas, channels), and the image's (height, width) on it.
+      Its pixels uint8 (canvas, canvas, channels), its size int32 (2,).
 
     Raises:
       JsslError: the bytes are no readable image, a truncated one, one of more than 179 million
@@ -87,7 +86,7 @@ def decode(
     pixels = np.zeros((canvas, canvas, channels), np.uint8)
     height, width = levels.shape[:2]
     pixels[:height, :width] = levels.reshape(height, width, channels)
-    return pixels, (height, width)
+    return Canvas(pixels, np.array([height, width], np.int32))
 
 
 def plain_bytes(image: Any) -> Any:

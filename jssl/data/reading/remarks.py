@@ -46,8 +46,9 @@ def _look(source: Source, row: int, canvas: int, channels: int) -> _Look | None:
     """None for what cannot be read, which is told when its batch is read."""
     try:
         image = plain_bytes(source[row]['image'])
-        pixels, shown = decode(image, canvas, channels)
-        return _Look(name_of(source, row), int(pixels[..., :3].max()), _stored(image), shown)
+        pixels, (height, width) = decode(image, canvas, channels)
+        brightest = int(pixels[..., :3].max())
+        return _Look(name_of(source, row), brightest, _stored(image), (int(height), int(width)))
     except Exception:  # whatever a source of the user's own raises
         return None
 

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jssl.augment.ops import resample
-from jssl.augment.views import Canvas, View
+from jssl.augment.views import View
+from jssl.data import Canvas
 
 SIDE = 8
 # The whole canvas, so that a view without stages is the canvas.

@@ -11,8 +11,9 @@ from PIL import Image
 
 from jssl.augment.ops import color, resample
 from jssl.augment.ops.resample import IMAGENET_MEAN, IMAGENET_STD
-from jssl.augment.views import Canvas, ImageAndTokens, Patches, Rotations, View
+from jssl.augment.views import ImageAndTokens, Patches, Rotations, View
 from jssl.augment.views.pretext import ROUNDED_MEAN, ROUNDED_STD
+from jssl.data import Canvas
 from tests import golden
 from tests.algorithms.runs import tiny_relative_loc, tiny_rotation_pred
 from tests.augment.views.canvases import SIDE, WHOLE, canvas, levels

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from jssl.augment.ops import color, geometry, resample
-from jssl.augment.views import Canvas, CenterView, MultiView, View
+from jssl.augment.views import CenterView, MultiView, View
+from jssl.data import Canvas
 from jssl.errors import JsslError
 from tests.augment.views.canvases import SIDE, WHOLE, canvas, levels
 

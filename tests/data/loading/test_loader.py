@@ -4,11 +4,13 @@ import itertools
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jssl.data import Canvas
 from jssl.data.loading.loader import Loader, fits_on_device, read_labels, resident
 from jssl.data.loading.samplers import ClassBalanced, Sequential
 from jssl.data.reading.bad_samples import Faults
@@ -31,10 +33,10 @@ print(next(batches)['index'].shape)
 
 
 def assert_same(batch, other):
-    assert batch.keys() == other.keys()
-    for key in batch:
-        assert batch[key].dtype == other[key].dtype
-        np.testing.assert_array_equal(batch[key], other[key])
+    assert jax.tree.structure(batch) == jax.tree.structure(other)
+    for found, wanted in zip(jax.tree.leaves(batch), jax.tree.leaves(other), strict=True):
+        assert found.dtype == wanted.dtype
+        np.testing.assert_array_equal(found, wanted)
 
 
 def first(loader: Loader, count: int, start: int = 0):
@@ -43,16 +45,15 @@ def first(loader: Loader, count: int, start: int = 0):
 
 def test_a_batch_holds_the_decoded_samples():
     batch = Loader(SOURCE, batch_size=6, canvas=20)[7]
-    assert {key: (value.shape, value.dtype.name) for key, value in batch.items()} == {
-        'canvas': ((6, 20, 20, 3), 'uint8'),
-        'size': ((6, 2), 'int32'),
+    assert jax.tree.map(lambda array: (array.shape, array.dtype.name), batch) == {
+        'canvas': Canvas(((6, 20, 20, 3), 'uint8'), ((6, 2), 'int32')),
         'index': ((6,), 'int32'),
         'label': ((6,), 'int32'),
     }
     for row, index in enumerate(batch['index']):
-        height, width = batch['size'][row]
-        np.testing.assert_array_equal(batch['canvas'][row, :height, :width], IMAGES[index])
-        assert batch['canvas'][row].sum() == IMAGES[index].sum()
+        pixels, (height, width) = batch['canvas'].pixels[row], batch['canvas'].size[row]
+        np.testing.assert_array_equal(pixels[:height, :width], IMAGES[index])
+        assert pixels.sum() == IMAGES[index].sum()
         assert batch['label'][row] == SOURCE.labels[index]
 
 
@@ -61,7 +62,7 @@ def test_without_labels_a_batch_has_none():
 
 
 def test_grey_canvases():
-    assert Loader(SOURCE, batch_size=4, canvas=20, channels=1)[0]['canvas'].shape[-1] == 1
+    assert Loader(SOURCE, batch_size=4, canvas=20, channels=1)[0]['canvas'].pixels.shape[-1] == 1
 
 
 @pytest.mark.parametrize('threads', [0, 1, 2, 4, 40])
@@ -95,7 +96,7 @@ def test_iterating_a_loader_starts_at_step_0():
 def test_the_shares_of_all_processes_are_the_batch_of_one(only_index, count):
     options = {'batch_size': 8, 'canvas': 20, 'seed': 1, 'resident': only_index}
     shares = [Loader(SOURCE, shards=(p, count), **options)[3] for p in range(count)]
-    joined = {key: np.concatenate([share[key] for share in shares]) for key in shares[0]}
+    joined = jax.tree.map(lambda *parts: np.concatenate(parts), *shares)
     assert_same(joined, Loader(SOURCE, **options)[3])
 
 
@@ -105,7 +106,7 @@ def test_the_resident_set_gives_the_streamed_batches():
     streamed = first(Loader(SOURCE, batch_size=6, canvas=20), 9, start=2)
     for index, batch in zip(indices, streamed, strict=True):
         assert index.keys() == {'index'}
-        gathered = {key: value[index['index']] for key, value in data.items()}
+        gathered = jax.tree.map(lambda value, rows=index['index']: value[rows], data)
         assert_same(index | gathered, batch)
 
 
@@ -113,14 +114,15 @@ def test_the_resident_set_of_real_files(digits_dir):
     source = TFDS('embedded_digits', 'test[:50]', digits_dir)
     data = resident(source, 32)
     batch = Loader(source, batch_size=50, canvas=32)[0]
-    np.testing.assert_array_equal(data['canvas'][batch['index']], batch['canvas'])
+    gathered = data['canvas'].pixels[batch['index']]
+    np.testing.assert_array_equal(gathered, batch['canvas'].pixels)
     np.testing.assert_array_equal(data['label'][batch['index']], batch['label'])
 
 
 def test_some_rows_of_the_resident_set():
     rows = np.array([5, 0, 5])
     whole, some = resident(SOURCE, 20), resident(SOURCE, 20, rows=rows)
-    assert_same(some, {key: value[rows] for key, value in whole.items()})
+    assert_same(some, jax.tree.map(lambda value: value[rows], whole))
 
 
 def test_what_fits_on_the_device():
@@ -184,7 +186,8 @@ def test_a_broken_image_is_replaced_counted_and_named_once(threads):
     for batch in first(loader, 3):
         rows = np.argsort(batch['index'])
         assert batch['label'][rows].tolist() == [0, 1, 2, 3, 4, 5, 6, 0]
-        np.testing.assert_array_equal(batch['canvas'][rows[7]], batch['canvas'][rows[0]])
+        pixels = batch['canvas'].pixels
+        np.testing.assert_array_equal(pixels[rows[7]], pixels[rows[0]])
     assert_same(loader[0], first(loader, 1)[0])
     assert faults.count == len(said) == 1
     assert 'sample 7' in said[0]

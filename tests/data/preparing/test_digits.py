@@ -22,7 +22,7 @@ PREPARE = 'import sys; from jssl.data.preparing.digits import prepare; print(pre
 def splits(digits_dir):
     """Both splits as arrays: images between 0 and 1, and labels."""
     sets = {name: resident(TFDS('embedded_digits', name, digits_dir), 32) for name in digits.COUNTS}
-    return {name: (data['canvas'] / 255, data['label']) for name, data in sets.items()}
+    return {name: (data['canvas'].pixels / 255, data['label']) for name, data in sets.items()}
 
 
 def start(folder: Path) -> subprocess.Popen:

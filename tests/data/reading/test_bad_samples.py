@@ -43,8 +43,9 @@ class Missing:
 
 def test_a_sample_that_can_be_read_is_itself():
     found = read(Arrays(IMAGES, labels=range(6)), 4, canvas=8)
-    np.testing.assert_array_equal(found.image, decode(IMAGES[4], 8)[0])
-    assert found[1:] == ((5, 4), 4, None)
+    np.testing.assert_array_equal(found.canvas.pixels, decode(IMAGES[4], 8).pixels)
+    assert tuple(found.canvas.size) == (5, 4)
+    assert found[1:] == (4, None)
 
 
 def test_without_labels_there_is_none():
@@ -52,14 +53,14 @@ def test_without_labels_there_is_none():
 
 
 def test_grey_canvases():
-    assert read(Arrays(IMAGES), 0, canvas=8, channels=1).image.shape == (8, 8, 1)
+    assert read(Arrays(IMAGES), 0, canvas=8, channels=1).canvas.pixels.shape == (8, 8, 1)
 
 
 def test_the_next_readable_sample_takes_the_place_with_its_own_label():
     source = [{'image': image, 'label': 10 + index} for index, image in enumerate(IMAGES)]
     source[2]['image'] = source[3]['image'] = BROKEN
     found = read(source, 2, canvas=8)
-    np.testing.assert_array_equal(found.image, decode(IMAGES[4], 8)[0])
+    np.testing.assert_array_equal(found.canvas.pixels, decode(IMAGES[4], 8).pixels)
     assert found.label == 14
     assert found.broken.fault.startswith('sample 2: the image (8 bytes) cannot be decoded')
     assert found.broken.substitute == 4
@@ -162,7 +163,7 @@ def test_whatever_a_source_raises_is_a_fault_of_one_sample(error, at):
     assert re.match(rf'sample {at}: ([a-z]+\.)?{type(error).__name__}[: ]', said[0])
     assert ' '.join(str(error).split()) in said[0]
     assert f'(test_bad_samples.py, line {line}). Sample {at + 1} takes its place.' in said[0]
-    assert sorted(batches[0]) == ['canvas', 'index', 'label', 'size']
+    assert sorted(batches[0]) == ['canvas', 'index', 'label']
     with refused('1 of 200 samples cannot be read', said[0].split('. Sample')[0]):
         list(itertools.islice(dataclasses.replace(loader, faults=None), 4))
 

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -101,13 +102,13 @@ def test_real_files_on_two_hosts(digits_dir):
         for host in range(2)
     ]
     for step, parts in enumerate(zip(*shares, strict=True)):
-        joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+        joined = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
         assert_same(joined, Loader(source, 20, canvas=32)[4 + step])
 
 
 def test_memory_is_used_again_once_a_batch_is_let_go():
     batches = Loader(SOURCE, batch_size=6, canvas=20, workers=1).iterate()
-    places = {next(batches)['canvas'].ctypes.data for _ in range(30)}
+    places = {next(batches)['canvas'].pixels.ctypes.data for _ in range(30)}
     batches.close()
     assert len(places) <= 7
 

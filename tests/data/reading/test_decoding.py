@@ -42,7 +42,7 @@ def picture(mode: str = 'RGB', size: tuple[int, int] = (20, 12)) -> Image.Image:
 def test_a_smaller_image_keeps_its_pixels_in_the_top_left_corner():
     image = picture()
     pixels, size = decode(encoded(image), 32)
-    assert size == (12, 20)
+    assert tuple(size) == (12, 20)
     assert pixels.dtype == np.uint8
     np.testing.assert_array_equal(pixels[:12, :20], np.asarray(image))
     assert not pixels[12:].any()
@@ -150,7 +150,7 @@ def test_an_orientation_in_xmp_turns_nothing_as_in_opencv(form, fast, monkeypatc
         monkeypatch.setattr(decoding, '_simplejpeg', lambda: None)
     data = encoded(picture(), form, **options)
     assert Image.open(io.BytesIO(data)).getexif().get(decoding.ORIENTATION) == 6
-    assert decode(data, 32)[1] == (12, 20)
+    assert tuple(decode(data, 32).size) == (12, 20)
 
 
 def test_threads_that_decode_large_images_wait_for_each_other(monkeypatch):
@@ -173,7 +173,7 @@ def test_threads_that_decode_large_images_wait_for_each_other(monkeypatch):
         monkeypatch.setattr(decoding, 'IN_FLIGHT', InFlight(bound))
         most[0] = 0
         with ThreadPoolExecutor(4) as pool:
-            sizes = [size for _, size in pool.map(lambda _: decode(data, 16), range(8))]
+            sizes = [tuple(size) for _, size in pool.map(lambda _: decode(data, 16), range(8))]
         assert sizes == [(12, 16)] * 8
         assert 1 <= most[0] <= expected
 
@@ -184,7 +184,7 @@ def test_an_image_that_fails_leaves_its_room(monkeypatch):
     for _ in range(3):
         with pytest.raises(JsslError):
             decode(whole[:-40], 32)
-    assert decode(whole, 32)[1] == (12, 20)
+    assert tuple(decode(whole, 32).size) == (12, 20)
 
 
 def test_floating_point_levels_are_refused():
@@ -237,7 +237,7 @@ def test_images_are_turned_upright_as_exif_says(form, orientation):
     options = {'lossless': True} if form == 'WEBP' else {}
     pixels, size = decode(encoded(image, form, exif=exif, **options), 32)
     expected = TURNS.get(orientation, np.asarray)(np.asarray(image))
-    assert size == expected.shape[:2]
+    assert tuple(size) == expected.shape[:2]
     np.testing.assert_array_equal(pixels[: size[0], : size[1]], expected)
 
 
@@ -245,7 +245,7 @@ def test_a_jpeg_that_is_shrunk_is_turned_too():
     image, exif = picture(size=(200, 100)), Image.Exif()
     exif[0x0112] = 8
     pixels, size = decode(encoded(image, 'JPEG', exif=exif), 40)
-    assert size == (40, 20)
+    assert tuple(size) == (40, 20)
     assert pixels[0, 10].mean() > pixels[39, 10].mean() + 100  # the bright right end is on top
 
 
@@ -262,7 +262,7 @@ def test_of_an_animation_the_first_frame_is_decoded(form):
     frames = [Image.new('RGB', (6, 5), (40 * grey, 0, 0)) for grey in range(1, 4)]
     data = encoded(frames[0], form, save_all=True, append_images=frames[1:])
     pixels, size = decode(data, 6)
-    assert size == (5, 6)
+    assert tuple(size) == (5, 6)
     assert np.abs(pixels[:5].astype(int) - [40, 0, 0]).max() <= 2
 
 
@@ -270,7 +270,7 @@ def test_of_an_animation_the_first_frame_is_decoded(form):
 def test_a_larger_image_is_shrunk_to_fit(shape, size):
     image = picture(size=shape)
     pixels, got = decode(encoded(image), 50)
-    assert got == size
+    assert tuple(got) == size
     expected = image.resize(size[::-1], Image.Resampling.BILINEAR)
     difference = np.abs(pixels[: size[0], : size[1]] - np.asarray(expected, np.float64))
     assert difference.mean() < 1.5
@@ -283,7 +283,7 @@ def test_a_large_jpeg_is_shrunk_like_the_fully_decoded_one():
     image = picture(size=(640, 400))
     data = encoded(image, 'JPEG', quality=95)
     pixels, size = decode(data, 80)
-    assert size == (50, 80)
+    assert tuple(size) == (50, 80)
     whole = Image.open(io.BytesIO(data)).resize((80, 50), Image.Resampling.BILINEAR)
     assert np.abs(pixels[:50] - np.asarray(whole, np.float64)).mean() < 2
 
@@ -310,7 +310,7 @@ def test_what_may_be_turned_and_other_colours_are_left_to_pillow():
 
 
 def test_a_very_long_image_keeps_at_least_one_row():
-    assert decode(encoded(picture(size=(400, 1))), 16)[1] == (1, 16)
+    assert tuple(decode(encoded(picture(size=(400, 1))), 16).size) == (1, 16)
 
 
 @pytest.mark.parametrize('shape', [(12, 20), (12, 20, 1), (12, 20, 3), (12, 20, 4)])
@@ -318,7 +318,7 @@ def test_arrays(shape):
     array = RNG.integers(0, 256, shape, np.uint8)
     pixels, size = decode(array, 32)
     colours = array[..., None] if array.ndim == 2 else array
-    assert size == (12, 20)
+    assert tuple(size) == (12, 20)
     np.testing.assert_array_equal(pixels[:12, :20], np.broadcast_to(colours[..., :3], (12, 20, 3)))
 
 

@@ -46,7 +46,7 @@ def test_sub_folders_are_classes_numbered_by_name(tmp_path):
     assert type(source[0]['label']) is int
     assert greys(source) == [0, 1, 2, 3]
     assert (source.num_classes, source.label_names) == (3, ['cats', 'dogs', 'emu'])
-    assert decode(source[3]['image'], 8)[1] == (3, 4)
+    assert tuple(decode(source[3]['image'], 8)[1]) == (3, 4)
 
 
 @pytest.mark.parametrize('names', [('b.png', 'a/1.png', 'c/1.png'), ('a/1.png', 'a/b/2.png')])

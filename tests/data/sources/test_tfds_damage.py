@@ -54,7 +54,7 @@ def replaced(folder: Path) -> dict[int, str]:
     for step in range(loader.steps_per_epoch):
         batch = loader[step]
         assert set(batch['label'].tolist()) <= set(range(5))
-        assert (batch['canvas'].reshape(4, -1).max(axis=1) > 0).all()
+        assert (batch['canvas'].pixels.reshape(4, -1).max(axis=1) > 0).all()
     return {int(words.split()[1]): words for words in said if words.startswith('sample')}
 
 
