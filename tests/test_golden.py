@@ -93,7 +93,11 @@ def test_what_was_not_looked_up_is_named() -> None:
 
 READ = (
     'tests/test_golden.py',
-    *('tests/memories/test_kmeans.py', 'tests/memories/test_ema.py', 'tests/losses/test_swav.py'),
+    *(
+        'tests/memories/test_kmeans.py',
+        'tests/memories/test_ema.py',
+        'tests/losses/test_sinkhorn.py',
+    ),
     *('tests/training/test_schedules.py', 'tests/target_generators/test_hog.py'),
 )
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, two_views
 from jssl.heads import LatentCrossCorrelationHead
-from jssl.losses import cross_correlation
+from jssl.losses import barlow_twins
 from jssl.networks import forward
 
 
@@ -67,7 +67,7 @@ class BarlowTwins(Algorithm):
         """The distance of the correlations from the identity (equation 1 and algorithm 1)."""
         views = two_views(batch, 'BarlowTwins')
         correlation, stats = forward(self.network, params, state['batch_stats'], *views)
-        loss = cross_correlation(correlation, self.head.off_diagonal_weight)
+        loss = barlow_twins(correlation, self.head.off_diagonal_weight)
         metrics = correlations(correlation)
         return self.head.loss_weight * loss, ({**state, 'batch_stats': stats}, metrics)
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jssl.checks import Checked, NonNegative
 from jssl.errors import JsslError
-from jssl.losses import context_autoencoder
+from jssl.losses import cross_entropy, latent_alignment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,4 +55,5 @@ class CAEHead(Checked):
           target: (B, n, D), the teacher's.
         """
         flat = logits.reshape(-1, logits.shape[-1])
-        return context_autoencoder(flat, tokens.reshape(-1), latent, target, self.align_weight)
+        align = self.align_weight * latent_alignment(latent, target)
+        return cross_entropy(flat, tokens.reshape(-1)), align

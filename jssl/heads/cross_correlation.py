@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jssl.checks import Checked, Count, NonNegative, Positive
 from jssl.errors import JsslError
 from jssl.layers.batch_norm import BatchNorm
+from jssl.losses import cross_correlation
 
 
 class LatentCrossCorrelationHead(Checked, nn.Module):
@@ -41,4 +42,4 @@ class LatentCrossCorrelationHead(Checked, nn.Module):
             name='bn',
         )
         first, second = norm(first, train), norm(second, train)
-        return jnp.matmul(first.T, second, precision=jax.lax.Precision.HIGHEST) / len(first)
+        return cross_correlation(first, second)

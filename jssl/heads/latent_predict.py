@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 
 from jssl.checks import Checked, Finite
-from jssl.losses import cosine_similarity_loss
+from jssl.losses import negative_cosine
 
 
 class LatentPredictHead(Checked, nn.Module):
@@ -12,7 +12,7 @@ class LatentPredictHead(Checked, nn.Module):
 
     Attributes:
       predictor: a neck without pooling, projections (B, D) -> predictions (B, D).
-      shift, scale: of the loss, see `cosine_similarity_loss`.
+      shift, scale: of the loss, see `negative_cosine`.
     """
 
     predictor: nn.Module
@@ -27,4 +27,4 @@ class LatentPredictHead(Checked, nn.Module):
     def loss(self, predictions: jax.Array, targets: jax.Array) -> jax.Array:
         """The mean distance of predictions (B, D) from targets (B, D), which get no gradient."""
         targets = jax.lax.stop_gradient(targets)
-        return cosine_similarity_loss(predictions, targets, shift=self.shift, scale=self.scale)
+        return negative_cosine(predictions, targets, shift=self.shift, scale=self.scale)

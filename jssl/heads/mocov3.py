@@ -2,11 +2,9 @@
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from jssl.checks import Checked, Positive
-from jssl.errors import JsslError
-from jssl.layers.normalize import l2_normalize
+from jssl.losses import batch_similarities
 
 
 class MoCoV3Head(Checked, nn.Module):
@@ -41,13 +39,4 @@ class MoCoV3Head(Checked, nn.Module):
         Raises:
           JsslError: for a single image, whose loss would be 0 whatever the predictions are.
         """
-        if len(targets) < 2:
-            raise JsslError(
-                'MoCo v3 tells the target of an image from those of others, and a batch of one '
-                'image has no others; set config.batch_size to 2 or more.'
-            )
-        targets = jax.lax.stop_gradient(l2_normalize(targets))
-        similarity = jnp.matmul(
-            l2_normalize(predictions), targets.T, precision=jax.lax.Precision.HIGHEST
-        )
-        return similarity / self.temperature
+        return batch_similarities(predictions, targets) / self.temperature

@@ -1,17 +1,33 @@
-"""Losses: pure functions of arrays -> scalar."""
+"""Losses under their papers' names: pure functions of arrays -> a scalar.
 
-from jssl.losses.cae import context_autoencoder as context_autoencoder
+Each documents its shapes, its equation and what it raises, and has an example that the tests run.
+All compute in at least float32 and follow float64. They need JAX, Flax, optax and NumPy alone.
+"""
+
+from jssl.losses.barlow_twins import barlow_twins as barlow_twins
+from jssl.losses.barlow_twins import cross_correlation as cross_correlation
+from jssl.losses.byol_regression import byol_regression as byol_regression
 from jssl.losses.classification import CrossEntropyLoss as CrossEntropyLoss
 from jssl.losses.classification import classification_loss as classification_loss
 from jssl.losses.classification import reduce_losses as reduce_losses
 from jssl.losses.classification import smooth_targets as smooth_targets
 from jssl.losses.classification import top_k_hits as top_k_hits
-from jssl.losses.cosine_similarity import cosine_similarity_loss as cosine_similarity_loss
-from jssl.losses.cross_correlation import cross_correlation as cross_correlation
+from jssl.losses.contrast import contrast as contrast
+from jssl.losses.contrast import contrast_accuracy as contrast_accuracy
 from jssl.losses.cross_entropy import cross_entropy as cross_entropy
 from jssl.losses.cross_entropy import weighted_cross_entropy as weighted_cross_entropy
+from jssl.losses.dense_contrast import dense_contrast as dense_contrast
+from jssl.losses.in_batch_contrast import batch_similarities as batch_similarities
+from jssl.losses.in_batch_contrast import in_batch_contrast as in_batch_contrast
+from jssl.losses.info_nce import info_nce as info_nce
+from jssl.losses.info_nce import queue_similarities as queue_similarities
+from jssl.losses.instance_discrimination import instance_discrimination as instance_discrimination
+from jssl.losses.latent_alignment import latent_alignment as latent_alignment
+from jssl.losses.negative_cosine import negative_cosine as negative_cosine
+from jssl.losses.nt_xent import nt_xent as nt_xent
+from jssl.losses.nt_xent import pair_similarities as pair_similarities
 from jssl.losses.reconstruction import explained_variance as explained_variance
 from jssl.losses.reconstruction import masked_patch_error as masked_patch_error
 from jssl.losses.reconstruction import masked_pixel_error as masked_pixel_error
-from jssl.losses.swav import sinkhorn as sinkhorn
-from jssl.losses.swav import swapped_prediction as swapped_prediction
+from jssl.losses.sinkhorn import sinkhorn as sinkhorn
+from jssl.losses.swapped_prediction import swapped_prediction as swapped_prediction

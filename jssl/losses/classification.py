@@ -27,6 +27,13 @@ class CrossEntropyLoss(Checked):
 
     Raises:
       JsslError: if `label_smoothing` is not in [0, 1), or the reduction leaves no scalar.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.losses import CrossEntropyLoss
+      >>> loss = CrossEntropyLoss(label_smoothing=0.1)(jnp.array([[1.0, 0.0]]), jnp.array([0]))
+      >>> print(f'{loss:.4f}')
+      0.3633
     """
 
     label_smoothing: BelowOne = 0.0
@@ -71,6 +78,13 @@ def classification_loss(
     Raises:
       JsslError: for targets or weights of another shape, a smoothing outside [0, 1), or a reduction
         that `reduce_losses` refuses.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.losses import classification_loss
+      >>> logits, soft = jnp.array([[1.0, 0.0]]), jnp.array([[0.5, 0.5]])
+      >>> print(f'{classification_loss(logits, soft):.4f}')
+      0.8133
     """
     wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     smooth = smooth_targets(targets, logits.shape[-1], label_smoothing, dtype=wide.dtype)
@@ -91,7 +105,17 @@ def smooth_targets(
     label_smoothing: float = 0.0,
     dtype: jnp.dtype = jnp.float32,
 ) -> jax.Array:
-    """Labels (n,) or targets (n, K) -> targets (n, K) with a share of them spread evenly."""
+    """Labels (n,) or targets (n, K) -> targets (n, K) with a share of them spread evenly.
+
+    Raises:
+      JsslError: for a share that is not in [0, 1).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.losses import smooth_targets
+      >>> print(smooth_targets(jnp.array([1]), num_classes=4, label_smoothing=0.2))
+      [[0.05 0.85 0.05 0.05]]
+    """
     check_value('label_smoothing', label_smoothing, BelowOne)
     if targets.ndim == 1:
         targets = jax.nn.one_hot(targets, num_classes)
@@ -116,6 +140,12 @@ def reduce_losses(
 
     Raises:
       JsslError: for an unknown reduction, weights of another shape, or a sum with `avg_factor`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.losses import reduce_losses
+      >>> print(reduce_losses(jnp.array([1.0, 3.0]), weights=jnp.array([1.0, 0.0])))
+      0.5
     """
     if reduction not in REDUCTIONS:
         raise JsslError(f'reduction={reduction!r} is not known. {suggest(reduction, REDUCTIONS)}')
@@ -149,6 +179,12 @@ def top_k_hits(logits: jax.Array, labels: jax.Array, k: int) -> jax.Array:
 
     Returns:
       Bool (n,).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.losses import top_k_hits
+      >>> print(top_k_hits(jnp.array([[0.1, 0.9, 0.5], [0.1, 0.9, 0.5]]), jnp.array([2, 0]), k=2))
+      [ True False]
     """
     picked = jnp.take_along_axis(logits, labels[:, None], axis=1)
     before = jnp.arange(logits.shape[1]) < labels[:, None]

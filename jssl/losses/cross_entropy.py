@@ -13,6 +13,12 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
 
     Returns:
       A scalar, computed in at least float32.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.losses import cross_entropy
+      >>> print(f'{cross_entropy(jnp.array([[1.0, 0.0]]), jnp.array([0])):.4f}')  # log(1 + 1/e)
+      0.3133
     """
     return jnp.mean(_each(logits, labels))
 
@@ -31,6 +37,13 @@ def weighted_cross_entropy(
 
     Returns:
       A scalar, computed in at least float32.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.losses import weighted_cross_entropy
+      >>> logits, labels = jnp.array([[1.0, 0.0], [1.0, 0.0]]), jnp.array([0, 0])
+      >>> print(f'{weighted_cross_entropy(logits, labels, jnp.array([0.5, 2.0])):.4f}')
+      0.1566
     """
     chosen = weights[labels]
     scale = chosen.mean() if normalize else 1

@@ -14,6 +14,13 @@ def masked_patch_error(prediction: jax.Array, target: jax.Array, mask: jax.Array
 
     Returns:
       A scalar, computed in at least float32: the mean over D and over all masked patches.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.losses import masked_patch_error
+      >>> prediction = jnp.array([[[1.0, 2.0], [9.0, 9.0]]])  # one image of two patches
+      >>> print(masked_patch_error(prediction, jnp.zeros((1, 2, 2)), jnp.array([[1, 0]])))
+      2.5
     """
     prediction, target = _wide(prediction), _wide(target)
     error = jnp.mean((prediction - target) ** 2, axis=-1)
@@ -35,6 +42,13 @@ def masked_pixel_error(
     Returns:
       A scalar, computed in at least float32. As in the reference 1e-5 is added to the number of
       masked pixels.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.losses import masked_pixel_error
+      >>> black, white = jnp.zeros((1, 2, 2, 3)), jnp.ones((1, 2, 2, 3))
+      >>> print(f'{masked_pixel_error(black, white, jnp.array([[[1, 1], [0, 0]]])):.4f}')
+      1.0000
     """
     prediction, target = _wide(prediction), _wide(target)
     mask = mask.astype(prediction.dtype)
@@ -52,7 +66,14 @@ def explained_variance(prediction: jax.Array, target: jax.Array, mask: jax.Array
 
     Returns:
       A scalar: 1 for a perfect prediction, 0 for one as bad as the mean image, which also is a
-      gain of -10 log10(1 - share) dB in PSNR over it.
+      gain of -10 log10(1 - share) dB in PSNR over it. No gradient flows through it.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.losses import explained_variance
+      >>> target = jnp.array([[[0.0]], [[2.0]]])  # two images of one patch
+      >>> print(explained_variance(target / 2, target, jnp.ones((2, 1))))
+      0.5
     """
     prediction, target = _wide(prediction), _wide(target)
     weight = mask.astype(target.dtype)[..., None]

@@ -20,7 +20,7 @@ from jssl.data import Canvas
 from jssl.evaluation.collapse import collapse_warning, feature_statistics
 from jssl.heads import ContrastiveHead, LatentPredictHead
 from jssl.layers.batch_norm import BatchNorm
-from jssl.losses import cosine_similarity_loss
+from jssl.losses import negative_cosine
 from jssl.necks import NonLinearNeck
 from jssl.training.step import init_train_state, make_train_step
 from tests.algorithms.runs import batch, images
@@ -49,7 +49,7 @@ class Nothing(nn.Module):
 class NoStopGradient(LatentPredictHead):
     @nn.nowrap
     def loss(self, predictions: jax.Array, targets: jax.Array) -> jax.Array:
-        return cosine_similarity_loss(predictions, targets)
+        return negative_cosine(predictions, targets)
 
 
 class NoPredictor(LatentPredictHead):

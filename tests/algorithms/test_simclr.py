@@ -9,12 +9,11 @@ import pytest
 
 from jssl.algorithm import Batch
 from jssl.algorithms import SimCLR
-from jssl.algorithms.simclr import pair_similarities
 from jssl.backbones import ResNet
 from jssl.heads import ContrastiveHead
-from jssl.losses import cross_entropy
 from jssl.necks import NonLinearNeck
-from tests.checks import assert_trees_close, matrix, refused, tiny_simclr, well_scaled, widened
+from tests.checks import assert_trees_close, refused, tiny_simclr, well_scaled, widened
+from tests.losses.test_nt_xent import by_definition
 
 IMAGES = 6
 RUN = jax.jit(jax.value_and_grad(tiny_simclr().loss, has_aux=True))
@@ -39,19 +38,6 @@ def run(seen: Batch | None = None) -> Any:
     return loss, state, metrics, grads
 
 
-def nt_xent(first: np.ndarray, second: np.ndarray, temperature: float) -> float:
-    """Equation 1 and algorithm 1 of the paper, term by term."""
-    z = np.concatenate([first, second])
-    z /= np.linalg.norm(z, axis=1, keepdims=True)
-    count = len(first)
-
-    def term(i: int, j: int) -> float:
-        others = [np.exp(z[i] @ z[k] / temperature) for k in range(2 * count) if k != i]
-        return -np.log(np.exp(z[i] @ z[j] / temperature) / sum(others))
-
-    return float(np.mean([term(i, i + count) + term(i + count, i) for i in range(count)]) / 2)
-
-
 class Flatten(nn.Module):
     """A backbone without parameters, to see the loss bare."""
 
@@ -62,22 +48,6 @@ class Flatten(nn.Module):
 def linear_simclr(**head: float) -> SimCLR:
     neck = NonLinearNeck(12, 5, 5, num_layers=1, with_last_bn=False)
     return SimCLR(backbone=Flatten(), neck=neck, head=ContrastiveHead(**head))
-
-
-def test_hand_made_value() -> None:
-    with jax.enable_x64(True):
-        similarities = pair_similarities(jnp.asarray(matrix(6, 4, 0.3)))
-        logits = ContrastiveHead(temperature=0.1)(*similarities)
-        loss = cross_entropy(logits, jnp.zeros(6, 'int32'))
-    assert float(loss) == pytest.approx(0.44587255164440265, abs=1e-12)
-    expected = np.repeat([0.81195032, 0.75921904, 0.75423255], 2)
-    np.testing.assert_allclose(similarities[0][:, 0], expected, atol=1e-8)
-
-
-def test_a_row_s_own_place_and_its_partner_s_are_no_negatives() -> None:
-    _, negative = pair_similarities(jax.random.normal(jax.random.key(0), (8, 3)))
-    pairs = np.kron(np.eye(4), np.ones((2, 2))).astype(bool)
-    np.testing.assert_array_equal(np.isneginf(negative), pairs)
 
 
 @pytest.mark.parametrize('temperature', [0.1, 0.5])
@@ -92,7 +62,7 @@ def test_the_loss_is_nt_xent(temperature: float) -> None:
         batch = {'views': tuple(jnp.asarray(image) for image in images)}
         loss, _ = jax.jit(algorithm.loss)(params, {'batch_stats': {}}, batch)
     assert loss.dtype == 'float64'
-    assert float(loss) == pytest.approx(nt_xent(first, second, temperature), rel=1e-9)
+    assert float(loss) == pytest.approx(by_definition(first, second, temperature), rel=1e-9)
 
 
 def test_a_model_without_batch_norm_can_be_initialised() -> None:

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jssl.heads import CAEHead
-from jssl.losses import context_autoencoder
+from jssl.losses import cross_entropy, latent_alignment
 from tests.checks import matrix, refused
 
 LOGITS = jnp.asarray(matrix(12, 5, 0.3).reshape(2, 2, 3, 5))
@@ -22,7 +22,8 @@ def test_tokens_stay_tokens() -> None:
 def test_the_loss_takes_every_masked_patch_of_the_batch() -> None:
     logits, latent = matrix(6, 5, 0.1), matrix(6, 4, 0.2)
     tokens = jnp.array([0, 1, 2, 3, 4, 0])
-    expected = context_autoencoder(logits, tokens, latent, matrix(6, 4, 0.9), 3.0)
+    align = latent_alignment(latent, matrix(6, 4, 0.9))
+    expected = cross_entropy(logits, tokens), 3 * align
     target = matrix(6, 4, 0.9).reshape(2, 3, 4)
     shaped = logits.reshape(2, 3, 5), tokens.reshape(2, 3), latent.reshape(2, 3, 4), target
     found = CAEHead(align_weight=3.0).loss(*map(jnp.asarray, shaped))

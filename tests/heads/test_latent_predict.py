@@ -6,7 +6,7 @@ import numpy as np
 
 from jssl.heads import LatentPredictHead
 from jssl.interop.mmselfsup import export_state
-from jssl.losses import cosine_similarity_loss
+from jssl.losses import negative_cosine
 from jssl.necks import NonLinearNeck
 from tests.checks import matrix
 
@@ -32,6 +32,6 @@ def test_it_applies_its_predictor_under_the_reference_s_names() -> None:
 def test_its_loss_gives_the_targets_no_gradient() -> None:
     head = LatentPredictHead(PREDICTOR, shift=2.0, scale=2.0)
     loss, grads = jax.value_and_grad(head.loss, argnums=(0, 1))(ROWS, TARGETS)
-    assert float(loss) == float(cosine_similarity_loss(ROWS, TARGETS, shift=2.0, scale=2.0))
+    assert float(loss) == float(negative_cosine(ROWS, TARGETS, shift=2.0, scale=2.0))
     assert np.any(grads[0])
     assert not np.any(grads[1])

@@ -1,4 +1,3 @@
-import functools
 from pathlib import Path
 
 import jax
@@ -7,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from jssl.losses import sinkhorn, swapped_prediction
+from jssl.losses import sinkhorn
 from tests import golden
 from tests.checks import matrix
 
@@ -120,29 +119,10 @@ def test_codes_of_any_epsilon_are_those_of_float64_logarithms(
 
 def test_codes_have_no_gradient() -> None:
     scores = jnp.asarray(matrix(4, 3, 0.3), 'float32')
-    weighed = jax.grad(lambda x: (sinkhorn(x) * x).sum())(scores)
-    np.testing.assert_allclose(weighed, sinkhorn(scores), rtol=1e-4)
-    assert not jax.grad(lambda x: (sinkhorn(x) ** 2).sum())(scores).any()
-
-
-@pytest.mark.parametrize('views', [(0, 1), (2,)])
-def test_the_loss_is_the_mean_cross_entropy_of_all_pairs_of_views(views: tuple[int, ...]) -> None:
-    draw = np.random.default_rng(0)
-    scores, codes = draw.standard_normal((6, 4, 3)), draw.dirichlet(np.ones(3), (len(views), 6))
-    terms = []
-    for view, code in zip(views, codes, strict=True):
-        for other in set(range(4)) - {view}:
-            p = np.exp(scores[:, other] / 0.3)
-            p /= p.sum(axis=1, keepdims=True)
-            terms.append(-(code * np.log(p)).sum(axis=1).mean())
-    loss = functools.partial(swapped_prediction, views=views, temperature=0.3)
-    with jax.enable_x64(True):
-        found = loss(jnp.asarray(scores), [jnp.asarray(code) for code in codes])
-    assert float(found) == pytest.approx(np.mean(terms), rel=1e-12)
+    weighed = jax.grad(lambda x: (ASSIGN(x) * x).sum())(scores)
+    np.testing.assert_allclose(weighed, ASSIGN(scores), rtol=1e-4)
+    assert not jax.grad(lambda x: (ASSIGN(x) ** 2).sum())(scores).any()
 
 
 def test_at_least_float32() -> None:
-    scores = jnp.zeros((4, 2, 3), jnp.bfloat16)
-    codes = [sinkhorn(scores[:, view]) for view in (0, 1)]
-    assert codes[0].dtype == 'float32'
-    assert swapped_prediction(scores, codes).dtype == 'float32'
+    assert sinkhorn(jnp.zeros((4, 3), jnp.bfloat16)).dtype == 'float32'

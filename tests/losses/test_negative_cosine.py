@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jssl.losses import cosine_similarity_loss
+from jssl.losses import negative_cosine
 from tests.checks import matrix
 
 PREDICTION, TARGET = matrix(4, 5, 0.2), matrix(4, 5, 0.9)
@@ -15,7 +15,7 @@ PREDICTION, TARGET = matrix(4, 5, 0.2), matrix(4, 5, 0.9)
 )
 def test_hand_made_values(settings: dict[str, float], expected: float) -> None:
     with jax.enable_x64(True):
-        loss = cosine_similarity_loss(jnp.asarray(PREDICTION), jnp.asarray(TARGET), **settings)
+        loss = negative_cosine(jnp.asarray(PREDICTION), jnp.asarray(TARGET), **settings)
     assert loss.dtype == 'float64'
     assert float(loss) == pytest.approx(expected, abs=1e-12)
 
@@ -26,18 +26,16 @@ def test_gradient_is_that_of_the_definition() -> None:
     cosine = np.sum(unit * target, axis=1, keepdims=True)
     expected = -(target - cosine * unit) / norm / len(unit)
     with jax.enable_x64(True):
-        grad = jax.grad(cosine_similarity_loss)(jnp.asarray(PREDICTION), jnp.asarray(TARGET))
+        grad = jax.grad(negative_cosine)(jnp.asarray(PREDICTION), jnp.asarray(TARGET))
     np.testing.assert_allclose(grad, expected, rtol=1e-9)
 
 
 def test_all_leading_places_count_alike() -> None:
     rows = jnp.asarray(PREDICTION), jnp.asarray(TARGET)
     folded = (array.reshape(2, 2, 5) for array in rows)
-    assert float(cosine_similarity_loss(*folded)) == pytest.approx(
-        float(cosine_similarity_loss(*rows)), rel=1e-6
-    )
+    assert float(negative_cosine(*folded)) == pytest.approx(float(negative_cosine(*rows)), rel=1e-6)
 
 
 def test_bfloat16_is_averaged_in_float32() -> None:
     rows = (jnp.asarray(array, 'bfloat16') for array in (PREDICTION, TARGET))
-    assert cosine_similarity_loss(*rows).dtype == 'float32'
+    assert negative_cosine(*rows).dtype == 'float32'

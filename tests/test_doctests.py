@@ -1,0 +1,34 @@
+"""The examples of docstrings run, and every function of the packages that promise one has one."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+
+import jssl
+
+# By name, so that an example is found however its module is imported.
+PLACES = ('augment.ops', 'losses', 'memories', 'networks', 'optim')
+
+
+def modules() -> list[str]:
+    """The modules of those places."""
+    found = []
+    for name in (f'{jssl.__name__}.{place}' for place in PLACES):
+        parts = pkgutil.iter_modules(getattr(importlib.import_module(name), '__path__', ()))
+        found += [name, *(f'{name}.{part.name}' for part in parts)]
+    return found
+
+
+@pytest.mark.parametrize('name', modules())
+def test_the_examples_run(name: str) -> None:
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_every_loss_has_an_example() -> None:
+    losses = {name: part for name, part in vars(jssl.losses).items() if callable(part)}
+    assert len(losses) > 20
+    bare = [name for name, part in losses.items() if '>>> ' not in (inspect.getdoc(part) or '')]
+    assert not bare
