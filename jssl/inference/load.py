@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jssl.algorithm import Algorithm, Params, State
-from jssl.augment.views import Canvas, CenterView
+from jssl.augment.views import CenterView
 from jssl.components import build
+from jssl.data.canvas import Canvas
 from jssl.errors import JsslError, show
 from jssl.evaluation.features import EvalView
 from jssl.fitting.outcome import final_scores

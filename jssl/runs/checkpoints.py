@@ -21,6 +21,7 @@ from flax.traverse_util import unflatten_dict
 
 from jssl.data.loading.identity import same
 from jssl.errors import JsslError
+from jssl.processes import of_first, on_all, on_first
 from jssl.runs.contents import (
     describe,
     first_mismatch,
@@ -32,7 +33,6 @@ from jssl.runs.contents import (
     unreadable,
     write_contents,
 )
-from jssl.processes import of_first, on_all, on_first
 
 ITEM = 'train_state'
 PARTIAL = '.orbax-checkpoint-tmp'  # ends the name of a folder that Orbax has not finished

@@ -281,8 +281,8 @@ def read_metrics(path: Path | str) -> list[Row]:
     for number, row in enumerate(rows, start=1):
         if row is None:
             raise JsslError(
-                f'Line {number} of {path} is no JSON object of numbers with a step and a kind. Remove '
-                'that line.'
+                f'Line {number} of {path} is no JSON object of numbers with a step and a kind. '
+                'Remove that line.'
             )
     return [row for row in rows if row is not None]
 

@@ -22,9 +22,9 @@ from jssl.errors import JsslError
 from jssl.files import replace_file
 from jssl.lock import LOCK, locked
 from jssl.paths import run_directory
+from jssl.processes import on_first
 from jssl.runs.datasets import PLACES, check_same_data
 from jssl.runs.metrics import METRICS, last_step
-from jssl.processes import on_first
 
 CONFIG = 'config.json'
 RUN = 'run'  # in config.json: a name drawn when the run began, by which its checkpoints are known

@@ -16,10 +16,10 @@ from PIL import Image
 import jssl
 from jssl.data import Arrays, Folder
 from jssl.data.loading.identity import LISTINGS, Listing
+from jssl.fitting.pretrained import tell_changed_data
 from jssl.runs.checkpoints import Checkpoints
 from jssl.runs.datasets import check_same_data
 from jssl.runs.metrics import METRICS
-from jssl.fitting.pretrained import tell_changed_data
 from jssl.runs.workdir import CONFIG, open_workdir, read_config
 from tests.checks import refused
 from tests.training.test_experiment import make

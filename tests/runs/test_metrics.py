@@ -17,7 +17,7 @@ from tensorboardX.proto.event_pb2 import Event
 from jssl.errors import JsslError
 from jssl.runs.metrics import METRICS, MetricsWriter, metrics_of, of_kind, read_metrics
 
-FIRST, SECOND = ('{"step": %d, "kind": "step"}' % step for step in (1, 2))
+FIRST, SECOND = (f'{{"step": {step}, "kind": "step"}}' for step in (1, 2))
 
 
 def events(directory: Path) -> list[Event]:
@@ -34,7 +34,9 @@ def events(directory: Path) -> list[Event]:
 
 def test_a_line_holds_step_epoch_time_and_plain_numbers(tmp_path: Path) -> None:
     with MetricsWriter(tmp_path) as writer:
-        writer.write(20, {'loss': jnp.asarray(1.5), 'lr': np.float32(0.25), 'knn': 1}, kind='step', epoch=0.5)
+        writer.write(
+            20, {'loss': jnp.asarray(1.5), 'lr': np.float32(0.25), 'knn': 1}, kind='step', epoch=0.5
+        )
         writer.write(40, {'loss': 1.0}, kind='step', epoch=1)
     lines = (tmp_path / METRICS).read_text().splitlines()
     first = json.loads(lines[0])
@@ -48,7 +50,9 @@ def test_a_line_holds_step_epoch_time_and_plain_numbers(tmp_path: Path) -> None:
 
 def test_what_is_not_finite_is_null_and_read_as_nan(tmp_path: Path) -> None:
     with MetricsWriter(tmp_path) as writer:
-        writer.write(1, {'loss': float('nan'), 'grad_norm': float('inf'), 'lr': 0.1}, kind='step', epoch=0)
+        writer.write(
+            1, {'loss': float('nan'), 'grad_norm': float('inf'), 'lr': 0.1}, kind='step', epoch=0
+        )
     line = (tmp_path / METRICS).read_text()
     assert '"loss": null, "grad_norm": null, "lr": 0.1' in line
     record = read_metrics(tmp_path / METRICS)[0]

@@ -9,9 +9,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from jssl.fitting.fit import fit
 from jssl.main import main
 from jssl.runs.record import recordable
-from jssl.fitting.fit import fit
 from tests.checks import refused
 from tests.training import toy
 
