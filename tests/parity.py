@@ -11,6 +11,7 @@ import numpy as np
 
 from jssl.algorithm import Algorithm, Batch, Params, Run, State
 from jssl.interop import mmselfsup
+from jssl.weights.names import UNREAD
 from tests import golden
 
 Arrays = dict[str, np.ndarray]
@@ -195,14 +196,14 @@ def compare_state(
 ) -> None:
     """Everything that the reference changed; all the rest is as it was before."""
     rows = saved.table('after64')
-    rows = {key: row for key, row in rows.items() if not key.endswith(mmselfsup.UNREAD)}
+    rows = {key: row for key, row in rows.items() if not key.endswith(UNREAD)}
     compare_rows(saved, ours, rows, bound)
     for key in ours.keys() - rows.keys():
         np.testing.assert_array_equal(ours[key], before[key], err_msg=key)
     if whole:
         gaps = golden.plain(saved.meta['gap64'])['after']
         for key, array in saved.group('after_full').items():
-            if not key.endswith(mmselfsup.UNREAD):
+            if not key.endswith(UNREAD):
                 gap = 1.01 * gaps.get(key, 0.0) + bound
                 np.testing.assert_allclose(ours[key], array, rtol=bound, atol=gap, err_msg=key)
 

@@ -22,19 +22,20 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jssl.algorithm import TrainState
 from jssl.data.loading.identity import Listing, describe_change, identity_in, same
 from jssl.errors import JsslError
-from jssl.interop.mmselfsup import UNREAD, export_state, import_state, reference_key
+from jssl.interop.mmselfsup import export_state, import_state, reference_key
 from jssl.interop.safetensors import (
     PREFIX,
     has_backbone,
     has_reference_names,
     load_backbone,
 )
-from jssl.interop.stacked import stack_like, unstack
-from jssl.interop.weights import read_weights as read_arrays
 from jssl.layers.position_embedding import resize_positions
 from jssl.paths import expanded
 from jssl.runs.checkpoints import read_parts
 from jssl.runs.workdir import CHECKPOINTS, CONFIG, read_config
+from jssl.weights.files import read_weights as read_arrays
+from jssl.weights.names import UNREAD
+from jssl.weights.stacked import stack_like, unstack
 
 WEIGHTS = 'backbone.safetensors'
 TABLES = {'pos_embed': 1, 'absolute_pos_embed': 0}  # and how many rows are no places
@@ -211,7 +212,7 @@ def place_weights(
 
 
 def _key(place: tuple[str, ...]) -> str:
-    key = reference_key(tuple(jax.tree_util.DictKey(name) for name in place))
+    key = reference_key(place)
     assert key is not None  # a backbone's parameters and statistics all have one
     return key
 

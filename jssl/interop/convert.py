@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from jssl.errors import JsslError
-from jssl.interop.npz import check_size
-from jssl.interop.weights import WANTED, brief, check_finite, check_kind, write_weights
+from jssl.weights.files import WANTED, brief, check_finite, check_kind, write_weights
+from jssl.weights.npz import check_size
 
 ARCHIVE = b'PK\x03\x04'  # how a checkpoint begins that is a zip archive
 CONTAINERS = ('state_dict', 'model')  # under which a checkpoint keeps its weights

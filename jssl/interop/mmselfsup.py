@@ -1,25 +1,18 @@
-"""MMSelfSup's models and weights, to and from jssl.
+"""MMSelfSup's models and weights, to and from jssl; `jssl.weights.names` has names and layouts."""
 
-The modules of jssl carry the reference's names, so a parameter's key is the dotted path to it with
-its last part renamed (`kernel` -> `weight`, `mean` -> `running_mean`), and its layout is a
-transposition: convolutions (h, w, in, out) <-> (out, in, h, w), linear (in, out) <-> (out, in).
-"""
-
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jssl.algorithm import Algorithm, Params, State
 from jssl.components import build
-from jssl.errors import JsslError
 from jssl.interop.hooks import hook_settings
 from jssl.interop.model_dicts import model_config
-from jssl.interop.stacked import stack_like, unstack
+from jssl.memories.bank import MULTIPLE
+from jssl.weights.names import key_of, load_tree, save_tree
 
-LEAVES = {'kernel': 'weight', 'scale': 'weight', 'mean': 'running_mean', 'var': 'running_var'}
 # What the reference calls the momentum network that is `state['target']` here.
 TARGETS = {
     'BYOL': 'target_net',
@@ -35,15 +28,6 @@ SAVED = ('loss_weight', 'queue', 'queue_ptr', 'queue2', 'queue2_ptr')  # besides
 MEMORIES = {'NPID': ('bank', 'multinomial'), 'ODC': ('centroids',)}
 MEMORY_PLACES = {'bank': 'feature_bank'}  # where it calls them otherwise
 BANK = 'memory_bank.feature_bank'
-POINTERS = ('queue_ptr', 'queue2_ptr')  # arrays of one entry there, scalars here
-# Keys of the reference without a place here: counters that nothing reads, and tables that follow
-# from the size of a window, or are the same in every model.
-UNREAD = (
-    'num_batches_tracked',
-    'relative_position_index',
-    'multinomial.prob',
-    'multinomial.alias',
-)
 # Modules that the reference saves a second time, under another name.
 ALIASES = {'SwAV': {'neck.bn.': 'neck.projection_neck.1.'}}
 StateDict = Mapping[str, np.ndarray]
@@ -86,42 +70,13 @@ def import_state(
     Raises:
       JsslError: names a key that is missing, has another shape, or has no place in the model.
     """
-    unread = tuple(_aliases(algorithm).values())
-    unused = {key for key in weights if not key.endswith(UNREAD) and not key.startswith(unread)}
-
-    def take(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
-        key = reference_key(path, algorithm)
-        if key is None:
-            return jnp.zeros(leaf.shape, leaf.dtype) if _is_shape(leaf) else leaf
-        if key not in weights:
-            raise JsslError(
-                f'The weights have no {key!r}; they belong to another model. Their keys start '
-                f'with: {", ".join(sorted(weights)[:5])}.'
-            )
-        value = _from_reference(key, np.asarray(weights[key]))
-        if key == BANK and len(value) == _images(algorithm):
-            value = np.pad(value, ((0, leaf.shape[0] - len(value)), (0, 0)))
-        if value.shape != leaf.shape:
-            raise JsslError(
-                f'{key!r} has shape {np.shape(weights[key])} in the weights, where the model has '
-                f'{_to_reference(key, np.empty(leaf.shape)).shape}; depth or widths differ.'
-            )
-        unused.discard(key)
-        if not jnp.issubdtype(leaf.dtype, jnp.floating):
-            return jnp.asarray(value, leaf.dtype)
-        if not jnp.issubdtype(value.dtype, jnp.floating):
-            raise JsslError(f'{key!r} is of type {value.dtype} in the weights; give floats.')
-        return jnp.asarray(value)
-
-    given = {'params': params, 'state': state}
-    imported = jax.tree.map_with_path(take, unstack(given), is_leaf=_is_shape)
-    if unused:
-        raise JsslError(
-            f'{len(unused)} keys of the weights have no place in the model, for example '
-            f'{", ".join(sorted(unused)[:3])}; they belong to another model.'
-        )
-    imported = stack_like(imported, given)
-    return imported['params'], imported['state']
+    found = load_tree(
+        _padded(weights, algorithm),
+        {'params': params, 'state': state},
+        functools.partial(reference_key, algorithm=algorithm),
+        tuple(_aliases(algorithm).values()),
+    )
+    return found['params'], found['state']
 
 
 def export_state(
@@ -134,9 +89,8 @@ def export_state(
       state: the algorithm's state; what the reference does not save is left out.
       algorithm: whose they are; its type decides what a momentum network is called.
     """
-    leaves = jax.tree.leaves_with_path(unstack({'params': params, 'state': state or {}}))
-    keyed = [(reference_key(path, algorithm), np.asarray(leaf)) for path, leaf in leaves]
-    exported = {key: _to_reference(key, array) for key, array in keyed if key is not None}
+    tree = {'params': params, 'state': state or {}}
+    exported = save_tree(tree, functools.partial(reference_key, algorithm=algorithm))
     if BANK in exported:
         exported[BANK] = exported[BANK][: _images(algorithm)]
     for name, alias in _aliases(algorithm).items():
@@ -145,12 +99,12 @@ def export_state(
     return exported
 
 
-def reference_key(path: tuple[Any, ...], algorithm: Algorithm | None = None) -> str | None:
+def reference_key(names: Sequence[str], algorithm: Algorithm | None = None) -> str | None:
     """The reference's name of a leaf of ``{'params': …, 'state': …}``, or None.
 
     ``('params', 'backbone', 'layer1.0', 'bn1', 'scale')`` -> ``'backbone.layer1.0.bn1.weight'``.
     """
-    kind, *names = (entry.key for entry in path)
+    kind, *names = names
     if kind == 'state':
         place, *names = names
         if place == 'target':
@@ -161,7 +115,15 @@ def reference_key(path: tuple[Any, ...], algorithm: Algorithm | None = None) -> 
             names = [place, *names]
         elif place != 'batch_stats':
             return place if place in SAVED else None
-    return '.'.join([*names[:-1], LEAVES.get(names[-1], names[-1])])
+    return key_of(names)
+
+
+def _padded(weights: StateDict, algorithm: Algorithm | None) -> StateDict:
+    """The weights, a bank with the rows at its end that nothing uses."""
+    if BANK not in weights or len(weights[BANK]) != _images(algorithm):
+        return weights
+    spare = -len(weights[BANK]) % MULTIPLE
+    return {**weights, BANK: np.pad(weights[BANK], ((0, spare), (0, 0)))}
 
 
 def _images(algorithm: Any) -> int | None:
@@ -176,23 +138,3 @@ def _aliases(algorithm: Algorithm | None) -> dict[str, str]:
 def _in_target(names: list[str]) -> list[str]:
     """``['params', 'neck', 'fc0', 'bias']`` -> ``['module.1', 'fc0', 'bias']``; `steps` stays."""
     return names if len(names) == 1 else [TARGET_PARTS[names[1]], *names[2:]]
-
-
-def _is_shape(leaf: Any) -> bool:
-    return isinstance(leaf, jax.ShapeDtypeStruct)
-
-
-def _from_reference(key: str, array: np.ndarray) -> np.ndarray:
-    if key in POINTERS:
-        return array.reshape(())
-    if array.ndim == 4:
-        return array.transpose(2, 3, 1, 0)
-    return array.T if array.ndim == 2 and not key.startswith('memory_bank.') else array
-
-
-def _to_reference(key: str, array: np.ndarray) -> np.ndarray:
-    if key in POINTERS:
-        return array.reshape(1)
-    if array.ndim == 4:
-        return array.transpose(3, 2, 0, 1)
-    return array.T if array.ndim == 2 and not key.startswith('memory_bank.') else array

@@ -13,8 +13,8 @@ import numpy as np
 
 from jssl.algorithm import Params, State
 from jssl.interop.mmselfsup import export_state, reference_key
-from jssl.interop.stacked import unstack
-from jssl.interop.weights import read_weights, write_weights
+from jssl.weights.files import read_weights, write_weights
+from jssl.weights.stacked import unstack
 
 PREFIX = 'backbone.'
 
@@ -78,7 +78,8 @@ def has_reference_names(backbone: Any, stats: Any) -> bool:
     paths = [path for path, _ in jax.tree.leaves_with_path(unstack(place))]
     if not all(isinstance(entry, jax.tree_util.DictKey) for path in paths for entry in path):
         return False
-    return len({reference_key(path) for path in paths}) == len(paths)
+    names = (tuple(entry.key for entry in path) for path in paths)
+    return len({reference_key(name) for name in names}) == len(paths)
 
 
 def load_backbone(path: Path) -> dict[str, np.ndarray]:

@@ -13,12 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jssl.algorithm import Params, State
 from jssl.checks import Checked
 from jssl.errors import JsslError
-from jssl.interop.mmselfsup import import_state
-from jssl.interop.weights import conversion, read_weights
 from jssl.paths import expanded
+from jssl.weights.files import conversion, read_weights
+from jssl.weights.names import load_tree
+
+Tree = Mapping[str, Any]
 
 
 class FrozenGenerator(Checked, nn.Module):
@@ -34,7 +35,7 @@ class FrozenGenerator(Checked, nn.Module):
     published: ClassVar[str] = ''  # where
 
     @nn.nowrap
-    def load(self, shapes: Params) -> Params:
+    def load(self, shapes: Tree) -> Tree:
         """The weights of the file in the place of `shapes`.
 
         Raises:
@@ -50,7 +51,7 @@ class FrozenGenerator(Checked, nn.Module):
                 f'run {conversion(name, path)}'
             )
         try:
-            loaded, _ = import_state(self.rename(read_weights(path)), shapes, {})
+            loaded = load_tree(self.rename(read_weights(path)), shapes)
         except JsslError as error:
             raise JsslError(
                 f'config.model.target_generator.weights={self.weights!r}: {error}'
@@ -63,7 +64,7 @@ class FrozenGenerator(Checked, nn.Module):
         raise NotImplementedError(f'{type(self).__name__} must define rename(weights)')
 
 
-def init_generator(generator: Callable[..., Any], rng: jax.Array, images: jax.Array) -> State:
+def init_generator(generator: Callable[..., Any], rng: jax.Array, images: jax.Array) -> Tree:
     """What a target generator adds to an algorithm's state.
 
     Args:
@@ -83,7 +84,7 @@ def init_generator(generator: Callable[..., Any], rng: jax.Array, images: jax.Ar
     return {'target_generator': generator.load(shapes)}
 
 
-def generate(generator: Callable[..., Any], state: State, images: jax.Array) -> Any:
+def generate(generator: Callable[..., Any], state: Tree, images: jax.Array) -> Any:
     """The targets of `images` (B, H, W, C), without gradient and in full float32 at least.
 
     Which of two close tokens wins should depend neither on the precision that the rest of a model

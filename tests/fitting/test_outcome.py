@@ -12,7 +12,7 @@ import jssl
 from jssl.data import Arrays
 from jssl.fitting.fit import fit
 from jssl.fitting.outcome import Outcome
-from jssl.interop.weights import read_weights
+from jssl.weights.files import read_weights
 from tests.checks import refused
 from tests.training import toy
 

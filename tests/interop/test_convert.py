@@ -12,9 +12,9 @@ import pytest
 
 from jssl.cli import main
 from jssl.interop import convert
-from jssl.interop.weights import read_weights
+from jssl.weights.files import read_weights
 from tests.checks import refused
-from tests.interop.test_weights import ARRAYS, assert_same
+from tests.weights.test_files import ARRAYS, assert_same
 
 torch = pytest.importorskip('torch')
 

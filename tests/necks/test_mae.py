@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from jssl.augment.masks import random_masking
-from jssl.interop.stacked import stack_like, unstack
 from jssl.necks import MAEPretrainDecoder
+from jssl.weights.stacked import stack_like, unstack
 from tests.checks import assert_trees_close, refused, well_scaled
 
 SMALL = {'decoder_embed_dim': 8, 'decoder_depth': 1, 'decoder_num_heads': 2}

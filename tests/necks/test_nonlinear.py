@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
 from jssl.heads import MoCoV3Head
 from jssl.interop import mmselfsup
@@ -21,9 +22,7 @@ def names(**flags: Any) -> set[str]:
     neck = NonLinearNeck(**WIDTHS, **flags)
     features = (jax.ShapeDtypeStruct((4, 2, 2, 3), 'float32'),)
     params = jax.eval_shape(neck.init, jax.random.key(0), features)['params']
-    return {
-        mmselfsup.reference_key(path) for path, _ in jax.tree.leaves_with_path({'params': params})
-    }
+    return {mmselfsup.reference_key(place) for place in flatten_dict({'params': params})}
 
 
 def run(neck: NonLinearNeck, variables: Any, features: jax.Array, train: bool = True) -> jax.Array:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
 from jssl.interop import mmselfsup
 from jssl.necks import SwAVNeck
@@ -26,7 +27,7 @@ def names(**widths: int) -> set[str]:
     variables = jax.eval_shape(neck.init, jax.random.key(0), (jnp.zeros((4, 2, 2, 3)),))
     state = {'batch_stats': {'neck': variables.get('batch_stats', {})}}
     paths = {'params': {'neck': variables.get('params', {})}, 'state': state}
-    return {mmselfsup.reference_key(path) for path, _ in jax.tree.leaves_with_path(paths)}
+    return {mmselfsup.reference_key(place) for place in flatten_dict(paths)}
 
 
 def test_against_torch() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from jssl.errors import JsslError
-from jssl.interop.npz import read_npz
 from jssl.paths import expanded
+from jssl.weights.npz import read_npz
 
 READABLE = ('.safetensors', '.npz')
 # What stands beside the weights of a network and is counted, or looked up by number. An integer

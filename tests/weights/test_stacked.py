@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jssl.interop.stacked import stack_like, unstack
+from jssl.weights.stacked import stack_like, unstack
 from tests.checks import assert_trees_close
 
 BLOCKS = {

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jssl.interop.weights import read_weights
+from jssl.weights.files import read_weights
 from tests.checks import refused
 
 

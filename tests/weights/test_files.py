@@ -8,8 +8,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from jssl.interop.safetensors import load_backbone
-from jssl.interop.weights import read_weights, write_weights
 from jssl.target_generators import DALLE
+from jssl.weights.files import read_weights, write_weights
 from tests.checks import refused
 
 ARRAYS = {'a.w': np.arange(6, dtype='float32').reshape(2, 3), 'b': np.ones(2, 'float16')}

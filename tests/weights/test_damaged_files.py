@@ -12,7 +12,7 @@ from safetensors.numpy import save
 
 from jssl.errors import JsslError
 from jssl.interop.convert import convert
-from jssl.interop.weights import read_weights
+from jssl.weights.files import read_weights
 
 ARRAYS = {
     'backbone.conv1.weight': np.linspace(-1, 1, 360, dtype='float32').reshape(30, 3, 4),

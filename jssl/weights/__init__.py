@@ -1,0 +1,1 @@
+"""Arrays in files, and the names and layouts that they have there."""
