@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 from jssl.algorithm import Algorithm, Params, State
 from jssl.errors import JsslError, suggest
-from jssl.interop.stacked import unstack
 from jssl.networks import evaluate
+from jssl.weights.stacked import unstack
 
 Layer = str | int
 Outputs = Callable[[Params, State, jax.Array], jax.Array]

@@ -18,8 +18,8 @@ from jssl.algorithm import Algorithm, Params, State
 from jssl.errors import JsslError, suggest
 from jssl.interop.mmselfsup import export_state
 from jssl.interop.safetensors import backbone_arrays, has_backbone, own_names
-from jssl.interop.weights import brief
 from jssl.paths import expanded
+from jssl.weights.files import brief
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from jssl.interop.exporters import Parcel
-from jssl.interop.weights import write_weights
+from jssl.weights.files import write_weights
 
 HELP = 'arrays by name, read by safetensors.torch, safetensors.numpy and jssl.load'
 ENDING = '.safetensors'

@@ -9,7 +9,7 @@ import pytest
 from jssl.interop.exporters import Parcel, formats, write
 from jssl.interop.metadata import read_metadata
 from jssl.interop.mmselfsup import export_state
-from jssl.interop.weights import read_weights
+from jssl.weights.files import read_weights
 from tests.algorithms.runs import seen, tiny_byol
 from tests.checks import refused, well_scaled
 
