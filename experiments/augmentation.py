@@ -112,7 +112,7 @@ def device(policy: str, size: int, images: int | None, blocks: int) -> dict[str,
     if policy not in POLICIES:
         raise JsslError(f'--policy={policy!r} is not known. {suggest(policy, POLICIES)}')
     sized = {} if policy == 'relative_loc' else {'size': size}
-    views = build('views', getattr(policies, policy)(**sized))
+    views = build('view', getattr(policies, policy)(**sized))
     images = images or (8 if jax.default_backend() == 'cpu' else 256)
     batch = canvases(images)
     program = (

@@ -1,82 +1,59 @@
 """From ``dict(type='ResNet', depth=50)`` to the object it describes.
 
 A `type` is the name of a class in the package for its kind, or ``'my_module:MyClass'``: nothing has
-to be registered. The other entries are the class's fields; an entry that is itself such a dict
-(a backbone in a model, a predictor in a head) is built first.
+to be registered. The other entries are the class's fields; what is itself such a dict (a backbone
+in a model, the views in a tuple) is built first. Its kind is that of its field's annotation, see
+`jssl.kinds`.
 """
 
-import dataclasses
 import importlib
 import inspect
 import os
-import shlex
 import sys
 import types
-import typing
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any
 
-import flax.linen as nn
-
-from jssl.checks import check_value, constrained
 from jssl.errors import JsslError, in_words, show, suggest
+from jssl.kinds import KINDS, Kind, classes_of, inside, kinds_of
+from jssl.values import check_names, check_types, hints_of, join, type_option
 
-PACKAGES = {
-    'model': 'jssl.algorithms',
-    'backbone': 'jssl.backbones',
-    'neck': 'jssl.necks',
-    'predictor': 'jssl.necks',
-    'head': 'jssl.heads',
-    'loss': 'jssl.losses',
-    'target_generator': 'jssl.target_generators',
-    'memory_bank': 'jssl.memories',
-    'data': 'jssl.data.sources',
-    'test_data': 'jssl.data.sources',
-    'probe_data': 'jssl.data.sources',
-    'sampler': 'jssl.data.loading.samplers',
-    'views': 'jssl.augment.views',
-    'view': 'jssl.augment.views',
-    'first': 'jssl.augment.views',
-    'second': 'jssl.augment.views',
-    'large': 'jssl.augment.views',
-    'small': 'jssl.augment.views',
-    'eval_view': 'jssl.augment.views',
-    'optimizer': 'jssl.optim.optimizers',
-    'schedule': 'jssl.optim.schedules',
-}
-# A list as a user may type it, by what is in it.
-SAMPLES = {int: (60, 80, 100, 120), float: (0.5, 1.0, 1.5, 2.0), str: ('a', 'b', 'c', 'd')}
-SEVERAL = {int: 'whole numbers', float: 'numbers', str: 'texts'}
-PLAIN = (str, int, float, Mapping, tuple, list, type(None))
+MOST = 20  # names that a message lists
 
 
 def build(kind: str, config: Mapping[str, Any]) -> Any:
     """The component that `config` describes.
 
     Args:
-      kind: a key of `PACKAGES`; says where a bare class name is looked up.
+      kind: a key of `jssl.kinds.KINDS`; says where a bare class name is looked up.
       config: `type` and the fields of that class.
 
     Raises:
       JsslError: names the unknown type or field with its nearest valid name, a field whose value
         has the wrong type, or a required field that is missing.
     """
-    return build_at(kind, kind, config)
+    return build_at(kind, Annotated[Any, KINDS[kind]], config)
 
 
-def build_at(path: str, kind: str, config: Mapping[str, Any]) -> Any:
-    """As `build`; `path` is what error messages call this part of the config."""
+def build_at(path: str, hint: Any, config: Mapping[str, Any]) -> Any:
+    """The component that a field with the annotation `hint` takes.
+
+    Args:
+      path: what error messages call this part of the config.
+      hint: of the field, such as `jssl.kinds.Backbone`.
+      config: as for `build`.
+    """
     if not isinstance(config, Mapping) or 'type' not in config:
         raise JsslError(
             f"config.{path} must be a dict with a 'type', not {show(config)}; write it as "
-            f'dict(type=...), or add {_type_of(path, config)}.'
+            f'dict(type=...), or add {type_option(path, config)}.'
         )
-    component = find(path, kind, config['type'])
+    component = find(path, hint, config['type'])
     fields = {key: value for key, value in config.items() if key != 'type'}
     check_names(path, component, fields)
+    hints = hints_of(component)
     for key, value in fields.items():
-        if isinstance(value, Mapping) and 'type' in value and key in PACKAGES:
-            fields[key] = build_at(f'{path}.{key}', key, value)
+        fields[key] = _built(join(path, key), hints.get(key, Any), value)
     check_types(path, component, fields)
     try:
         return component(**fields)
@@ -85,44 +62,59 @@ def build_at(path: str, kind: str, config: Mapping[str, Any]) -> Any:
         raise JsslError(said if said.startswith('config.') else f'config.{path}: {said}') from error
 
 
-def find(path: str, kind: str, name: str) -> type:
-    """The class called `name`: 'module:Class' anywhere, or a class of the kind's package.
+def _built(path: str, hint: Any, value: Any) -> Any:
+    """`value` with the parts in the place of their descriptions, wherever in it they stand."""
+    if describes_part(hint, value):
+        return build_at(path, hint, value)
+    if isinstance(value, Mapping):
+        parts = {k: _built(join(path, k), inside(hint, k), inner) for k, inner in value.items()}
+        return parts if any(parts[key] is not value[key] for key in parts) else value
+    if isinstance(value, tuple | list):
+        several = [_built(join(path, i), inside(hint, i), v) for i, v in enumerate(value)]
+        changed = any(new is not old for new, old in zip(several, value, strict=True))
+        return type(value)(several) if changed else value
+    return value
 
-    What a file names has passed `jssl.foreign` before it comes here.
+
+def describes_part(hint: Any, value: Any) -> bool:
+    """Whether `value` is the description of a part, in a field that takes parts."""
+    return isinstance(value, Mapping) and 'type' in value and bool(kinds_of(hint))
+
+
+def find(path: str, hint: Any, name: Any) -> Callable[..., Any]:
+    """The class called `name`: 'module:Class' in any field, or one of the kinds that `hint` takes.
+
+    A function that makes a part may be named as a class is, ``'optax:adamw'``. What a file names
+    has passed `jssl.foreign` before it comes here.
+
+    Raises:
+      JsslError: there is none; names the nearest.
     """
     if isinstance(name, str) and ':' in name:
         return _import(path, name)
-    classes = classes_of(kind)
-    if not isinstance(name, str) or name not in classes:
+    kinds = kinds_of(hint)
+    known = {key: value for kind in kinds for key, value in classes_of(kind).items()}
+    if not isinstance(name, str) or name not in known:
         raise JsslError(
-            f'config.{path}.type={name!r} is not known. {suggest(str(name), classes)} '
+            f'config.{path}.type={name!r} is not known. {_suggest(name, known, kinds)} '
             f"A class of your own is named as 'my_module:MyClass'."
         )
-    return classes[name]
+    return known[name]
 
 
-def classes_of(kind: str) -> dict[str, type]:
-    """The classes of jssl that a config can name for `kind`, a key of `PACKAGES`."""
-    package = PACKAGES[kind]
-    found = vars(importlib.import_module(package))
-    return {key: value for key, value in found.items() if _is_component(value, package)}
+def _suggest(name: Any, known: Iterable[str], kinds: Iterable[Kind]) -> str:
+    """Which of the `known` names was meant, or that it is one of another kind."""
+    for kind in KINDS.values():
+        if kind not in kinds and isinstance(name, str) and name in classes_of(kind):
+            return f'It is a {kind.name}; where one is to stand here, name {kind.package}:{name}.'
+    names = list(known)
+    if len(names) <= MOST:
+        return suggest(str(name), names)
+    hint = suggest(str(name), names).partition('Valid names: ')[0]
+    return f'{hint}Valid are the names in {", ".join(kind.package for kind in kinds)}.'
 
 
-def _is_component(value: Any, package: str) -> bool:
-    """Public classes with fields that `package` holds itself.
-
-    Not what it merely imports, nor the errors, protocols and bases that stand beside them.
-    """
-    return (
-        inspect.isclass(value)
-        and f'{value.__module__}.'.startswith(f'{package}.')
-        and dataclasses.is_dataclass(value)
-        and not inspect.isabstract(value)
-        and not value.__name__.startswith('_')
-    )
-
-
-def _import(path: str, name: str) -> type:
+def _import(path: str, name: str) -> Callable[..., Any]:
     module_name, _, attribute = name.partition(':')
     if os.getcwd() not in sys.path and '' not in sys.path:
         sys.path.insert(0, os.getcwd())  # a user's module lies where the command is run
@@ -137,9 +129,10 @@ def _import(path: str, name: str) -> type:
         ) from error
     if found is None:
         raise _no_class(path, name, module)
-    if not inspect.isclass(found):
+    if not (inspect.isclass(found) or inspect.isroutine(found)):
         raise JsslError(
-            f'config.{path}.type={name!r} names a {type(found).__name__}; name a class.'
+            f'config.{path}.type={name!r} names a {type(found).__name__}; name a class, or a '
+            'function that makes the part.'
         )
     return found
 
@@ -147,7 +140,7 @@ def _import(path: str, name: str) -> type:
 def _no_class(path: str, name: str, module: types.ModuleType) -> JsslError:
     """The error for a class that its module does not have, with those that it has."""
     place, _, attribute = name.partition(':')
-    own = [key for key, value in vars(module).items() if _is_class_of(value, module)]
+    own = [key for key, value in vars(module).items() if _is_of(value, module)]
     remedy = suggest(attribute, own) if own else 'It has no classes.'
     return JsslError(
         f'config.{path}.type={name!r}: the module {place!r} has no {attribute!r}. {remedy} Write '
@@ -155,143 +148,7 @@ def _no_class(path: str, name: str, module: types.ModuleType) -> JsslError:
     )
 
 
-def _is_class_of(value: Any, module: types.ModuleType) -> bool:
+def _is_of(value: Any, module: types.ModuleType) -> bool:
     place = f'{module.__name__}.'  # of a package, what it takes from its modules too
-    return inspect.isclass(value) and f'{value.__module__}.'.startswith(place)
-
-
-def fields_of(component: type) -> dict[str, inspect.Parameter]:
-    """What a config can set of a class: the arguments that it is built with, by name."""
-    own = ('parent', 'name') if issubclass(component, nn.Module) else ()  # Linen's, not settings
-    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    try:
-        parameters = inspect.signature(component).parameters
-    except (TypeError, ValueError) as error:
-        raise JsslError(
-            f'{component.__name__} does not say what it is built with; name a dataclass or a Flax '
-            'module.'
-        ) from error
-    return {k: v for k, v in parameters.items() if k not in own and v.kind in named}
-
-
-def hints_of(component: type) -> dict[str, Any]:
-    """The annotations of the fields of a dataclass; empty where they cannot be resolved."""
-    try:
-        return typing.get_type_hints(component) if dataclasses.is_dataclass(component) else {}
-    except (NameError, AttributeError, TypeError):  # a user's, imported for type checkers alone
-        return {}
-
-
-def check_names(path: str, component: type, fields: Mapping[str, Any]) -> None:
-    """Raises a `JsslError` for a field that `component` does not have, or lacks."""
-    valid = fields_of(component)
-    for name in fields:
-        if name not in valid:
-            raise JsslError(
-                f'config.{_join(path, name)} is not a field of {component.__name__}. '
-                f'{suggest(str(name), valid)}'
-            )
-    missing = [name for name in valid if valid[name].default is inspect.Parameter.empty]
-    missing = [name for name in missing if name not in fields]
-    if missing:
-        raise JsslError(
-            f'config.{path} lacks {", ".join(missing)}, which {component.__name__} needs; '
-            f'add {_setting(_join(path, missing[0]), hints_of(component).get(missing[0], Any))} or '
-            f'write {missing[0]}=... in the config.'
-        )
-
-
-def _setting(place: str, hint: Any) -> str:
-    """The argument that sets a field, with a value of the right form where one is known."""
-    if _is_part(hint):
-        return _type_of(place, None)
-    return shlex.quote(f'--config.{place}={_sample(hint) or "VALUE"}')
-
-
-def _sample(hint: Any, default: Any = None) -> str | None:
-    """A list that a field takes: its default, if that is one; None where it takes no lists."""
-    known = default if isinstance(default, tuple | list) else ()
-    if known and all(isinstance(value, int | float | str) for value in known):
-        return repr(list(default))
-    for option in (hint, *typing.get_args(hint)):
-        if typing.get_origin(option) in (tuple, Sequence):
-            parts = typing.get_args(option)
-            length = 2 if Ellipsis in parts or len(parts) == 1 else len(parts)
-            sample = SAMPLES.get(parts[0], ())[:length]
-            return repr(list(sample)) if sample else None
-    return None
-
-
-def check_types(path: str, component: type, fields: Mapping[str, Any]) -> None:
-    """Raises a `JsslError` for a value whose type is not that of its field."""
-    hints = hints_of(component)
-    ranges = constrained(component) if hints else {}
-    for name, value in fields.items():
-        if not _matches(value, hints.get(name, Any)):
-            place = _join(path, name)
-            remedy = f'; add {_type_of(place, value)}' if _is_part(hints[name]) else ''
-            default = fields_of(component)[name].default
-            if sample := _sample(hints[name], default):
-                remedy = f', such as {sample}'
-            raise JsslError(
-                f'config.{place}={show(value)} has type {type(value).__name__}, but '
-                f'{component.__name__} expects {_in_words(hints[name])}{remedy}.'
-            )
-        if name in ranges:
-            check_value(f'config.{_join(path, name)}', value, ranges[name])
-
-
-def _type_of(path: str, value: Any) -> str:
-    """The argument that names a component's type, where only a name was given."""
-    name = value if isinstance(value, str) and value.isidentifier() else 'NAME'
-    return f'--config.{path}.type={name}'
-
-
-def _in_words(hint: Any) -> str:
-    """An annotation as a user knows it, whatever library its classes are from."""
-    options = typing.get_args(hint)
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return ' or '.join(map(_in_words, options))
-    if typing.get_origin(hint) in (tuple, Sequence):
-        repeated = Ellipsis in options or typing.get_origin(hint) is Sequence
-        several = SEVERAL.get(options[0], f'values, each {_in_words(options[0])}')
-        return f'a list of {several}' if repeated else f'a list of {len(options)} {several}'
-    if typing.get_origin(hint) is Mapping or hint is Mapping:
-        return 'dict(...)'
-    if _is_part(hint):
-        return 'dict(type=...)'
-    return 'None' if hint is type(None) else getattr(hint, '__name__', str(hint))
-
-
-def _is_part(hint: Any) -> bool:
-    return inspect.isclass(hint) and (dataclasses.is_dataclass(hint) or issubclass(hint, nn.Module))
-
-
-def _join(path: str, name: str) -> str:
-    return f'{path}.{name}' if path else name
-
-
-def _matches(value: Any, hint: Any) -> bool:
-    """Whether `value` fits a plain annotation; annotations richer than that always fit."""
-    origin, options = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return any(_matches(value, option) for option in options)
-    if origin is Literal:
-        return value in options
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if hint in (bool, str, type(None)):
-        return isinstance(value, hint)
-    if origin in (tuple, Sequence):
-        return isinstance(value, tuple | list) and _all_match(value, origin, options)
-    if _is_part(hint):
-        return not isinstance(value, PLAIN)  # any object may stand in for a component
-    return not inspect.isclass(origin) or isinstance(value, origin)
-
-
-def _all_match(values: Sequence[Any], origin: Any, hints: tuple[Any, ...]) -> bool:
-    if origin is Sequence or hints[1:] == (Ellipsis,):
-        return all(_matches(value, hints[0]) for value in values)
-    return len(values) == len(hints) and all(map(_matches, values, hints))
+    public = inspect.isclass(value) or inspect.isfunction(value)
+    return public and f'{value.__module__}.'.startswith(place)

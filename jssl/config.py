@@ -8,14 +8,16 @@ other keys are the fields of `jssl.training.settings.Runtime`.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jssl.checks import Count, check_value
-from jssl.components import build, check_names, check_types
+from jssl.components import build_at, find
 from jssl.errors import JsslError, show, suggest
+from jssl.kinds import KINDS, inside, kinds_of
 from jssl.training.experiment import Experiment
 from jssl.training.settings import Runtime
+from jssl.values import check_names, check_types, fields_of, hints_of
 
 COMPONENTS = (
     'model',
@@ -31,6 +33,16 @@ COMPONENTS = (
 NUMBERS = ('canvas', 'channels', 'batch_size', 'epochs')
 OPTIONAL = ('test_data', 'probe_data', 'sampler', 'channels')
 WEIGHTS = ('pretrained', 'inherit')
+# What a config holds, and the annotation of each.
+HINTS: dict[str, Any] = hints_of(Experiment)
+TOP: dict[str, Any] = {key: HINTS['algorithm' if key == 'model' else key] for key in COMPONENTS}
+TOP |= dict.fromkeys(NUMBERS, Count) | {'pretrained': str | None, 'inherit': tuple[str, ...]}
+TOP |= hints_of(Runtime)
+SECTIONS: dict[str, type] = {
+    name: hint
+    for name, hint in hints_of(Runtime).items()
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint)
+}
 
 
 def choose(variant: str, **experiments: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -80,7 +92,7 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
     arguments['runtime'] = _options('', Runtime, runtime)
     for key in COMPONENTS:
         if key not in OPTIONAL or config.get(key) is not None:
-            arguments[key] = build(key, config[key])
+            arguments[key] = build_at(key, TOP[key], config[key])
     algorithm = arguments.pop('model')
     if getattr(algorithm, 'frozen_backbone', False) and not arguments['pretrained']:
         raise JsslError(
@@ -98,13 +110,47 @@ def _options(path: str, options: type, given: Mapping[str, Any]) -> Any:
         raise JsslError(f'config.{path}={show(given)} must be a dict with fields such as {valid}.')
     check_names(path, options, given)
     fields = dict(given)
-    for field in dataclasses.fields(options):
-        if (
-            isinstance(field.type, type)
-            and dataclasses.is_dataclass(field.type)
-            and field.name in fields
-        ):
-            name = '.'.join(filter(None, (path, field.name)))
-            fields[field.name] = _options(name, field.type, fields[field.name])
+    for name, section in SECTIONS.items() if options is Runtime else ():
+        if name in fields:
+            fields[name] = _options(name, section, fields[name])
     check_types(path, options, fields)
     return options(**fields)
+
+
+def fields_at(config: Mapping[str, Any], path: Sequence[str]) -> dict[str, Any] | None:
+    """The fields that the section at `path` may have, and their annotations.
+
+    Args:
+      config: nested dicts; the types in it say which fields there are.
+      path: of the section, such as ``('model', 'backbone')``; empty for the config itself.
+
+    Returns:
+      None where any key will do.
+
+    Raises:
+      JsslError: a type on the way is not known.
+    """
+    if not path:
+        return TOP
+    hint = hint_at(config, path)
+    if hint in SECTIONS.values():
+        return hints_of(hint)
+    section: Any = config
+    for key in path:
+        section = section.get(key) if isinstance(section, Mapping) else None
+    kinds, name = kinds_of(hint), section.get('type') if isinstance(section, Mapping) else None
+    if not kinds:
+        return None
+    if name is None:  # of a part of which nothing is known, it may be no part at all
+        return {'type': str} if len(kinds) < len(KINDS) else None
+    component = find('.'.join(path), hint, name)
+    hints = hints_of(component)
+    return {'type': str} | {field: hints.get(field, Any) for field in fields_of(component)}
+
+
+def hint_at(config: Mapping[str, Any], path: Sequence[str]) -> Any:
+    """The annotation of the field at `path`; `Any` where nothing is known of it."""
+    fields = fields_at(config, path[:-1])
+    if fields is None:
+        return inside(hint_at(config, path[:-1]), path[-1])
+    return fields.get(path[-1], Any)

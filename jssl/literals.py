@@ -100,6 +100,8 @@ def _unquoted(text: str, options: Sequence[Any]) -> Any:
 
 def _options(hint: Any) -> list[Any]:
     """The types that an annotation allows, without their parameters."""
+    if typing.get_origin(hint) is typing.Annotated:
+        return _options(typing.get_args(hint)[0])
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return [option for inner in typing.get_args(hint) for option in _options(inner)]
     origin = typing.get_origin(hint) or hint

@@ -12,20 +12,14 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from jssl.components import PACKAGES, classes_of, fields_of, find, hints_of
-from jssl.config import COMPONENTS, NUMBERS
-from jssl.errors import JsslError, suggest
+from jssl.components import find
+from jssl.config import COMPONENTS, SECTIONS, TOP, fields_at, hint_at
+from jssl.errors import JsslError, show, suggest
+from jssl.kinds import classes_of, kinds_of
 from jssl.literals import OPENING, read_as
-from jssl.training.settings import Runtime
+from jssl.values import fields_of
 
 ARGUMENT = re.compile(r'--?(no)?config\.([^=]*)(?:=(.*))?', re.DOTALL)
-TOP: dict[str, Any] = dict.fromkeys(COMPONENTS, Any) | dict.fromkeys(NUMBERS, int)
-TOP |= {'pretrained': str | None, 'inherit': tuple[str, ...]}
-SECTIONS: dict[str, type] = {
-    name: hint
-    for name, hint in hints_of(Runtime).items()
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint)
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +111,7 @@ def apply(config: dict[str, Any], overrides: Iterable[Override]) -> None:
         for depth, key in enumerate(override.path[:-1]):
             section = _enter(config, section, override, depth, key)
         _check_key(config, section, override, len(override.path) - 1)
-        _set(section, override)
+        _set(config, section, override)
 
 
 def _enter(
@@ -131,7 +125,8 @@ def _enter(
     if not isinstance(inner, dict):
         where = '.'.join(('config', *override.path[: depth + 1]))
         raise JsslError(
-            f'{override.field}: {where}={inner!r} has no fields. Write {where}=... to replace it.'
+            f'{override.field}: {where}={show(inner)} has no fields. Write {where}=... to replace '
+            'it.'
         )
     return inner
 
@@ -141,83 +136,86 @@ def _check_key(
 ) -> None:
     """Refuses a key that the section cannot have, and names the one that was meant."""
     path, key = override.path[:depth], override.path[depth]
-    valid = _keys(section, path)
+    valid, name = fields_at(config, path), section.get('type')
     if valid is None or key in valid:
         return
-    if path and path[-1] in PACKAGES and 'type' not in section:
+    if name is None and list(valid) == ['type']:
         where = '.'.join(('config', *path))
+        names = [name for kind in kinds_of(hint_at(config, path)) for name in classes_of(kind)]
         raise JsslError(
             f'{override.field}: {where} has no type yet; add --{where}.type=NAME with one of '
-            f'{", ".join(classes_of(path[-1]))}.'
+            f'{", ".join(names)}.'
         )
-    what = f'a field of {section["type"]}' if 'type' in section else 'a key of a config'
+    what = 'a key of a config' if name is None else f'a field of {name}'
     field = '.'.join(('config', *override.path[: depth + 1]))
-    raise JsslError(f'{field} is not {what}. {advise(config, key, override.text, valid)}')
+    rest = ''.join(f'.{part}' for part in override.path[depth + 1 :])
+    raise JsslError(
+        f'{field} is not {what}. {advise(config, key, override.text, valid, rest=rest)}'
+    )
 
 
-def advise(config: Mapping[str, Any], key: str, text: str | None, valid: Iterable[str] = ()) -> str:
-    """Which field of a config, or of the section whose keys are `valid`, `key` stands for."""
-    places = _places(config, ())
+def advise(
+    config: Mapping[str, Any],
+    key: str,
+    text: str | None,
+    valid: Iterable[str] = (),
+    *,
+    rest: str = '',
+) -> str:
+    """Which field of a config, or of the section whose keys are `valid`, `key` stands for.
+
+    Args:
+      config: nested dicts.
+      key: what was written, and is no field there.
+      text: its value; None where it had none.
+      valid: the keys of the section; empty for the config itself.
+      rest: what was written behind the key, such as ``'.depth'``.
+    """
+    places = _places({name: {} for name in SECTIONS} | dict(config), ())
     close = difflib.get_close_matches(key, () if valid else places, n=1, cutoff=0.7)
     found = places.get(key) or (places[close[0]] if close else [])
-    if key in PACKAGES or not found:
-        return suggest(key, valid or _keys(config, ()) or ())
+    if key in COMPONENTS or not found:
+        return suggest(key, valid or TOP)
     value = 'VALUE' if text is None else text
-    written = [shlex.quote(f'--{path}={value}') for path in found[:3]]
+    written = []
+    for place in found[:3]:
+        names_type = not rest and value.isidentifier() and kinds_of(hint_at(config, place))
+        end = '.type' if names_type else rest
+        written.append(shlex.quote(f'--config.{".".join(place)}{end}={value}'))
     return f'Did you mean {" or ".join(written)}?'
 
 
-def _places(section: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, list[str]]:
-    """The paths of all fields of a config, by what they are called."""
-    found: dict[str, list[str]] = {}
-    for name in _keys(section, path) or ():
-        found.setdefault(name, []).append('.'.join(('config', *path, name)))
-        inner = section.get(name)
-        if isinstance(inner, Mapping) or (not path and name in SECTIONS):
-            for key, places in _places(inner or {}, (*path, name)).items():
+def _places(config: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, list[tuple[str, ...]]]:
+    """The paths of all fields in a section of a config, by what they are called."""
+    found: dict[str, list[tuple[str, ...]]] = {}
+    section: Any = config
+    for key in path:
+        section = section[key]
+    for name in fields_at(config, path) or ():
+        found.setdefault(name, []).append((*path, name))
+        if isinstance(section.get(name), Mapping):
+            for key, places in _places(config, (*path, name)).items():
                 found.setdefault(key, []).extend(places)
     return found
 
 
-def _keys(section: Mapping[str, Any], path: tuple[str, ...]) -> list[str] | None:
-    """What a section may hold; None where that may be anything."""
-    hints = _hints(section, path)
-    return None if hints is None else list(hints)
-
-
-def _hints(section: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any] | None:
-    """The fields of a section and their annotations; None where any key will do."""
-    if not path:
-        return TOP | hints_of(Runtime)
-    if len(path) == 1 and path[0] in SECTIONS:
-        return hints_of(SECTIONS[path[0]])
-    name, kind = section.get('type'), path[-1]
-    if name is None or (kind not in PACKAGES and ':' not in str(name)):
-        return {'type': str} if kind in PACKAGES and path[0] in COMPONENTS else None
-    component = find('.'.join(path), kind, name)
-    hints = hints_of(component)
-    return {'type': str} | {field: hints.get(field, Any) for field in fields_of(component)}
-
-
-def _set(section: dict[str, Any], override: Override) -> None:
-    """Sets the last key of the path."""
+def _set(config: Mapping[str, Any], section: dict[str, Any], override: Override) -> None:
+    """Sets the last key of the path, which `section` has."""
     *path, key = override.path
-    if key == 'type':
-        return _set_type(section, override)
-    hints = _hints(section, tuple(path)) or {}
-    value = override.read(hints.get(key, Any))
+    if key == 'type' and kinds_of(hint_at(config, path)):
+        return _set_type(hint_at(config, path), section, override)
+    value = override.read(hint_at(config, override.path))
     old = section.get(key)
     merged = not path and key in SECTIONS and isinstance(value, dict) and isinstance(old, dict)
     section[key] = old | value if merged else value
     return None
 
 
-def _set_type(section: dict[str, Any], override: Override) -> None:
+def _set_type(hint: Any, section: dict[str, Any], override: Override) -> None:
     """Sets the type of a component; fields that the new one does not have go."""
-    path = override.path[:-1]
     name = read_as(override.text, str)
-    if path[-1] in PACKAGES and name != section.get('type'):
-        valid = fields_of(find('.'.join(path), path[-1], name))
+    if name != section.get('type'):
+        valid = fields_of(find('.'.join(override.path[:-1]), hint, name))
         for field in [field for field in section if field not in (*valid, 'type')]:
             del section[field]
     section['type'] = name

@@ -25,9 +25,10 @@ from jssl.checks import (
     constrained,
     distinct,
 )
-from jssl.components import PACKAGES, build, find
-from jssl.config import experiment
+from jssl.components import build, build_at, find
+from jssl.config import TOP, experiment, hint_at
 from jssl.errors import JsslError, show
+from jssl.kinds import BACKBONE, KINDS, classes_of
 from jssl.training import settings
 from tests.checks import refused
 from tests.test_configs import load
@@ -117,7 +118,7 @@ def test_flax_modules_are_checked_and_work() -> None:
 
 
 def test_values_of_a_dict() -> None:
-    hint = constrained(find('model.backbone', 'backbone', 'VisionTransformer'))['arch']
+    hint = constrained(classes_of(BACKBONE)['VisionTransformer'])['arch']
     check_value('arch', 'base', hint)
     check_value('arch', {'num_layers': 2}, hint)
     with refused('num_layers'):
@@ -142,8 +143,8 @@ def test_a_config_s_value_is_refused_by_its_path() -> None:
 def components() -> list[type]:
     """Every class that a config can name, and the sections of a run's settings."""
     found = {settings.Runtime, settings.Evaluate, settings.Checkpoint, settings.MeshShape}
-    for package in set(PACKAGES.values()):
-        for value in vars(importlib.import_module(package)).values():
+    for kind in KINDS.values():
+        for value in vars(importlib.import_module(kind.package)).values():
             if inspect.isclass(value) and dataclasses.is_dataclass(value):
                 found |= set() if value.__name__.startswith('_') else {value}
     return sorted(found, key=lambda component: component.__name__)
@@ -186,13 +187,13 @@ def nonsense(value: Any) -> tuple[Any, ...]:
     return next((odd for kind, odd in (*kinds, *sequences) if isinstance(value, kind)), ())
 
 
-def parts(kind: str, config: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[Any]:
-    """(kind, path, dict) of every component in a section of a config."""
-    if 'type' in config and kind in PACKAGES:
-        yield kind, path, config
-    for key, value in config.items():
+def parts(config: dict[str, Any], section: Any, path: tuple[str, ...]) -> Iterator[Any]:
+    """(hint, path, dict) of every component in a section of a config."""
+    if 'type' in section:
+        yield hint_at(config, path), path[1:], section
+    for key, value in section.items():
         if isinstance(value, dict):
-            yield from parts(key, value, (*path, key))
+            yield from parts(config, value, (*path, key))
 
 
 def odd_sections() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -201,8 +202,8 @@ def odd_sections() -> Iterator[tuple[str, str, dict[str, Any]]]:
     for file in sorted((ROOT / 'configs').glob('*.py')):
         config = load(file.name)
         for top in ('model', 'views', 'eval_view', 'optimizer', 'schedule', 'sampler'):
-            for kind, path, part in parts(top, config.get(top) or {}):
-                component = find(top, kind, part['type'])
+            for hint, path, part in parts(config, config.get(top) or {}, (top,)):
+                component = find(top, hint, part['type'])
                 for name, parameter in inspect.signature(component).parameters.items():
                     value = part.get(name, parameter.default)
                     if name in ('parent', 'name') or (component, name) in seen:
@@ -228,7 +229,7 @@ def test_nonsense_in_any_field_of_any_component_is_refused_in_a_sentence() -> No
     for top, label, section in odd_sections():
         count += 1
         try:
-            build(top, section)
+            build_at(top, TOP[top], section)
         except JsslError as error:
             if '\n' in str(error) or f'config.{top}' not in str(error) or len(str(error)) > 800:
                 wrong.append(f'{label}: {error}')

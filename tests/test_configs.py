@@ -10,7 +10,7 @@ import pytest
 from jssl import config
 from jssl.algorithm import Run
 from jssl.cli.train import parse
-from jssl.components import build
+from jssl.components import build, build_at
 from jssl.data import Arrays, Canvas
 from jssl.optim.optimizers import make_optimizer
 from jssl.training.experiment import Experiment
@@ -27,7 +27,7 @@ def with_fake_images(described: dict[str, Any], batch_size: int = 16) -> Experim
     """The experiment on grey images in place of its data set, which is not here."""
     images = np.full((2 * batch_size, 8, 8, 3), 128, np.uint8)
     wanted = [key for key in config.COMPONENTS if key in described and 'data' not in key]
-    parts = {key: build(key, described[key]) for key in wanted}
+    parts = {key: build_at(key, config.TOP[key], described[key]) for key in wanted}
     return Experiment(
         algorithm=parts.pop('model'),
         data=Arrays(images),
@@ -283,7 +283,7 @@ def traced(name: str, images: int) -> tuple[Any, dict[str, Any], int]:
         ),
         'index': jax.ShapeDtypeStruct((rows,), 'int32'),
     }
-    views = build('views', described['views'])
+    views = build('view', described['views'])
     start = functools.partial(init_train_state, algorithm, views, optimizer, seed=0)
     state = jax.eval_shape(start, batch)
     after, metrics = jax.eval_shape(make_train_step(algorithm, views, optimizer), state, batch)

@@ -51,6 +51,8 @@ class Trap:
         yield {'type': 'trap_module:nothing'}
         yield {'type': 'os:system', 'command': ' '.join(touch)}
         yield {'type': 'pickle:Unpickler', 'file': 'x'}
+        yield {'type': 'jssl.interrupts:run_command'}  # jssl is more than its parts
+        yield {'type': 'optax:adamw', 'learning_rate': {'type': 'trap_module:Net'}}
         yield {'type': 'MultiView', 'view': {'type': 'subprocess:Popen', 'args': touch}}
         yield {'type': 'ResNet', 'plugins': [{'type': 'trap_module:Net'}]}
         yield {'type': 'ResNet', 'plugins': {'a': [[{'b': {'type': 'trap_module:Net'}}]]}}

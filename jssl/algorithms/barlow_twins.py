@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, two_views
 from jssl.heads import LatentCrossCorrelationHead
+from jssl.kinds import Backbone, Neck
 from jssl.losses import barlow_twins
 from jssl.networks import forward
 
@@ -46,8 +47,8 @@ class BarlowTwins(Algorithm):
       head: projections of both views -> correlations (D, D).
     """
 
-    backbone: nn.Module
-    neck: nn.Module
+    backbone: Backbone
+    neck: Neck
     head: LatentCrossCorrelationHead
 
     @property

@@ -6,7 +6,6 @@ Representation Learning", IJCV 2023, arXiv 2202.03026.
 
 import dataclasses
 import functools
-from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -19,6 +18,7 @@ from jssl.backbones import CAEViT
 from jssl.checks import Count, Fraction
 from jssl.errors import JsslError
 from jssl.heads import CAEHead
+from jssl.kinds import TargetGenerator
 from jssl.necks import CAENeck
 from jssl.networks import evaluate, forward
 from jssl.target_generators.frozen import generate, init_generator
@@ -59,7 +59,7 @@ class CAE(MaskedImageModel):
     backbone: CAEViT
     neck: CAENeck
     head: CAEHead
-    target_generator: Callable[[jax.Array], jax.Array]
+    target_generator: TargetGenerator
     base_momentum: Fraction = 0.0
     smallest_block: Count = 16
 

@@ -6,7 +6,6 @@ ECCV 2018, arXiv 1807.05520.
 
 import dataclasses
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -14,6 +13,7 @@ from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State, one_vi
 from jssl.algorithms.clustered import cluster_health, fresh_head, known_samples
 from jssl.checks import Count
 from jssl.heads import ClsHead
+from jssl.kinds import Backbone, Neck
 from jssl.losses import weighted_cross_entropy
 from jssl.memories.kmeans import cluster
 from jssl.memories.odc import class_weights
@@ -43,8 +43,8 @@ class DeepCluster(Algorithm):
       JsslError: `refresh_every` is not positive.
     """
 
-    backbone: nn.Module
-    neck: nn.Module
+    backbone: Backbone
+    neck: Neck
     head: ClsHead
     pca_dim: Count | None = 256
     refresh_every: Count = 1

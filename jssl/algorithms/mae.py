@@ -5,7 +5,6 @@ arXiv 2111.06377.
 """
 
 import dataclasses
-from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -17,6 +16,7 @@ from jssl.augment.masks import random_masking
 from jssl.backbones import MAEViT
 from jssl.errors import JsslError
 from jssl.heads import MAEPretrainHead
+from jssl.kinds import TargetGenerator
 from jssl.layers.patches import enlarge_mask
 from jssl.losses import explained_variance
 from jssl.necks import MAEPretrainDecoder
@@ -55,7 +55,7 @@ class MAE(PixelModel):
     backbone: MAEViT
     neck: MAEPretrainDecoder
     head: MAEPretrainHead
-    target_generator: Callable[[jax.Array], jax.Array] | None = None
+    target_generator: TargetGenerator | None = None
 
     @property
     def network(self) -> Autoencoder:

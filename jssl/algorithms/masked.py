@@ -4,10 +4,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
-import flax.linen as nn
 import jax
 
 from jssl.algorithm import Algorithm, Batch, Params, State
+from jssl.kinds import Backbone, Neck
 
 
 class Reconstruction(NamedTuple):
@@ -31,8 +31,8 @@ class MaskedImageModel(Algorithm):
       neck: features -> predictions.
     """
 
-    backbone: nn.Module
-    neck: nn.Module
+    backbone: Backbone
+    neck: Neck
 
     def draw_noise(self, rng: jax.Array, batch: Batch) -> Batch:
         """Adds the key of drop path, where the backbone has any."""

@@ -6,7 +6,6 @@ Pre-Training", CVPR 2022, arXiv 2112.09133.
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -20,6 +19,7 @@ from jssl.backbones import MaskFeatViT
 from jssl.checks import Count
 from jssl.errors import JsslError
 from jssl.heads import MaskFeatPretrainHead
+from jssl.kinds import TargetGenerator
 from jssl.layers.pooling import pool_features
 from jssl.losses import explained_variance
 from jssl.networks import evaluate, forward
@@ -56,7 +56,7 @@ class MaskFeat(MaskedImageModel):
 
     backbone: MaskFeatViT
     head: MaskFeatPretrainHead
-    target_generator: Callable[[jax.Array], Any]
+    target_generator: TargetGenerator
     masked_patches: Count = 78
     smallest_block: Count = 15
 

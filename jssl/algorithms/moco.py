@@ -8,7 +8,6 @@ Learning", arXiv 2003.04297, changes the neck, the views and the schedule.
 import dataclasses
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -16,6 +15,7 @@ from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, two_views
 from jssl.checks import Count, Fraction
 from jssl.errors import JsslError
 from jssl.heads import ContrastiveHead
+from jssl.kinds import Backbone, Neck
 from jssl.layers.normalize import l2_normalize
 from jssl.layers.shuffle import has_grouped_norm, unshuffle
 from jssl.losses import cross_entropy
@@ -40,8 +40,8 @@ class MoCo(Algorithm):
       JsslError: if the momentum is not in [0, 1].
     """
 
-    backbone: nn.Module
-    neck: nn.Module
+    backbone: Backbone
+    neck: Neck
     head: ContrastiveHead
     queue_len: Count = 65536
     feat_dim: Count = 128

@@ -4,12 +4,12 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Self
 
-import flax.linen as nn
 import jax
 
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State, two_views
 from jssl.checks import Count, Fraction
 from jssl.errors import JsslError
+from jssl.kinds import Backbone, Head, Neck
 from jssl.layers.normalize import feature_std
 from jssl.memories.ema import cosine_momentum, init_target, update_target
 from jssl.networks import Encoder, Network, each
@@ -32,9 +32,9 @@ class MomentumPair(Algorithm):
       JsslError: if the momentum is not in [0, 1].
     """
 
-    backbone: nn.Module
-    neck: nn.Module
-    head: nn.Module
+    backbone: Backbone
+    neck: Neck
+    head: Head
     base_momentum: Fraction = 0.996
     steps: Count | None = None
 

@@ -7,13 +7,13 @@ without the paper's estimate of the partition function and its proximal term.
 
 import dataclasses
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State, one_view
 from jssl.checks import Count
 from jssl.heads import ContrastiveHead
+from jssl.kinds import Backbone, Neck
 from jssl.layers.normalize import feature_std, l2_normalize
 from jssl.losses import cross_entropy
 from jssl.memories import SimpleMemory
@@ -45,8 +45,8 @@ class NPID(Algorithm):
       JsslError: `neg_num` is not positive, or `ensure_neg` cannot be had with these weights.
     """
 
-    backbone: nn.Module
-    neck: nn.Module
+    backbone: Backbone
+    neck: Neck
     head: ContrastiveHead
     memory_bank: SimpleMemory
     neg_num: Count = 65536

@@ -14,6 +14,7 @@ from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State, one_vi
 from jssl.algorithms.clustered import check_classes, cluster_health, fresh_head
 from jssl.checks import Natural
 from jssl.heads import ClsHead
+from jssl.kinds import Backbone
 from jssl.layers.normalize import l2_normalize
 from jssl.losses import weighted_cross_entropy
 from jssl.memories import ODCMemory
@@ -74,7 +75,7 @@ class ODC(Algorithm):
       JsslError: head and memory have different numbers of clusters.
     """
 
-    backbone: nn.Module
+    backbone: Backbone
     neck: ODCNeck
     head: ClsHead
     memory_bank: ODCMemory

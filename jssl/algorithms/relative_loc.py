@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, State
 from jssl.errors import JsslError
 from jssl.heads import ClsHead
+from jssl.kinds import Backbone
 from jssl.losses import cross_entropy
 from jssl.necks import RelativeLocNeck
 from jssl.necks.pretext import draw_keep
@@ -32,7 +33,7 @@ class RelativeLoc(Algorithm):
       head: vectors -> logits of the eight places; the reference starts it with `init_std` 0.005.
     """
 
-    backbone: nn.Module
+    backbone: Backbone
     neck: RelativeLocNeck
     head: ClsHead
 

@@ -6,13 +6,13 @@ ICLR 2018, arXiv 1803.07728.
 
 import dataclasses
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, State
 from jssl.errors import JsslError
 from jssl.heads import ClsHead
+from jssl.kinds import Backbone
 from jssl.losses import cross_entropy
 from jssl.necks import AvgPool2dNeck
 from jssl.networks import Network, evaluate, forward
@@ -29,7 +29,7 @@ class RotationPred(Algorithm):
       head: pooled features -> logits of the four turns.
     """
 
-    backbone: nn.Module
+    backbone: Backbone
     head: ClsHead
 
     @property

@@ -6,12 +6,12 @@ Representations", ICML 2020, arXiv 2002.05709.
 
 import dataclasses
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, two_views
 from jssl.heads import ContrastiveHead
+from jssl.kinds import Backbone, Neck
 from jssl.losses import contrast_accuracy, nt_xent, pair_similarities
 from jssl.networks import Encoder, forward
 
@@ -26,8 +26,8 @@ class SimCLR(Algorithm):
       head: similarities -> logits.
     """
 
-    backbone: nn.Module
-    neck: nn.Module
+    backbone: Backbone
+    neck: Neck
     head: ContrastiveHead
 
     @property

@@ -5,11 +5,11 @@ Chen, He, "Exploring Simple Siamese Representation Learning", CVPR 2021, arXiv 2
 
 import dataclasses
 
-import flax.linen as nn
 import jax
 
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, two_views
 from jssl.heads import LatentPredictHead
+from jssl.kinds import Backbone, Neck
 from jssl.layers.normalize import feature_std
 from jssl.networks import Network, each
 
@@ -24,8 +24,8 @@ class SimSiam(Algorithm):
       head: the predictor and the loss.
     """
 
-    backbone: nn.Module
-    neck: nn.Module
+    backbone: Backbone
+    neck: Neck
     head: LatentPredictHead
 
     @property

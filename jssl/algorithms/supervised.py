@@ -15,6 +15,7 @@ from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State, one_vi
 from jssl.augment.ops.mixing import cutmix, mix, mixup
 from jssl.checks import NonNegative
 from jssl.errors import JsslError
+from jssl.kinds import Backbone, Head, Neck
 from jssl.losses.classification import top_k_hits
 from jssl.networks import evaluate, forward
 
@@ -65,9 +66,9 @@ class ImageClassifier(Algorithm):
       JsslError: for a negative alpha.
     """
 
-    backbone: nn.Module
-    head: nn.Module
-    neck: nn.Module | None = None
+    backbone: Backbone
+    head: Head
+    neck: Neck | None = None
     frozen_backbone: bool = False
     mixup: NonNegative = 0.0
     cutmix: NonNegative = 0.0

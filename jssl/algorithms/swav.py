@@ -16,6 +16,7 @@ from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State
 from jssl.checks import Count, Natural
 from jssl.errors import JsslError
 from jssl.heads import SwAVHead
+from jssl.kinds import Backbone, Neck
 from jssl.layers.normalize import l2_normalize
 from jssl.layers.pooling import pool_features
 from jssl.losses import sinkhorn, swapped_prediction
@@ -76,8 +77,8 @@ class SwAV(Algorithm):
       JsslError: for a negative number.
     """
 
-    backbone: nn.Module
-    neck: nn.Module
+    backbone: Backbone
+    neck: Neck
     head: SwAVHead
     queue_length: Natural = 0
     queue_start_epoch: Natural = 15

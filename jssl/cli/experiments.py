@@ -8,13 +8,11 @@ from typing import Any
 
 from jssl.cli.configs import load
 from jssl.cli.parser import Parser
-from jssl.components import hints_of
-from jssl.config import WEIGHTS
+from jssl.config import TOP, WEIGHTS
 from jssl.errors import JsslError
 from jssl.fitting.inheritance import inherited
 from jssl.foreign import names
-from jssl.overrides import TOP, Override, advise, apply
-from jssl.training.settings import Runtime
+from jssl.overrides import Override, advise, apply
 
 
 def add_config(parser: Parser) -> None:
@@ -93,10 +91,9 @@ def _refuse(rest: Sequence[str], config: Mapping[str, Any], arguments: Sequence[
 
 def _refuse_arguments(overrides: Sequence[Override], arguments: Sequence[str]) -> None:
     """Raises a `JsslError` for a field of the config that is an argument of the command."""
-    fields = [*TOP, *hints_of(Runtime)]
     for override in overrides:
-        close = difflib.get_close_matches(override.path[0], [*fields, *arguments], 1, cutoff=0.8)
-        if len(override.path) == 1 and close and close[0] not in fields:
+        close = difflib.get_close_matches(override.path[0], [*TOP, *arguments], 1, cutoff=0.8)
+        if len(override.path) == 1 and close and close[0] not in TOP:
             value = '' if override.text == 'True' else f'={override.text}'
             written = shlex.quote(f'--{close[0]}{value}')
             raise JsslError(

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +17,10 @@ from jssl.data.loading.loader import THREADS, resident
 from jssl.data.reading.bad_samples import Faults
 from jssl.data.sources import Source
 from jssl.errors import JsslError
+from jssl.kinds import VIEW
 
-EvalView = Callable[[Canvas], jax.Array]  # one canvas -> float (h, w, C), the same every time
+# one canvas -> float (h, w, C), the same every time
+EvalView = Annotated[Callable[[Canvas], jax.Array], VIEW]
 
 
 class Extracted(NamedTuple):

@@ -10,10 +10,12 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from jssl.components import PACKAGES, find
+from jssl.components import find
+from jssl.config import hint_at
 from jssl.errors import JsslError, suggest
 from jssl.fitting.pretrained import check_there
 from jssl.foreign import names, option, refuse_foreign
+from jssl.kinds import Backbone, kinds_of
 from jssl.paths import expanded
 from jssl.runs.workdir import read_config
 
@@ -78,7 +80,7 @@ def inherited(config: Mapping[str, Any], trusted: Collection[str] = ()) -> dict[
     for name in wanted:
         value = _part(stored, LABELLED[name]) if name in LABELLED else None
         value = _part(stored, name) if value is None else value
-        _check(value, name, where, stored)
+        _check(value, name, where, stored, config)
         refuse_foreign(value, name, where, {*trusted, *names(config)}, option)
         found[name] = _tidy(value)
     if 'model.backbone' in found:
@@ -97,7 +99,9 @@ def _config_of(run: Path) -> dict[str, Any]:
         ) from error
 
 
-def _check(value: Any, name: str, where: str, stored: Mapping[str, Any]) -> None:
+def _check(
+    value: Any, name: str, where: str, stored: Mapping[str, Any], config: Mapping[str, Any]
+) -> None:
     """Refuses a part that the run does not describe, or not as a part of a config."""
     remedy = (
         'Give its backbone.safetensors instead, and set config.model.backbone and the data '
@@ -109,7 +113,8 @@ def _check(value: Any, name: str, where: str, stored: Mapping[str, Any]) -> None
             f'{suggest(name, stored)} {remedy}'
         )
     described = isinstance(value, Mapping) and isinstance(value.get('type'), str)
-    if value is not None and name.rpartition('.')[2] in PACKAGES and not described:
+    # The own config says what is a part: looking for the classes of the run's would import them.
+    if value is not None and not described and kinds_of(hint_at(config, name.split('.'))):
         raise JsslError(f'{where} says {name}={value!r}, where a dict with a type stands. {remedy}')
 
 
@@ -125,7 +130,7 @@ def counterpart(backbone: Mapping[str, Any], *, frozen: bool) -> dict[str, Any]:
         return dict(backbone)
     name, changes = found.name, found.probed if frozen else found.tuned
     path = 'model.backbone'
-    before, after = (_fields(find(path, 'backbone', kind)) for kind in (backbone['type'], name))
+    before, after = (_fields(find(path, Backbone, kind)) for kind in (backbone['type'], name))
     # A default of the one that is another in the other is said: CAE's biases, for example.
     differing = {k: v for k, v in before.items() if k in after and after[k] != v}
     given = {k: v for k, v in backbone.items() if k in after}
@@ -133,7 +138,7 @@ def counterpart(backbone: Mapping[str, Any], *, frozen: bool) -> dict[str, Any]:
     return {'type': name} | differing | given | fixed | dict(changes)
 
 
-def _fields(component: type) -> dict[str, Any]:
+def _fields(component: Any) -> dict[str, Any]:
     """The fields of a module and their defaults."""
     fields = dataclasses.fields(component)
     return {field.name: field.default for field in fields if field.name not in ('parent', 'name')}

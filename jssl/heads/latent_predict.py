@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 
 from jssl.checks import Checked, Finite
+from jssl.kinds import Neck
 from jssl.losses import negative_cosine
 
 
@@ -15,7 +16,7 @@ class LatentPredictHead(Checked, nn.Module):
       shift, scale: of the loss, see `negative_cosine`.
     """
 
-    predictor: nn.Module
+    predictor: Neck
     shift: Finite = 0.0
     scale: Finite = 1.0
 

@@ -1,6 +1,6 @@
 """Heads of image classifiers: one linear layer on pooled features, a class token, or each stage."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
@@ -8,11 +8,11 @@ import jax.numpy as jnp
 
 from jssl.checks import Checked, Count, DType, Natural, NonNegative, distinct
 from jssl.errors import JsslError, show
+from jssl.kinds import Loss
 from jssl.layers.batch_norm import BatchNorm
 from jssl.layers.pooling import Features, adaptive_average_pool, pool_features
 from jssl.losses.classification import CrossEntropyLoss
 
-Loss = Callable[[jax.Array, jax.Array], jax.Array]  # (logits, targets) -> scalar
 SIDES = (12, 6, 4, 3, 2)  # of the pooled map of each stage, the stem first
 # Window, stride and padding that pool the maps of a ResNet at 224 px to those sides.
 WINDOWS = ((10, 10, 4), (16, 8, 0), (13, 5, 0), (8, 3, 0), (6, 1, 0))

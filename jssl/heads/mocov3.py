@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 
 from jssl.checks import Checked, Positive
+from jssl.kinds import Neck
 from jssl.losses import batch_similarities
 
 
@@ -22,7 +23,7 @@ class MoCoV3Head(Checked, nn.Module):
       JsslError: if the temperature is not positive.
     """
 
-    predictor: nn.Module
+    predictor: Neck
     temperature: Positive = 1.0
     loss_weight: Positive = 1.0
 

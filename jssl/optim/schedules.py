@@ -8,7 +8,7 @@ base rate, so a floor stays an absolute value. The rates equal those of the refe
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +16,11 @@ import numpy as np
 
 from jssl.checks import BelowOne, Checked, Count, Natural, NonNegative, check_value
 from jssl.errors import JsslError
+from jssl.kinds import SCHEDULE
 
 Schedule = Callable[[Any], Any]  # step (scalar or array of any shape) -> rate of the same shape
-ScheduleFactory = Callable[..., Schedule]  # (base_lr, *, steps_per_epoch, epochs) -> schedule
+# (base_lr, *, steps_per_epoch, epochs) -> schedule
+ScheduleFactory = Annotated[Callable[..., Schedule], SCHEDULE]
 
 
 @dataclasses.dataclass(frozen=True)

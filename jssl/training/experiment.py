@@ -116,8 +116,8 @@ class Experiment(Checked):
 
     def __post_init__(self) -> None:
         """Refuses, before any compute is spent, what cannot run."""
-        super().__post_init__()
         self._check_parts()
+        super().__post_init__()
         for source in (self.data, self.test_data, self.probe_data):
             if source is not None:
                 check_declared(source)

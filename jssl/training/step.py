@@ -7,7 +7,7 @@ host, and nothing in it depends on how many devices there are.
 import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +17,9 @@ from jax.sharding import use_abstract_mesh
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, TrainState
 from jssl.data.canvas import Canvas
 from jssl.errors import JsslError
+from jssl.kinds import VIEW
 
-Views = Callable[[jax.Array, Canvas], Mapping[str, Any]]
+Views = Annotated[Callable[[jax.Array, Canvas], Mapping[str, Any]], VIEW]
 Step = Callable[..., tuple[TrainState, Metrics]]
 # What the step and the log add to the metrics of a loss.
 RESERVED = {'loss', 'grad_norm', 'lr', 'step', 'epoch', 'time', 'images_per_second', 'data_wait'}

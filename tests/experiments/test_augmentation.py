@@ -63,7 +63,7 @@ def test_pillows_pipelines_give_the_views_of_the_policies() -> None:
     picture = pillow_views.bare_decode(jpeg).resize((50, 38))
     theirs = np.stack([pillow_views.draw_view(picture, 12, (0.2, 1.0)) for _ in range(1500)])
     pixels = jnp.zeros((50, 50, 3), jnp.uint8).at[:38].set(np.asarray(picture))
-    policy = build('views', policies.simclr(12, scale=(0.2, 1.0)))
+    policy = build('view', policies.simclr(12, scale=(0.2, 1.0)))
     keys = jax.random.split(jax.random.key(0), 750)
     canvas = Canvas(pixels, jnp.array([38, 50]))
     ours = np.concatenate(jax.jit(jax.vmap(policy, (0, None)))(keys, canvas)['views'])

@@ -55,7 +55,7 @@ TURNED = view(1.0, 0.4, 0.4, 1.0, 0.5, rotate=2.0, blur=0.0)
     ],
 )
 def test_copies_of_one_view_have_the_references_options(policy, copies, options):
-    built = build('views', policy)
+    built = build('view', policy)
     assert built.copies == copies
     assert vars(built.view) == options
 
@@ -69,13 +69,13 @@ def test_copies_of_one_view_have_the_references_options(policy, copies, options)
     ],
 )
 def test_pairs_have_the_references_options(policy, shared):
-    built = build('views', policy)
+    built = build('view', policy)
     assert vars(built.first) == view(*BYOL, **shared, **FIRST)
     assert vars(built.second) == view(*BYOL, **shared, **SECOND)
 
 
 def test_multi_crop_has_the_references_options():
-    built = build('views', policies.swav())
+    built = build('view', policies.swav())
     assert (built.large_copies, built.small_copies) == (2, 6)
     assert vars(built.large) == view(*STRONG, scale=(0.14, 1.0))
     assert vars(built.small) == view(*STRONG, size=96, scale=(0.05, 0.14))
@@ -91,23 +91,23 @@ def test_multi_crop_has_the_references_options():
     ],
 )
 def test_views_without_colour_have_the_references_options(policy, own):
-    built = build('views', policy).view
+    built = build('view', policy).view
     strengths = jitter(0.0, *STRONG[1:])  # of a stage that is off
     assert vars(built) == {**view(0.0, *STRONG[1:]), **PLAIN, **strengths, **own}
 
 
 def test_other_policies_have_the_references_options():
     patches = Patches(292, 255, 64, 0.66, False, (124.0, 117.0, 104.0), (59.0, 58.0, 58.0))
-    assert build('views', policies.relative_loc()) == patches
+    assert build('view', policies.relative_loc()) == patches
     crop = {'scale': (0.08, 1.0), 'ratio': (3 / 4, 4 / 3), 'flip': 0.5}
     statistics = {'mean': (124.0, 117.0, 104.0), 'std': (59.0, 58.0, 58.0)}
     samplers = {'interpolation': 'bicubic', 'token_interpolation': 'lanczos'}
     expected = ImageAndTokens(224, 112, **crop, **samplers, **statistics)
-    assert build('views', policies.cae()) == expected
+    assert build('view', policies.cae()) == expected
     expected = FineTuneView(224, **crop, **BICUBIC, **STANDARD, operations=2, level=9.0)
-    assert build('views', policies.fine_tune()).view == expected
+    assert build('view', policies.fine_tune()).view == expected
     assert (expected.level_std, expected.erase, expected.area) == (0.5, 0.25, (0.02, 1 / 3))
-    assert build('eval_view', policies.evaluation()) == CenterView(224, 256, 'bilinear', **STANDARD)
+    assert build('view', policies.evaluation()) == CenterView(224, 256, 'bilinear', **STANDARD)
 
 
 SIZES = {'simclr', 'moco_v1', 'moco_v2', 'byol', 'moco_v3', 'npid', 'deepcluster', 'rotation_pred'}
@@ -118,7 +118,7 @@ SIZES |= {'mae', 'simmim', 'linear_probe', 'fine_tune', 'swav', 'cae'}
 def test_fields_are_set_in_all_views_of_a_policy(name):
     """The size by position, others by keyword; every policy can be traced in a small size."""
     own = {'swav': {'small_size': 8}, 'cae': {'token_size': 8}}.get(name, {})
-    built = build('views', getattr(policies, name)(16, flip=0.25, **own))
+    built = build('view', getattr(policies, name)(16, flip=0.25, **own))
     parts = [part for part in vars(built).values() if isinstance(part, View | FineTuneView)]
     assert {part.flip for part in parts or [built]} == {0.25}
     pixels = jax.ShapeDtypeStruct((20, 20, 3), jnp.uint8)
@@ -130,13 +130,13 @@ def test_fields_are_set_in_all_views_of_a_policy(name):
 
 
 def test_a_field_that_a_view_lacks_is_refused():
-    with refused('config.views.second.blurr', "Did you mean 'blur'"):
-        build('views', {**policies.byol(), 'second': policies.byol(blurr=1.0)['second']})
+    with refused('config.view.second.blurr', "Did you mean 'blur'"):
+        build('view', {**policies.byol(), 'second': policies.byol(blurr=1.0)['second']})
 
 
 def test_a_fifth_of_byols_second_views_is_solarized():
     """And none of the first. The other stages keep a white image above 0.6 * 255 = 153."""
-    built = build('views', policies.byol(size=4, mean=[0.0] * 3, std=[1.0] * 3))
+    built = build('view', policies.byol(size=4, mean=[0.0] * 3, std=[1.0] * 3))
     canvas = Canvas(jnp.full((6, 6, 3), 255, jnp.uint8), jnp.array([6, 6]))
     keys = jax.random.split(jax.random.key(0), 2000)
     first, second = jax.jit(jax.vmap(built, (0, None)))(keys, canvas)['views']
@@ -149,7 +149,7 @@ def test_a_fifth_of_byols_second_views_is_solarized():
 def test_deepclusters_views_turn_by_at_most_two_degrees():
     """Black triangles at the corners of a white image, no larger than that angle leaves open."""
     colors = {'jitter': 0.0, 'gray': 0.0, 'mean': [0.0] * 3, 'std': [1.0] * 3}
-    built = build('views', policies.deepcluster(size=64, **colors))
+    built = build('view', policies.deepcluster(size=64, **colors))
     canvas = Canvas(jnp.full((64, 64, 3), 255, jnp.uint8), jnp.array([64, 64]))
     keys = jax.random.split(jax.random.key(1), 200)
     views = np.asarray(jax.jit(jax.vmap(built, (0, None)))(keys, canvas)['views'][0])

@@ -65,13 +65,13 @@ def test_a_pair_keeps_its_order_and_draws_apart():
 
 def test_policies_are_built_from_nested_dicts():
     """Under the keys first, second, large and small, by bare class names."""
-    pair = build('views', {'type': 'Pair', 'first': PLAIN, 'second': PLAIN | {'size': 6}})
+    pair = build('view', {'type': 'Pair', 'first': PLAIN, 'second': PLAIN | {'size': 6}})
     assert (pair.first.size, pair.second.size) == (4, 6)
-    crops = build('views', {'type': 'MultiCrop', 'large': PLAIN, 'small': PLAIN})
+    crops = build('view', {'type': 'MultiCrop', 'large': PLAIN, 'small': PLAIN})
     assert (crops.large_copies, crops.small_copies) == (2, 6)
     assert isinstance(hash(crops), int)
-    with refused("config.views.second.type='Viwe'", "Did you mean 'View'"):
-        build('views', {'type': 'Pair', 'first': PLAIN, 'second': {'type': 'Viwe'}})
+    with refused("config.view.second.type='Viwe'", "Did you mean 'View'"):
+        build('view', {'type': 'Pair', 'first': PLAIN, 'second': {'type': 'Viwe'}})
 
 
 @pytest.mark.parametrize(

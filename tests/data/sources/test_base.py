@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from jssl.components import build
+from jssl.components import build, build_at
+from jssl.config import TOP
 from jssl.data.sources import Arrays, check_same_classes, has_labels
 from tests.checks import refused
 
@@ -53,7 +54,7 @@ def test_what_a_source_says_of_itself_is_believed():
 
 def test_a_class_of_the_user_s_own_is_a_source_under_any_data_key():
     for key in ('data', 'test_data', 'probe_data'):
-        source = build(key, {'type': f'{__name__}:Plain', 'count': 7})
+        source = build_at(key, TOP[key], {'type': f'{__name__}:Plain', 'count': 7})
         assert isinstance(source, Plain)
         assert len(source) == 7
         assert not has_labels(source)
@@ -61,7 +62,7 @@ def test_a_class_of_the_user_s_own_is_a_source_under_any_data_key():
 
 def test_the_sources_that_a_config_may_name():
     with refused('Valid names: Arrays, Folder, ImageList, TFDS.'):
-        build('probe_data', {'type': 'Foldr'})
+        build('data', {'type': 'Foldr'})
 
 
 @pytest.mark.parametrize('test', [Named('a', 'b'), Plain(), Arrays([IMAGE], [0])])
