@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from jssl.data.canvas import Canvas
 from jssl.data.reading.decoding import decode
 from jssl.data.sources.folder import read_file
 from jssl.errors import JsslError, in_words, show
@@ -48,9 +49,7 @@ def as_images(images: Any) -> tuple[list[Any], bool]:
     raise JsslError(f'features() got an array of shape {array.shape}, which is no image; {FORMS}.')
 
 
-def on_canvas(
-    image: Any, canvas: int, channels: int = 3
-) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+def on_canvas(image: Any, canvas: int, channels: int = 3) -> Canvas:
     """One image on its canvas, as `jssl.data.decode` puts it there.
 
     Raises:
@@ -167,7 +166,7 @@ def _remedy(low: float, high: float) -> str:
     return 'the levels of the image file, before anything normalises them'
 
 
-def stacked(images: Sequence[Any], canvas: int, channels: int) -> tuple[NDArray, NDArray]:
-    """Canvases uint8 (N, S, S, C) and sizes int32 (N, 2) of single images."""
+def stacked(images: Sequence[Any], canvas: int, channels: int) -> Canvas:
+    """The canvases of single images: pixels uint8 (N, S, S, C), sizes int32 (N, 2)."""
     made = [on_canvas(image, canvas, channels) for image in images]
-    return np.stack([pixels for pixels, _ in made]), np.array([size for _, size in made], np.int32)
+    return Canvas(*(np.stack(part) for part in zip(*made, strict=True)))

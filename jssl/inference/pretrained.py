@@ -137,8 +137,8 @@ class Pretrained:
 
     def _batches(self, images: Sequence[Any], length: int) -> Iterator[Batch]:
         for first in range(0, len(images), length):
-            canvases, sizes = stacked(images[first : first + length], self.canvas, self.channels)
-            yield {'canvas': canvases, 'size': sizes}
+            some = images[first : first + length]
+            yield {'canvas': stacked(some, self.canvas, self.channels)}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,9 +38,9 @@ def images(digits: TFDS) -> list[np.ndarray]:
 
 
 def decoded(source: TFDS, row: int) -> np.ndarray:
-    batch = resident(source, 32, 3, rows=np.array([row]))
-    height, width = batch['size'][0]
-    return batch['canvas'][0, :height, :width]
+    canvas = resident(source, 32, 3, rows=np.array([row]))['canvas']
+    height, width = canvas.size[0]
+    return canvas.pixels[0, :height, :width]
 
 
 def test_features_are_those_of_the_evaluation(
