@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from jssl.algorithm import TrainState as TrainState
     from jssl.fitting.fit import fit as fit
     from jssl.inference.load import load as load
+    from jssl.training.callbacks import Callback as Callback
+    from jssl.training.callbacks import StopTraining as StopTraining
     from jssl.training.experiment import Experiment as Experiment
     from jssl.training.step import init_train_state as init_train_state
     from jssl.training.step import make_train_step as make_train_step
@@ -23,6 +25,8 @@ __version__ = '0.1.0'
 _HOMES = {
     'Algorithm': 'jssl.algorithm',
     'TrainState': 'jssl.algorithm',
+    'Callback': 'jssl.training.callbacks',
+    'StopTraining': 'jssl.training.callbacks',
     'Experiment': 'jssl.training.experiment',
     'fit': 'jssl.fitting.fit',
     'load': 'jssl.inference.load',

@@ -5,19 +5,22 @@ from jssl.evaluation.collapse import collapse_warning, evenly_spaced, feature_st
 from jssl.evaluation.evaluator import Evaluator
 from jssl.evaluation.features import (
     ArrayBatches,
-    Extracted,
     SourceBatches,
     make_extractor,
     raw_pixels,
 )
-from jssl.evaluation.knn import knn_accuracy, knn_ranking, ranking_accuracy
-from jssl.evaluation.linear import LinearProbe, fit_linear, linear_accuracy
+from jssl.evaluation.knn import KNN, knn_accuracy, knn_ranking, ranking_accuracy
+from jssl.evaluation.linear import Linear, LinearProbe, fit_linear, linear_accuracy
+from jssl.evaluation.metrics import Extracted, Metric, measure
 
 __all__ = [
+    'KNN',
     'ArrayBatches',
     'Evaluator',
     'Extracted',
+    'Linear',
     'LinearProbe',
+    'Metric',
     'SourceBatches',
     'classifier_scores',
     'collapse_warning',
@@ -28,6 +31,7 @@ __all__ = [
     'knn_ranking',
     'linear_accuracy',
     'make_extractor',
+    'measure',
     'ranking_accuracy',
     'raw_pixels',
     'top_k_accuracy',

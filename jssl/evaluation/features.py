@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -17,17 +17,11 @@ from jssl.data.loading.loader import THREADS, resident
 from jssl.data.reading.bad_samples import Faults
 from jssl.data.sources import Source
 from jssl.errors import JsslError
+from jssl.evaluation.metrics import Extracted
 from jssl.kinds import VIEW
 
 # one canvas -> float (h, w, C), the same every time
 EvalView = Annotated[Callable[[Canvas], jax.Array], VIEW]
-
-
-class Extracted(NamedTuple):
-    """Features (N, D) in the order of the images, and labels (N,) if the batches have them."""
-
-    features: np.ndarray
-    labels: np.ndarray | None
 
 
 Extract = Callable[[Params, State, Iterable[Batch]], Extracted]

@@ -5,6 +5,7 @@ exp(cosine similarity / temperature): Wu et al. 2018, "Unsupervised Feature Lear
 Non-Parametric Instance Discrimination", section 3.4.
 """
 
+import dataclasses
 from functools import partial
 
 import jax
@@ -12,12 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from jssl.checks import Checked, Count, Positive
 from jssl.errors import JsslError
 from jssl.evaluation.inputs import checked_features, checked_labels, numbered
+from jssl.evaluation.metrics import Extracted, Scores, labelled
 
 # Similarities held at once (256 MB in float32), so that ImageNet needs no 50k x 1.28M matrix.
 MAX_SIMILARITIES = 2**26
 MAX_CHUNK = 1024
+TOP = 5
 
 
 def unit_rows(features: jax.Array) -> jax.Array:
@@ -47,7 +51,7 @@ def _rank(
         # A sum over a mask is reproducible, where a scatter on a GPU adds in any order.
         votes_for = labels[neighbours][:, None] == jnp.arange(num_classes)
         votes_per_class = jnp.sum(jnp.where(votes_for, votes[:, None], 0), axis=0)
-        return jax.lax.top_k(votes_per_class, min(5, k, num_classes))[1]
+        return jax.lax.top_k(votes_per_class, min(TOP, k, num_classes))[1]
 
     return jax.lax.map(rank, test, batch_size=chunk)
 
@@ -137,3 +141,37 @@ def knn_accuracy(
         num_classes=num_classes,
     )
     return ranking_accuracy(ranking, test_labels, top)
+
+
+@dataclasses.dataclass(frozen=True)
+class KNN(Checked):
+    """The metric of nearest neighbours.
+
+    Attributes:
+      k: neighbours that vote; all where there are fewer.
+      temperature: how much a closer neighbour weighs more.
+    """
+
+    k: Count = 20
+    temperature: Positive = 0.07
+
+    def __call__(self, train: Extracted | None, test: Extracted, /) -> Scores:
+        """`knn`, the accuracy, and with more than five classes `knn_top5`; none without labels."""
+        data = labelled(train, test)
+        if data is None:
+            return {}
+        present, (learned, wanted) = numbered(
+            train_labels=data.train_labels, test_labels=data.test_labels
+        )
+        ranking = knn_ranking(
+            data.train,
+            learned,
+            data.test,
+            k=min(self.k, len(learned)),
+            temperature=self.temperature,
+            num_classes=len(present),
+        )
+        found = {'knn': ranking_accuracy(ranking, wanted)}
+        if len(present) > TOP:
+            found['knn_top5'] = ranking_accuracy(ranking, wanted, TOP)
+        return found

@@ -4,6 +4,7 @@ Multinomial logistic regression on standardised features, fitted with full-batch
 without a learning rate to choose, and fast enough to run every few epochs.
 """
 
+import dataclasses
 from functools import partial
 from typing import NamedTuple
 
@@ -13,8 +14,10 @@ import numpy as np
 import optax
 from jax.typing import ArrayLike
 
+from jssl.checks import Checked, Count, NonNegative
 from jssl.errors import JsslError
-from jssl.evaluation.inputs import checked_features, checked_labels
+from jssl.evaluation.inputs import checked_features, checked_labels, numbered
+from jssl.evaluation.metrics import Extracted, Scores, labelled
 
 
 class LinearProbe(NamedTuple):
@@ -118,3 +121,35 @@ def linear_accuracy(
             f'{test.shape[1]}; extract both with the same network.'
         )
     return float(np.mean(np.asarray(probe.predict(test) == labels)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Linear(Checked):
+    """The metric of a linear probe.
+
+    Attributes:
+      l2: strength of its penalty.
+      steps: L-BFGS iterations.
+    """
+
+    l2: NonNegative = 1.0
+    steps: Count = 60
+
+    def __call__(self, train: Extracted | None, test: Extracted, /) -> Scores:
+        """`linear`, the accuracy; none without labels."""
+        data = labelled(train, test)
+        if data is None:
+            return {}
+        present, (learned, wanted) = numbered(
+            train_labels=data.train_labels, test_labels=data.test_labels
+        )
+        accuracy = linear_accuracy(
+            data.train,
+            learned,
+            data.test,
+            wanted,
+            num_classes=len(present),
+            l2=self.l2,
+            steps=self.steps,
+        )
+        return {'linear': accuracy}

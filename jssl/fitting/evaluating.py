@@ -12,15 +12,18 @@ from jssl.data.loading.loader import Batch, fits_on_device, resident
 from jssl.data.reading.bad_samples import Faults
 from jssl.data.sources import Source, has_labels
 from jssl.evaluation import (
+    KNN,
     ArrayBatches,
     Evaluator,
     Extracted,
+    Linear,
+    Metric,
     SourceBatches,
     collapse_warning,
     evenly_spaced,
 )
 from jssl.evaluation.collapse import MOST_ROWS
-from jssl.evaluation.evaluator import Scores
+from jssl.evaluation.metrics import Scores
 from jssl.processes import of_first
 from jssl.runs.metrics import EVALUATION, Row, of_kind
 from jssl.training import sharding
@@ -33,6 +36,7 @@ SHOWN = {
     'feature_std': 'spread',
     'rankme': 'RankMe',
 }
+UNSHOWN = ('test_top5', 'knn_top5')  # in metrics.jsonl and the report alone
 UNPROBED = (
     'no kNN and no linear probe: the training images have no labels; labelled ones can be named as '
     'config.probe_data'
@@ -56,20 +60,36 @@ class RunEvaluator:
     experiment: Experiment
     report: Callable[[str], None]
     history: list[Row] = dataclasses.field(default_factory=list)
+    _features: tuple[int, tuple[Extracted | None, Extracted]] | None = None
 
     @functools.cached_property
     def evaluator(self) -> Evaluator:
         """Compiled once, used for every evaluation."""
-        experiment, options = self.experiment, self.experiment.runtime.evaluate
+        experiment = self.experiment
         return Evaluator(
             algorithm=experiment.algorithm,
             view=experiment.eval_view,
             train=self.probe_batches,
             test=self.test_batches,
-            k=min(options.neighbors, options.max_train, len(experiment.probe_source)),
+            metrics=self.metrics,
             batch_sharding=sharding.batch_sharding(experiment.mesh),
             test_classes=experiment.test_classes,
         )
+
+    @functools.cached_property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Neighbours and the linear probe, except of a classifier, and the experiment's own."""
+        frozen = (KNN(self.neighbors), Linear())
+        return (
+            *(() if self.experiment.algorithm.is_classifier else frozen),
+            *self.experiment.metrics,
+        )
+
+    @property
+    def neighbors(self) -> int:
+        """How many vote."""
+        options = self.experiment.runtime.evaluate
+        return min(options.neighbors, options.max_train, len(self.experiment.probe_source))
 
     @functools.cached_property
     def probe_batches(self) -> Batches | None:
@@ -126,7 +146,8 @@ class RunEvaluator:
 
     def evaluate(self, step: int, train_state: TrainState) -> Scores:
         """Scores after `step` steps; says them, and warns when the features collapse."""
-        scores = self.evaluator.evaluate(train_state.params, train_state.state)
+        train, test = self.features(step, train_state)
+        scores = self.evaluator.scores(train_state.params, train_state.state, train, test)
         self.history.append(scores)
         epoch = f'after epoch {step / self.experiment.plan.steps_per_epoch:.4g}'
         self.report(f'{epoch:<16} {in_words(scores)}')
@@ -170,16 +191,23 @@ class RunEvaluator:
         count = min(len(self.experiment.data), STAND_IN) if test is None else len(test)
         return min(count, MOST_ROWS)
 
-    def test_features(self, train_state: TrainState) -> Extracted:
-        """Features of the held-out images, and their labels."""
-        return self.evaluator.extract(train_state.params, train_state.state, self.test_batches)
+    def features(self, step: int, train_state: TrainState) -> tuple[Extracted | None, Extracted]:
+        """Features of the images that probes learn from, if any, and of the held-out ones.
+
+        Those of the last `step` that was asked for are kept: the report shows what was evaluated.
+        """
+        if self._features is None or self._features[0] != step:
+            found = self.evaluator.features(train_state.params, train_state.state)
+            self._features = step, found
+        return self._features[1]
 
 
 def in_words(scores: Scores) -> str:
     """Such as ``kNN 0.801  linear probe 0.812  spread 0.72  RankMe 23``."""
     digits = {'feature_std': '.2f', 'rankme': '.1f'}
+    own = {name: name for name in scores if name.partition('.')[0] not in (*SHOWN, *UNSHOWN)}
     return '  '.join(
         f'{name} {scores[key]:{digits.get(key, ".3f")}}'
-        for key, name in SHOWN.items()
+        for key, name in (SHOWN | own).items()
         if key in scores
     )

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,19 @@ from jssl.fitting.pretrained import (
     tell_changed_data,
 )
 from jssl.interrupts import Interrupted, Stopped
+from jssl.processes import of_first
 from jssl.runs.checkpoints import Checkpoints
 from jssl.runs.datasets import check_job_agrees
-from jssl.runs.metrics import BASELINE, EVALUATION, METRICS, MetricsWriter, Row, last_step
+from jssl.runs.metrics import (
+    BASELINE,
+    EVALUATION,
+    METRICS,
+    STOPPED,
+    MetricsWriter,
+    Row,
+    last_step,
+    of_kind,
+)
 from jssl.runs.progress import DataWait, Progress
 from jssl.runs.record import recordable
 from jssl.runs.workdir import (
@@ -37,6 +47,7 @@ from jssl.runs.workdir import (
     open_workdir,
 )
 from jssl.training import sharding
+from jssl.training.callbacks import Callback, Callbacks, check_callbacks
 from jssl.training.experiment import Experiment
 from jssl.training.loop import DeviceBatch, Loop, to_device
 from jssl.training.refresh import Refresher
@@ -50,6 +61,7 @@ def fit(
     name: str = 'run',
     config: Mapping[str, Any] | None = None,
     same_data: bool = False,
+    callbacks: Sequence[Callback] = (),
 ) -> Outcome:
     """Trains; called again with the same experiment and `workdir`, it resumes.
 
@@ -64,17 +76,20 @@ def fit(
       config: what config.json is to hold; None describes the experiment.
       same_data: files whose sizes or times are not those of the run's beginning hold the same
         images, such as a copy without its times; names and numbers must stay all the same.
+      callbacks: what happens besides, see `jssl.Callback`; the same on every process of a job.
 
     Returns:
       The trained state, the numbers of the last evaluation and the directory.
 
     Raises:
-      JsslError: for anything a user can put right; says how.
+      JsslError: for anything a user can put right; says how. Of a callback that fails, after
+        saving.
       Interrupted: on SIGTERM or Ctrl-C; in training after saving.
     """
     started = time.monotonic()
     if not isinstance(experiment, Experiment):
         raise JsslError(f'fit takes a jssl.Experiment and got {show(experiment)}.')
+    check_callbacks(callbacks)
     config = experiment.describe() if config is None else recordable(config)
     if not has_checkpoints(workdir):
         check_there(experiment.pretrained)  # a run that has begun needs it no more
@@ -98,7 +113,10 @@ def fit(
                 tell_changed_data(experiment.pretrained, config, listings, progress.print)
             announce(experiment, progress.print)
             with kept_config(directory, check=check, report=progress.print) as record:
-                return carry_out(experiment, directory, record, started, progress, check)
+                called = Callbacks(callbacks, directory, progress.print)
+                outcome = carry_out(experiment, directory, record, started, progress, check, called)
+        called.end(outcome)
+        return outcome
 
 
 def carry_out(
@@ -108,19 +126,22 @@ def carry_out(
     started: float,
     progress: Progress,
     check: Callable[[], None],
+    callbacks: Callbacks,
 ) -> Outcome:
     """Trains in a directory whose config.json is written, and leaves the results there, as long as
     `check` does not raise."""
     evaluator = RunEvaluator(experiment, progress.print)
     run = config.get(RUN, '')
-    train_state, rows = train(experiment, evaluator, directory, progress, run=run, check=check)
+    train_state, rows = train(
+        experiment, evaluator, directory, progress, run=run, check=check, callbacks=callbacks
+    )
     try:
         check()
         return conclude(
             experiment, evaluator, train_state, rows, directory, config, started, progress
         )
     except Stopped as stop:
-        raise Interrupted(stop.number, experiment.plan.steps, directory) from None
+        raise Interrupted(stop.number, int(train_state.step), directory) from None
 
 
 def train(
@@ -131,11 +152,13 @@ def train(
     *,
     run: str = '',
     check: Callable[[], None] = lambda: None,
+    callbacks: Callbacks | None = None,
 ) -> tuple[TrainState, list[Row]]:
     """The state after the last step, and the rows of metrics on the way to it.
 
     For `run` and `check` see `Checkpoints`.
     """
+    callbacks = callbacks or Callbacks()
     checkpoints = Checkpoints(
         directory / CHECKPOINTS,
         keep=experiment.runtime.checkpoint.keep,
@@ -143,11 +166,17 @@ def train(
         run=run,
         check=check,
         report=progress.print,
+        saved=callbacks.saved,
     )
     experiment.faults.report = progress.print
     try:
-        with checkpoints, MetricsWriter(directory, progress.print, check) as writer:
+        with (
+            checkpoints,
+            MetricsWriter(directory, progress.print, check, callbacks.heard) as writer,
+        ):
             train_state = begin(experiment, checkpoints, evaluator, writer, progress)
+            if stopped_early(writer.rows, int(train_state.step), progress.print):
+                return train_state, writer.rows
             loop = Loop(
                 step=experiment.step,
                 plan=experiment.plan,
@@ -161,6 +190,7 @@ def train(
                 refresher=Refresher(experiment, evaluator.training_batches, progress.print),
                 images=experiment.batch_size,
                 workdir=directory,
+                callbacks=callbacks,
             )
             return run_loop(loop, experiment, train_state), writer.rows
     except Stopped as stop:
@@ -179,7 +209,7 @@ def begin(
     if restored is not None:
         train_state, step = restored
         plan = experiment.plan
-        writer.truncate(step, logged=[number for number in range(step + 1) if plan.logs(number)])
+        writer.truncate(step, logged=[number for number in range(1, step + 1) if plan.logs(number)])
         progress.print(f'resuming after step {step} of {plan.steps}')
         if scores := evaluator.catch_up(writer.rows, step, train_state):
             epoch = step / plan.steps_per_epoch
@@ -196,6 +226,14 @@ def begin(
         path = experiment.pretrained
         train_state = load_backbone_into(train_state, weights, path, progress.print)
     return train_state
+
+
+def stopped_early(rows: Sequence[Row], step: int, report: Callable[[str], None]) -> bool:
+    """Whether a callback has ended the run after `step`; says so."""
+    by = next((row['subject'] for row in of_kind(rows, STOPPED) if row['step'] == step), None)
+    if by is not None:
+        report(f'{by} stopped this run after step {step}; nothing is left to train')
+    return bool(of_first(by is not None))
 
 
 def target(experiment: Experiment) -> TrainState:

@@ -16,13 +16,13 @@ from jssl.algorithms.masked import PixelModel
 from jssl.augment.ops.resample import denormalize
 from jssl.errors import attempt
 from jssl.evaluation import Extracted, evenly_spaced
-from jssl.evaluation.evaluator import Scores
 from jssl.evaluation.features import EvalView
+from jssl.evaluation.metrics import Scores
 from jssl.fitting.evaluating import RunEvaluator, in_words
 from jssl.fitting.pretrained import WEIGHTS
 from jssl.interop.safetensors import has_backbone, save_backbone, save_parameters
 from jssl.runs.describe import describe
-from jssl.runs.metrics import BASELINE, EVALUATION, Row, metrics_of, of_kind
+from jssl.runs.metrics import BASELINE, EVALUATION, STOPPED, Row, metrics_of, of_kind
 from jssl.runs.progress import Progress, format_duration
 from jssl.training.experiment import Experiment
 from jssl.training.sharding import replicated
@@ -51,6 +51,7 @@ class Outcome:
       files: weights and report, as far as they could be written.
       missing: sentences about all that could not be made, pictures too.
       unwritten: whether weights or report are among it.
+      stopped_by: the callback that ended the run early, None where none did.
     """
 
     train_state: TrainState
@@ -60,6 +61,7 @@ class Outcome:
     files: tuple[Path, ...] = ()
     missing: tuple[str, ...] = ()
     unwritten: bool = False
+    stopped_by: str | None = None
 
 
 def announce(experiment: Experiment, report: Callable[[str], None]) -> None:
@@ -105,15 +107,21 @@ def conclude(
     params, state = gather((train_state.params, train_state.state))
     files: list[Path | None] = []
     if jax.process_index() == 0:
-        write = partial(export, experiment, params, state, directory)
+        write = partial(export, experiment, params, state, directory, int(train_state.step))
         files.append(attempt('The file of weights', write, tell))
-    extract = partial(evaluator.test_features, train_state)
+    extract = partial(evaluator.features, int(train_state.step), train_state)
     extracted = attempt('What the report says of the features', extract, tell)
     if jax.process_index() != 0:
         return Outcome(train_state, {}, {}, directory)
     paint = partial(picture_reconstructions, experiment, *jax.device_get((params, state)))
     painted = attempt('The picture of reconstructions', paint, tell)
-    outcome = Outcome(train_state, final_scores(rows), baseline_scores(rows), directory)
+    outcome = Outcome(
+        train_state,
+        final_scores(rows),
+        baseline_scores(rows),
+        directory,
+        stopped_by=next((row['subject'] for row in of_kind(rows, STOPPED)), None),
+    )
     known = {
         'metrics': rows,
         'summary': outcome.scores | facts(experiment, evaluator, painted, started, progress),
@@ -149,7 +157,9 @@ def facts(
     return found
 
 
-def export(experiment: Experiment, params: Params, state: State, directory: Path) -> Path:
+def export(
+    experiment: Experiment, params: Params, state: State, directory: Path, steps: int
+) -> Path:
     """Writes the backbone, or all parameters where no part of them is called so."""
     about = describe(
         getattr(experiment.algorithm, 'backbone', None),
@@ -157,7 +167,7 @@ def export(experiment: Experiment, params: Params, state: State, directory: Path
         experiment.canvas,
         experiment.channels,
         algorithm=type(experiment.algorithm).__name__,
-        steps=experiment.plan.steps,
+        steps=steps,
         epochs=experiment.epochs,
         batch_size=experiment.batch_size,
         images=len(experiment.data),
@@ -173,7 +183,7 @@ def report(
     experiment: Experiment,
     evaluator: RunEvaluator,
     directory: Path,
-    extracted: Extracted | None,
+    extracted: tuple[Extracted | None, Extracted] | None,
     known: Mapping[str, Any],
     tell: Callable[[str], None],
 ) -> Path:
@@ -182,7 +192,7 @@ def report(
 
     views = attempt('The picture of views', partial(picture_views, experiment), tell)
     images = attempt('What shows test images', partial(picture_tests, experiment, evaluator), tell)
-    features, labels = extracted or (None, None)
+    features, labels = extracted[1] if extracted else (None, None)
     return write_report(
         directory / REPORT,
         title=f'{type(experiment.algorithm).__name__}: {directory.name}',

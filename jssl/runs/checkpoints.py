@@ -56,6 +56,7 @@ class Checkpoints:
         run: str = '',
         check: Callable[[], None] = lambda: None,
         report: Callable[[str], None] = print,
+        saved: Callable[[int, Path], None] = lambda step, path: None,
     ) -> None:
         """Opens `directory`, which is made if need be.
 
@@ -68,6 +69,7 @@ class Checkpoints:
           check: raises a `JsslError` where the directory is no longer this run's; asked before
             anything is written or removed.
           report: is told on process 0, in one line, of each checkpoint that cannot be read.
+          saved: is told on process 0 of each checkpoint that is complete, by step and folder.
 
         Raises:
           JsslError: the directory cannot be made.
@@ -76,7 +78,7 @@ class Checkpoints:
             logging.getLogger(logger).addFilter(_is_not_orbax)
         self.directory = Path(directory).absolute()
         self._keep, self._report, self._data = keep, report, dict(data)
-        self._run, self._check = run, check
+        self._run, self._check, self._told = run, check, saved
         self._pending: tuple[int, dict[str, str]] | None = None
         self._unreadable: tuple[int, ...] = ()  # newer than what was restored
         try:
@@ -141,9 +143,10 @@ class Checkpoints:
             self._saver.wait_until_finished()
         except SAVE_ERRORS as error:
             raise self._not_saved(error) from error
-        self._pending = None
+        step, self._pending = self._pending[0], None
         if jax.process_index() == 0:  # not agreed upon: another error may have ended it elsewhere
             self._clear()
+            self._told(step, self.directory / str(step))
 
     def restore(self, target: Any, step: int | None = None) -> tuple[Any, int] | None:
         """The newest checkpoint that can be read, or that of `step`.

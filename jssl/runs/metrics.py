@@ -19,8 +19,9 @@ from jssl.files import replace_file
 METRICS = 'metrics.jsonl'
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 MOST_NAMED = 10  # damaged lines, or missing ones, whose numbers are told
-# What a row is about: a step, an epoch, scores of the network, or of what it has to beat.
-STEP, EPOCH, EVALUATION, BASELINE = 'step', 'epoch', 'evaluation', 'baseline'
+# What a row is about: a step, an epoch, scores of the network, scores of what it has to beat, and
+# where a callback stopped the run.
+STEP, EPOCH, EVALUATION, BASELINE, STOPPED = 'step', 'epoch', 'evaluation', 'baseline', 'stopped'
 TEXTS = ('kind', 'subject')  # fields of a row that are no numbers
 NO_METRICS = (*TEXTS, 'step', 'epoch', 'time')
 Row = Mapping[str, Any]  # of metrics.jsonl; NaN stands for what was not finite
@@ -40,9 +41,10 @@ class MetricsWriter:
     """Appends to metrics.jsonl and to the TensorBoard events of a run; only process 0 writes.
 
     A line is one JSON object: `step`, `epoch`, `time` (unix seconds), `kind` ('step', 'epoch',
-    'evaluation', 'baseline'), of scores the `subject` ('network', 'random network', 'raw pixels'),
-    and the metrics, which are numbers. JSON has no NaN or infinity: both are written as null.
-    TensorBoard has the same numbers under ``kind/name``, of a baseline ``baseline/subject/name``.
+    'evaluation', 'baseline', 'stopped'), of scores the `subject` ('network', 'random network',
+    'raw pixels'), of a stop the callback's name, and the metrics, which are numbers. JSON has no
+    NaN or infinity: both are written as null. TensorBoard has the same numbers under ``kind/name``,
+    of a baseline ``baseline/subject/name``.
 
     Attributes:
       directory: of the run.
@@ -55,6 +57,7 @@ class MetricsWriter:
         directory: Path | str,
         report: Callable[[str], None] = print,
         check: Callable[[], None] = lambda: None,
+        told: Callable[[Row], None] = lambda row: None,
     ) -> None:
         """Opens the files when the first line comes.
 
@@ -63,10 +66,11 @@ class MetricsWriter:
           report: see above.
           check: raises a `JsslError` where the directory is no longer this run's; asked before
             anything is written.
+          told: of each row once it is written.
         """
         self.directory = Path(directory)
         self.report = report
-        self._check = check
+        self._check, self._told = check, told
         self.rows: list[Row] = []
         self._path = self.directory / METRICS
         self._active = jax.process_index() == 0
@@ -111,13 +115,14 @@ class MetricsWriter:
         self._check()
         values = {name: float(value) for name, value in metrics.items()}
         now = time.time()
-        of_whom = {} if subject is None else {'subject': subject}
-        row = {'step': int(step), 'epoch': float(epoch), 'time': now, 'kind': kind, **of_whom}
+        row: dict[str, Any] = {'step': int(step), 'epoch': float(epoch), 'time': now, 'kind': kind}
+        row |= values if subject is None else {'subject': subject, **values}
         try:
-            self._append(row | values)
+            self._append(row)
             self._append_event(int(step), now, {_tag(row, name): values[name] for name in values})
         except OSError as error:
             raise self._unwritable(error) from error
+        self._told(row)
 
     def truncate(self, step: int, logged: Iterable[int] = ()) -> None:
         """Forgets what was written after `step`, and tells of what is damaged or missing.

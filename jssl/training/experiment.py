@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -30,6 +30,7 @@ from jssl.data.sources import (
 )
 from jssl.errors import JsslError, show
 from jssl.evaluation.features import EvalView
+from jssl.evaluation.metrics import Metric
 from jssl.optim.optimizers import Optimizer, make_optimizer
 from jssl.optim.schedules import Constant, Schedule, ScheduleFactory
 from jssl.training import sharding
@@ -52,6 +53,10 @@ def _is_function(value: Any) -> bool:
     return callable(value) and not isinstance(value, type)
 
 
+def _are_functions(value: Any) -> bool:
+    return isinstance(value, tuple | list) and all(map(_is_function, value))
+
+
 SOURCE = (_is_source, "a source of images, such as Arrays(images) or Folder('photos')")
 PARTS = {
     'algorithm': (_is_made(Algorithm), 'an algorithm that was made, such as SimCLR(...)'),
@@ -63,6 +68,7 @@ PARTS = {
     'optimizer': (_is_made(Optimizer), 'an optimizer that was made, such as AdamW(lr=1e-3)'),
     'schedule': (_is_function, 'a schedule, such as WarmupCosine(warmup_epochs=1)'),
     'sampler': (_is_function, 'a sampler, such as Shuffled()'),
+    'metrics': (_are_functions, 'functions (train, test) -> dict of numbers, such as [my_metric]'),
     'pretrained': (_is_made(str), "the path of a run or of weights, '' for none"),
     'runtime': (_is_made(Runtime), 'a Runtime, such as Runtime(seed=1)'),
 }
@@ -88,6 +94,8 @@ class Experiment(Checked):
         labels or other classes than `test_data`; None takes `data`.
       sampler: which samples an epoch sees, and in which order.
       channels: of an image: 3 for RGB, 1 for grey, 4 for RGBA.
+      metrics: what is measured of the features besides kNN and the linear probe: functions
+        (train, test) -> dict of numbers, see `jssl.evaluation.Metric`.
       pretrained: whose backbone the run begins with: the directory of a run, or a file of weights,
         see `jssl.fitting.pretrained`; empty for fresh weights.
       runtime: seed, logging, evaluation, checkpoints and devices.
@@ -111,6 +119,7 @@ class Experiment(Checked):
     probe_data: Source | None = None
     sampler: Sampler = Shuffled()  # noqa: RUF009
     channels: Count = 3
+    metrics: Sequence[Metric] = ()
     pretrained: str = ''
     runtime: Runtime = Runtime()  # noqa: RUF009
 

@@ -22,8 +22,9 @@ from jssl.evaluation.evaluator import NETWORK
 from jssl.interrupts import Interrupted
 from jssl.optim.schedules import Schedule
 from jssl.runs.checkpoints import Checkpoints
-from jssl.runs.metrics import EPOCH, EVALUATION, STEP, MetricsWriter
+from jssl.runs.metrics import EPOCH, EVALUATION, STEP, STOPPED, MetricsWriter
 from jssl.runs.progress import DataWait, Meter, Progress
+from jssl.training.callbacks import FAIL, GO_ON, STOP, Callbacks
 from jssl.training.finite import not_finite
 from jssl.training.signals import StopSignal
 from jssl.training.step import Step
@@ -96,6 +97,7 @@ class Loop:
       refresher: what happens between epochs.
       images: per step, for the speed.
       workdir: the run's directory, for messages.
+      callbacks: may end the run early.
     """
 
     step: Step
@@ -110,6 +112,7 @@ class Loop:
     refresher: 'Refresher'
     images: int
     workdir: Path
+    callbacks: Callbacks
 
     def run(
         self,
@@ -117,11 +120,17 @@ class Loop:
         feed: Callable[[TrainState], Iterator[DeviceBatch]],
         data: DeviceBatch | None,
     ) -> TrainState:
-        """Trains from `train_state` on; `feed` gives the batches from a state's step on.
+        """Trains from `train_state` to the end, or to where a callback ends it.
+
+        Args:
+          train_state: to begin with.
+          feed: gives the batches from a state's step on.
+          data: the data set, where it is kept on the devices.
 
         Raises:
           Interrupted: on SIGTERM or Ctrl-C, after saving.
-          JsslError: when the loss, or a state to be saved, is no longer finite.
+          JsslError: when the loss, or a state to be saved, is no longer finite, or a
+            callback fails.
         """
         meter = Meter(self.images, step=int(train_state.step))
         pending: tuple[int, Metrics] | None = None
@@ -149,6 +158,7 @@ class Loop:
                 pending = (step, metrics) if self.plan.due(self.plan.log_every, step) else None
                 if self.plan.due(self.plan.steps_per_epoch, step):
                     self._log_epoch(step, train_state)
+                ended = step == self.plan.steps
                 stopping = stop.requested or self.checkpoints.reached_preemption(step)
                 if stopping or self.plan.pauses(step):
                     self._log(step, metrics, meter)
@@ -156,9 +166,12 @@ class Loop:
                     with meter.paused():
                         self._check_state(step, metrics, train_state)
                         self._evaluate_and_save(step, train_state, stopping)
-                if stopping or (step == self.plan.steps and stop.requested):
+                        ended = ended or (not stopping and self._ends(step, train_state))
+                if stopping or (ended and stop.requested):
                     self.checkpoints.wait()
                     raise Interrupted(stop.number or signal.SIGTERM, step, self.workdir)
+                if ended:
+                    break
         return train_state
 
     def _log(self, step: int, metrics: Metrics, meter: Meter) -> None:
@@ -189,11 +202,30 @@ class Loop:
     def _evaluate_and_save(self, step: int, train_state: TrainState, stopping: bool) -> None:
         """What is due after a step whose state was found finite."""
         if not stopping and self.plan.due(self.plan.evaluate_every, step):
-            scores = self.evaluate(step, train_state)
-            epoch = step / self.plan.steps_per_epoch
-            self.writer.write(step, scores, kind=EVALUATION, epoch=epoch, subject=NETWORK)
+            self._evaluate(step, train_state)
         if stopping or self.plan.due(self.plan.save_every, step):
             self.checkpoints.save(step, train_state)
+
+    def _evaluate(self, step: int, train_state: TrainState) -> None:
+        scores = self.evaluate(step, train_state)
+        epoch = step / self.plan.steps_per_epoch
+        self.writer.write(step, scores, kind=EVALUATION, epoch=epoch, subject=NETWORK)
+
+    def _ends(self, step: int, train_state: TrainState) -> bool:
+        """Whether a callback ends the run here; the state is evaluated and saved then."""
+        verdict = self.callbacks.verdict()
+        if verdict == GO_ON:
+            return False
+        if verdict == STOP and not self.plan.due(self.plan.evaluate_every, step):
+            self._evaluate(step, train_state)
+        self.checkpoints.save(step, train_state)
+        self.checkpoints.wait()
+        if verdict == FAIL:
+            raise self.callbacks.failed(step)
+        self.progress.print(f'stopped by {self.callbacks.stopped_by} after step {step}')
+        epoch = step / self.plan.steps_per_epoch
+        self.writer.write(step, {}, kind=STOPPED, epoch=epoch, subject=self.callbacks.stopped_by)
+        return True
 
     def _check_state(self, step: int, metrics: Metrics, train_state: TrainState) -> None:
         """Raises a `JsslError` for what no run can go on from.

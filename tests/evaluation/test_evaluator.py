@@ -9,7 +9,7 @@ from jssl.algorithm import Algorithm
 from jssl.augment.views import CenterView
 from jssl.data import Arrays, resident
 from jssl.errors import JsslError
-from jssl.evaluation import ArrayBatches, Evaluator, knn_accuracy, linear_accuracy
+from jssl.evaluation import KNN, ArrayBatches, Evaluator, Linear, knn_accuracy, linear_accuracy
 
 VIEW = CenterView(size=8, resize=8, mean=(0.0, 0.0, 0.0), std=(51.0, 51.0, 51.0))
 
@@ -41,7 +41,7 @@ def evaluator(labelled=True, **options):
 
 
 def test_scores_are_those_of_the_features(params):
-    found = evaluator(k=5)
+    found = evaluator(metrics=(KNN(k=5), Linear()))
     scores = found.evaluate(params, {})
     train, test = (found.extract(params, {}, batches) for batches in (found.train, found.test))
     assert set(scores) == {'knn', 'knn_top5', 'linear', 'feature_std', 'rankme'}

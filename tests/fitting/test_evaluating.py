@@ -11,6 +11,7 @@ import jssl
 from jssl.algorithm import Algorithm
 from jssl.augment.views import CenterView, MultiView, View
 from jssl.data import Arrays
+from jssl.evaluation import KNN
 from jssl.fitting.evaluating import UNPROBED, RunEvaluator
 from jssl.fitting.outcome import picture_tests
 from jssl.optim.optimizers import SGD
@@ -112,7 +113,7 @@ def test_a_test_set_may_lack_the_last_class() -> None:
 def test_few_training_images_vote_with_fewer_neighbours() -> None:
     runtime = Runtime(evaluate=Evaluate(neighbors=50, max_train=6), mesh=MeshShape(devices=1))
     found = RunEvaluator(experiment(probe_data=LABELLED, runtime=runtime), print)
-    assert found.evaluator.k == 6
+    assert found.metrics[0] == KNN(k=6)
 
 
 @pytest.mark.parametrize(

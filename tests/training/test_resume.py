@@ -94,7 +94,7 @@ def test_damage_to_the_metrics_is_said(
     assert f'{path} has damaged lines (1: 3) and no lines of steps (1: 2)' in said
     path.unlink()
     toy.trained(toy.experiment(), tmp_path / 'run')
-    assert 'no lines of steps (13: 0, 1, 2' in capsys.readouterr().out
+    assert 'no lines of steps (12: 1, 2, 3' in capsys.readouterr().out
 
 
 def test_few_test_images_of_a_wide_network_are_no_collapse(tmp_path: Path) -> None:
