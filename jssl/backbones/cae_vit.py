@@ -1,10 +1,14 @@
 """The vision transformer of CAE."""
 
+from typing import ClassVar
+
 import flax.linen as nn
 
+from jssl.backbones.counterpart import MEAN_OF_NORMED, MEAN_OF_TOKENS, Counterpart
 from jssl.backbones.vit import VisionTransformer
 from jssl.checks import NonNegative
 from jssl.layers.transformer import TransformerInit
+from jssl.reference import Reference
 
 
 class CAEViT(VisionTransformer):
@@ -23,6 +27,15 @@ class CAEViT(VisionTransformer):
     qkv_bias: bool = False
     layer_scale: NonNegative | None = 0.1
     init_std: NonNegative = 0.02
+
+    reference: ClassVar[Reference] = Reference(
+        fields={'init_values': 'layer_scale', 'output_cls_token': None}
+    )
+    counterpart: ClassVar[Counterpart | None] = Counterpart(
+        VisionTransformer,
+        tuned=MEAN_OF_TOKENS | {'use_rel_pos_bias': True},
+        probed=MEAN_OF_NORMED,
+    )
 
     @property
     def init_values(self) -> TransformerInit:

@@ -1,12 +1,16 @@
 """The vision transformer of MAE."""
 
+from typing import ClassVar
+
 import flax.linen as nn
 
+from jssl.backbones.counterpart import MEAN_OF_TOKENS, Counterpart
 from jssl.backbones.vit import VisionTransformer
 from jssl.checks import BelowOne
 from jssl.errors import JsslError
 from jssl.layers.initializers import torch_linear_bias
 from jssl.layers.transformer import TransformerInit
+from jssl.reference import Reference
 
 
 class MAEViT(VisionTransformer):
@@ -23,6 +27,9 @@ class MAEViT(VisionTransformer):
 
     fixed_positions: bool = True
     mask_ratio: BelowOne = 0.75
+
+    reference: ClassVar[Reference] = Reference(fields={'output_cls_token': None})
+    counterpart: ClassVar[Counterpart | None] = Counterpart(VisionTransformer, tuned=MEAN_OF_TOKENS)
 
     def __post_init__(self) -> None:
         """Refuses what cannot be built, before any compute is spent."""

@@ -1,10 +1,14 @@
 """The vision transformer of MaskFeat."""
 
+from typing import ClassVar
+
 import flax.linen as nn
 
+from jssl.backbones.counterpart import MEAN_OF_NORMED, MEAN_OF_TOKENS, Counterpart
 from jssl.backbones.vit import VisionTransformer
 from jssl.checks import NonNegative
 from jssl.layers.transformer import TransformerInit
+from jssl.reference import Reference
 
 
 class MaskFeatViT(VisionTransformer):
@@ -17,6 +21,11 @@ class MaskFeatViT(VisionTransformer):
     """
 
     init_std: NonNegative = 0.02
+
+    reference: ClassVar[Reference] = Reference(fields={'output_cls_token': None})
+    counterpart: ClassVar[Counterpart | None] = Counterpart(
+        VisionTransformer, tuned=MEAN_OF_TOKENS, probed=MEAN_OF_NORMED
+    )
 
     @property
     def init_values(self) -> TransformerInit:

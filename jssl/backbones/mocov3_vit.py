@@ -1,13 +1,16 @@
 """The vision transformer of MoCo v3."""
 
 import functools
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
 
+from jssl.backbones.counterpart import Counterpart
 from jssl.backbones.vit import VisionTransformer
 from jssl.layers.initializers import xavier_uniform
 from jssl.layers.transformer import TransformerInit
+from jssl.reference import Reference
 
 
 class MoCoV3ViT(VisionTransformer):
@@ -24,6 +27,12 @@ class MoCoV3ViT(VisionTransformer):
 
     fixed_positions: bool = True
     stop_grad_conv1: bool = False
+
+    reference: ClassVar[Reference] = Reference(
+        fields={'norm_eval': None},  # it has no batch norms
+        fixed={'output_cls_token': True},
+    )
+    counterpart: ClassVar[Counterpart | None] = Counterpart(VisionTransformer)
 
     @property
     def init_values(self) -> TransformerInit:

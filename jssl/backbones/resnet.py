@@ -6,7 +6,7 @@ also torchvision's, so that weights, optimizer keys and messages speak of the sa
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -16,6 +16,7 @@ from jssl.checks import Checked, Count, DType, Natural, Stages, distinct
 from jssl.errors import JsslError, show, suggest
 from jssl.layers.batch_norm import BatchNorm
 from jssl.layers.initializers import kaiming_normal
+from jssl.reference import Reference
 
 
 def conv(
@@ -182,6 +183,10 @@ class ResNet(Checked, nn.Module):
     norm_eval: bool = False
     remat: bool = False
     dtype: DType | None = None
+
+    reference: ClassVar[Reference] = Reference(
+        fixed={'in_channels': 3, 'num_stages': 4, 'conv_cfg': None}
+    )
 
     def __post_init__(self) -> None:
         """Refuses what cannot be built, before any compute is spent."""

@@ -1,5 +1,8 @@
 """The Swin transformer of SimMIM."""
 
+from typing import ClassVar
+
+from jssl.backbones.counterpart import Counterpart
 from jssl.backbones.swin import SwinTransformer
 
 
@@ -9,3 +12,5 @@ class SimMIMSwinTransformer(SwinTransformer):
     Attributes:
       arch, img_size, ...: as `SwinTransformer`; drop path is on in pre-training too.
     """
+
+    counterpart: ClassVar[Counterpart | None] = Counterpart(SwinTransformer)

@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
 
 from jssl.backbones.arch import find_arch, make_arch
+from jssl.backbones.counterpart import Counterpart
 from jssl.checks import BelowOne, Checked, Count, DType, Natural, NonNegative, distinct
 from jssl.errors import JsslError, show
 from jssl.layers.attention import Implementation
@@ -18,6 +19,7 @@ from jssl.layers.position_embedding import resize_positions
 from jssl.layers.rows import by_rows
 from jssl.layers.transformer import FeedForward, PatchEmbedding, layer_norm
 from jssl.layers.window_attention import ShiftedWindowAttention, pad_to_multiple
+from jssl.reference import Reference
 
 EPSILON = 1e-5  # of all layer norms
 
@@ -154,6 +156,9 @@ class SwinTransformer(Checked, nn.Module):
     remat: bool = False
     implementation: Implementation = None
     dtype: DType | None = None
+
+    reference: ClassVar[Reference] = Reference(epsilon=EPSILON)
+    counterpart: ClassVar[Counterpart | None] = None
 
     def __post_init__(self) -> None:
         """Refuses what cannot be built, before any compute is spent."""

@@ -2,13 +2,14 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jssl.backbones.arch import find_arch, make_arch
+from jssl.backbones.counterpart import Counterpart
 from jssl.checks import BelowOne, Checked, Count, DType, NonNegative, Stages
 from jssl.errors import JsslError
 from jssl.layers.attention import Implementation
@@ -22,6 +23,7 @@ from jssl.layers.transformer import (
     layer_norm,
     scan_blocks,
 )
+from jssl.reference import Reference
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +106,9 @@ class VisionTransformer(Checked, nn.Module):
     scan_layers: bool = False
     implementation: Implementation = None
     dtype: DType | None = None
+
+    reference: ClassVar[Reference] = Reference(fixed={'output_cls_token': True})
+    counterpart: ClassVar[Counterpart | None] = None
 
     def __post_init__(self) -> None:
         """Refuses what cannot be built, before any compute is spent."""

@@ -10,41 +10,16 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from jssl.backbones.counterpart import Counterpart
 from jssl.components import find
 from jssl.config import hint_at
 from jssl.errors import JsslError, suggest
 from jssl.fitting.pretrained import check_there
 from jssl.foreign import names, option, refuse_foreign
-from jssl.kinds import Backbone, kinds_of
+from jssl.kinds import BACKBONE, Backbone, kinds_of
 from jssl.paths import expanded
 from jssl.runs.workdir import read_config
 
-
-@dataclasses.dataclass(frozen=True)
-class Counterpart:
-    """The network that classifies with the weights of a pre-trained one (ALGORITHMS 5.6).
-
-    Attributes:
-      name: its type; it has the same blocks under the same names.
-      tuned: fields for fine-tuning.
-      probed: fields for a probe, whose backbone is frozen.
-    """
-
-    name: str = 'VisionTransformer'
-    tuned: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    probed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-
-MEAN_OF_TOKENS = {'avg_token': True, 'final_norm': False}
-# Of networks whose class token no loss has trained; the pre-trained norm `ln1` stays.
-MEAN_OF_NORMED = {'avg_token': True}
-COUNTERPARTS = {
-    'CAEViT': Counterpart(tuned=MEAN_OF_TOKENS | {'use_rel_pos_bias': True}, probed=MEAN_OF_NORMED),
-    'MAEViT': Counterpart(tuned=MEAN_OF_TOKENS),
-    'MaskFeatViT': Counterpart(tuned=MEAN_OF_TOKENS, probed=MEAN_OF_NORMED),
-    'MoCoV3ViT': Counterpart(),
-    'SimMIMSwinTransformer': Counterpart('SwinTransformer'),
-}
 LABELLED = {'data': 'probe_data'}  # what takes the place of images without labels
 SHARED = ('size', 'mean', 'std')  # fields of a view that training takes over from evaluation
 
@@ -125,17 +100,22 @@ def counterpart(backbone: Mapping[str, Any], *, frozen: bool) -> dict[str, Any]:
       backbone: its dict in a config.
       frozen: for a linear probe; else for fine-tuning.
     """
-    found = COUNTERPARTS.get(backbone['type'])
-    if found is None:
+    found = find('model.backbone', Backbone, backbone['type'])
+    known: Counterpart | None = getattr(found, 'counterpart', None)
+    if known is None:
         return dict(backbone)
-    name, changes = found.name, found.probed if frozen else found.tuned
-    path = 'model.backbone'
-    before, after = (_fields(find(path, Backbone, kind)) for kind in (backbone['type'], name))
+    before, after = _fields(found), _fields(known.network)
     # A default of the one that is another in the other is said: CAE's biases, for example.
     differing = {k: v for k, v in before.items() if k in after and after[k] != v}
     given = {k: v for k, v in backbone.items() if k in after}
     fixed = {'fixed_positions': False} if 'fixed_positions' in after and not frozen else {}
-    return {'type': name} | differing | given | fixed | dict(changes)
+    changes = known.probed if frozen else known.tuned
+    return {'type': _type_of(known.network)} | differing | given | fixed | dict(changes)
+
+
+def _type_of(network: type) -> str:
+    own = network.__module__.startswith(f'{BACKBONE.package}.')
+    return network.__name__ if own else f'{network.__module__}:{network.__qualname__}'
 
 
 def _fields(component: Any) -> dict[str, Any]:

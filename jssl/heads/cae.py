@@ -1,6 +1,7 @@
 """What CAE predicts of a masked patch: its token, and the teacher's representation of it."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from jssl.checks import Checked, NonNegative
 from jssl.errors import JsslError
 from jssl.losses import cross_entropy, latent_alignment
+from jssl.reference import Reference
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +24,8 @@ class CAEHead(Checked):
     """
 
     align_weight: NonNegative = 2.0
+
+    reference: ClassVar[Reference] = Reference(losses={'CAELoss': {'lambd': 'align_weight'}})
 
     def tokens(self, targets: jax.Array, patches: int) -> jax.Array:
         """What a tokenizer gives -> int32 (B, patches), row-major.

@@ -1,11 +1,14 @@
 """Classification by one linear layer: pseudo-labels, rotations, positions."""
 
+from typing import ClassVar
+
 import flax.linen as nn
 import jax
 
 from jssl.checks import Checked, Count, DType, NonNegative
 from jssl.errors import JsslError
 from jssl.layers.pooling import Features, pool_features
+from jssl.reference import ENTROPY, Reference
 
 
 class ClsHead(Checked, nn.Module):
@@ -26,6 +29,10 @@ class ClsHead(Checked, nn.Module):
     vit_backbone: bool = False
     init_std: NonNegative = 0.01
     dtype: DType | None = None
+
+    reference: ClassVar[Reference] = Reference(
+        losses={'CrossEntropyLoss': {}}, fixed={**ENTROPY, 'loss_weight': 1.0}, initial='init_std'
+    )
 
     @nn.compact
     def __call__(self, features: Features | jax.Array, train: bool = True) -> jax.Array:

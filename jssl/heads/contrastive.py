@@ -1,11 +1,13 @@
 """Logits of "which of these is the other view?"."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from jssl.checks import Checked, Positive
+from jssl.reference import ENTROPY, Reference
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +25,8 @@ class ContrastiveHead(Checked):
 
     temperature: Positive = 0.1
     loss_weight: Positive = 1.0
+
+    reference: ClassVar[Reference] = Reference(losses={'CrossEntropyLoss': {}}, fixed=ENTROPY)
 
     def __call__(self, positive: jax.Array, negative: jax.Array) -> jax.Array:
         """Similarities (n, 1) and (n, K) -> logits (n, 1 + K); the right class is 0."""

@@ -1,5 +1,7 @@
 """The cross-correlation of two views' projections (Barlow Twins)."""
 
+from typing import ClassVar
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -8,6 +10,7 @@ from jssl.checks import Checked, Count, NonNegative, Positive
 from jssl.errors import JsslError
 from jssl.layers.batch_norm import BatchNorm
 from jssl.losses import cross_correlation
+from jssl.reference import Reference
 
 
 class LatentCrossCorrelationHead(Checked, nn.Module):
@@ -26,6 +29,10 @@ class LatentCrossCorrelationHead(Checked, nn.Module):
     off_diagonal_weight: NonNegative = 0.0051
     loss_weight: Positive = 1.0
     bn_group_size: Count | None = None
+
+    reference: ClassVar[Reference] = Reference(
+        losses={'CrossCorrelationLoss': {'lambd': 'off_diagonal_weight'}}
+    )
 
     @nn.compact
     def __call__(self, first: jax.Array, second: jax.Array, train: bool = True) -> jax.Array:

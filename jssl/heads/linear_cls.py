@@ -1,6 +1,7 @@
 """Heads of image classifiers: one linear layer on pooled features, a class token, or each stage."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -12,6 +13,7 @@ from jssl.kinds import Loss
 from jssl.layers.batch_norm import BatchNorm
 from jssl.layers.pooling import Features, adaptive_average_pool, pool_features
 from jssl.losses.classification import CrossEntropyLoss
+from jssl.reference import Reference
 
 SIDES = (12, 6, 4, 3, 2)  # of the pooled map of each stage, the stem first
 # Window, stride and padding that pool the maps of a ResNet at 224 px to those sides.
@@ -34,6 +36,8 @@ class LinearClsHead(Checked, nn.Module):
     init_std: NonNegative = 0.01
     loss: Loss = CrossEntropyLoss()
     dtype: DType | None = None
+
+    reference: ClassVar[Reference] = Reference(initial='init_std')
 
     @nn.compact
     def __call__(self, features: Features | jax.Array, train: bool = True) -> jax.Array:
@@ -62,6 +66,8 @@ class VisionTransformerClsHead(Checked, nn.Module):
     init_std: NonNegative = 0.0
     loss: Loss = CrossEntropyLoss()
     dtype: DType | None = None
+
+    reference: ClassVar[Reference] = Reference(initial='init_std')
 
     @nn.compact
     def __call__(self, features: Features | jax.Array, train: bool = True) -> jax.Array:
@@ -100,6 +106,8 @@ class MultiClsHead(Checked, nn.Module):
     init_std: NonNegative = 0.01
     loss: Loss = CrossEntropyLoss()
     dtype: DType | None = None
+
+    reference: ClassVar[Reference] = Reference(initial='init_std')
 
     def __post_init__(self) -> None:
         """Refuses what cannot be built, before any compute is spent."""

@@ -1,6 +1,7 @@
 """What masked image models predict, and how far they are from it."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ from jssl.checks import Checked, Count
 from jssl.errors import JsslError
 from jssl.layers.patches import enlarge_mask, patchify, unpatchify
 from jssl.losses import masked_patch_error, masked_pixel_error
+from jssl.reference import Reference
 
 EPSILON = 1e-6  # added to a patch's variance
 
@@ -27,6 +29,11 @@ class MAEPretrainHead(Checked):
 
     norm_pix: bool = False
     patch_size: Count = 16
+
+    reference: ClassVar[Reference] = Reference(
+        losses={'MAEReconstructionLoss': {}, 'PixelReconstructionLoss': {}},
+        fixed={'criterion': 'L2', 'channel': None},
+    )
 
     def target(self, images: jax.Array) -> jax.Array:
         """Normalised images (B, H, W, C) -> what is to be predicted, (B, L, p * p * C)."""
@@ -73,6 +80,14 @@ class SimMIMHead(Checked):
     patch_size: Count = 4
     encoder_in_channels: Count = 3
 
+    reference: ClassVar[Reference] = Reference(
+        losses={
+            'SimMIMReconstructionLoss': {},
+            'PixelReconstructionLoss': {'channel': 'encoder_in_channels'},
+        },
+        fixed={'criterion': 'L1'},
+    )
+
     def hidden(self, mask: jax.Array) -> jax.Array:
         """A mask in tokens (B, h, w) -> one in pixels (B, H, W)."""
         return enlarge_mask(mask, self.patch_size)
@@ -91,6 +106,10 @@ class SimMIMHead(Checked):
 @dataclasses.dataclass(frozen=True)
 class MaskFeatPretrainHead:
     """Features of masked patches, by the squared distance (Wei et al. 2022, section 3.1)."""
+
+    reference: ClassVar[Reference] = Reference(
+        losses={'PixelReconstructionLoss': {}}, fixed={'criterion': 'L2', 'channel': None}
+    )
 
     def loss(self, prediction: jax.Array, target: jax.Array, mask: jax.Array) -> jax.Array:
         """Mean squared error of predictions (B, L, D) where `mask` (B, L) is 1.

@@ -1,11 +1,14 @@
 """The contrast of predictions with the targets of the batch, as MoCo v3 has it."""
 
+from typing import ClassVar
+
 import flax.linen as nn
 import jax
 
 from jssl.checks import Checked, Positive
 from jssl.kinds import Neck
 from jssl.losses import batch_similarities
+from jssl.reference import ENTROPY, Reference
 
 
 class MoCoV3Head(Checked, nn.Module):
@@ -26,6 +29,8 @@ class MoCoV3Head(Checked, nn.Module):
     predictor: Neck
     temperature: Positive = 1.0
     loss_weight: Positive = 1.0
+
+    reference: ClassVar[Reference] = Reference(losses={'CrossEntropyLoss': {}}, fixed=ENTROPY)
 
     def __call__(self, projections: jax.Array, train: bool = True) -> jax.Array:
         """Projections (B, D) -> predictions (B, D)."""

@@ -1,5 +1,7 @@
 """SwAV's prototypes: what the projections are compared with."""
 
+from typing import ClassVar
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -7,6 +9,7 @@ import jax.numpy as jnp
 from jssl.checks import Checked, Count, Natural, Positive, distinct
 from jssl.errors import JsslError, show
 from jssl.layers.initializers import torch_linear
+from jssl.reference import Reference
 
 
 class SwAVHead(Checked, nn.Module):
@@ -35,6 +38,8 @@ class SwAVHead(Checked, nn.Module):
     temperature: Positive = 0.1
     crops_for_assign: tuple[Natural, ...] = (0, 1)
     num_crops: tuple[Count, ...] = (2,)
+
+    reference: ClassVar[Reference] = Reference(losses={'SwAVLoss': {}})
 
     def __post_init__(self) -> None:
         """Refuses views that there are not."""

@@ -1,5 +1,7 @@
 """The regressor and the decoder of CAE."""
 
+from typing import ClassVar
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,7 @@ from jssl.layers.initializers import xavier_uniform
 from jssl.layers.position_embedding import sincos_positions
 from jssl.layers.rows import by_rows
 from jssl.layers.transformer import FeedForward, TransformerBlock, layer_norm
+from jssl.reference import Reference
 
 
 class RegressorBlock(Checked, nn.Module):
@@ -101,6 +104,10 @@ class CAENeck(Checked, nn.Module):
     remat: bool = False
     implementation: Implementation = None
     dtype: DType | None = None
+
+    reference: ClassVar[Reference] = Reference(
+        fields={'init_values': 'layer_scale', 'patch_size': None}
+    )
 
     @nn.compact
     def __call__(

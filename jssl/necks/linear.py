@@ -1,5 +1,7 @@
 """One linear layer."""
 
+from typing import ClassVar
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ from jssl.errors import JsslError
 from jssl.layers.initializers import torch_linear, torch_linear_bias
 from jssl.layers.pooling import Features, pool_features
 from jssl.necks.nonlinear import check_width
+from jssl.reference import Reference
 
 
 class LinearNeck(Checked, nn.Module):
@@ -28,6 +31,8 @@ class LinearNeck(Checked, nn.Module):
     with_avg_pool: bool = True
     init_std: NonNegative | None = None
     dtype: DType | None = None
+
+    reference: ClassVar[Reference] = Reference(initial='init_std')
 
     @nn.compact
     def __call__(self, features: Features, train: bool = True) -> jax.Array:

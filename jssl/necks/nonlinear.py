@@ -1,6 +1,6 @@
 """The projection of SimCLR and its relatives: linear layers with batch norm between them."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -10,6 +10,7 @@ from jssl.errors import JsslError
 from jssl.layers.batch_norm import BatchNorm
 from jssl.layers.initializers import kaiming_uniform, torch_linear, torch_linear_bias
 from jssl.layers.pooling import Features, pool_features
+from jssl.reference import Reference
 
 
 class NonLinearNeck(Checked, nn.Module):
@@ -47,6 +48,8 @@ class NonLinearNeck(Checked, nn.Module):
     kaiming_uniform: bool = False
     bn_group_size: Count | None = None
     dtype: DType | None = None
+
+    reference: ClassVar[Reference] = Reference(initial='kaiming_uniform')
 
     @nn.compact
     def __call__(self, features: Features, train: bool = True) -> jax.Array:

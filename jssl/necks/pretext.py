@@ -3,6 +3,8 @@
 The dropout mask is an input, drawn by the algorithm, so that a pass is deterministic.
 """
 
+from typing import ClassVar
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -12,12 +14,15 @@ from jssl.layers.batch_norm import BatchNorm
 from jssl.layers.pooling import Features, pool_features
 from jssl.necks.linear import linear
 from jssl.necks.nonlinear import check_width
+from jssl.reference import Reference
 
 DROPOUT = 0.5  # share of the hidden units that a mask leaves out
 
 
 class AvgPool2dNeck(nn.Module):
     """Global average pooling, without parameters."""
+
+    reference: ClassVar[Reference] = Reference(fixed={'output_size': 1})
 
     @nn.compact
     def __call__(self, features: Features, train: bool = True) -> jax.Array:
@@ -48,6 +53,8 @@ class ODCNeck(Checked, nn.Module):
     with_last_bn: bool = False
     bn_group_size: Count | None = None
     dtype: DType | None = None
+
+    reference: ClassVar[Reference] = Reference(fixed={'with_avg_pool': True})
 
     @nn.compact
     def __call__(
@@ -87,6 +94,8 @@ class RelativeLocNeck(Checked, nn.Module):
     out_channels: Count
     bn_group_size: Count | None = None
     dtype: DType | None = None
+
+    reference: ClassVar[Reference] = Reference(fixed={'with_avg_pool': True})
 
     @nn.compact
     def __call__(

@@ -1,5 +1,7 @@
 """SwAV's projection onto the sphere on which its prototypes lie."""
 
+from typing import ClassVar
+
 import flax.linen as nn
 import jax
 
@@ -9,6 +11,7 @@ from jssl.layers.batch_norm import BatchNorm
 from jssl.layers.initializers import torch_linear, torch_linear_bias
 from jssl.layers.normalize import l2_normalize
 from jssl.layers.pooling import pool_features
+from jssl.reference import Reference
 
 
 class SwAVNeck(Checked, nn.Module):
@@ -31,6 +34,8 @@ class SwAVNeck(Checked, nn.Module):
     with_l2norm: bool = True
     bn_group_size: Count | None = None
     dtype: DType | None = None
+
+    reference: ClassVar[Reference] = Reference(twice={'bn': 'projection_neck.1'})
 
     @nn.compact
     def __call__(self, features: tuple[jax.Array, ...], train: bool = True) -> jax.Array:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jssl.checks import Checked, Count, Finite
+from jssl.reference import Reference
 from jssl.target_generators.frozen import FrozenGenerator
 
 GROUPS = 4
@@ -81,6 +82,8 @@ class DALLE(FrozenGenerator):
     published: ClassVar[str] = (
         'https://download.openmmlab.com/mmselfsup/1.x/target_generator_ckpt/dalle_encoder.pth'
     )
+
+    reference: ClassVar[Reference] = Reference(types=('DALL-E',), initial='weights')
 
     @property
     def num_classes(self) -> int:

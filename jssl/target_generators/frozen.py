@@ -16,6 +16,7 @@ import numpy as np
 from jssl.checks import Checked
 from jssl.errors import JsslError
 from jssl.paths import expanded
+from jssl.reference import Reference
 from jssl.weights.files import conversion, read_weights
 from jssl.weights.names import load_tree
 
@@ -33,6 +34,8 @@ class FrozenGenerator(Checked, nn.Module):
     weights: str | None = None
 
     published: ClassVar[str] = ''  # where
+
+    reference: ClassVar[Reference] = Reference(initial='weights')
 
     @nn.nowrap
     def load(self, shapes: Tree) -> Tree:

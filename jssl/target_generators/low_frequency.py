@@ -1,6 +1,7 @@
 """Low-pass filtered images, which PixMIM reconstructs in place of the images themselves."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import numpy as np
 from jssl.augment.ops.resample import IMAGENET_MEAN, IMAGENET_STD
 from jssl.checks import Checked, Finite, Positive
 from jssl.errors import JsslError
+from jssl.reference import Reference
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +31,8 @@ class LowFreqTargetGenerator(Checked):
     radius: Positive = 40
     mean: tuple[Finite, ...] = IMAGENET_MEAN
     std: tuple[Positive, ...] = IMAGENET_STD
+
+    reference: ClassVar[Reference] = Reference(fields={'img_size': None})  # that of the images
 
     def __post_init__(self) -> None:
         """Refuses statistics of different lengths."""

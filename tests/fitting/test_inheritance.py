@@ -1,9 +1,12 @@
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import flax.linen as nn
 import pytest
 
+from jssl.backbones import MAEViT, VisionTransformer
+from jssl.backbones.counterpart import Counterpart
 from jssl.components import build
 from jssl.fitting.inheritance import counterpart, inherited
 from tests.checks import refused
@@ -96,8 +99,38 @@ def test_counterparts_of_the_other_transformers() -> None:
     swin = build('backbone', counterpart(described, frozen=False))
     assert type(swin).__name__ == 'SwinTransformer'
     assert (swin.window_size, swin.drop_path_rate) == (4, 0.0)
-    own = {'type': 'my_module:Net', 'width': 3}
+    plain = {'type': 'ResNet', 'depth': 18}
+    assert counterpart(plain, frozen=True) == plain
+
+
+class Mine(MAEViT):
+    """A user's vision transformer."""
+
+    extra: int = 3
+
+
+class Net(nn.Module):
+    """A network that classifies as it is."""
+
+    width: int = 3
+
+
+class Stripped(Net):
+    """One whose weights another network of the user's takes."""
+
+    counterpart: ClassVar[Counterpart] = Counterpart(Net, probed={'width': 4})
+
+
+def test_a_network_of_one_s_own_says_what_classifies_or_inherits_it() -> None:
+    described = {'type': f'{__name__}:Mine', 'arch': VIT, 'img_size': 32, 'extra': 5}
+    tuned = build('backbone', counterpart(described, frozen=False))
+    assert type(tuned) is VisionTransformer
+    assert (tuned.img_size, tuned.avg_token, tuned.fixed_positions) == (32, True, False)
+    own = {'type': f'{__name__}:Net', 'width': 3}
     assert counterpart(own, frozen=True) == own
+    stripped = {'type': f'{__name__}:Stripped', 'width': 5}
+    assert counterpart(stripped, frozen=False) == own | {'width': 5}
+    assert counterpart(stripped, frozen=True) == own | {'width': 4}
 
 
 def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
