@@ -8,6 +8,7 @@ network with random images of the size of its views, forward and backward.
 """
 
 import argparse
+import dataclasses
 import statistics
 import sys
 from collections.abc import Callable, Sequence
@@ -74,7 +75,8 @@ def parser() -> argparse.ArgumentParser:
 
 def measure(algorithm: NPID, batch: int, side: int, images: int, repeats: int) -> dict[str, Any]:
     """Milliseconds of both parts, in turns, and the bytes of the bank."""
-    algorithm = algorithm.for_run(Run(samples=images, steps_per_epoch=1, epochs=1))
+    run = Run(samples=images, steps_per_epoch=1, epochs=1)
+    algorithm = dataclasses.replace(algorithm, run=run)
     inputs = jax.random.normal(jax.random.key(0), (batch, side, side, 3))
     index = jnp.arange(batch) * (images // batch) if batch <= images else jnp.zeros(batch, int)
     given = {'views': (inputs,), 'index': index}

@@ -8,7 +8,7 @@ the shortest complete example.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import flax.struct
 import jax
@@ -20,7 +20,9 @@ from jssl.networks import evaluate
 
 Params = Mapping[str, Any]  # what the optimizer trains
 State = Mapping[str, Any]  # everything else the algorithm carries, under names a reader knows
-Batch = Mapping[str, Any]  # `views`: tuple of float (B, h, w, C); `index` (B,); `label` if any
+# `views`: tuple of float (B, h, w, C); `index` (B,); `step`, of the run; `label` (B,) if any; and
+# what `draw` adds, such as `target`: the labels that a pretext task or a clustering gives.
+Batch = Mapping[str, Any]
 Metrics = Mapping[str, jax.Array]  # a flat dict of scalars
 
 
@@ -31,7 +33,7 @@ class TrainState:
     Attributes:
       step: int32 scalar, the number of optimizer steps taken.
       params: what the optimizer trains.
-      state: what the algorithm carries besides (`batch_stats`, `target`, `queue`, ...).
+      state: what the algorithm carries besides (`batch_stats`, `teacher`, `queue`, ...).
       opt_state: what the optimizer carries.
       rng: the run's typed PRNG key; it never changes, every step folds its number in.
     """
@@ -73,16 +75,28 @@ class Algorithm(Checked):
     by `draw`. That is what makes replay, parity tests and a user's own loop simple.
 
     Attributes:
-      is_classifier: whether `predict(params, state, images)` gives logits (B, K), or (B, heads, K),
-        of the classes of the data; a run then reports their accuracy in place of kNN's.
+      predicts: what `predict` gives, see there.
+      run: how long the run is and on how many images; an `Experiment`, and so `jssl.fit`, sets it.
     """
 
-    is_classifier: ClassVar[bool] = False
+    UNSET: ClassVar[tuple[str, ...]] = ('run',)  # fields that no config sets
+    predicts: ClassVar[Literal['classes', 'targets', 'pixels', 'tokens', 'features'] | None] = None
+    run: Run | None = dataclasses.field(default=None, kw_only=True, repr=False)
 
-    def for_run(self, run: Run) -> 'Algorithm':
-        """The algorithm as a run of that length needs it; called once, before `init`."""
-        del run
-        return self
+    @property
+    def known_run(self) -> Run:
+        """The run, for a schedule or a memory that depends on it.
+
+        Raises:
+          JsslError: if nobody said it.
+        """
+        if self.run is None:
+            raise JsslError(
+                f'{type(self).__name__} depends on how long the run is or on how many images, and '
+                'was not told; use dataclasses.replace(algorithm, run=Run(samples=..., '
+                'steps_per_epoch=..., epochs=...)) with Run of jssl.algorithm. jssl.fit does so.'
+            )
+        return self.run
 
     def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
         """Fresh parameters and state for batches shaped like `batch`."""
@@ -99,8 +113,9 @@ class Algorithm(Checked):
         """The scalar to minimise, the state after this batch, and scalars worth watching."""
         raise NotImplementedError(f'{type(self).__name__} must define loss(params, state, batch)')
 
-    def after_step(self, params: Params, state: State) -> tuple[Params, State]:
-        """What follows the optimizer's update inside the same step."""
+    def after_step(self, params: Params, state: State, step: jax.Array) -> tuple[Params, State]:
+        """What follows the optimizer's update inside the same step, whose number is `step`."""
+        del step
         return params, state
 
     def refreshes(self, epoch: int) -> bool:
@@ -146,6 +161,30 @@ class Algorithm(Checked):
             )
         stats = state.get('batch_stats', {}).get('backbone', {})
         return pool_features(evaluate(backbone, params['backbone'], stats, images))
+
+    def predict(self, params: Params, state: State, batch: Batch) -> Any:
+        """What `predicts` says of a batch as `loss` takes it, in evaluation mode.
+
+        - 'classes': logits (B, K), or (B, heads, K), of the classes of the data, `batch['label']`;
+          a run then reports their accuracy in place of kNN's.
+        - 'targets': logits (B, K) of what `draw` gives as `batch['target']`.
+        - 'pixels': images (B, H, W, C), normalised as the view was, and bool (B, H, W), True for
+          pixels that the network did not see; a report shows them.
+        - 'tokens': int32 (B, n), of the masked patches.
+        - 'features': (B, ..., D), of each cell or patch.
+
+        Raises:
+          JsslError: for an algorithm that predicts nothing.
+        """
+        raise JsslError(
+            f'{type(self).__name__} predicts nothing; use extract_feat(params, state, images) for '
+            'its features.'
+        )
+
+    @property
+    def caveat(self) -> str:
+        """What one has to know to read the predictions, a sentence or nothing."""
+        return ''
 
     def is_frozen(self, name: str) -> bool:
         """Whether the parameter `name` is left as it is: not trained, and not decayed either.

@@ -25,7 +25,7 @@ def fields_of(component: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     Raises:
       JsslError: it does not say.
     """
-    own = ('parent', 'name') if _is_module(component) else ()  # Linen's, not settings
+    own = ('parent', 'name') if _is_module(component) else getattr(component, 'UNSET', ())
     try:
         parameters = inspect.signature(component).parameters
     except (TypeError, ValueError) as error:

@@ -23,9 +23,9 @@ ROUNDINGS = 1e-4
 # Names of what is recorded for each sample, in the reference and here.
 FIELDS = {
     'sample_idx': 'index',
-    'clustering_label': 'labels',
-    'rot_label': 'labels',
-    'patch_label': 'labels',
+    'clustering_label': 'target',
+    'rot_label': 'target',
+    'patch_label': 'target',
     'mask': 'mask',
 }
 
@@ -38,18 +38,27 @@ def algorithm(saved: golden.File) -> Algorithm:
         hooks = [{'type': 'SwAVHook', 'queue_length': queue, 'epoch_queue_starts': 0}]
     built = mmselfsup.build_model(model, hooks)
     samples = model.get('memory_bank', {}).get('length', 64)
-    return built.for_run(
-        Run(samples=samples, steps_per_epoch=saved.meta.get('max_iters') or 1, epochs=1)
-    )
+    run = Run(samples=samples, steps_per_epoch=saved.meta.get('max_iters') or 1, epochs=1)
+    return dataclasses.replace(built, run=run)
 
 
-def batch(saved: golden.File, inputs: Arrays, dtype: str) -> Batch:
-    """Views, and whatever else was drawn or recorded, under the names of the algorithms."""
+def batch(saved: golden.File, inputs: Arrays, dtype: str, step: int | None = None) -> Batch:
+    """Views, and whatever else was drawn or recorded, under the names of the algorithms.
+
+    `step` is its number in a trajectory; that of a single step is what the file was told, or 1
+    where the reference's hook has run.
+    """
     views = tuple(_image(inputs[name], dtype) for name in saved.meta['views'])
     names = {array: FIELDS[field] for field, array in saved.meta['sample_fields'].items()}
     rest = {k: jnp.asarray(x) for k, x in inputs.items() if k not in saved.meta['views']}
     rest = {names.get(name, name): value for name, value in rest.items()}
-    return {'index': jnp.arange(len(views[0])), **rest, 'views': views}
+    if 'label_bank' in rest:
+        rest['target'] = rest['label_bank'][rest['index']]
+    if step is None:
+        options = saved.meta['options']
+        step = options.get('step', int(options.get('class_weight', False)))
+    number = {'step': jnp.array(step, 'int32')}
+    return {'index': jnp.arange(len(views[0])), **rest, **number, 'views': views}
 
 
 def step_inputs(saved: golden.File, step: int) -> Arrays:
@@ -70,17 +79,16 @@ def start(
     }
     params, state = mmselfsup.import_state(weights, *shapes, algorithm=algorithm)
     queue = {'feature_queue': jnp.asarray(batch['queue'], dtype)} if 'queue' in batch else {}
-    return params, {**state, **queue, **_odc_memory(saved, batch, state, dtype)}
+    return params, {**state, **queue, **_odc_memory(batch, state, dtype)}
 
 
-def _odc_memory(saved: golden.File, batch: Batch, state: State, dtype: str) -> State:
-    """What the reference keeps outside its state, and that its hook has run where it has."""
+def _odc_memory(batch: Batch, state: State, dtype: str) -> State:
+    """What the reference keeps outside its state."""
     if 'feature_bank' not in batch:
         return {}
     return {
         'bank': jnp.asarray(batch['feature_bank'], dtype),
         'labels': jnp.asarray(batch['label_bank'], state['labels'].dtype),
-        'iterations': state['iterations'] + int(saved.meta['options']['class_weight']),
     }
 
 
@@ -141,7 +149,7 @@ class Stepper:
         assert loss.dtype == batch['views'][0].dtype
         assert jax.tree.structure(left) == jax.tree.structure(state)
         before = mmselfsup.export_state(params, state, algorithm=self.algorithm)
-        after = self.algorithm.after_step(params, left)
+        after = self.algorithm.after_step(params, left, batch['step'])
         return Step(
             float(loss),
             {name: float(value) for name, value in metrics.items()},

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jssl.algorithm import Algorithm, TrainState
-from tests.checks import assert_trees_close, tiny_simclr, well_scaled
+from jssl.algorithm import Algorithm, Run, TrainState
+from tests.checks import assert_trees_close, refused, tiny_simclr, well_scaled
 
 IMAGES = jax.random.normal(jax.random.key(1), (4, 8, 8, 3))
 BATCH = {'views': (IMAGES, IMAGES), 'index': jnp.arange(4)}
@@ -36,10 +36,21 @@ def test_what_a_subclass_must_define_is_named() -> None:
 def test_the_optional_parts_change_nothing_by_default() -> None:
     params, state, key = {'w': 1}, {'queue': 2}, jax.random.key(0)
     assert Nothing().draw(key, state, BATCH) is BATCH
-    assert Nothing().after_step(params, state) == (params, state)
+    assert Nothing().after_step(params, state, jnp.array(3)) == (params, state)
+    assert Nothing().predicts is None
+    assert Nothing().caveat == ''
     assert Nothing().refresh(params, state, jnp.zeros((4, 2)), key) == (params, state)
     assert not any(Nothing().refreshes(epoch) for epoch in range(3))
     assert Nothing().sampler_labels(state) is None
+
+
+def test_what_nobody_said_is_asked_for_in_words_that_can_be_typed() -> None:
+    with refused('Nothing predicts nothing', 'extract_feat'):
+        Nothing().predict({}, {}, BATCH)
+    with refused('Nothing depends on', 'dataclasses.replace(algorithm, run=Run(samples='):
+        _ = Nothing().known_run
+    run = Run(samples=10, steps_per_epoch=3, epochs=4)
+    assert dataclasses.replace(Nothing(), run=run).known_run.steps == 12
 
 
 def test_an_algorithm_tells_which_parts_it_has() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jssl.algorithm import Algorithm, Run
+from jssl.algorithm import Algorithm
 from jssl.config import choose, experiment
 from jssl.optim.optimizers import SGD
 from jssl.optim.schedules import Constant
@@ -17,9 +17,6 @@ class Part(Algorithm):
     """Stands for any component that is not used before the run."""
 
     size: int = 1
-
-    def for_run(self, run: Run) -> 'Part':
-        return self
 
     def __call__(self, *arguments: Any) -> Any:
         """As policies and views are called."""

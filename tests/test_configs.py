@@ -1,5 +1,6 @@
 """Every variant of every config describes an experiment whose step can be traced."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -268,7 +269,8 @@ def traced(name: str, images: int) -> tuple[Any, dict[str, Any], int]:
     """A step of the ImageNet recipe on so many images, traced: its state, metrics, parameters."""
     described = load(name)
     algorithm = build('model', described['model'])
-    algorithm = algorithm.for_run(Run(samples=images, steps_per_epoch=2, epochs=1))
+    run = Run(samples=images, steps_per_epoch=2, epochs=1)
+    algorithm = dataclasses.replace(algorithm, run=run)
     optimizer = make_optimizer(
         build('optimizer', described['optimizer']),
         build('schedule', {'type': 'Constant'}),

@@ -1,5 +1,6 @@
 """Linear probing and fine-tuning from the command line, and the reference's recipes for them."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -111,7 +112,8 @@ def test_fine_tuning_has_the_reference_s_numbers(name: str) -> None:
 )
 def test_parameter_counts_are_the_published_ones(name: str, parameters: int) -> None:
     model = build('model', load(name)['model'])
-    model = model.for_run(Run(samples=1, steps_per_epoch=1, epochs=1, classes=1000))
+    run = Run(samples=1, steps_per_epoch=1, epochs=1, classes=1000)
+    model = dataclasses.replace(model, run=run)
     batch = {'views': (jax.ShapeDtypeStruct((1, 224, 224, 3), 'float32'),)}
     params, _ = jax.eval_shape(model.init, jax.random.key(0), batch)
     assert sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params)) == parameters

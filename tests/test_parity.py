@@ -105,7 +105,7 @@ def train(saved: golden.File) -> tuple[list[float], parity.Arrays, parity.Arrays
     algorithm = parity.algorithm(saved)
     optimizer = transformation(saved, algorithm)
     batches = [
-        parity.batch(saved, parity.step_inputs(saved, step), 'float64')
+        parity.batch(saved, parity.step_inputs(saved, step), 'float64', step)
         for step in range(saved.meta['steps'])
     ]
     params, state = parity.start(saved, algorithm, batches[0], 'float64')
@@ -124,10 +124,14 @@ def train(saved: golden.File) -> tuple[list[float], parity.Arrays, parity.Arrays
     # What follows a step of SwAV opens the next one there, so its prototypes are saved before it.
     opens = saved.meta['model']['type'] == 'SwAV'
     for batch in batches:
-        params, state = algorithm.after_step(params, state) if opens else (params, state)
+        params, state = (
+            algorithm.after_step(params, state, batch['step']) if opens else (params, state)
+        )
         (loss, (state, _)), grads = differentiate(params, state, batch)
         params, opt_state = update(params, opt_state, grads)
-        params, state = (params, state) if opens else algorithm.after_step(params, state)
+        params, state = (
+            (params, state) if opens else algorithm.after_step(params, state, batch['step'])
+        )
         losses.append(float(loss))
     parity.compare_queue(state, saved)
     return losses, before, export_state(params, state, algorithm=algorithm)

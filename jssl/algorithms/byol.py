@@ -18,7 +18,7 @@ class BYOL(MomentumPair):
     """BYOL; `batch['views']` holds two arrays (B, H, W, C).
 
     Attributes:
-      backbone, neck, base_momentum, steps: see `MomentumPair`.
+      backbone, neck, base_momentum: see `MomentumPair`.
       head: the predictor and the loss.
     """
 

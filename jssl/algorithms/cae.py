@@ -56,6 +56,8 @@ class CAE(MaskedImageModel):
         target generator.
     """
 
+    predicts = 'tokens'
+
     backbone: CAEViT
     neck: CAENeck
     head: CAEHead

@@ -33,17 +33,6 @@ def cluster_health(labels: jax.Array, count: int) -> Metrics:
     }
 
 
-def known_samples(samples: int | None, algorithm: str) -> int:
-    """How many images have a label, once that is known."""
-    if samples is None:
-        raise JsslError(
-            f'{algorithm} keeps a label for every image and was not told how many there are; use '
-            'algorithm.for_run(Run(samples=..., steps_per_epoch=..., epochs=...)) of '
-            'jssl.algorithm.'
-        )
-    return samples
-
-
 def check_classes(head: ClsHead, clusters: int) -> None:
     """Refuses a head with another number of classes than there are clusters."""
     if head.num_classes != clusters:

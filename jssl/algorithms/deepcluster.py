@@ -9,8 +9,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State, one_view
-from jssl.algorithms.clustered import cluster_health, fresh_head, known_samples
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, one_view
+from jssl.algorithms.clustered import cluster_health, fresh_head
 from jssl.checks import Count
 from jssl.heads import ClsHead
 from jssl.kinds import Backbone, Neck
@@ -37,11 +37,12 @@ class DeepCluster(Algorithm):
         that do not draw from all clusters equally often.
       normalize_weights: whether the loss is divided by the mean weight of the batch. Without, as in
         the reference, weights that sum to 1 make it about k times smaller than a cross entropy.
-      samples: how many images there are; `for_run` sets it.
 
     Raises:
       JsslError: `refresh_every` is not positive.
     """
+
+    predicts = 'targets'
 
     backbone: Backbone
     neck: Neck
@@ -50,11 +51,6 @@ class DeepCluster(Algorithm):
     refresh_every: Count = 1
     reweight: bool = False
     normalize_weights: bool = False
-    samples: Count | None = None
-
-    def for_run(self, run: Run) -> 'DeepCluster':
-        """With a label for each training image."""
-        return dataclasses.replace(self, samples=run.samples)
 
     @property
     def network(self) -> Network:
@@ -64,7 +60,7 @@ class DeepCluster(Algorithm):
     def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
         """Parameters; batch statistics, label 0 for all images, and equal weights."""
         variables = self.network.init(rng, one_view(batch, 'DeepCluster'), train=False)
-        samples, clusters = known_samples(self.samples, 'DeepCluster'), self.head.num_classes
+        samples, clusters = self.known_run.samples, self.head.num_classes
         return variables['params'], {
             'batch_stats': variables.get('batch_stats', {}),
             'labels': jnp.zeros(samples, jnp.int32),
@@ -72,21 +68,21 @@ class DeepCluster(Algorithm):
         }
 
     def draw(self, rng: jax.Array, state: State, batch: Batch) -> Batch:
-        """Adds `labels`, int (B,), the clusters of the images."""
+        """Adds `target`, int (B,), the clusters of the images."""
         del rng
-        return {**batch, 'labels': state['labels'][batch['index']]}
+        return {**batch, 'target': state['labels'][batch['index']]}
 
     def loss(
         self, params: Params, state: State, batch: Batch
     ) -> tuple[jax.Array, tuple[State, Metrics]]:
         """Cross entropy of the clusters (equation 1)."""
-        images, labels = one_view(batch, 'DeepCluster'), batch['labels']
+        images, target = one_view(batch, 'DeepCluster'), batch['target']
         logits, stats = forward(self.network, params, state['batch_stats'], images)
         loss = weighted_cross_entropy(
-            logits, labels, state['loss_weight'], normalize=self.normalize_weights
+            logits, target, state['loss_weight'], normalize=self.normalize_weights
         )
         metrics = {
-            'accuracy': jnp.mean(logits.argmax(axis=1) == labels),
+            'accuracy': jnp.mean(logits.argmax(axis=1) == target),
             **cluster_health(state['labels'], self.head.num_classes),
         }
         return loss, ({**state, 'batch_stats': stats}, metrics)
@@ -112,6 +108,7 @@ class DeepCluster(Algorithm):
         state = {**state, 'labels': labels, 'loss_weight': weights}
         return fresh_head(params, self.head, head_key), state
 
-    def predict(self, params: Params, state: State, images: jax.Array) -> jax.Array:
-        """Logits (B, k) of the clusters of normalised `images` (B, H, W, C), in eval mode."""
+    def predict(self, params: Params, state: State, batch: Batch) -> jax.Array:
+        """Logits (B, k) of the clusters."""
+        images = one_view(batch, 'DeepCluster')
         return evaluate(self.network, params, state['batch_stats'], images)

@@ -16,7 +16,7 @@ from jssl.checks import Fraction, Natural
 from jssl.errors import JsslError
 from jssl.layers.normalize import l2_normalize
 from jssl.losses import cross_entropy
-from jssl.memories.ema import update_target
+from jssl.memories.ema import update_teacher
 from jssl.memories.queue import enqueue, init_queue
 from jssl.networks import Encoder, evaluate, forward
 
@@ -51,6 +51,8 @@ class DenseCL(MoCo):
       JsslError: if the weight is not in [0, 1].
     """
 
+    predicts = 'features'
+
     loss_lambda: Fraction = 0.5
     start_iters: Natural = 0
 
@@ -76,15 +78,16 @@ class DenseCL(MoCo):
         """
         view, key_view = two_views(batch, 'DenseCL')
         query, stats = forward(self.encoder, params, state['batch_stats'], view)
-        target = update_target(state['target'], params, stats, self.momentum)
-        key, target = self.encode_keys(target, key_view, batch)
+        slow = update_teacher(state['teacher'], params, stats, self.momentum)
+        key, teacher = self.encode_keys(slow, key_view, batch)
         query, key = ([l2_normalize(output) for output in outputs] for outputs in (query, key))
         image, cells, metrics = self._contrast(query, key, state)
-        share = jnp.where(state['target']['steps'] < self.start_iters, 0.0, self.loss_lambda)
+        share = jnp.where(batch['step'] < self.start_iters, 0.0, self.loss_lambda)
         single, dense = (1 - share) * image, share * cells
-        after, health = self._enqueue(state, target, key)
+        after, health = self._enqueue(state, teacher, key)
+        after |= {'batch_stats': stats, 'teacher': teacher}
         metrics = {**metrics, **health, 'loss_single': single, 'loss_dense': dense}
-        return single + dense, ({**state, 'batch_stats': stats, 'target': target, **after}, metrics)
+        return single + dense, ({**state, **after}, metrics)
 
     def _contrast(self, query: Any, key: Any, state: State) -> tuple[jax.Array, jax.Array, Metrics]:
         """The two losses without their weights, all inputs l2-normalised."""
@@ -117,17 +120,17 @@ class DenseCL(MoCo):
         pairs = (query.swapaxes(0, 1), positive.swapaxes(0, 1))
         return jax.lax.map(of_one_cell, pairs).mean()
 
-    def _enqueue(self, state: State, target: State, key: Any) -> tuple[State, Metrics]:
+    def _enqueue(self, state: State, teacher: State, key: Any) -> tuple[dict[str, Any], Metrics]:
         """Both queues with the keys of images and the pooled keys of cells."""
         queue, pointer = enqueue(state['queue'], state['queue_ptr'], key[1])
         queue2, pointer2 = enqueue(state['queue2'], state['queue2_ptr'], key[3])
         after = {'queue': queue, 'queue_ptr': pointer, 'queue2': queue2, 'queue2_ptr': pointer2}
-        norm = self.watch_queue(target, queue2, key[3])['queue_norm']
-        return after, {**self.watch_queue(target, queue, key[1]), 'queue2_norm': norm}
+        norm = self.watch_queue(teacher, queue2, key[3])['queue_norm']
+        return after, {**self.watch_queue(teacher, queue, key[1]), 'queue2_norm': norm}
 
-    def predict(self, params: Params, state: State, images: jax.Array) -> jax.Array:
-        """Unit features (B, h, w, C) of every cell of normalised `images`, in eval mode."""
-        stats = state['batch_stats'].get('backbone', {})
+    def predict(self, params: Params, state: State, batch: Batch) -> jax.Array:
+        """Unit features (B, h, w, C) of every cell of the first view."""
+        images, stats = batch['views'][0], state['batch_stats'].get('backbone', {})
         features = evaluate(self.backbone, params['backbone'], stats, images)
         return l2_normalize(features[-1])
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jssl.algorithm import Batch, Metrics, Params, State, one_view
-from jssl.algorithms.masked import PixelModel, Reconstruction
+from jssl.algorithms.masked import MaskedImageModel, Reconstruction
 from jssl.augment.masks import random_masking
 from jssl.backbones import MAEViT
 from jssl.errors import JsslError
@@ -42,7 +42,7 @@ class Autoencoder(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class MAE(PixelModel):
+class MAE(MaskedImageModel):
     """MAE; `batch['views']` holds one array (B, H, W, C).
 
     Attributes:
@@ -51,6 +51,8 @@ class MAE(PixelModel):
       head: what a patch's target is.
       target_generator: images -> the images to reconstruct, as in PixMIM; None for the view itself.
     """
+
+    predicts = 'pixels'
 
     backbone: MAEViT
     neck: MAEPretrainDecoder

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import jax
 
-from jssl.algorithm import Algorithm, Batch, Params, State
+from jssl.algorithm import Algorithm, Batch
 from jssl.kinds import Backbone, Neck
 
 
@@ -47,17 +47,3 @@ class MaskedImageModel(Algorithm):
         mask_key, key = jax.random.split(rng)
         mask = jax.vmap(draw_one)(jax.random.split(mask_key, images))
         return self.draw_noise(key, {**batch, 'mask': mask})
-
-
-@dataclasses.dataclass(frozen=True)
-class PixelModel(MaskedImageModel):
-    """A masked image model whose predictions are pixels; reports show its reconstructions."""
-
-    def predict(self, params: Params, state: State, batch: Batch) -> Reconstruction:
-        """Reconstructs the view of `batch`, with what `draw` has masked hidden; in eval mode."""
-        raise NotImplementedError(f'{type(self).__name__} must define predict')
-
-    @property
-    def caveat(self) -> str:
-        """What one has to know to read the reconstructions, a sentence or nothing."""
-        return ''

@@ -54,6 +54,8 @@ class MaskFeat(MaskedImageModel):
       smallest_block: least area of a masked block in patches.
     """
 
+    predicts = 'features'
+
     backbone: MaskFeatViT
     head: MaskFeatPretrainHead
     target_generator: TargetGenerator

@@ -19,7 +19,7 @@ from jssl.kinds import Backbone, Neck
 from jssl.layers.normalize import l2_normalize
 from jssl.layers.shuffle import has_grouped_norm, unshuffle
 from jssl.losses import cross_entropy
-from jssl.memories.ema import init_target, update_target
+from jssl.memories.ema import init_teacher, update_teacher
 from jssl.memories.queue import enqueue, init_queue, queue_health
 from jssl.networks import Encoder, forward
 
@@ -53,7 +53,7 @@ class MoCo(Algorithm):
         return Encoder(backbone=self.backbone, neck=self.neck)
 
     def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
-        """Parameters of backbone and neck; the state adds their copy `target` and the queue.
+        """Parameters of backbone and neck; the state adds their copy `teacher` and the queue.
 
         Raises:
           JsslError: if the neck's projections are not `feat_dim` wide.
@@ -71,7 +71,7 @@ class MoCo(Algorithm):
         params, stats = variables['params'], variables.get('batch_stats', {})
         return params, {
             'batch_stats': stats,
-            'target': init_target(params, stats),
+            'teacher': init_teacher(params, stats),
             'queue': init_queue(queue_key, self.queue_len, width),
             'queue_ptr': jnp.zeros((), jnp.int32),
         }
@@ -88,17 +88,18 @@ class MoCo(Algorithm):
         """InfoNCE against the queue as it was before this step (equation 1 of MoCo)."""
         view, key_view = two_views(batch, type(self).__name__)
         query, stats = forward(self.encoder, params, state['batch_stats'], view)
-        target = update_target(state['target'], params, stats, self.momentum)
-        key, target = self.encode_keys(target, key_view, batch)
+        slow = update_teacher(state['teacher'], params, stats, self.momentum)
+        key, teacher = self.encode_keys(slow, key_view, batch)
         query, key = l2_normalize(query), l2_normalize(key)
         positive = jnp.sum(query * key, axis=1, keepdims=True)
         logits = self.head(positive, similarities(query, state['queue']))
         loss = self.head.loss_weight * cross_entropy(logits, jnp.zeros(len(logits), jnp.int32))
         queue, pointer = enqueue(state['queue'], state['queue_ptr'], key)
-        after = {'batch_stats': stats, 'target': target, 'queue': queue, 'queue_ptr': pointer}
-        return loss, ({**state, **after}, {**watch(logits), **self.watch_queue(target, queue, key)})
+        after = {'batch_stats': stats, 'teacher': teacher, 'queue': queue, 'queue_ptr': pointer}
+        metrics = {**watch(logits), **self.watch_queue(teacher, queue, key)}
+        return loss, ({**state, **after}, metrics)
 
-    def encode_keys(self, target: State, images: jax.Array, batch: Batch) -> tuple[Any, State]:
+    def encode_keys(self, teacher: State, images: jax.Array, batch: Batch) -> tuple[Any, State]:
         """The momentum network's outputs for `images` and its state after that, no gradient.
 
         With `shuffle` in the batch the images pass in that order, and their outputs come back in
@@ -106,14 +107,14 @@ class MoCo(Algorithm):
         """
         shuffle = batch.get('shuffle')
         images = images if shuffle is None else images[shuffle]
-        variables = (target['params'], target['batch_stats'])
+        variables = (teacher['params'], teacher['batch_stats'])
         outputs, stats = jax.lax.stop_gradient(forward(self.encoder, *variables, images))
         outputs = outputs if shuffle is None else unshuffle(outputs, shuffle)
-        return outputs, {**target, 'batch_stats': stats}
+        return outputs, {**teacher, 'batch_stats': stats}
 
-    def watch_queue(self, target: State, queue: jax.Array, keys: jax.Array) -> Metrics:
+    def watch_queue(self, teacher: State, queue: jax.Array, keys: jax.Array) -> Metrics:
         """The health of a queue that takes `keys` at every step."""
-        return queue_health(queue, target['steps'] * len(keys))
+        return queue_health(queue, teacher['steps'] * len(keys))
 
 
 def similarities(query: jax.Array, queue: jax.Array) -> jax.Array:

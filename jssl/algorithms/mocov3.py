@@ -21,7 +21,7 @@ class MoCoV3(MomentumPair):
     """MoCo v3; `batch['views']` holds two arrays (B, H, W, C).
 
     Attributes:
-      backbone, neck, base_momentum, steps: see `MomentumPair`.
+      backbone, neck, base_momentum: see `MomentumPair`.
       head: the predictor and the similarities.
     """
 

@@ -2,16 +2,14 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Self
 
 import jax
 
-from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State, two_views
-from jssl.checks import Count, Fraction
-from jssl.errors import JsslError
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, two_views
+from jssl.checks import Fraction
 from jssl.kinds import Backbone, Head, Neck
 from jssl.layers.normalize import feature_std
-from jssl.memories.ema import cosine_momentum, init_target, update_target
+from jssl.memories.ema import cosine_momentum, init_teacher, update_teacher
 from jssl.networks import Encoder, Network, each
 
 Pair = list[jax.Array]  # of the first view and of the second, each (B, D)
@@ -26,7 +24,6 @@ class MomentumPair(Algorithm):
       neck: features -> projections (B, D).
       head: a predictor, projections -> predictions (B, D).
       base_momentum: of the copy at the first step; it follows half a cosine to 1 at the last.
-      steps: optimizer steps of the whole run; `for_run` sets it.
 
     Raises:
       JsslError: if the momentum is not in [0, 1].
@@ -36,11 +33,6 @@ class MomentumPair(Algorithm):
     neck: Neck
     head: Head
     base_momentum: Fraction = 0.996
-    steps: Count | None = None
-
-    def for_run(self, run: Run) -> Self:
-        """The same with the length of the run, over which the momentum rises."""
-        return dataclasses.replace(self, steps=run.steps)
 
     @property
     def encoder(self) -> Encoder:
@@ -53,10 +45,10 @@ class MomentumPair(Algorithm):
         return Network(backbone=self.backbone, neck=self.neck, head=self.head)
 
     def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
-        """Parameters of all three parts; the state adds `target`, the copy of the first two."""
+        """Parameters of all three parts; the state adds `teacher`, the copy of the first two."""
         variables = self.network.init(rng, batch['views'][0], train=False)
         params, stats = variables['params'], variables.get('batch_stats', {})
-        return params, {'batch_stats': stats, 'target': init_target(params, stats)}
+        return params, {'batch_stats': stats, 'teacher': init_teacher(params, stats)}
 
     def predict_targets(
         self, params: Params, state: State, batch: Batch
@@ -68,12 +60,12 @@ class MomentumPair(Algorithm):
         """
         views = two_views(batch, type(self).__name__)
         projections, stats = self._online(params, state['batch_stats'], views, 'encode')
-        momentum = self.momentum(state['target']['steps'])
-        target = update_target(state['target'], params, stats, momentum)
-        slow, slow_stats = target['params'], target['batch_stats']
+        momentum = self.momentum(state['teacher']['steps'])
+        teacher = update_teacher(state['teacher'], params, stats, momentum)
+        slow, slow_stats = teacher['params'], teacher['batch_stats']
         targets, slow_stats = each(self.encoder, slow, slow_stats, views)
         predictions, stats = self._online(params, stats, projections, 'predict')
-        after = {'batch_stats': stats, 'target': {**target, 'batch_stats': slow_stats}}
+        after = {'batch_stats': stats, 'teacher': {**teacher, 'batch_stats': slow_stats}}
         metrics = {'momentum': momentum, 'feature_std': feature_std(projections[0])}
         return predictions, targets, {**state, **after}, metrics
 
@@ -84,15 +76,5 @@ class MomentumPair(Algorithm):
         return each(self.network, params, stats, inputs, method=method)
 
     def momentum(self, updates: jax.Array) -> jax.Array:
-        """The momentum after so many updates.
-
-        Raises:
-          JsslError: if the length of the run is not known.
-        """
-        if self.steps is None:
-            raise JsslError(
-                f'{type(self).__name__} raises its momentum over the whole run and was not told '
-                'how long that is; use algorithm.for_run(Run(samples=..., steps_per_epoch=..., '
-                'epochs=...)) of jssl.algorithm, or set its field steps.'
-            )
-        return cosine_momentum(updates, self.steps, base=self.base_momentum)
+        """The momentum after so many updates."""
+        return cosine_momentum(updates, self.known_run.steps, base=self.base_momentum)

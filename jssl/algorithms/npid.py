@@ -10,21 +10,14 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State, one_view
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, one_view
 from jssl.checks import Count
 from jssl.heads import ContrastiveHead
 from jssl.kinds import Backbone, Neck
 from jssl.layers.normalize import feature_std, l2_normalize
 from jssl.losses import cross_entropy
 from jssl.memories import SimpleMemory
-from jssl.memories.bank import (
-    check_dominance,
-    draw_negatives,
-    known_length,
-    similarities,
-    update_rows,
-    with_length,
-)
+from jssl.memories.bank import check_dominance, draw_negatives, similarities, update_rows
 from jssl.networks import Encoder, forward
 
 
@@ -57,10 +50,6 @@ class NPID(Algorithm):
         if self.ensure_neg:
             check_dominance(self.memory_bank.weights)
 
-    def for_run(self, run: Run) -> 'NPID':
-        """A bank as long as the training set."""
-        return dataclasses.replace(self, memory_bank=with_length(self.memory_bank, run))
-
     @property
     def encoder(self) -> Encoder:
         """Backbone and neck as one module."""
@@ -71,7 +60,8 @@ class NPID(Algorithm):
         network_key, bank_key = jax.random.split(rng)
         variables = self.encoder.init(network_key, one_view(batch, 'NPID'), train=False)
         stats = variables.get('batch_stats', {})
-        return variables['params'], {'batch_stats': stats, **self.memory_bank.init(bank_key)}
+        bank = self.memory_bank.init(bank_key, self.known_run.samples)
+        return variables['params'], {'batch_stats': stats, **bank}
 
     def draw(self, rng: jax.Array, state: State, batch: Batch) -> Batch:
         """Adds `neg_idx`, int (B, neg_num), rows of the bank drawn with replacement."""
@@ -79,7 +69,7 @@ class NPID(Algorithm):
         negatives = draw_negatives(
             rng,
             (len(index), self.neg_num),
-            known_length(self.memory_bank.length),
+            self.known_run.samples,
             table=state.get('multinomial'),
             exclude=index if self.ensure_neg else None,
         )

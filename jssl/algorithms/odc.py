@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State, one_view
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, one_view
 from jssl.algorithms.clustered import check_classes, cluster_health, fresh_head
 from jssl.checks import Natural
 from jssl.heads import ClsHead
@@ -18,7 +18,6 @@ from jssl.kinds import Backbone
 from jssl.layers.normalize import l2_normalize
 from jssl.losses import weighted_cross_entropy
 from jssl.memories import ODCMemory
-from jssl.memories.bank import known_length, with_length
 from jssl.memories.kmeans import cluster
 from jssl.memories.odc import (
     Memory,
@@ -72,8 +71,11 @@ class ODC(Algorithm):
         the reference, weights that sum to 1 make it about k times smaller than a cross entropy.
 
     Raises:
-      JsslError: head and memory have different numbers of clusters.
+      JsslError: head and memory have different numbers of clusters, or the run has too few images
+        for them.
     """
+
+    predicts = 'targets'
 
     backbone: Backbone
     neck: ODCNeck
@@ -87,10 +89,8 @@ class ODC(Algorithm):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_classes(self.head, self.memory_bank.num_classes)
-
-    def for_run(self, run: Run) -> 'ODC':
-        """A memory as long as the training set."""
-        return dataclasses.replace(self, memory_bank=with_length(self.memory_bank, run))
+        if self.run is not None:
+            self.memory_bank.check_samples(self.run.samples)
 
     @property
     def network(self) -> ClusterNetwork:
@@ -100,28 +100,30 @@ class ODC(Algorithm):
     def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
         """Parameters; batch statistics, and an empty memory in which all images have label 0."""
         variables = self.network.init(rng, one_view(batch, 'ODC'), train=False)
-        memory, length = self.memory_bank, known_length(self.memory_bank.length)
+        memory, length = self.memory_bank, self.known_run.samples
         return variables['params'], {
             'batch_stats': variables.get('batch_stats', {}),
             'bank': jnp.zeros((length, memory.feat_dim)),
             'labels': jnp.zeros(length, jnp.int32),
             'centroids': jnp.zeros((memory.num_classes, memory.feat_dim)),
             'loss_weight': jnp.full(memory.num_classes, 1 / memory.num_classes),
-            'iterations': jnp.zeros((), jnp.int32),
         }
 
     def draw(self, rng: jax.Array, state: State, batch: Batch) -> Batch:
-        """Adds `dropout_keep`, bool (B, hid_channels): which hidden units of the neck stay."""
-        del state
+        """Adds `target`, int (B,), the clusters of the images, and which hidden units stay.
+
+        The latter is `dropout_keep`, bool (B, hid_channels), the neck's mask.
+        """
         shape = (len(batch['index']), self.neck.hid_channels)
-        return {**batch, 'dropout_keep': draw_keep(rng, shape)}
+        target = state['labels'][batch['index']]
+        return {**batch, 'target': target, 'dropout_keep': draw_keep(rng, shape)}
 
     def loss(
         self, params: Params, state: State, batch: Batch
     ) -> tuple[jax.Array, tuple[State, Metrics]]:
         """Cross entropy with the labels from before this batch, whose rows and labels then move.
 
-        In the first iteration all clusters weigh 1, as in the reference.
+        In the first step all clusters weigh 1, as in the reference.
         """
         (projections, logits), stats = forward(
             self.network,
@@ -130,23 +132,22 @@ class ODC(Algorithm):
             one_view(batch, 'ODC'),
             batch.get('dropout_keep'),
         )
-        index = batch['index']
-        labels = state['labels'][index]
-        weights = jnp.where(state['iterations'] == 0, 1, state['loss_weight'])
-        loss = weighted_cross_entropy(logits, labels, weights, normalize=self.normalize_weights)
+        index, target = batch['index'], batch['target']
+        weights = jnp.where(batch['step'] == 0, 1, state['loss_weight'])
+        loss = weighted_cross_entropy(logits, target, weights, normalize=self.normalize_weights)
         memory, changed = update_samples(
             _memory(state), index, projections, self.memory_bank.momentum
         )
         metrics = {
-            'accuracy': jnp.mean(logits.argmax(axis=1) == labels),
+            'accuracy': jnp.mean(logits.argmax(axis=1) == target),
             'change_ratio': changed,
             **cluster_health(memory.labels, self.head.num_classes),
         }
         return loss, ({**state, 'batch_stats': stats, **memory._asdict()}, metrics)
 
-    def after_step(self, params: Params, state: State) -> tuple[Params, State]:
+    def after_step(self, params: Params, state: State, step: jax.Array) -> tuple[Params, State]:
         """Every so many steps the centroids and the small clusters, then the loss weights."""
-        done, memory = state['iterations'] + 1, _memory(state)
+        done, memory = step + 1, _memory(state)
         if self.centroid_interval:
             due = done % self.centroid_interval == 0
             memory = jax.lax.cond(due, update_centroids, lambda memory: memory, memory)
@@ -157,7 +158,7 @@ class ODC(Algorithm):
                 lambda memory: memory,
                 memory,
             )
-        state = {**state, **memory._asdict(), 'iterations': done}
+        state = {**state, **memory._asdict()}
         return params, self._reweighted(state) if self.reweight else state
 
     def _reweighted(self, state: State) -> State:
@@ -185,8 +186,9 @@ class ODC(Algorithm):
         state = self._reweighted(state) if self.reweight else state
         return fresh_head(params, self.head, head_key), state
 
-    def predict(self, params: Params, state: State, images: jax.Array) -> jax.Array:
-        """Logits (B, k) of the clusters of normalised `images` (B, H, W, C), in eval mode."""
+    def predict(self, params: Params, state: State, batch: Batch) -> jax.Array:
+        """Logits (B, k) of the clusters."""
+        images = one_view(batch, 'ODC')
         return evaluate(self.network, params, state['batch_stats'], images)[1]
 
 

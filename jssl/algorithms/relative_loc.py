@@ -33,6 +33,8 @@ class RelativeLoc(Algorithm):
       head: vectors -> logits of the eight places; the reference starts it with `init_std` 0.005.
     """
 
+    predicts = 'targets'
+
     backbone: Backbone
     neck: RelativeLocNeck
     head: ClsHead
@@ -55,7 +57,7 @@ class RelativeLoc(Algorithm):
         """Pairs the patches.
 
         `views` become the neighbours of image after image (8B, h, w, C) and the centres
-        (B, h, w, C). `labels`, (8B,), are the neighbours' places, and `dropout_keep`, bool
+        (B, h, w, C). `target`, (8B,), are the neighbours' places, and `dropout_keep`, bool
         (8B, out_channels), is the neck's mask.
         """
         del state
@@ -67,8 +69,8 @@ class RelativeLoc(Algorithm):
             )
         patches = jnp.stack(neighbours, axis=1).reshape(-1, *centres.shape[1:])
         keep = draw_keep(rng, (len(patches), self.neck.out_channels))
-        labels = jnp.tile(jnp.arange(NEIGHBOURS), len(centres))
-        return {**batch, 'views': (patches, centres), 'labels': labels, 'dropout_keep': keep}
+        target = jnp.tile(jnp.arange(NEIGHBOURS), len(centres))
+        return {**batch, 'views': (patches, centres), 'target': target, 'dropout_keep': keep}
 
     def loss(
         self, params: Params, state: State, batch: Batch
@@ -76,13 +78,13 @@ class RelativeLoc(Algorithm):
         """Cross entropy of the places (section 3)."""
         patches, centres = batch['views']
         features, backbone = self._features(params, state, patches, centres)
-        stats, labels = state['batch_stats'], batch['labels'].reshape(-1)
+        stats, target = state['batch_stats'], batch['target'].reshape(-1)
         keep = batch.get('dropout_keep')
         vectors, neck = forward(self.neck, params['neck'], stats['neck'], (features,), keep)
         logits, _ = forward(self.head, params['head'], {}, vectors)
-        metrics = {'accuracy': jnp.mean(logits.argmax(axis=1) == labels)}
+        metrics = {'accuracy': jnp.mean(logits.argmax(axis=1) == target)}
         stats = {**stats, 'backbone': backbone, 'neck': neck}
-        return cross_entropy(logits, labels), ({**state, 'batch_stats': stats}, metrics)
+        return cross_entropy(logits, target), ({**state, 'batch_stats': stats}, metrics)
 
     def _features(
         self, params: Params, state: State, patches: jax.Array, centres: jax.Array
@@ -111,14 +113,13 @@ class RelativeLoc(Algorithm):
             )
         return self.backbone.clone(bn_group_size=size // copies)
 
-    def predict(
-        self, params: Params, state: State, patches: jax.Array, centres: jax.Array
-    ) -> jax.Array:
-        """Logits (n, 8) of the places of patches (n, h, w, C) around centres (n, h, w, C)."""
+    def predict(self, params: Params, state: State, batch: Batch) -> jax.Array:
+        """Logits (8B, 8) of the places of the patches around their centres, without dropout."""
 
         def run(part: str, inputs: Any) -> Any:
             stats = state['batch_stats'].get(part, {})
             return evaluate(getattr(self, part), params[part], stats, inputs)
 
-        features = [run('backbone', images)[-1] for images in (patches, centres)]
-        return run('head', run('neck', (jnp.concatenate(features, axis=-1),)))
+        around, centre = (run('backbone', images)[-1] for images in batch['views'])
+        centre = jnp.repeat(centre, len(around) // len(centre), axis=0)
+        return run('head', run('neck', (jnp.concatenate([around, centre], axis=-1),)))

@@ -29,6 +29,8 @@ class RotationPred(Algorithm):
       head: pooled features -> logits of the four turns.
     """
 
+    predicts = 'targets'
+
     backbone: Backbone
     head: ClsHead
 
@@ -43,7 +45,7 @@ class RotationPred(Algorithm):
         return variables['params'], {'batch_stats': variables.get('batch_stats', {})}
 
     def draw(self, rng: jax.Array, state: State, batch: Batch) -> Batch:
-        """Lays the turns of each image side by side, one view (4B, H, W, C), and adds `labels`."""
+        """Lays the turns of each image side by side, one view (4B, H, W, C), and adds `target`."""
         del rng, state
         views = batch['views']
         if len(views) != TURNS:
@@ -52,18 +54,19 @@ class RotationPred(Algorithm):
                 "config.views to a policy of type 'Rotations'."
             )
         images = jnp.stack(views, axis=1).reshape(-1, *views[0].shape[1:])
-        labels = jnp.tile(jnp.arange(TURNS), len(views[0]))
-        return {**batch, 'views': (images,), 'labels': labels}
+        target = jnp.tile(jnp.arange(TURNS), len(views[0]))
+        return {**batch, 'views': (images,), 'target': target}
 
     def loss(
         self, params: Params, state: State, batch: Batch
     ) -> tuple[jax.Array, tuple[State, Metrics]]:
         """Cross entropy of the turns, all in one pass (equation 3)."""
-        (images,), labels = batch['views'], batch['labels'].reshape(-1)
+        (images,), target = batch['views'], batch['target'].reshape(-1)
         logits, stats = forward(self.network, params, state['batch_stats'], images)
-        metrics = {'accuracy': jnp.mean(logits.argmax(axis=1) == labels)}
-        return cross_entropy(logits, labels), ({**state, 'batch_stats': stats}, metrics)
+        metrics = {'accuracy': jnp.mean(logits.argmax(axis=1) == target)}
+        return cross_entropy(logits, target), ({**state, 'batch_stats': stats}, metrics)
 
-    def predict(self, params: Params, state: State, images: jax.Array) -> jax.Array:
-        """Logits (B, 4) of the quarter turns, clockwise, in eval mode."""
+    def predict(self, params: Params, state: State, batch: Batch) -> jax.Array:
+        """Logits (4B, 4) of the quarter turns, clockwise."""
+        (images,) = batch['views']
         return evaluate(self.network, params, state['batch_stats'], images)

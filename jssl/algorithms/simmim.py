@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jssl.algorithm import Batch, Metrics, Params, State, one_view
-from jssl.algorithms.masked import PixelModel, Reconstruction
+from jssl.algorithms.masked import MaskedImageModel, Reconstruction
 from jssl.augment.masks import patch_mask
 from jssl.backbones import SimMIMSwinTransformer
 from jssl.checks import Count, Share
@@ -34,7 +34,7 @@ class MaskedEncoder(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class SimMIM(PixelModel):
+class SimMIM(MaskedImageModel):
     """SimMIM; `batch['views']` holds one array (B, H, W, C).
 
     Attributes:
@@ -48,6 +48,8 @@ class SimMIM(PixelModel):
       JsslError: at construction, for a cell that is no multiple of the backbone's patch; at a call,
         for images that do not divide into cells.
     """
+
+    predicts = 'pixels'
 
     backbone: SimMIMSwinTransformer
     head: SimMIMHead

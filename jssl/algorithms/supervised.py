@@ -5,16 +5,17 @@ section 3.2); fine-tuning trains both.
 """
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State, one_view
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, one_view
 from jssl.augment.ops.mixing import cutmix, mix, mixup
 from jssl.checks import NonNegative
 from jssl.errors import JsslError
+from jssl.heads.linear_cls import classes
 from jssl.kinds import Backbone, Head, Neck
 from jssl.losses.classification import top_k_hits
 from jssl.networks import evaluate, forward
@@ -63,7 +64,7 @@ class ImageClassifier(Algorithm):
         with equal probability.
 
     Raises:
-      JsslError: for a negative alpha.
+      JsslError: for a negative alpha, or a head with fewer classes than the data of the run.
     """
 
     backbone: Backbone
@@ -73,29 +74,31 @@ class ImageClassifier(Algorithm):
     mixup: NonNegative = 0.0
     cutmix: NonNegative = 0.0
 
-    is_classifier: ClassVar[bool] = True
+    predicts = 'classes'
 
     @property
     def network(self) -> Classifier:
         """Backbone, neck and head as one module."""
-        return Classifier(self.backbone, self.head, self.neck, self.frozen_backbone)
+        head = self.head
+        if self.classes != getattr(head, 'num_classes', self.classes):
+            head = head.clone(num_classes=self.classes)
+        return Classifier(self.backbone, head, self.neck, self.frozen_backbone)
 
-    def for_run(self, run: Run) -> 'ImageClassifier':
-        """The classifier with as many logits as the data have classes, unless it says how many.
+    @property
+    def classes(self) -> int | None:
+        """How many logits there are: what the head says, else what the data of the run have."""
+        told = None if self.run is None else self.run.classes
+        return getattr(self.head, 'num_classes', None) or told
 
-        Raises:
-          JsslError: if it says fewer.
-        """
-        wanted = getattr(self.head, 'num_classes', run.classes)
-        if wanted is None and run.classes is not None:
-            head = self.head.clone(num_classes=run.classes)
-            return dataclasses.replace(self, head=head)
-        if run.classes is not None and wanted is not None and wanted < run.classes:
+    def __post_init__(self) -> None:
+        """Refuses a head with too few classes, before any compute is spent."""
+        super().__post_init__()
+        needed = None if self.run is None else self.run.classes
+        if self.classes is not None and needed is not None and self.classes < needed:
             raise JsslError(
-                f'config.model.head.num_classes={wanted}, but the data have {run.classes} classes; '
-                f'set config.model.head.num_classes={run.classes}, or leave it out.'
+                f'config.model.head.num_classes={self.classes}, but the data have {needed} '
+                f'classes; set config.model.head.num_classes={needed}, or leave it out.'
             )
-        return self
 
     def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
         """Parameters of all parts; the state is their batch statistics."""
@@ -109,7 +112,9 @@ class ImageClassifier(Algorithm):
         batch = {**batch, 'drop_path': noise}
         if not self.mixup and not self.cutmix:
             return batch
-        images, targets = self._mix(key, _image(batch), jax.nn.one_hot(_label(batch), self._count))
+        images, targets = self._mix(
+            key, _image(batch), jax.nn.one_hot(_label(batch), classes(self.classes))
+        )
         return {**batch, 'views': (images,), 'target': targets}
 
     def _mix(
@@ -120,10 +125,6 @@ class ImageClassifier(Algorithm):
         if not self.mixup:
             return cutmix(key, images, targets, self.cutmix)
         return mix(key, images, targets, self.mixup, self.cutmix)
-
-    @property
-    def _count(self) -> int:
-        return self.head.num_classes  # type: ignore[attr-defined]
 
     def loss(
         self, params: Params, state: State, batch: Batch
@@ -153,9 +154,9 @@ class ImageClassifier(Algorithm):
         places = [1, TOP] if logits.shape[1] > TOP else [1]
         return loss, {f'top{k}': jnp.mean(top_k_hits(logits, labels, k)) for k in places}
 
-    def predict(self, params: Params, state: State, images: jax.Array) -> jax.Array:
-        """Logits (B, K), or (B, heads, K), of normalised `images` (B, H, W, C), in eval mode."""
-        return evaluate(self.network, params, state['batch_stats'], images)
+    def predict(self, params: Params, state: State, batch: Batch) -> jax.Array:
+        """Logits (B, K), or (B, heads, K)."""
+        return evaluate(self.network, params, state['batch_stats'], _image(batch))
 
     def is_frozen(self, name: str) -> bool:
         """Whether the parameter `name` is left as it is."""

@@ -12,8 +12,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jssl.algorithm import Algorithm, Batch, Metrics, Params, Run, State
-from jssl.checks import Count, Natural
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, State
+from jssl.checks import Natural
 from jssl.errors import JsslError
 from jssl.heads import SwAVHead
 from jssl.kinds import Backbone, Neck
@@ -71,7 +71,6 @@ class SwAV(Algorithm):
         assigned; rounded down to whole batches. 0 for no queue.
       queue_start_epoch: epoch, from 0, in which the queue begins to fill. It is used once full.
       freeze_prototypes: steps at the start of the run in which the prototypes do not move.
-      steps_per_epoch: of the run; `for_run` sets it.
 
     Raises:
       JsslError: for a negative number.
@@ -83,26 +82,18 @@ class SwAV(Algorithm):
     queue_length: Natural = 0
     queue_start_epoch: Natural = 15
     freeze_prototypes: Natural = 0
-    steps_per_epoch: Count | None = None
 
     @property
     def network(self) -> CropNetwork:
         """Backbone, neck and head as one module."""
         return CropNetwork(backbone=self.backbone, neck=self.neck, head=self.head)
 
-    def for_run(self, run: Run) -> 'SwAV':
-        """With the length of an epoch, by which the queue starts."""
-        return dataclasses.replace(self, steps_per_epoch=run.steps_per_epoch)
-
     def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
-        """Parameters with unit prototypes; the state holds statistics, steps, and empty queues."""
+        """Parameters with unit prototypes; the state holds statistics and empty queues."""
         self._check(batch)
         crops = by_size(batch['views'])
         variables = self.network.init(rng, crops, train=False)
-        state = {
-            'batch_stats': variables.get('batch_stats', {}),
-            'steps': jnp.zeros((), jnp.int32),
-        }
+        state = {'batch_stats': variables.get('batch_stats', {})}
         if self.queue_length:
             images = len(crops[0])
             shape = (len(self.head.crops_for_assign), self._rows(images), self.head.feat_dim)
@@ -115,18 +106,19 @@ class SwAV(Algorithm):
     ) -> tuple[jax.Array, tuple[State, Metrics]]:
         """The swapped prediction of the codes of some views by all others (equations 1 to 6)."""
         self._check(batch)
-        params, prototypes = self._prototypes(params, state['steps'])
+        params, prototypes = self._prototypes(params, batch['step'])
         (projections, scores), stats = forward(
             self.network, params, state['batch_stats'], by_size(batch['views'])
         )
         seen = jax.lax.stop_gradient((projections, scores))
-        codes, queues = self._assign(state, prototypes, *seen)
+        codes, queues = self._assign(state, batch['step'], prototypes, *seen)
         loss = swapped_prediction(scores, codes, self.head.crops_for_assign, self.head.temperature)
-        state = {**state, **queues, 'batch_stats': stats, 'steps': state['steps'] + 1}
+        state = {**state, **queues, 'batch_stats': stats}
         return loss, (state, watch(codes, state))
 
-    def after_step(self, params: Params, state: State) -> tuple[Params, State]:
+    def after_step(self, params: Params, state: State, step: jax.Array) -> tuple[Params, State]:
         """Puts the prototypes back on the sphere."""
+        del step
         return with_unit_prototypes(params), state
 
     def _prototypes(self, params: Params, step: jax.Array) -> tuple[Params, jax.Array]:
@@ -141,7 +133,12 @@ class SwAV(Algorithm):
         return with_prototypes(params, jnp.where(step < self.freeze_prototypes, unit, moving)), unit
 
     def _assign(
-        self, state: State, prototypes: jax.Array, projections: jax.Array, scores: jax.Array
+        self,
+        state: State,
+        step: jax.Array,
+        prototypes: jax.Array,
+        projections: jax.Array,
+        scores: jax.Array,
     ) -> tuple[list[jax.Array], State]:
         """Codes (B, K) of each assigned view, and what changes in the queues.
 
@@ -151,8 +148,8 @@ class SwAV(Algorithm):
         views = self.head.crops_for_assign
         if not self.queue_length:
             return [self._codes(scores[:, view]) for view in views], {}
-        steps, epoch = state['steps'], self._epoch()
-        used = state['queue_used'] & (steps % epoch != 0)
+        epoch = self.known_run.steps_per_epoch
+        used = state['queue_used'] & (step % epoch != 0)
         codes, queues = [], []
         for queue, view in zip(state['feature_queue'], views, strict=True):
             used |= feature_queue.is_full(queue)
@@ -163,7 +160,7 @@ class SwAV(Algorithm):
                 )
             )
             queues.append(feature_queue.push(queue, projections[:, view]))
-        filling = steps >= self.queue_start_epoch * epoch
+        filling = step >= self.queue_start_epoch * epoch
         after = jnp.where(filling, jnp.stack(queues), state['feature_queue'])
         return codes, {'feature_queue': after, 'queue_used': used}
 
@@ -182,15 +179,6 @@ class SwAV(Algorithm):
             group_size=rows.shape[1] * group,
         )
         return codes.reshape(rows.shape)[:, -1].reshape(images, prototypes)
-
-    def _epoch(self) -> int:
-        """Steps of an epoch."""
-        if self.steps_per_epoch is None:
-            raise JsslError(
-                f'SwAV with queue_length={self.queue_length} needs the length of an epoch; use '
-                'algorithm.for_run(run), as jssl.fit does, or set steps_per_epoch.'
-            )
-        return self.steps_per_epoch
 
     def _rows(self, images: int) -> int:
         """The queue's length in whole batches."""

@@ -5,6 +5,8 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
 
@@ -53,7 +55,11 @@ class Evaluator:
     @functools.cached_property
     def classify(self) -> Extract:
         """As `extract`, with the logits of a classifier in place of features."""
-        predict = self.algorithm.predict  # type: ignore[attr-defined]
+
+        def predict(params: Params, state: State, images: jax.Array) -> jax.Array:
+            batch = {'views': (images,), 'index': jnp.arange(len(images))}
+            return self.algorithm.predict(params, state, batch)
+
         return make_extractor(self.algorithm, self.view, self.batch_sharding, outputs=predict)
 
     def evaluate(self, params: Params, state: State) -> Scores:
@@ -79,7 +85,7 @@ class Evaluator:
         """
         statistics = feature_statistics(test.features)
         found = {}
-        if self.algorithm.is_classifier and test.labels is not None:
+        if self.algorithm.predicts == 'classes' and test.labels is not None:
             logits = self.classify(params, state, self.test).features
             found = classifier_scores(logits, test.labels)
         return measure(self.metrics, train, test, known=found | statistics)
@@ -95,7 +101,7 @@ class Evaluator:
         """
         see = partial(raw_pixels, self.view, batch_sharding=self.batch_sharding)
         found = {RAW_PIXELS: measure(self.metrics, *self._both(see))} if self.metrics else {}
-        if not self.algorithm.is_classifier:
+        if self.algorithm.predicts != 'classes':
             found[RANDOM_NETWORK] = self.evaluate(params, state)
         return {subject: scores for subject, scores in found.items() if scores}
 

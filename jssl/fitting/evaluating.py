@@ -81,7 +81,7 @@ class RunEvaluator:
         """Neighbours and the linear probe, except of a classifier, and the experiment's own."""
         frozen = (KNN(self.neighbors), Linear())
         return (
-            *(() if self.experiment.algorithm.is_classifier else frozen),
+            *(() if self.experiment.algorithm.predicts == 'classes' else frozen),
             *self.experiment.metrics,
         )
 

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from jssl.algorithm import Params, State, TrainState
-from jssl.algorithms.masked import PixelModel
 from jssl.augment.ops.resample import denormalize
 from jssl.errors import attempt
 from jssl.evaluation import Extracted, evenly_spaced
@@ -238,7 +237,7 @@ def picture_reconstructions(
     """What the network makes of held-out images, where its algorithm predicts pixels."""
     from jssl.visualization.reconstructions import reconstruct
 
-    if not isinstance(experiment.algorithm, PixelModel):
+    if experiment.algorithm.predicts != 'pixels':
         return None
     return reconstruct(experiment, params, state)
 

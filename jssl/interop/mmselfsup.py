@@ -13,7 +13,7 @@ from jssl.interop.model_dicts import model_config
 from jssl.memories.bank import MULTIPLE
 from jssl.weights.names import key_of, load_tree, save_tree
 
-# What the reference calls the momentum network that is `state['target']` here.
+# What the reference calls the momentum network that is `state['teacher']` here.
 TARGETS = {
     'BYOL': 'target_net',
     'DenseCL': 'encoder_k',
@@ -107,7 +107,7 @@ def reference_key(names: Sequence[str], algorithm: Algorithm | None = None) -> s
     kind, *names = names
     if kind == 'state':
         place, *names = names
-        if place == 'target':
+        if place == 'teacher' and type(algorithm).__name__ in TARGETS:
             names = [TARGETS[type(algorithm).__name__], *_in_target(names)]
         elif place in MEMORIES.get(type(algorithm).__name__, ()):
             return '.'.join(['memory_bank', MEMORY_PLACES.get(place, place), *names])
@@ -128,7 +128,7 @@ def _padded(weights: StateDict, algorithm: Algorithm | None) -> StateDict:
 
 def _images(algorithm: Any) -> int | None:
     """How many images NPID has a row for; its bank is longer by up to 63 rows that nothing uses."""
-    return algorithm.memory_bank.length
+    return algorithm.known_run.samples
 
 
 def _aliases(algorithm: Algorithm | None) -> dict[str, str]:

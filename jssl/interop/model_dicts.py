@@ -22,6 +22,8 @@ FIELDS: dict[str, dict[str, str | None]] = {
     'MAEViT': {'output_cls_token': None},  # not read in training; there is always one here
     'MaskFeatViT': {'output_cls_token': None},
     'MoCoV3ViT': {'norm_eval': None},  # a network without batch norms
+    'ODCMemory': {'length': None},  # that of the data of the run
+    'SimpleMemory': {'length': None},
 }
 # Fields that have one value here.
 ENTROPY = {'use_sigmoid': False, 'use_soft': False, 'reduction': 'mean', 'class_weight': None}

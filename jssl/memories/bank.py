@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec as P
 
-from jssl.algorithm import Run
 from jssl.checks import Checked, Count, NonNegative, Share
 from jssl.errors import JsslError
 from jssl.layers.normalize import l2_normalize
@@ -34,7 +33,6 @@ class SimpleMemory(Checked):
     Attributes:
       feat_dim: D, width of a row.
       momentum: share of the new feature in an updated row, above 0 and at most 1.
-      length: N, the number of training images; None takes it from the run.
       dtype: of the stored rows, 'float32' or 'bfloat16'; sums are in float32 always.
       weights: how likely each sample is drawn as a negative, up to a factor; None for uniformly.
 
@@ -44,7 +42,6 @@ class SimpleMemory(Checked):
 
     feat_dim: Count = 128
     momentum: Share = 0.5
-    length: Count | None = None
     dtype: str = 'float32'
     weights: Sequence[NonNegative] | None = None
 
@@ -56,15 +53,18 @@ class SimpleMemory(Checked):
                 f'{" or ".join(DTYPES)}.'
             )
 
-    def init(self, rng: jax.Array) -> dict[str, Any]:
+    def init(self, rng: jax.Array, length: int) -> dict[str, Any]:
         """A `bank` of random directions, (N, D) with N rounded up to a multiple of 64.
 
         There is `multinomial` too if there are weights.
 
+        Args:
+          rng: its key.
+          length: N, the number of training images.
+
         Raises:
-          JsslError: the length is not known, or is not that of the weights.
+          JsslError: the length is not that of the weights.
         """
-        length = known_length(self.length)
         # Rounded up, the rows can be split evenly over devices; those at the end are never used.
         rows = jax.random.normal(rng, (-(-length // MULTIPLE) * MULTIPLE, self.feat_dim))
         state: dict[str, Any] = {'bank': l2_normalize(rows).astype(self.dtype)}
@@ -87,30 +87,6 @@ def check_dominance(weights: Sequence[float] | None) -> None:
             f'has {values.max() / values.sum():.0%} of memory_bank.weights; lower its weight to at '
             'most half of the sum.'
         )
-
-
-def known_length(length: int | None) -> int:
-    """The length of a bank, once it is known."""
-    if length is None:
-        raise JsslError(
-            'config.model.memory_bank.length is None, and nothing has said how many images there '
-            "are; set it to their number, or call the algorithm's for_run first, as jssl.fit does."
-        )
-    return length
-
-
-def with_length(memory: Any, run: Run) -> Any:
-    """The settings `memory` with the length of the run's training set filled in.
-
-    Raises:
-      JsslError: if another length was set.
-    """
-    if memory.length not in (None, run.samples):
-        raise JsslError(
-            f'config.model.memory_bank.length={memory.length}, but the training set has '
-            f'{run.samples} images; leave length out, and the run fills it in.'
-        )
-    return dataclasses.replace(memory, length=run.samples)
 
 
 def draw_negatives(

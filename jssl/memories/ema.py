@@ -7,17 +7,18 @@ overwritten by the online network's at every update; as it runs in training mode
 loss.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jssl.algorithm import Params, State
+Tree = Mapping[str, Any]
 
 PARTS = ('backbone', 'neck')
 
 
-def init_target(params: Params, stats: State) -> State:
+def init_teacher(params: Tree, stats: Tree) -> dict[str, Any]:
     """A copy of backbone and neck that shares no memory with them.
 
     Args:
@@ -28,27 +29,27 @@ def init_target(params: Params, stats: State) -> State:
     return {**copied, 'steps': jnp.zeros((), jnp.int32)}
 
 
-def update_target(
-    target: State, params: Params, stats: State, momentum: float | jax.Array
-) -> State:
-    """The copy after one update: ``target + (1 - momentum) (online - target)``, without gradient.
+def update_teacher(
+    teacher: Tree, params: Tree, stats: Tree, momentum: float | jax.Array
+) -> dict[str, Any]:
+    """The copy after one update: ``teacher + (1 - momentum) (online - teacher)``, without gradient.
 
     Args:
-      target: the copy.
+      teacher: the copy.
       params: of the online network.
       stats: its batch statistics, with the passes of this step in them.
       momentum: the share of the copy that stays; without effect on the first update.
     """
-    first, rate = target['steps'] == 0, 1 - momentum
+    first, rate = teacher['steps'] == 0, 1 - momentum
 
     def average(old: jax.Array, new: jax.Array) -> jax.Array:
         moved = old + jnp.asarray(rate, old.dtype) * (new - old)
         return jax.lax.stop_gradient(jnp.where(first, new, moved))
 
     return {
-        'params': jax.tree.map(average, target['params'], _parts(params)),
+        'params': jax.tree.map(average, teacher['params'], _parts(params)),
         'batch_stats': jax.lax.stop_gradient(_parts(stats)),
-        'steps': target['steps'] + 1,
+        'steps': teacher['steps'] + 1,
     }
 
 

@@ -31,7 +31,6 @@ class ODCMemory(Checked):
       momentum: share of the new feature in an updated row, above 0 and at most 1.
       min_cluster: a cluster with fewer members is dissolved, and half of a large one takes its
         place.
-      length: N, the number of training images; None takes it from the run.
 
     Raises:
       JsslError: a field is out of its range.
@@ -41,15 +40,14 @@ class ODCMemory(Checked):
     num_classes: Count
     momentum: Share = 0.5
     min_cluster: Count = 20
-    length: Count | None = None
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.length is not None and self.length < self.num_classes * self.min_cluster:
+    def check_samples(self, samples: int) -> None:
+        """Refuses more or larger clusters than so many images can fill."""
+        if samples < self.num_classes * self.min_cluster:
             raise JsslError(
                 f'config.model.memory_bank.num_classes={self.num_classes} clusters of at least '
                 f'min_cluster={self.min_cluster} images need {self.num_classes * self.min_cluster} '
-                f'images, and there are {self.length}; lower one of the two.'
+                f'images, and there are {samples}; lower one of the two.'
             )
 
 

@@ -7,7 +7,6 @@ CVPR 2020, section 3.1.
 import jax
 import jax.numpy as jnp
 
-from jssl.algorithm import Metrics
 from jssl.errors import JsslError
 from jssl.layers.normalize import l2_normalize
 
@@ -42,7 +41,7 @@ def enqueue(queue: jax.Array, pointer: jax.Array, rows: jax.Array) -> tuple[jax.
     return queue, (pointer + count) % length
 
 
-def queue_health(queue: jax.Array, written: jax.Array) -> Metrics:
+def queue_health(queue: jax.Array, written: jax.Array) -> dict[str, jax.Array]:
     """Scalars worth watching.
 
     Args:

@@ -133,10 +133,10 @@ class Experiment(Checked):
         check_channels(self.channels)
         self._check_probes()
         sharding.check_batch_size(self.batch_size, self.mesh)
-        if self.algorithm.is_classifier and has_labels(self.data):
+        if self.algorithm.predicts == 'classes' and has_labels(self.data):
             check_classes(self.data)
         run = Run(samples=len(self.data), classes=label_count(self.data), **self._length)
-        object.__setattr__(self, 'algorithm', self.algorithm.for_run(run))
+        object.__setattr__(self, 'algorithm', dataclasses.replace(self.algorithm, run=run))
         _ = self.transformation
 
     def _check_parts(self) -> None:

@@ -62,6 +62,7 @@ def make_train_step(
     ) -> tuple[TrainState, Metrics]:
         view_key, draw_key = step_keys(train_state.rng, train_state.step)
         batch = make_views(views, view_key, gather(batch, data))
+        batch = {**batch, 'step': train_state.step}
         batch = algorithm.draw(draw_key, train_state.state, batch)
         differentiate = jax.value_and_grad(checked(algorithm), has_aux=True)
         (loss, (state, metrics)), grads = differentiate(
@@ -69,7 +70,7 @@ def make_train_step(
         )
         updates, opt_state = optimizer.update(grads, train_state.opt_state, train_state.params)
         params = optax.apply_updates(train_state.params, updates)
-        params, state = strongly_typed(algorithm.after_step(params, state))
+        params, state = strongly_typed(algorithm.after_step(params, state, train_state.step))
         train_state = dataclasses.replace(
             train_state, step=train_state.step + 1, params=params, state=state, opt_state=opt_state
         )
@@ -146,9 +147,11 @@ def init_train_state(
     """
     rng = jax.random.key(seed)
     init_key, view_key, run_key = jax.random.split(rng, 3)
-    params, state = strongly_typed(algorithm.init(init_key, make_views(views, view_key, batch)))
+    step = jnp.zeros((), jnp.int32)
+    batch = {**make_views(views, view_key, batch), 'step': step}
+    params, state = strongly_typed(algorithm.init(init_key, batch))
     return TrainState(
-        step=jnp.zeros((), jnp.int32),
+        step=step,
         params=params,
         state=state,
         opt_state=optimizer.init(params),

@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jssl.algorithm import Params, State
-from jssl.algorithms.masked import PixelModel
+from jssl.algorithm import Algorithm, Params, State
 from jssl.augment.ops.resample import denormalize
 from jssl.data.canvas import Canvas
 from jssl.data.loading.loader import resident
@@ -52,7 +51,7 @@ def reconstruct(subject: Experiment, params: Params, state: State) -> Reconstruc
     """What a network makes of images spread over the test set, or the training set without one.
 
     Args:
-      subject: the experiment; its algorithm must be a `PixelModel`.
+      subject: the experiment; its algorithm must predict pixels.
       params, state: of its network.
 
     Raises:
@@ -79,7 +78,7 @@ def reconstruct(subject: Experiment, params: Params, state: State) -> Reconstruc
 
 
 def _run(
-    algorithm: PixelModel,
+    algorithm: Algorithm,
     view: EvalView,
     params: Params,
     state: State,
@@ -128,13 +127,13 @@ def psnr(images: np.ndarray, originals: np.ndarray, hidden: np.ndarray) -> float
     return float(10 * np.log10(255**2 / max(error.mean(), 1e-10)))
 
 
-def check_predicts_pixels(subject: Experiment) -> PixelModel:
+def check_predicts_pixels(subject: Experiment) -> Algorithm:
     """The algorithm of an experiment.
 
     Raises:
       JsslError: it does not predict pixels.
     """
-    if not isinstance(subject.algorithm, PixelModel):
+    if subject.algorithm.predicts != 'pixels':
         raise JsslError(
             f'{type(subject.algorithm).__name__} does not predict pixels, so there is nothing to '
             'show; give the run of one that does, such as MAE or SimMIM.'

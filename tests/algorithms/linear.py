@@ -40,7 +40,7 @@ def params(predictor: bool = False) -> dict[str, Any]:
     return neck | ({'head': head} if predictor else {})
 
 
-def target(steps: int) -> dict[str, Any]:
+def teacher(steps: int) -> dict[str, Any]:
     """A momentum network with weights of its own."""
     kernel = {'neck': {'fc0': {'kernel': jnp.asarray(SLOW)}}}
     return {'params': kernel, 'batch_stats': {}, 'steps': jnp.array(steps, 'int32')}

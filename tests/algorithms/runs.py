@@ -1,5 +1,6 @@
 """Tiny runs of any algorithm: images of coarse patches and a backbone of one convolution."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -277,13 +278,13 @@ def batch(step: int) -> dict[str, Any]:
 def seen(step: int = 0, copies: int = 2) -> Batch:
     """A batch as `loss` takes it, before `draw`."""
     views = functools.partial(tinted, copies=copies)
-    return make_views(views, jax.random.key(step), batch(step))
+    return {**make_views(views, jax.random.key(step), batch(step)), 'step': jnp.array(step)}
 
 
 @functools.cache
 def tiny(name: str) -> Algorithm:
     """The algorithm in a run of 12 steps."""
-    return ALGORITHMS[name]().for_run(RUN)
+    return dataclasses.replace(ALGORITHMS[name](), run=RUN)
 
 
 def begin(algorithm: Algorithm, seed: int = 0) -> TrainState:
@@ -299,13 +300,15 @@ def begin(algorithm: Algorithm, seed: int = 0) -> TrainState:
 
 
 def check_predictions(
-    algorithm: Algorithm, state: TrainState, images: jax.Array, classes: int
+    algorithm: Algorithm, state: TrainState, views: tuple[jax.Array, ...], classes: int
 ) -> None:
     """Logits of that many classes, in eval mode: of an image whatever the others of the batch."""
-    predict = jax.jit(algorithm.predict)  # type: ignore[attr-defined]
-    logits = predict(state.params, state.state, images)
-    assert logits.shape == (len(images), classes)
-    again = predict(state.params, state.state, images.at[1:].set(0))
+    assert algorithm.predicts == 'targets'
+    predict = jax.jit(algorithm.predict)
+    logits = predict(state.params, state.state, {'views': views})
+    assert logits.shape == (len(views[0]), classes)
+    others = {'views': tuple(view.at[1:].set(0) for view in views)}
+    again = predict(state.params, state.state, others)
     np.testing.assert_allclose(again[0], logits[0], atol=1e-6)
 
 

@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ def bare(**fields: float) -> BYOL:
     """BYOL whose three parts are a matrix or nothing, in a run of 20 steps."""
     head = LatentPredictHead(PREDICTOR)
     algorithm = BYOL(Flatten(), matrix(linear.PIXELS, linear.WIDTH), head, **fields)
-    return algorithm.for_run(Run(samples=40, steps_per_epoch=4, epochs=5))
+    return dataclasses.replace(algorithm, run=Run(samples=40, steps_per_epoch=4, epochs=5))
 
 
 @pytest.mark.parametrize(('updates', 'momentum'), [(0, 0.0), (10, 0.95)])
@@ -31,15 +33,15 @@ def test_the_loss_is_that_of_predictions_and_slow_targets(updates: int, momentum
         linear.cosine(predictions[0], targets[1]) + linear.cosine(predictions[1], targets[0])
     )
     with jax.enable_x64(True):
-        state = {'target': linear.target(updates)}
+        state = {'teacher': linear.teacher(updates)}
         run = bare(base_momentum=0.9)
         loss, (after, metrics) = linear.loss(run, linear.params(predictor=True), state)
         swapped, _ = linear.loss(run, linear.params(predictor=True), state, swapped=True)
     assert float(loss) == pytest.approx(expected, rel=1e-9)
     assert float(swapped) == pytest.approx(expected, rel=1e-9)
-    kernel = after['target']['params']['neck']['fc0']['kernel']
+    kernel = after['teacher']['params']['neck']['fc0']['kernel']
     np.testing.assert_allclose(kernel, slow, rtol=1e-9)
-    assert int(after['target']['steps']) == updates + 1
+    assert int(after['teacher']['steps']) == updates + 1
     if updates:
         assert float(metrics['momentum']) == pytest.approx(momentum)
 
@@ -49,14 +51,14 @@ def test_the_default_is_the_paper_s_momentum_for_1000_epochs() -> None:
     assert float(bare().momentum(np.array(20))) == 1
 
 
-def test_a_fresh_target_is_a_copy_of_fresh_weights_like_the_reference_s() -> None:
+def test_a_fresh_teacher_is_a_copy_of_fresh_weights_like_the_reference_s() -> None:
     biased = {'with_bias': True, 'with_last_bn': False}
     head = LatentPredictHead(NonLinearNeck(128, 256, 128, with_avg_pool=False, **biased))
     algorithm = BYOL(ResNet(18), NonLinearNeck(512, 256, 128, **biased), head)
     images = np.zeros((2, 32, 32, 3), 'float32')
     params, state = jax.jit(algorithm.init)(jax.random.key(1), {'views': (images, images)})
     assert_drawn_like(params, 'byol')
-    copy = state['target']['params']
+    copy = state['teacher']['params']
     online = {part: params[part] for part in copy}
     same = jax.tree.map(lambda one, other: bool((one == other).all()), copy, online)
     assert all(jax.tree.leaves(same))

@@ -67,7 +67,7 @@ def simsiam(head: type[LatentPredictHead] = LatentPredictHead) -> Algorithm:
 
 
 def byol(head: type[LatentPredictHead] = LatentPredictHead) -> Algorithm:
-    return BYOL(Embedding(), Nothing(), head(PREDICTOR), base_momentum=0.9).for_run(LONG)
+    return BYOL(Embedding(), Nothing(), head(PREDICTOR), base_momentum=0.9, run=LONG)
 
 
 def simclr(temperature: float = 0.2) -> Algorithm:

@@ -12,7 +12,7 @@ from jssl.memories.odc import class_weights
 from tests.algorithms.runs import IMAGES, RUN, begin, check_predictions, seen, tiny_deepcluster
 from tests.checks import refused
 
-DEEPCLUSTER = tiny_deepcluster().for_run(RUN)
+DEEPCLUSTER = tiny_deepcluster(run=RUN)
 
 
 @functools.cache
@@ -51,7 +51,7 @@ def test_weights_can_follow_the_sizes() -> None:
 def test_the_loss_is_the_cross_entropy_of_the_clusters() -> None:
     start, batch, (loss, (_, metrics)) = taken()
     labels = start.state['labels'][batch['index']]
-    np.testing.assert_array_equal(batch['labels'], labels)
+    np.testing.assert_array_equal(batch['target'], labels)
     variables = {'params': start.params, 'batch_stats': start.state['batch_stats']}
     logits, _ = DEEPCLUSTER.network.apply(variables, batch['views'][0], mutable=['batch_stats'])
     each = -jax.nn.log_softmax(logits)[jnp.arange(len(labels)), labels]
@@ -66,7 +66,7 @@ def test_the_loss_is_the_cross_entropy_of_the_clusters() -> None:
 
 def test_predictions_are_in_eval_mode() -> None:
     start, batch, _ = taken()
-    check_predictions(DEEPCLUSTER, start, batch['views'][0], classes=6)
+    check_predictions(DEEPCLUSTER, start, batch['views'], classes=6)
 
 
 def test_clusters_are_made_every_so_many_epochs() -> None:
@@ -81,5 +81,5 @@ def test_what_cannot_be_is_refused() -> None:
         DEEPCLUSTER.loss(start.params, start.state, {**batch, 'views': batch['views'] * 2})
     with refused('DeepCluster.refresh_every=0', 'at least 1'):
         tiny_deepcluster(refresh_every=0)
-    with refused('DeepCluster keeps a label', 'for_run'):
+    with refused('DeepCluster depends on', 'run=Run(samples='):
         tiny_deepcluster().init(jax.random.key(0), batch)

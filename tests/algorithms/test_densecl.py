@@ -27,10 +27,9 @@ def start(**fields: Any) -> tuple[DenseCL, Any, Any]:
     return runs.tiny_densecl(**fields), *first()
 
 
-def with_queues(state: Any, steps: int) -> Any:
-    target = {**state['target'], 'steps': jnp.array(steps, 'int32')}
+def with_queues(state: Any) -> Any:
     queues = {'queue': jnp.asarray(QUEUES[0]), 'queue2': jnp.asarray(QUEUES[1])}
-    return {**state, 'target': target, **queues, 'queue2_ptr': jnp.array(16, 'int32')}
+    return {**state, **queues, 'queue2_ptr': jnp.array(16, 'int32')}
 
 
 def contrast(query: np.ndarray, key: np.ndarray, queue: np.ndarray) -> float:
@@ -41,7 +40,7 @@ def contrast(query: np.ndarray, key: np.ndarray, queue: np.ndarray) -> float:
 
 def test_both_losses_are_those_of_images_and_of_matched_cells() -> None:
     algorithm, params, state = start(loss_lambda=0.3)
-    state = with_queues(state, steps=0)  # the first update copies, so both networks are one
+    state = with_queues(state)  # the first update copies, so both networks are one
     loss, (after, metrics) = jax.jit(algorithm.loss)(params, state, runs.seen())
     outputs = [
         forward(algorithm.encoder, params, state['batch_stats'], view)[0]
@@ -66,8 +65,9 @@ def test_the_dense_loss_can_wait() -> None:
     algorithm, params, state = start(start_iters=2)
     run = jax.jit(jax.value_and_grad(algorithm.loss, has_aux=True))
     shares = []
-    for steps in range(4):
-        (_, (_, metrics)), grads = run(params, with_queues(state, steps), runs.seen())
+    for step in range(4):
+        batch = {**runs.seen(), 'step': jnp.array(step)}
+        (_, (_, metrics)), grads = run(params, with_queues(state), batch)
         shares.append(float(metrics['loss_dense']) > 0)
         assert np.any(grads['neck']['mlp2.0']['kernel']) == shares[-1]
     assert shares == [False, False, True, True]
@@ -81,8 +81,9 @@ def test_cells_are_matched_to_the_most_similar_and_of_equals_to_the_first() -> N
 
 def test_predictions_are_unit_features_of_every_cell() -> None:
     algorithm, params, state = start()
+    assert algorithm.predicts == 'features'
     images = runs.seen()['views'][0]
-    cells = algorithm.predict(params, state, images)
+    cells = algorithm.predict(params, state, runs.seen())
     assert cells.shape == (runs.BATCH, 4, 4, runs.WIDTH)
     variables = {'params': params['backbone'], 'batch_stats': state['batch_stats']['backbone']}
     features = np.asarray(algorithm.backbone.apply(variables, images, train=False)[-1])

@@ -7,7 +7,7 @@ import pytest
 
 from jssl.algorithms import MoCo
 from jssl.heads import ContrastiveHead
-from jssl.memories.ema import update_target
+from jssl.memories.ema import update_teacher
 from jssl.networks import forward
 from tests.algorithms import linear, runs
 from tests.algorithms.runs import linear as matrix
@@ -33,7 +33,7 @@ def test_the_loss_is_that_of_a_softmax_over_key_and_queue(updates: int, momentum
     logits = np.concatenate([(query * key).sum(1, keepdims=True), query @ QUEUE.T], axis=1) / 0.2
     with jax.enable_x64(True):
         state = {
-            'target': linear.target(updates),
+            'teacher': linear.teacher(updates),
             'queue': jnp.asarray(QUEUE),
             'queue_ptr': jnp.array(6, 'int32'),
         }
@@ -42,7 +42,7 @@ def test_the_loss_is_that_of_a_softmax_over_key_and_queue(updates: int, momentum
     assert float(loss) == pytest.approx(expected, rel=1e-9)
     np.testing.assert_allclose(after['queue'], np.concatenate([QUEUE[:6], key]), rtol=1e-9)
     assert int(after['queue_ptr']) == 0
-    kernel = after['target']['params']['neck']['fc0']['kernel']
+    kernel = after['teacher']['params']['neck']['fc0']['kernel']
     np.testing.assert_allclose(kernel, slow, rtol=1e-9)
     assert float(metrics['accuracy']) == np.mean(logits.argmax(axis=1) == 0)
     assert float(metrics['queue_fill']) == min((updates + 1) * linear.IMAGES / len(QUEUE), 1)
@@ -72,14 +72,14 @@ def test_shuffled_keys_have_the_statistics_of_their_groups_and_come_back_in_orde
     batch = runs.seen()
     batch = GROUPED.draw(jax.random.key(3), {}, batch)
     params, state = jax.jit(GROUPED.init)(jax.random.key(0), batch)
-    target = update_target(state['target'], params, state['batch_stats'], 0.9)
-    found, _ = GROUPED.encode_keys(target, batch['views'][1], batch)
+    teacher = update_teacher(state['teacher'], params, state['batch_stats'], 0.9)
+    found, _ = GROUPED.encode_keys(teacher, batch['views'][1], batch)
     groups = np.asarray(batch['shuffle']).reshape(-1, 4)
     whole = runs.tiny_moco().encoder
     for rows in groups:
-        variables: Any = (target['params'], target['batch_stats'], batch['views'][1][rows])
+        variables: Any = (teacher['params'], teacher['batch_stats'], batch['views'][1][rows])
         np.testing.assert_allclose(found[rows], forward(whole, *variables)[0], atol=1e-5)
-    plain, _ = GROUPED.encode_keys(target, batch['views'][1], runs.seen())
+    plain, _ = GROUPED.encode_keys(teacher, batch['views'][1], runs.seen())
     assert np.abs(plain - found).max() > 1e-3
 
 

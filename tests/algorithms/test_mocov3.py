@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ def bare(**head: float) -> MoCoV3:
     """MoCo v3 whose three parts are a matrix or nothing, in a run of 20 steps."""
     neck = matrix(linear.PIXELS, linear.WIDTH)
     algorithm = MoCoV3(Flatten(), neck, MoCoV3Head(PREDICTOR, **head), base_momentum=0.9)
-    return algorithm.for_run(Run(samples=40, steps_per_epoch=4, epochs=5))
+    return dataclasses.replace(algorithm, run=Run(samples=40, steps_per_epoch=4, epochs=5))
 
 
 @pytest.mark.parametrize('temperature', [0.2, 1.0])
@@ -31,10 +33,10 @@ def test_the_loss_tells_every_target_from_those_of_the_batch(temperature: float)
     expected = 2 * temperature * sum(linear.cross_entropy(rows, LABELS) for rows in logits)
     with jax.enable_x64(True):
         run = bare(temperature=temperature, loss_weight=2 * temperature)
-        state = {'target': linear.target(10)}
+        state = {'teacher': linear.teacher(10)}
         loss, (after, metrics) = linear.loss(run, linear.params(predictor=True), state)
     assert float(loss) == pytest.approx(expected, rel=1e-9)
-    kernel = after['target']['params']['neck']['fc0']['kernel']
+    kernel = after['teacher']['params']['neck']['fc0']['kernel']
     np.testing.assert_allclose(kernel, slow, rtol=1e-9)
     assert float(metrics['momentum']) == pytest.approx(0.95)
     assert float(metrics['accuracy']) == pytest.approx(np.mean(logits[0].argmax(axis=1) == LABELS))

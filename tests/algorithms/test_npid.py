@@ -11,7 +11,7 @@ from jssl.layers.normalize import l2_normalize
 from tests.algorithms.runs import BATCH, IMAGES, RUN, Stem, begin, seen, tiny_npid
 from tests.checks import refused
 
-NPID = tiny_npid(neg_num=9).for_run(RUN)
+NPID = tiny_npid(neg_num=9, run=RUN)
 
 
 @functools.cache
@@ -54,7 +54,7 @@ def test_an_image_is_its_own_negative_only_without_ensure_neg() -> None:
 
 def test_weights_of_negatives_are_in_the_state() -> None:
     weights = [0.0] * 40 + [1.0] * 8
-    algorithm = tiny_npid(memory_bank={'weights': weights}, ensure_neg=True).for_run(RUN)
+    algorithm = tiny_npid(memory_bank={'weights': weights}, ensure_neg=True, run=RUN)
     state = begin(algorithm).state
     drawn = algorithm.draw(jax.random.key(0), state, seen(copies=1))['neg_idx']
     assert state['multinomial'].keys() == {'prob', 'alias'}
@@ -74,7 +74,7 @@ def test_the_bank_is_exported_and_imported_without_its_unused_rows() -> None:
 
 
 def test_bfloat16_compute_leaves_loss_and_bank_in_float32() -> None:
-    algorithm = tiny_npid(Stem(dtype=jnp.bfloat16)).for_run(RUN)
+    algorithm = tiny_npid(Stem(dtype=jnp.bfloat16), run=RUN)
     start, batch, _ = taken()
     batch = algorithm.draw(jax.random.key(3), start.state, batch)
     loss, (state, _) = jax.eval_shape(algorithm.loss, start.params, start.state, batch)

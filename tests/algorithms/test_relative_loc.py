@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.algorithms.runs import BATCH, Stem, begin, seen, tiny_relative_loc
+from tests.algorithms.runs import BATCH, Stem, begin, check_predictions, seen, tiny_relative_loc
 from tests.checks import assert_trees_close, refused, widened
 
 ALGORITHM = tiny_relative_loc()
@@ -24,7 +24,7 @@ def test_pairs_of_an_image_lie_side_by_side() -> None:
     patches, centres = batch['views']
     np.testing.assert_array_equal(centres, centre)
     np.testing.assert_array_equal(patches[8 * 5 + 3], neighbours[3][5])
-    np.testing.assert_array_equal(batch['labels'][40:48], range(8))
+    np.testing.assert_array_equal(batch['target'][40:48], range(8))
     assert batch['dropout_keep'].shape == (8 * BATCH, 8)
 
 
@@ -47,15 +47,13 @@ def test_a_centre_that_passes_once_stands_for_its_eight_copies(group: int | None
 
 def test_predictions_are_in_eval_mode_and_without_dropout() -> None:
     start, _, batch = taken()
+    check_predictions(ALGORITHM, start, batch['views'], classes=8)
     patches, centres = batch['views']
     predict = jax.jit(ALGORITHM.predict)
-    logits = predict(start.params, start.state, patches[:BATCH], centres)
-    assert logits.shape == (BATCH, 8)
-    others = patches[:BATCH].at[1:].set(0)
-    again = predict(start.params, start.state, others, centres)
-    np.testing.assert_allclose(again[0], logits[0], atol=1e-6)
-    swapped = predict(start.params, start.state, centres, patches[:BATCH])
-    assert (swapped != logits).any()
+    pairs = {'views': (patches[:BATCH], centres)}
+    swapped = {'views': (centres, patches[:BATCH])}
+    logits = [predict(start.params, start.state, given) for given in (pairs, swapped)]
+    assert (logits[0] != logits[1]).any()
 
 
 def test_what_cannot_be_is_refused() -> None:

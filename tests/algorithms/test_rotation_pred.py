@@ -24,7 +24,7 @@ def test_turns_of_an_image_lie_side_by_side() -> None:
     assert len(images) == 4 * BATCH
     for turn in range(4):
         np.testing.assert_array_equal(images[4 * 5 + turn], views['views'][turn][5])
-    np.testing.assert_array_equal(batch['labels'][:6], [0, 1, 2, 3, 0, 1])
+    np.testing.assert_array_equal(batch['target'][:6], [0, 1, 2, 3, 0, 1])
 
 
 def test_the_loss_is_the_cross_entropy_of_the_turns() -> None:
@@ -32,16 +32,15 @@ def test_the_loss_is_the_cross_entropy_of_the_turns() -> None:
     loss, (_, metrics) = jax.jit(ALGORITHM.loss)(start.params, start.state, batch)
     variables = {'params': start.params, 'batch_stats': start.state['batch_stats']}
     logits, _ = ALGORITHM.network.apply(variables, batch['views'][0], mutable=['batch_stats'])
-    each = -jax.nn.log_softmax(logits)[jnp.arange(4 * BATCH), batch['labels']]
+    each = -jax.nn.log_softmax(logits)[jnp.arange(4 * BATCH), batch['target']]
     assert float(loss) == pytest.approx(float(each.mean()), rel=1e-5)
-    expected = np.mean(logits.argmax(1) == batch['labels'])
+    expected = np.mean(logits.argmax(1) == batch['target'])
     assert float(metrics['accuracy']) == pytest.approx(expected)
 
 
 def test_predictions_are_in_eval_mode() -> None:
-    start, views, _ = taken()
-    assert len(views['views'][0]) == BATCH
-    check_predictions(ALGORITHM, start, views['views'][0], classes=4)
+    start, _, batch = taken()
+    check_predictions(ALGORITHM, start, batch['views'], classes=4)
 
 
 def test_another_number_of_turns_is_refused() -> None:

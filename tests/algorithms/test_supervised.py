@@ -105,7 +105,7 @@ def test_a_frozen_backbone_keeps_parameters_statistics_and_has_no_gradient() -> 
 def test_a_frozen_backbone_uses_its_running_statistics() -> None:
     algorithm = classifier(frozen_backbone=True)
     params, state = start(algorithm)
-    logits = jax.jit(algorithm.predict)(params, state, batch()['views'][0])
+    logits = jax.jit(algorithm.predict)(params, state, batch())
     expected = float(classification_loss(logits, LABELS))
     assert float(run(algorithm)[0]) == pytest.approx(expected, rel=1e-5)
     assert float(run(PLAIN)[0]) != pytest.approx(expected)  # those of the batch
@@ -115,9 +115,11 @@ def test_predictions_are_those_of_evaluation_mode() -> None:
     params, state = start(PLAIN)
     images = batch()['views'][0]
     predict = jax.jit(PLAIN.predict)
-    logits = predict(params, state, images)
+    logits = predict(params, state, {'views': (images,)})
     assert logits.shape == (runs.BATCH, CLASSES)
-    np.testing.assert_allclose(predict(params, state, images[:8]), logits[:8], rtol=1e-5)
+    np.testing.assert_allclose(
+        predict(params, state, {'views': (images[:8],)}), logits[:8], rtol=1e-5
+    )
     features = PLAIN.extract_feat(params, state, images)
     head = params['head']['fc']
     np.testing.assert_allclose(features @ head['kernel'] + head['bias'], logits, rtol=1e-4)
@@ -150,7 +152,7 @@ def test_a_head_of_several_stages_adds_their_losses() -> None:
     loss, _, metrics, _ = run(algorithm)
     assert metrics.keys() == {f'{n}.{i}' for n in ('loss', 'top1', 'top5') for i in (1, 2)}
     assert float(loss) == pytest.approx(float(metrics['loss.1'] + metrics['loss.2']), rel=1e-6)
-    logits = jax.eval_shape(algorithm.predict, *start(algorithm), batch()['views'][0])
+    logits = jax.eval_shape(algorithm.predict, *start(algorithm), batch())
     assert logits.shape == (runs.BATCH, 2, CLASSES)
 
 
@@ -199,14 +201,14 @@ def test_the_head_s_loss_is_what_is_minimised() -> None:
 
 def test_the_data_say_how_many_classes_there_are() -> None:
     open_head = LinearClsHead()
-    assert classifier(head=open_head).for_run(RUN).head.num_classes == CLASSES
+    assert classifier(head=open_head, run=RUN).network.head.num_classes == CLASSES
     unknown = dataclasses.replace(RUN, classes=None)
-    assert classifier().for_run(unknown).head is HEAD
-    assert classifier(head=LinearClsHead(9)).for_run(RUN).head.num_classes == 9
+    assert classifier(run=unknown).network.head is HEAD
+    assert classifier(head=LinearClsHead(9), run=RUN).network.head.num_classes == 9
     with refused('num_classes=4', '6 classes', 'config.model.head.num_classes=6'):
-        classifier(head=LinearClsHead(4)).for_run(RUN)
+        classifier(head=LinearClsHead(4), run=RUN)
     with refused('num_classes is not set', 'config.model.head.num_classes'):
-        jax.eval_shape(classifier(head=open_head).for_run(unknown).init, KEY, batch())
+        jax.eval_shape(classifier(head=open_head, run=unknown).init, KEY, batch())
 
 
 def test_what_cannot_be_trained_is_refused() -> None:

@@ -34,7 +34,7 @@ def crops(seed: int = 0) -> Batch:
     draw = np.random.default_rng(seed)
     sides = (8, 8, 4)
     views = (draw.standard_normal((IMAGES, side, side, 3)) for side in sides)
-    return {'views': tuple(jnp.asarray(view, 'float32') for view in views)}
+    return {'views': tuple(jnp.asarray(view, 'float32') for view in views), 'step': jnp.array(0)}
 
 
 def start(algorithm: SwAV = TINY) -> tuple[Any, Any]:
@@ -60,12 +60,13 @@ class Flatten(nn.Module):
 def bare(width: int, run: Run, head: dict[str, Any], **fields: Any) -> SwAV:
     """SwAV whose images are its projections."""
     neck = SwAVNeck(width, 0, 0)
-    return SwAV(Flatten(), neck, SwAVHead(width, **head), **fields).for_run(run)
+    return SwAV(Flatten(), neck, SwAVHead(width, **head), **fields, run=run)
 
 
 def as_views(rows: np.ndarray, views: int) -> Batch:
     """Rows, view after view, as images of one pixel row."""
-    return {'views': tuple(jnp.asarray(part)[:, None, None] for part in np.split(rows, views))}
+    parts = tuple(jnp.asarray(part)[:, None, None] for part in np.split(rows, views))
+    return {'views': parts, 'step': jnp.array(0)}
 
 
 def prototypes(rows: np.ndarray) -> Any:
@@ -88,11 +89,13 @@ def test_hand_made_values(length: int) -> None:
         params, loss = prototypes(matrix(3, 4, 0.8)), jax.jit(algorithm.loss)
         batches = [as_views(matrix(8, 4, 0.3 + t), 4) for t in range(4)]
         state, losses, used = queue_of(algorithm, batches[0]), [], []
-        for batch in batches if length else batches[:1]:
-            value, (state, metrics) = loss(params, state, batch)
+        for step, batch in enumerate(batches if length else batches[:1]):
+            value, (state, metrics) = loss(params, state, {**batch, 'step': jnp.array(step)})
             losses.append(float(value))
             used.append(float(metrics.get('queue_used', 0)))
-        unit = algorithm.after_step(params, state)[0]['head']['loss.prototypes']['kernel'].T
+        unit = algorithm.after_step(params, state, jnp.array(0))[0]['head']['loss.prototypes'][
+            'kernel'
+        ].T
     np.testing.assert_allclose(losses, expected[: len(losses)], rtol=1e-9)
     assert used == [0, 0, 1, 1][: len(used)]
     rows = [
@@ -111,8 +114,8 @@ def history(steps_per_epoch: int, start_epoch: int, steps: int, length: int = 9)
     batch = as_views(matrix(4, 4, 0.3).astype('float32'), 2)
     state, loss, seen = queue_of(algorithm, batch), jax.jit(algorithm.loss), []
     params = prototypes(matrix(3, 4, 0.8).astype('float32'))
-    for _ in range(steps):
-        _, (state, metrics) = loss(params, state, batch)
+    for step in range(steps):
+        _, (state, metrics) = loss(params, state, {**batch, 'step': jnp.array(step)})
         seen.append(metrics)
     return {key: [float(metrics[key]) for metrics in seen] for key in seen[0]}
 
@@ -132,8 +135,8 @@ def test_every_epoch_asks_again_whether_the_queue_is_full() -> None:
     params = prototypes(matrix(3, 4, 0.8).astype('float32'))
     used = {}
     for step in (1, 2):  # inside the first epoch, and at the start of the second
-        before = {**state, 'steps': jnp.array(step), 'queue_used': jnp.array(True)}
-        used[step] = bool(loss(params, before, batch)[1][0]['queue_used'])
+        before, now = {**state, 'queue_used': jnp.array(True)}, {**batch, 'step': jnp.array(step)}
+        used[step] = bool(loss(params, before, now)[1][0]['queue_used'])
     assert used == {1: True, 2: False}
 
 
@@ -201,7 +204,7 @@ def test_groups_of_codes_are_what_the_devices_of_the_reference_compute() -> None
 
 def test_frozen_prototypes_get_no_gradient_and_all_else_does() -> None:
     params, state = start()
-    frozen, free = (TRAIN(params, {**state, 'steps': jnp.array(step)}, crops()) for step in (1, 2))
+    frozen, free = (TRAIN(params, state, {**crops(), 'step': jnp.array(step)}) for step in (1, 2))
     assert float(frozen[0][0]) == pytest.approx(float(free[0][0]), rel=1e-6)
     assert not frozen[1]['head']['loss.prototypes']['kernel'].any()
     assert free[1]['head']['loss.prototypes']['kernel'].any()
@@ -212,16 +215,16 @@ def test_frozen_prototypes_get_no_gradient_and_all_else_does() -> None:
 def test_frozen_prototypes_do_not_move_whatever_the_decay_and_then_do() -> None:
     """Decay and the momentum it leaves change only their length, which each step restores."""
     params, state = start()
-    params, _ = TINY.after_step(params, state)
+    params, _ = TINY.after_step(params, state, jnp.array(0))
     optimizer = make_optimizer(
         LARS(lr=0.6, momentum=0.9, weight_decay=0.01), Constant(), steps_per_epoch=9, epochs=9
     )
     opt_state, moved = optimizer.init(params), []
     kernel = first = params['head']['loss.prototypes']['kernel']
     for step in range(3):
-        (_, (state, _)), grads = TRAIN(params, state, crops(step))
+        (_, (state, _)), grads = TRAIN(params, state, {**crops(step), 'step': jnp.array(step)})
         updates, opt_state = optimizer.update(grads, opt_state, params)
-        params, state = TINY.after_step(optax.apply_updates(params, updates), state)
+        params, state = TINY.after_step(optax.apply_updates(params, updates), state, step)
         kernel = params['head']['loss.prototypes']['kernel']
         np.testing.assert_allclose(jnp.linalg.norm(kernel, axis=0), 1, rtol=1e-6)
         moved.append(float(jnp.abs(kernel - first).max()))
@@ -233,9 +236,9 @@ def test_the_loss_sees_only_the_direction_of_prototypes() -> None:
     params, state = start()
     kernel = params['head']['loss.prototypes']['kernel']
     other = {**params, 'head': {'loss.prototypes': {'kernel': 3 * kernel}}}
-    state = {**state, 'steps': jnp.array(2)}
-    (loss, _), grads = TRAIN(params, state, crops())
-    (same, _), same_grads = TRAIN(other, state, crops())
+    batch = {**crops(), 'step': jnp.array(2)}
+    (loss, _), grads = TRAIN(params, state, batch)
+    (same, _), same_grads = TRAIN(other, state, batch)
     assert float(same) == pytest.approx(float(loss), rel=1e-6)
     # the reference's gradient: that of the unit prototypes, as if they were the parameters
     assert_trees_close(same_grads, grads, rtol=1e-4, atol=1e-6)
@@ -250,7 +253,7 @@ def test_fresh_prototypes_are_of_unit_length() -> None:
 
 def test_the_order_of_images_does_not_matter() -> None:
     order = np.random.default_rng(0).permutation(IMAGES)
-    shuffled = {'views': tuple(view[order] for view in crops()['views'])}
+    shuffled = {**crops(), 'views': tuple(view[order] for view in crops()['views'])}
     (loss, (state, _)), grads = TRAIN(*start(), crops())
     (same, (same_state, _)), same_grads = TRAIN(*start(), shuffled)
     assert float(same) == pytest.approx(float(loss), rel=1e-5)
@@ -316,7 +319,7 @@ def test_what_does_not_fit_the_batch_is_refused() -> None:
         TINY.loss(params, state, {'views': crops()['views'][:2]})
     with refused('sinkhorn_group_size=3', 'batch of 8'):
         tiny_swav(head=HEAD.clone(sinkhorn_group_size=3)).loss(params, state, crops())
-    with refused('queue_length=8', 'for_run', 'steps_per_epoch'):
+    with refused('SwAV depends on', 'steps_per_epoch='):
         queued = tiny_swav(head=HEAD, queue_length=8)
         jax.eval_shape(queued.loss, params, fresh(queued), crops())
 
@@ -369,6 +372,6 @@ def test_the_reference_saves_the_neck_s_batch_norm_twice() -> None:
     for key in ('weight', 'bias', 'running_mean', 'running_var'):
         again = weights[f'neck.projection_neck.1.{key}']
         np.testing.assert_array_equal(again, weights[f'neck.bn.{key}'])
-    assert not any('queue' in key or 'steps' in key for key in weights)
+    assert not any('queue' in key for key in weights)
     back, _ = mmselfsup.import_state(weights, params, state, algorithm=TINY)
     assert_trees_close(back, params, rtol=0)

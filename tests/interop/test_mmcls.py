@@ -1,3 +1,4 @@
+import dataclasses
 from typing import Any
 
 import jax
@@ -63,7 +64,8 @@ def test_a_linear_probe_is_built_with_its_backbone_frozen() -> None:
     assert model.backbone.out_indices == [4]
     assert model.is_frozen('backbone.layer4.1.bn2.scale')
     assert not model.is_frozen('head.fc.kernel')
-    assert model.for_run(Run(8, 1, 1, classes=10)) == model
+    run = Run(8, 1, 1, classes=10)
+    assert dataclasses.replace(model, run=run).network == model.network
 
 
 def test_fine_tuning_keeps_smoothing_and_the_mixing_of_batches() -> None:

@@ -1,5 +1,6 @@
 """The model dicts that MMSelfSup ships, algorithm by algorithm, in the forms that it gives them."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -315,7 +316,8 @@ def test_its_parts_fit_together(name: str) -> None:
     model = dict(SHIPPED[name])
     if 'init_cfg' in model.get('target_generator', {}):  # whose weights are not at hand
         model['target_generator'] = {'type': model['target_generator']['type']}
-    algorithm = build_model(model).for_run(Run(samples=1281167, steps_per_epoch=1, epochs=1))
+    run = Run(samples=1281167, steps_per_epoch=1, epochs=1)
+    algorithm = dataclasses.replace(build_model(model), run=run)
     sides = VIEWS.get(name.partition(',')[0], [224, 224] if name in TWO else [224])
     views = tuple(jax.ShapeDtypeStruct((2, side, side, 3), 'float32') for side in sides)
     params, _ = jax.eval_shape(algorithm.init, jax.random.key(0), {'views': views})

@@ -8,7 +8,6 @@ import pytest
 from jax.sharding import NamedSharding, use_abstract_mesh
 from jax.sharding import PartitionSpec as P
 
-from jssl.algorithm import Run
 from jssl.memories import SimpleMemory
 from jssl.memories import bank as banks
 from jssl.memories.alias import alias_table
@@ -88,7 +87,7 @@ def test_a_bank_sharded_by_rows_stays_where_it_is() -> None:
 
 
 def test_bfloat16_rows_are_summed_in_float32() -> None:
-    state = SimpleMemory(feat_dim=WIDTH, length=64, dtype='bfloat16').init(jax.random.key(0))
+    state = SimpleMemory(feat_dim=WIDTH, dtype='bfloat16').init(jax.random.key(0), 64)
     found, _, after = use(state['bank'], FEATURES, INDEX % 64, drawn_rows(9) % 64)
     assert (state['bank'].dtype, after.dtype, found.dtype) == ('bfloat16', 'bfloat16', 'float32')
     rows = after[INDEX % 64].astype('float32')
@@ -96,7 +95,7 @@ def test_bfloat16_rows_are_summed_in_float32() -> None:
 
 
 def test_a_fresh_bank_is_of_unit_rows_that_divide_over_devices() -> None:
-    state = SimpleMemory(feat_dim=5, length=70).init(jax.random.key(0))
+    state = SimpleMemory(feat_dim=5).init(jax.random.key(0), 70)
     assert state.keys() == {'bank'}
     assert state['bank'].shape == (128, 5)
     np.testing.assert_allclose(jnp.linalg.norm(state['bank'], axis=1), 1, rtol=1e-6)
@@ -122,15 +121,6 @@ def test_an_image_can_be_kept_from_being_its_own_negative(weights: Any) -> None:
         assert (np.abs(counts - expected) <= 5 * np.sqrt(expected)).all()
 
 
-def test_the_length_is_that_of_the_training_set() -> None:
-    run = Run(samples=7, steps_per_epoch=1, epochs=1)
-    assert banks.with_length(SimpleMemory(), run).length == 7
-    with refused('memory_bank.length=8', '7 images', 'leave length out'):
-        banks.with_length(SimpleMemory(length=8), run)
-    with refused('memory_bank.length is None', 'for_run'):
-        SimpleMemory().init(jax.random.key(0))
-
-
 def test_settings_out_of_range_are_refused() -> None:
     for momentum in (0.0, 1.5):
         with refused(f'SimpleMemory.momentum={momentum}', 'positive number of at most 1'):
@@ -138,6 +128,6 @@ def test_settings_out_of_range_are_refused() -> None:
     with refused("memory_bank.dtype='float16'", 'float32 or bfloat16'):
         SimpleMemory(dtype='float16')
     with refused('2 entries for 3 images'):
-        SimpleMemory(length=3, weights=[1.0, 2.0]).init(jax.random.key(0))
+        SimpleMemory(weights=[1.0, 2.0]).init(jax.random.key(0), 3)
     with refused('ensure_neg=True', 'sample 1', '75%'):
         banks.check_dominance([1.0, 3.0])

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jssl.memories.ema import cosine_momentum, init_target, update_target
+from jssl.memories.ema import cosine_momentum, init_teacher, update_teacher
 from tests import golden
 from tests.algorithms.runs import tiny_moco
 from tests.checks import assert_trees_close, matrix, refused
@@ -21,36 +21,36 @@ def online(shift: float = 0.0) -> tuple[Any, Any]:
 
 def test_it_starts_as_a_copy_of_backbone_and_neck_in_memory_of_its_own() -> None:
     params, stats = online()
-    target = init_target(params, stats)
-    assert target['params'].keys() == {'backbone', 'neck'}
-    assert target['batch_stats'].keys() == {'backbone'}
-    assert int(target['steps']) == 0
-    assert_trees_close(target['params']['backbone'], params['backbone'], rtol=0)
+    teacher = init_teacher(params, stats)
+    assert teacher['params'].keys() == {'backbone', 'neck'}
+    assert teacher['batch_stats'].keys() == {'backbone'}
+    assert int(teacher['steps']) == 0
+    assert_trees_close(teacher['params']['backbone'], params['backbone'], rtol=0)
     donate = jax.jit(lambda one, other: (one, other), donate_argnums=(0, 1))
-    donate(params['backbone'], target['params']['backbone'])  # fails for shared buffers
+    donate(params['backbone'], teacher['params']['backbone'])  # fails for shared buffers
 
 
 def test_the_first_update_copies_and_later_ones_average() -> None:
-    target = init_target(*online())
-    copied = update_target(target, *online(1.0), 0.9)
+    teacher = init_teacher(*online())
+    copied = update_teacher(teacher, *online(1.0), 0.9)
     assert_trees_close(copied['params']['neck'], online(1.0)[0]['neck'], rtol=0)
-    moved = update_target(copied, *online(3.0), 0.9)
+    moved = update_teacher(copied, *online(3.0), 0.9)
     expected = jax.tree.map(lambda leaf: leaf + 1.2, ONLINE['backbone'])
     assert_trees_close(moved['params']['backbone'], expected, rtol=1e-6)
     assert int(moved['steps']) == 2
 
 
 def test_batch_statistics_are_overwritten_and_not_averaged() -> None:
-    target = update_target(init_target(*online()), *online(), 0.9)
-    target = update_target(target, *online(5.0), 0.9)
-    assert_trees_close(target['batch_stats'], online(5.0)[1], rtol=0)
+    teacher = update_teacher(init_teacher(*online()), *online(), 0.9)
+    teacher = update_teacher(teacher, *online(5.0), 0.9)
+    assert_trees_close(teacher['batch_stats'], online(5.0)[1], rtol=0)
 
 
 def test_no_gradient_flows_through_it() -> None:
-    target = init_target(*online())
+    teacher = init_teacher(*online())
 
     def total(params: Any, stats: Any) -> jax.Array:
-        updated = update_target(target, params, stats, 0.5)
+        updated = update_teacher(teacher, params, stats, 0.5)
         kinds = (updated['params'], updated['batch_stats'])
         return sum(leaf.sum() for leaf in jax.tree.leaves(kinds))
 
@@ -58,8 +58,8 @@ def test_no_gradient_flows_through_it() -> None:
 
 
 def test_a_small_rate_keeps_its_digits_in_float32() -> None:
-    target = {**init_target(*online()), 'steps': jnp.array(7)}
-    moved = update_target(target, *online(1.0), 0.999)['params']['backbone']['w']
+    teacher = {**init_teacher(*online()), 'steps': jnp.array(7)}
+    moved = update_teacher(teacher, *online(1.0), 0.999)['params']['backbone']['w']
     np.testing.assert_allclose(moved - ONLINE['backbone']['w'], 0.001, rtol=2e-4)
 
 
@@ -81,12 +81,12 @@ def check_averages(saved: golden.File, settings: golden.Meta, expected: np.ndarr
     steps = range(len(expected))
     weights = [jnp.asarray(saved.arrays[f'in/ema_w{step}'], float) for step in steps]
     start = {'backbone': jnp.full_like(weights[0], settings['start'])}
-    target = init_target(start, {})
+    teacher = init_teacher(start, {})
     for step, weight in enumerate(weights):
         if step % settings['interval'] == 0:  # a pause between updates is the caller's doing
-            count = {**target, 'steps': jnp.array(step)}
-            target = update_target(count, {'backbone': weight}, {}, settings['momentum'])
-        np.testing.assert_allclose(target['params']['backbone'], expected[step], rtol=1e-7)
+            count = {**teacher, 'steps': jnp.array(step)}
+            teacher = update_teacher(count, {'backbone': weight}, {}, settings['momentum'])
+        np.testing.assert_allclose(teacher['params']['backbone'], expected[step], rtol=1e-7)
 
 
 def test_cosine_momentum_stays_at_its_end_after_the_run() -> None:

@@ -151,6 +151,6 @@ def test_settings_out_of_range_are_refused() -> None:
     with refused('ODCMemory.momentum=0', 'positive number of at most 1'):
         ODCMemory(8, 6, momentum=0)
     with refused('num_classes=6', 'min_cluster=20', '120 images', 'there are 60'):
-        ODCMemory(8, 6, length=60)
+        ODCMemory(8, 6).check_samples(60)
     with refused('60 images', '6 clusters', 'min_cluster=11'):
         odc.merge_small_clusters(own(), 11)

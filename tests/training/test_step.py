@@ -228,11 +228,12 @@ class Walk(Algorithm):
     ) -> tuple[jax.Array, tuple[State, Metrics]]:
         CALLS.append(f'loss, given {sorted(batch)}')
         loss = 0.5 * (params['w'] - batch['target']) ** 2
-        return loss, ({'count': state['count'] + 1}, {'target': batch['target']})
+        metrics = {'target': batch['target'], 'number': batch['step']}
+        return loss, ({'count': state['count'] + 1}, metrics)
 
-    def after_step(self, params: Params, state: State) -> tuple[Params, State]:
+    def after_step(self, params: Params, state: State, step: jax.Array) -> tuple[Params, State]:
         CALLS.append('after_step')
-        return {'w': 2 * params['w']}, {'count': 10 * state['count']}
+        return {'w': 2 * params['w']}, {'count': 10 * state['count'] + step}
 
 
 def test_draw_loss_optimizer_and_after_step_follow_one_another() -> None:
@@ -241,9 +242,10 @@ def test_draw_loss_optimizer_and_after_step_follow_one_another() -> None:
     step = make_train_step(Walk(), tinted, optimizer)
     CALLS.clear()
     w = 2.0
-    for count, after in [(0, 10), (10, 110)]:
+    for count, after in [(0, 10), (10, 111)]:
         state, metrics = step(state, batch(0))
         target = float(metrics['target'])
+        assert int(metrics['number']) == int(state.step) - 1
         assert count <= target < count + 1  # drawn from the state before the step
         assert float(metrics['loss']) == pytest.approx(0.5 * (w - target) ** 2)
         assert float(metrics['grad_norm']) == pytest.approx(abs(w - target))
@@ -251,8 +253,8 @@ def test_draw_loss_optimizer_and_after_step_follow_one_another() -> None:
         assert float(state.params['w']) == pytest.approx(w)
         assert float(state.state['count']) == after
     assert CALLS == [
-        "draw, given ['index', 'label', 'views']",
-        "loss, given ['index', 'label', 'target', 'views']",
+        "draw, given ['index', 'label', 'step', 'views']",
+        "loss, given ['index', 'label', 'step', 'target', 'views']",
         'after_step',
     ]
 
