@@ -20,6 +20,7 @@ from jssl import recipes
 from jssl.config import choose
 from jssl.optim.optimizers import NO_DECAY_NO_ADAPT
 from jssl.recipes import policies
+from jssl.recipes.own_images import OwnImages
 
 # The reference scales the rate of norms and biases where the original scales the loss.
 SLOW = {key: group | dict(lr_mult=0.024) for key, group in NO_DECAY_NO_ADAPT.items()}
@@ -46,6 +47,12 @@ def embedded() -> dict[str, Any]:
         optimizer=dict(type='AdamW', lr=1e-2, weight_decay=1e-4),
         schedule=dict(type='WarmupCosine', warmup_epochs=2.0),
     )
+
+
+def own(images: OwnImages) -> dict[str, Any]:
+    """The user's own images: what `--data=folder:photos` trains on."""
+    network = model(images.resnet(), in_channels=images.width, width=512, off_diagonal_weight=0.02)
+    return dict(model=network, views=policies.byol(images.size), **images.run())
 
 
 def cifar10() -> dict[str, Any]:

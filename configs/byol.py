@@ -20,6 +20,7 @@ from jssl import recipes
 from jssl.config import choose
 from jssl.optim.optimizers import NO_DECAY_NO_ADAPT
 from jssl.recipes import policies
+from jssl.recipes.own_images import OwnImages
 
 
 def get_config(variant: str = '') -> ConfigDict:
@@ -44,6 +45,12 @@ def embedded() -> dict[str, Any]:
         schedule=dict(type='WarmupCosine', warmup_epochs=2.0),
         evaluate=dict(every_epochs=6),
     )
+
+
+def own(images: OwnImages) -> dict[str, Any]:
+    """The user's own images: what `--data=folder:photos` trains on."""
+    network = model(images.resnet(), (images.width, 1024, 256), base_momentum=0.99)
+    return dict(model=network, views=policies.byol(images.size), **images.run())
 
 
 def cifar10() -> dict[str, Any]:

@@ -17,6 +17,7 @@ from jssl import recipes
 from jssl.augment.views.pretext import ROUNDED_MEAN, ROUNDED_STD
 from jssl.config import choose
 from jssl.recipes import policies
+from jssl.recipes.own_images import OwnImages
 
 # As in the reference these keys leave the scales of `ln1` and `ln2` to be decayed.
 NO_DECAY = {key: dict(decay_mult=0.0) for key in ('norm', 'bias', 'gamma')}
@@ -55,6 +56,19 @@ def embedded() -> dict[str, Any]:
         schedule=dict(type='WarmupCosine', warmup_epochs=2.0),
         evaluate=dict(every_epochs=6),
     )
+
+
+def own(images: OwnImages) -> dict[str, Any]:
+    """The user's own images: what `--data=folder:photos` trains on."""
+    arch, patch = images.arch, images.patch
+    width, depths = arch['embed_dims'], dict(regressor_depth=2, decoder_depth=2)
+    network = model(
+        dict(arch=arch, img_size=images.size, patch_size=patch),
+        dict(num_classes=256, embed_dims=width, num_heads=arch['num_heads'], **depths),
+        dict(type='BrightnessTokenizer', patch_size=patch, cells=2, levels=4),
+    )
+    views = policies.cae(images.size, token_size=images.size)
+    return dict(model=network, views=views, **images.run(adamw(images.lr)))
 
 
 def imagenet() -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 from jssl import recipes
 from jssl.config import choose
 from jssl.recipes import policies
+from jssl.recipes.own_images import OwnImages
 
 FRESH_HEAD = {'head': dict(momentum=0.0)}  # it is drawn anew at every clustering
 
@@ -42,6 +43,15 @@ def embedded() -> dict[str, Any]:
         optimizer=dict(type='AdamW', lr=5e-3, weight_decay=1e-4),
         schedule=dict(type='WarmupCosine', warmup_epochs=1.0),
     )
+
+
+def own(images: OwnImages) -> dict[str, Any]:
+    """The user's own images: what `--data=folder:photos` trains on."""
+    clusters = images.clusters
+    network = model(images.resnet(), images.width, clusters, images.components, images.now_and_then)
+    sampler = dict(type='ClassBalanced', num_classes=clusters)
+    views = policies.deepcluster(images.size)
+    return dict(model=network, sampler=sampler, views=views, **images.run())
 
 
 def imagenet(backbone: str = 'ResNet') -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 from jssl import recipes
 from jssl.config import choose
 from jssl.recipes import policies
+from jssl.recipes.own_images import OwnImages
 
 NO_DECAY = {
     key: dict(decay_mult=0.0) for key in ('ln', 'bias', 'pos_embed', 'mask_token', 'cls_token')
@@ -52,6 +53,15 @@ def embedded() -> dict[str, Any]:
         optimizer=adamw(lr=2e-3),
         schedule=dict(type='WarmupCosine', warmup_epochs=3.0),
     )
+
+
+def own(images: OwnImages) -> dict[str, Any]:
+    """The user's own images: what `--data=folder:photos` trains on."""
+    width, heads = images.arch['embed_dims'], images.arch['num_heads']
+    decoder = dict(decoder_embed_dim=width // 2, decoder_depth=2, decoder_num_heads=heads)
+    shape: dict[str, Any] = dict(size=images.size, patch=images.patch, norm_pix=True)
+    network = model(images.arch, decoder=decoder | dict(embed_dim=width), **shape)
+    return dict(model=network, views=policies.mae(images.size), **images.run(adamw(images.lr)))
 
 
 def imagenet(arch: str, epochs: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from jssl import recipes
 from jssl.config import choose
 from jssl.recipes import policies
+from jssl.recipes.own_images import OwnImages
 
 NO_DECAY = {
     key: dict(decay_mult=0.0) for key in ('ln', 'bias', 'pos_embed', 'mask_token', 'cls_token')
@@ -47,6 +48,20 @@ def embedded() -> dict[str, Any]:
         optimizer=adamw(lr=4e-3, clip=1.0),
         schedule=dict(type='WarmupCosine', warmup_epochs=2.0),
     )
+
+
+def own(images: OwnImages) -> dict[str, Any]:
+    """The user's own images: what `--data=folder:photos` trains on."""
+    patch, pool = images.patch, min(images.patch, 8)
+    network = model(
+        dict(arch=images.arch, img_size=images.size, patch_size=patch),
+        neck=dict(in_channels=images.arch['embed_dims'], out_channels=27 * (patch // pool) ** 2),
+        hog=dict(pool=pool, gaussian_window=2 * pool, patch_size=patch),
+        masked_patches=78,
+        smallest_block=15,
+    )
+    views = policies.mae(images.size, scale=(0.5, 1.0))
+    return dict(model=network, views=views, **images.run(adamw(images.lr, clip=1.0)))
 
 
 def imagenet() -> dict[str, Any]:

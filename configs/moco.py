@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 from jssl import recipes
 from jssl.config import choose
 from jssl.recipes import policies
+from jssl.recipes.own_images import OwnImages
 
 
 def get_config(variant: str = '') -> ConfigDict:
@@ -41,6 +42,13 @@ def embedded() -> dict[str, Any]:
         optimizer=dict(type='AdamW', lr=6e-3, weight_decay=1e-4),
         schedule=dict(type='WarmupCosine', warmup_epochs=2.0),
     )
+
+
+def own(images: OwnImages) -> dict[str, Any]:
+    """The user's own images: what `--data=folder:photos` trains on."""
+    memory = dict(queue_len=images.queue, momentum=0.99)
+    network = model(images.resnet(), v2(images.width, images.width, 128), 0.2, **memory)
+    return dict(model=network, views=policies.moco_v2(images.size), **images.run())
 
 
 def cifar10() -> dict[str, Any]:

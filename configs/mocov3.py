@@ -21,6 +21,7 @@ from jssl import recipes
 from jssl.config import choose
 from jssl.optim.optimizers import NO_DECAY_NO_ADAPT
 from jssl.recipes import policies
+from jssl.recipes.own_images import OwnImages
 
 EMPTY: dict[str, Any] = {}
 # Epochs -> learning rate, weight decay, momentum of the first step.
@@ -51,6 +52,12 @@ def embedded() -> dict[str, Any]:
         optimizer=dict(type='AdamW', lr=6e-3, weight_decay=1e-4),
         schedule=dict(type='WarmupCosine', warmup_epochs=2.0),
     )
+
+
+def own(images: OwnImages) -> dict[str, Any]:
+    """The user's own images: what `--data=folder:photos` trains on."""
+    network = model(images.resnet(), (images.width, 1024, 256), 0.2)
+    return dict(model=network, views=policies.moco_v3(images.size), **images.run())
 
 
 def cifar10() -> dict[str, Any]:

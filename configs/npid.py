@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from jssl import recipes
 from jssl.config import choose
 from jssl.recipes import policies
+from jssl.recipes.own_images import OwnImages
 
 
 def get_config(variant: str = '') -> ConfigDict:
@@ -44,6 +45,14 @@ def embedded() -> dict[str, Any]:
         optimizer=dict(type='AdamW', lr=6e-3, weight_decay=1e-4),
         schedule=dict(type='WarmupCosine', warmup_epochs=2.0),
     )
+
+
+def own(images: OwnImages) -> dict[str, Any]:
+    """The user's own images: what `--data=folder:photos` trains on."""
+    neck = dict(type='LinearNeck', in_channels=images.width, out_channels=128)
+    negatives = dict(neg_num=images.negatives, ensure_neg=True)
+    network = model(images.resnet(), neck, feat_dim=128, temperature=0.1, **negatives)
+    return dict(model=network, views=policies.npid(images.size), **images.run())
 
 
 def imagenet(ensure_neg: bool = False) -> dict[str, Any]:

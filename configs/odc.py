@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from jssl import recipes
 from jssl.config import choose
 from jssl.recipes import policies
+from jssl.recipes.own_images import OwnImages
 
 
 def get_config(variant: str = '') -> ConfigDict:
@@ -45,6 +46,20 @@ def embedded() -> dict[str, Any]:
         schedule=dict(type='WarmupCosine', warmup_epochs=10.0),
         evaluate=dict(every_epochs=6),
     )
+
+
+def own(images: OwnImages) -> dict[str, Any]:
+    """The user's own images: what `--data=folder:photos` trains on."""
+    network = model(
+        images.resnet(),
+        widths=(images.width, 512, 256),
+        clusters=images.clusters,
+        memory=dict(momentum=0.5, min_cluster=3),
+        centroid_interval=images.steps_per_epoch,
+    )
+    sampler = dict(type='WithReplacement')
+    views = policies.deepcluster(images.size)
+    return dict(model=network, sampler=sampler, views=views, **images.run())
 
 
 def imagenet() -> dict[str, Any]:

@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from jssl import recipes
 from jssl.config import choose
 from jssl.recipes import policies
+from jssl.recipes.own_images import OwnImages
 
 
 def get_config(variant: str = '') -> ConfigDict:
@@ -40,6 +41,13 @@ def embedded() -> dict[str, Any]:
         optimizer=dict(type='AdamW', lr=4e-3, weight_decay=1e-4),
         schedule=dict(type='WarmupCosine', warmup_epochs=1.0),
     )
+
+
+def own(images: OwnImages) -> dict[str, Any]:
+    """The user's own images: what `--data=folder:photos` trains on."""
+    lengths = dict(resize=292, crop=255, patch=64)
+    views = policies.relative_loc(**{key: images.scaled(side) for key, side in lengths.items()})
+    return dict(model=model(images.resnet(), (images.width, 512)), views=views, **images.run())
 
 
 def imagenet() -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from jssl import recipes
 from jssl.config import choose
 from jssl.recipes import policies
+from jssl.recipes.own_images import OwnImages
 
 
 def get_config(variant: str = '') -> ConfigDict:
@@ -34,6 +35,12 @@ def embedded() -> dict[str, Any]:
         optimizer=dict(type='AdamW', lr=6e-3, weight_decay=1e-4),
         schedule=dict(type='WarmupCosine', warmup_epochs=1.0),
     )
+
+
+def own(images: OwnImages) -> dict[str, Any]:
+    """The user's own images: what `--data=folder:photos` trains on."""
+    views = policies.rotation_pred(images.size)
+    return dict(model=model(images.resnet(), images.width), views=views, **images.run())
 
 
 def imagenet() -> dict[str, Any]:

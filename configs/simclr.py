@@ -17,6 +17,7 @@ from jssl import recipes
 from jssl.config import choose
 from jssl.optim.optimizers import NO_DECAY_NO_ADAPT
 from jssl.recipes import policies
+from jssl.recipes.own_images import OwnImages
 
 
 def get_config(variant: str = '') -> ConfigDict:
@@ -40,6 +41,13 @@ def embedded() -> dict[str, Any]:
         optimizer=dict(type='AdamW', lr=6e-3, weight_decay=1e-4),
         schedule=dict(type='WarmupCosine', warmup_epochs=2.0),
     )
+
+
+def own(images: OwnImages) -> dict[str, Any]:
+    """The user's own images: what `--data=folder:photos` trains on."""
+    neck = dict(in_channels=images.width, hid_channels=256, out_channels=128)
+    network = model(images.resnet(), neck, temperature=0.2)
+    return dict(model=network, views=policies.simclr(images.size), **images.run())
 
 
 def cifar10() -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 from jssl import recipes
 from jssl.config import choose
 from jssl.recipes import policies
+from jssl.recipes.own_images import OwnImages
 
 NO_DECAY = {key: dict(decay_mult=0.0) for key in ('norm', 'bias', 'relative_position_bias_table')}
 
@@ -53,6 +54,20 @@ def embedded() -> dict[str, Any]:
         optimizer=adamw(lr=4e-3),
         schedule=dict(type='WarmupCosine', warmup_epochs=1.0),
     )
+
+
+def own(images: OwnImages) -> dict[str, Any]:
+    """The user's own images: what `--data=folder:photos` trains on."""
+    side, stages = images.scaled(192), images.stages
+    width, stride = images.base_channels * 3 // 2, 2 ** (stages + 1)
+    arch = dict(embed_dims=width, depths=(2, 2, 6, 2)[:stages], num_heads=(3, 6, 12, 24)[:stages])
+    network = model(
+        dict(arch=arch, img_size=side, patch_size=4, window_size=6, out_indices=(stages - 1,)),
+        neck=dict(in_channels=width * stride // 4, encoder_stride=stride),
+        patch_size=4,
+        mask_patch_size=stride,
+    )
+    return dict(model=network, views=policies.simmim(side), **images.run(adamw(images.lr), side))
 
 
 def imagenet(arch: str, epochs: int) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 from jssl import recipes
 from jssl.config import choose
 from jssl.recipes import policies
+from jssl.recipes.own_images import OwnImages
 
 # The predictor keeps its learning rate to the end (section 4.2 of the paper).
 FIXED_PREDICTOR = {'predictor': {'fix_lr': True}}
@@ -45,6 +46,12 @@ def embedded() -> dict[str, Any]:
         schedule=dict(type='WarmupCosine', warmup_epochs=2.0),
         evaluate=dict(every_epochs=6),
     )
+
+
+def own(images: OwnImages) -> dict[str, Any]:
+    """The user's own images: what `--data=folder:photos` trains on."""
+    network = model(images.resnet(), (images.width, 512, 512), layers=2, bottleneck=128)
+    return dict(model=network, views=policies.moco_v2(images.size), **images.run())
 
 
 def cifar10() -> dict[str, Any]:

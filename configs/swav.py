@@ -17,6 +17,7 @@ from jssl import recipes
 from jssl.config import choose
 from jssl.optim.optimizers import NO_DECAY_NO_ADAPT
 from jssl.recipes import policies
+from jssl.recipes.own_images import OwnImages
 
 
 def get_config(variant: str = '') -> ConfigDict:
@@ -42,6 +43,18 @@ def embedded() -> dict[str, Any]:
         optimizer=dict(type='AdamW', lr=4e-3, weight_decay=1e-4),
         schedule=dict(type='WarmupCosine', warmup_epochs=2.0),
     )
+
+
+def own(images: OwnImages) -> dict[str, Any]:
+    """The user's own images: what `--data=folder:photos` trains on."""
+    network = model(
+        images.resnet(),
+        neck=dict(in_channels=images.width, hid_channels=512, out_channels=128),
+        head=dict(num_prototypes=images.clusters, num_crops=(2, 2)),
+        freeze_prototypes=images.steps_per_epoch,
+    )
+    views = policies.swav(images.size, images.scaled(96), small_copies=2)
+    return dict(model=network, views=views, **images.run())
 
 
 def cifar10() -> dict[str, Any]:

@@ -4,14 +4,18 @@ import importlib.util
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from jssl.config import choose
 from jssl.errors import JsslError, suggest
+from jssl.recipes.own_images import OwnImages
 
+DEFAULT = 'embedded'  # the variant for the data set that comes along
 PACKAGE = Path(__file__).resolve().parent.parent
 SHIPPED = next(  # inside an installed package, beside it in a checkout
     (folder for folder in (PACKAGE / 'configs', PACKAGE.parent / 'configs') if folder.is_dir()),
@@ -50,6 +54,18 @@ def load(named: str) -> dict[str, Any]:
             'there, as configs/simclr.py does.'
         )
     return config.to_dict()
+
+
+def own(named: str) -> Callable[[OwnImages], dict[str, Any]] | None:
+    """What makes a config for a user's own images, where the one that is named has such a thing.
+
+    A variant of a recipe for another data set stays what it is.
+    """
+    name, _, variant = named.partition(':')
+    make = getattr(_module(find(name)), 'own', None)
+    if make is None or variant not in ('', DEFAULT):
+        return None
+    return lambda images: choose('', own=lambda: make(images))
 
 
 def find(name: str) -> Path:

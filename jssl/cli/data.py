@@ -1,20 +1,36 @@
 """Images as a command line names them: ``folder:photos``, ``list:photos.txt``, ``tfds:cifar10``."""
 
-from collections.abc import Callable
+from typing import Any
 
-from jssl.data.sources import TFDS, Folder, ImageList, Source
+from jssl.components import build
+from jssl.data.sources import Source
 from jssl.errors import JsslError, suggest
 
+KINDS = {'folder': 'Folder', 'list': 'ImageList', 'tfds': 'TFDS'}
 FORMS = (
     'folder:PATH (its sub-folders are the classes, if all images lie in some), list:PATH (a text '
     'with a path and perhaps a label on each line) or tfds:NAME/SPLIT'
 )
 
 
-def source_of(
-    text: str, *, argument: str = '--data', split: str = 'train', data_dir: str | None = None
-) -> Source:
+def source_of(text: str, *, argument: str = '--data', **fields: Any) -> Source:
     """The images that an argument names.
+
+    Args:
+      text: such as ``folder:photos``.
+      argument: that it was given for, for messages.
+      fields: as for `described`.
+
+    Raises:
+      JsslError: not written as it should be, or what the source objects to.
+    """
+    return build('data', described(text, argument=argument, **fields))
+
+
+def described(
+    text: str, *, argument: str = '--data', split: str = 'train', data_dir: str | None = None
+) -> dict[str, Any]:
+    """The part of a config that stands for the images that an argument names.
 
     Args:
       text: such as ``folder:photos``.
@@ -23,20 +39,14 @@ def source_of(
       data_dir: where TFDS data sets lie; None for TFDS's own place.
 
     Raises:
-      JsslError: not written as it should be, or what the source objects to.
+      JsslError: not written as it should be.
     """
     kind, colon, where = text.partition(':')
-    kinds: dict[str, Callable[[str], Source]] = {
-        'folder': Folder,
-        'list': ImageList,
-        'tfds': lambda named: _tfds(named, split, data_dir),
-    }
-    if not colon or not where or kind not in kinds:
-        meant = suggest(kind, kinds) if colon else f'Did you mean {argument}=folder:{text}?'
+    if kind not in KINDS or not where.strip('/'):
+        meant = suggest(kind, KINDS) if colon else f'Did you mean {argument}=folder:{text}?'
         raise JsslError(f'{argument}={text} must be written as {FORMS}. {meant}')
-    return kinds[kind](where)
-
-
-def _tfds(named: str, split: str, data_dir: str | None) -> Source:
-    name, slash, part = named.rpartition('/')
-    return TFDS(name, part, data_dir) if slash else TFDS(named, split, data_dir)
+    if kind != 'tfds':
+        return dict(type=KINDS[kind], path=where)
+    name, slash, part = where.rpartition('/')
+    named = dict(name=name, split=part) if slash else dict(name=where, split=split)
+    return dict(type=KINDS[kind], **named, data_dir=data_dir)

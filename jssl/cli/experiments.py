@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from jssl.cli.configs import load
+from jssl.cli.own_data import add_data, load
 from jssl.cli.parser import Parser
 from jssl.config import TOP, WEIGHTS
 from jssl.errors import JsslError
@@ -32,6 +32,7 @@ def add_config(parser: Parser) -> None:
         dest='unused',
         help='sets any field of the config, such as --config.optimizer.lr=0.01',
     )
+    add_data(parser)
 
 
 def settle(options: argparse.Namespace, others: Sequence[str] = ()) -> argparse.Namespace:
@@ -53,7 +54,7 @@ def settle(options: argparse.Namespace, others: Sequence[str] = ()) -> argparse.
     options.named = options.named or options.config
     if not options.named:
         raise JsslError('Name an experiment, for example: jssl train simclr.')
-    config = load(options.named)
+    config = load(options)
     words = [argument.lstrip('-') for argument in (*options.known, *others)]
     _refuse(options.rest, config, words)
     _refuse_arguments(options.overrides, words)

@@ -13,14 +13,16 @@ import re
 import sys
 
 from jssl.checks import Fraction, check_value
+from jssl.cli.data import described
 from jssl.cli.parser import Parser
+from jssl.components import build
 from jssl.data.preparing.conversion import Quality, Size, Target, Threads, check_split, prepare
 from jssl.data.reading.decoding import quiet
-from jssl.data.sources import TFDS, Folder, ImageList, Source
+from jssl.data.sources import Source
 from jssl.errors import JsslError
 from jssl.interrupts import status
 
-SOURCE = re.compile(r'(?:(?P<split>\w+)=)?(?P<kind>folder|list|tfds):(?P<path>.+)', re.DOTALL)
+SPLIT = re.compile(r'(\w+)=')
 NUMBERS = {'size': Size, 'quality': Quality, 'workers': Threads, 'faults': Fraction}
 
 
@@ -52,25 +54,18 @@ def read_sources(options: argparse.Namespace) -> dict[str, Source]:
     """
     sources: dict[str, Source] = {}
     for given in options.source:
-        match = SOURCE.fullmatch(given)
-        name, _, part = (match['path'] if match else '').rpartition('/')
-        if match is None or (match['kind'] == 'tfds' and not (name and part)):
-            raise JsslError(
-                f'--source={given} must be written as folder:/path, list:/path or tfds:name/split, '
-                'with SPLIT= before it where there are several.'
-            )
-        split = match['split'] or (re.split(r'\W', part)[0] if match['kind'] == 'tfds' else 'train')
+        named = SPLIT.match(given)
+        where = given[named.end() :] if named else given
+        fields = described(where, argument='--source', data_dir=options.data_dir)
+        split = named[1] if named else re.split(r'\W', fields.get('split', 'train'))[0]
         check_split(split)
         if split in sources:
             raise JsslError(
                 f'--source={given} is a second {split!r}; name it, as SPLIT=KIND:WHERE.'
             )
-        if match['kind'] == 'tfds':
-            sources[split] = TFDS(name, part, options.data_dir)
-        elif match['kind'] == 'list':
-            sources[split] = ImageList(match['path'], options.root)
-        else:
-            sources[split] = Folder(match['path'])
+        if fields['type'] == 'ImageList':
+            fields['root'] = options.root
+        sources[split] = build('data', fields)
     return sources
 
 

@@ -60,8 +60,8 @@ def run(options: argparse.Namespace) -> int:
       Interrupted: by SIGTERM or Ctrl-C, after saving.
     """
     logging.getLogger('absl').setLevel(logging.ERROR)
-    settle(options)
     connect(options)
+    settle(options)
     config = recordable(options.config)  # before data are read
     outcome = fit(
         experiment(config),

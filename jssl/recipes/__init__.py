@@ -63,12 +63,17 @@ def edge_resnet(**fields: Any) -> Config:
 
 def cifar_resnet18(**fields: Any) -> Config:
     """ResNet-18 with the 3x3 stem; its features are 512 wide."""
-    return dict(type='ResNet', **(dict(depth=18, cifar_stem=True, out_indices=(4,)) | fields))
+    return resnet(18, **(dict(cifar_stem=True) | fields))
 
 
 def resnet50(**fields: Any) -> Config:
     """ResNet-50; its features are 2048 wide."""
-    return dict(type='ResNet', **(dict(depth=50, out_indices=(4,)) | fields))
+    return resnet(50, **fields)
+
+
+def resnet(depth: int, **fields: Any) -> Config:
+    """A ResNet that gives the last of its maps."""
+    return dict(type='ResNet', **(dict(depth=depth, out_indices=(4,)) | fields))
 
 
 def mlp(in_channels: int, hid_channels: int, out_channels: int, **fields: Any) -> Config:

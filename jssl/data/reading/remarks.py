@@ -10,6 +10,7 @@ from jssl.data.reading.decoding import FORMATS, decode, plain_bytes
 from jssl.data.sources import Source
 from jssl.data.sources.reading import name_of
 
+SPREAD = 64  # images whose size is looked at
 FIRST = 16
 DARK = 32  # an eighth of the range
 SMALL = 4  # how many times images are shrunk
@@ -40,6 +41,28 @@ def remarks(source: Source, canvas: int, channels: int = 3) -> list[str]:
     found = [look for look in looks if look is not None]
     said = [_dark(found), _shrunk(found, canvas)]
     return [*getattr(source, 'remarks', []), *(line for line in said if line)]
+
+
+def median_side(source: Source) -> int:
+    """The median of the shorter sides of some images in pixels.
+
+    Args:
+      source: of which `SPREAD` images are looked at, from the first to the last.
+
+    Returns:
+      0 where none of them can be read, which a run will say.
+    """
+    rows = sorted({len(source) * step // SPREAD for step in range(SPREAD)})
+    sides = [min(found) for row in rows if (found := _size(source, row)) is not None]
+    return int(np.median(sides)) if sides else 0
+
+
+def _size(source: Source, row: int) -> tuple[int, int] | None:
+    """Height and width of an image as it is stored; None for what cannot be read."""
+    try:
+        return _stored(plain_bytes(source[row]['image']))
+    except Exception:  # whatever a source of the user's own raises
+        return None
 
 
 def _look(source: Source, row: int, canvas: int, channels: int) -> _Look | None:

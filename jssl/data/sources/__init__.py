@@ -9,6 +9,7 @@ from jssl.data.sources.declared import check_declared
 from jssl.data.sources.folder import Folder
 from jssl.data.sources.image_list import ImageList
 from jssl.data.sources.labels import check_classes, check_same_classes, label_count
+from jssl.data.sources.part import Part
 from jssl.data.sources.tfds import TFDS
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     'Arrays',
     'Folder',
     'ImageList',
+    'Part',
     'Sample',
     'Source',
     'check_classes',

@@ -1,0 +1,96 @@
+"""`--data`, `--test_data` and `--probe_data`: a config on a user's own images."""
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from jssl.cli import configs
+from jssl.cli.data import described
+from jssl.cli.parser import Parser
+from jssl.components import build
+from jssl.data.reading.remarks import median_side
+from jssl.data.sources import Source, has_labels
+from jssl.errors import JsslError
+from jssl.recipes.own_images import HELD_OUT, SIZES, OwnImages
+
+FIELDS = {'data': 'train', 'test_data': 'test', 'probe_data': 'train'}  # and splits of TFDS
+MEANINGS = {
+    'data': 'your own images to train on: folder:photos, list:train.txt or tfds:name/split; sizes, '
+    'network and length follow from how many and how large they are, and are printed',
+    'test_data': 'images to judge the features on; without them every fifth image of labelled data '
+    'is held out',
+    'probe_data': 'labelled images that kNN and the linear probe learn from, where those to train '
+    'on have no labels',
+}
+
+
+def add_data(parser: Parser) -> None:
+    """The data sets as arguments, and how large the network sees them."""
+    for field, meaning in MEANINGS.items():
+        parser.add_argument(f'--{field}', metavar='KIND:WHERE', help=meaning)
+    parser.add_argument(
+        '--size',
+        type=int,
+        choices=SIZES,
+        help='pixels that the network sees of your images on a side, at most',
+    )
+
+
+def load(options: argparse.Namespace) -> dict[str, Any]:
+    """The config that the options name, on the data that they name, if they do.
+
+    What the rules of `jssl.recipes.own_images` chose is printed.
+
+    Raises:
+      JsslError: there is no such config, or no such data.
+    """
+    config = configs.load(options.named)
+    given = {
+        field: described(text, argument=f'--{field}', split=split)
+        for field, split in FIELDS.items()
+        if (text := getattr(options, field)) is not None
+    }
+    if 'data' not in given:
+        if options.size is not None:
+            raise JsslError('--size goes with --data; without it set config.views and eval_view.')
+        return config | given
+    made = {field: build(field, source) for field, source in given.items()}
+    parts, said = held_out(given, made)
+    own = configs.own(options.named)
+    if own is not None:
+        count = len(build('data', parts['data']))
+        accelerated = jax.default_backend() != 'cpu'
+        images = OwnImages(count, median_side(made['data']), accelerated, options.size)
+        config, said = own(images), [*images.sentences(), *said]
+    if jax.process_index() == 0:
+        print('\n'.join(said))
+    return config | dict(test_data=None, probe_data=None) | parts
+
+
+def held_out(
+    given: Mapping[str, dict[str, Any]], made: Mapping[str, Source]
+) -> tuple[dict[str, Any], list[str]]:
+    """The data of a config, with some held out of what has labels where there are no test data.
+
+    Args:
+      given: how each of the data sets is described.
+      made: the data sets.
+
+    Returns:
+      The descriptions, and what there is to say of them.
+    """
+    if 'test_data' in given:
+        return dict(given), []
+    labelled = [field for field in ('probe_data', 'data') if field in made]
+    labelled = [field for field in labelled if has_labels(made[field])]
+    if not labelled or len(made[labelled[0]]) < 2 * HELD_OUT:
+        return dict(given), [
+            '  no labels to judge by: the spread and the rank of the features are watched '
+            '(--test_data, --probe_data)'
+        ]
+    field = labelled[0]
+    part = dict(type='Part', data=given[field], every=HELD_OUT)
+    said = f'  judged by kNN on every {HELD_OUT}th image of {field}, held out (--test_data)'
+    return dict(given) | {field: part, 'test_data': part | dict(held_out=True)}, [said]
