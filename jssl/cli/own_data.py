@@ -56,7 +56,7 @@ def load(options: argparse.Namespace) -> dict[str, Any]:
         if options.size is not None:
             raise JsslError('--size goes with --data; without it set config.views and eval_view.')
         return config | given
-    made = {field: build(field, source) for field, source in given.items()}
+    made = {field: build('data', source) for field, source in given.items()}
     parts, said = held_out(given, made)
     own = configs.own(options.named)
     if own is not None:

@@ -52,7 +52,7 @@ def test_of_images_in_memory() -> None:
 
 def test_a_config_names_it(folder: Folder) -> None:
     inner = {'type': 'Folder', 'path': folder.path}
-    assert build('test_data', {'type': 'Part', 'data': inner, 'held_out': True}) == Part(
+    assert build('data', {'type': 'Part', 'data': inner, 'held_out': True}) == Part(
         folder, held_out=True
     )
 
