@@ -24,6 +24,7 @@ from jssl.interrupts import Interrupted, run_command
 
 VERBS = {
     'train': 'trains what a config describes, or goes on where it stopped',
+    'embed': 'writes the features of images to a table',
     'views': 'draws what a config makes of some images',
     'reconstruct': 'draws what a masked image model makes of held-out images',
     'prepare': 'writes a data set once at the size one trains on',

@@ -10,13 +10,11 @@ import argparse
 import logging
 from collections.abc import Iterable, Sequence
 
-import jax
-
 from jssl.cli.configs import title
 from jssl.cli.experiments import add_config, settle
+from jssl.cli.jobs import add_job, connect
 from jssl.cli.parser import Parser
 from jssl.config import experiment
-from jssl.errors import JsslError
 from jssl.fitting.fit import fit
 from jssl.runs.record import recordable
 
@@ -35,21 +33,7 @@ def add_arguments(parser: Parser) -> None:
         help='resume although files of the data have other times or sizes than when the run began: '
         'they hold the same images, such as a copy without its times',
     )
-    parser.add_argument(
-        '--distributed',
-        action='store_true',
-        help='give it, on every host, for a job of several processes on a TPU pod, SLURM, Open MPI '
-        'or Kubernetes: JAX finds the others by itself',
-    )
-    parser.add_argument(
-        '--coordinator', help='host:port of process 0, on a cluster that JAX does not know'
-    )
-    parser.add_argument(
-        '--processes', type=int, help='how many processes take part; goes with --coordinator'
-    )
-    parser.add_argument(
-        '--process', type=int, help='the number of this one, from 0; goes with --coordinator'
-    )
+    add_job(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -83,20 +67,3 @@ def parse(argv: Sequence[str], others: Iterable[str] = ()) -> argparse.Namespace
     parser = Parser('jssl train', __doc__)
     add_arguments(parser)
     return settle(parser.read(argv), [*others])
-
-
-def connect(options: argparse.Namespace) -> None:
-    """Joins the other processes of a distributed job.
-
-    Raises:
-      JsslError: when they are not found.
-    """
-    if not options.distributed and options.coordinator is None:
-        return
-    try:
-        jax.distributed.initialize(options.coordinator, options.processes, options.process)
-    except (ValueError, RuntimeError) as error:
-        raise JsslError(
-            f'The other processes were not found: {error} Name them with --coordinator=host:port, '
-            '--processes and --process, or leave --distributed out for a run of one process.'
-        ) from error

@@ -166,7 +166,7 @@ def _remedy(low: float, high: float) -> str:
     return 'the levels of the image file, before anything normalises them'
 
 
-def stacked(images: Sequence[Any], canvas: int, channels: int) -> Canvas:
-    """The canvases of single images: pixels uint8 (N, S, S, C), sizes int32 (N, 2)."""
-    made = [on_canvas(image, canvas, channels) for image in images]
-    return Canvas(*(np.stack(part) for part in zip(*made, strict=True)))
+def batch_of(canvases: Sequence[tuple[NDArray[np.uint8], tuple[int, int]]]) -> dict[str, Canvas]:
+    """What a network is given: the images on their canvases, in one."""
+    pixels = np.stack([levels for levels, _ in canvases])
+    return {'canvas': Canvas(pixels, np.array([size for _, size in canvases], np.int32))}

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import flax.linen as nn
 import jax
@@ -11,7 +11,7 @@ import numpy as np
 
 from jssl.algorithm import Algorithm, Params, State
 from jssl.augment.views import CenterView
-from jssl.components import build
+from jssl.components import build_at
 from jssl.data.canvas import Canvas
 from jssl.errors import JsslError, show
 from jssl.evaluation.features import EvalView
@@ -21,6 +21,7 @@ from jssl.foreign import refuse_foreign
 from jssl.inference.pretrained import Frozen, Pretrained
 from jssl.interop.metadata import parsed, read_metadata
 from jssl.interop.safetensors import PREFIX, has_reference_names, own_names
+from jssl.kinds import MODEL, VIEW, Backbone
 from jssl.paths import expanded
 from jssl.runs.checkpoints import read_parts
 from jssl.runs.datasets import PLACES
@@ -28,6 +29,7 @@ from jssl.runs.describe import describe
 from jssl.runs.metrics import METRICS, read_metrics
 from jssl.runs.workdir import CHECKPOINTS, CONFIG, read_config
 
+HINTS = {'model': Annotated[Any, MODEL], 'eval_view': Annotated[Any, VIEW], 'backbone': Backbone}
 CANVAS = 2  # times the side of the view, where a file does not say it
 Weights = Mapping[str, np.ndarray]
 
@@ -178,7 +180,7 @@ def _built(name: str, section: Any, where: str, trusted: Collection[str]) -> Any
     """
     refuse_foreign(section, name, where, trusted, _trust)
     try:
-        return build(name, _tidy(section))
+        return build_at(name, HINTS[name], _tidy(section))
     except JsslError as error:
         raise JsslError(f'{where}: {error}') from error
 

@@ -15,7 +15,7 @@ from jssl.algorithm import Algorithm, Batch, Params, State
 from jssl.checks import Count, check_value
 from jssl.errors import JsslError
 from jssl.evaluation.features import EvalView, Extract, make_extractor
-from jssl.inference.images import as_images, stacked
+from jssl.inference.images import as_images, batch_of, on_canvas
 from jssl.inference.layers import POOLED, Layer, make_outputs
 from jssl.training import sharding
 
@@ -137,8 +137,8 @@ class Pretrained:
 
     def _batches(self, images: Sequence[Any], length: int) -> Iterator[Batch]:
         for first in range(0, len(images), length):
-            some = images[first : first + length]
-            yield {'canvas': stacked(some, self.canvas, self.channels)}
+            part = images[first : first + length]
+            yield batch_of([on_canvas(image, self.canvas, self.channels) for image in part])
 
 
 @dataclasses.dataclass(frozen=True)

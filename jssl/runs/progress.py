@@ -114,7 +114,7 @@ class Progress:
         """Shows nothing yet.
 
         Args:
-          total: steps of the whole run.
+          total: of what `show` counts, such as the steps of the whole run.
           console: where to; by default standard output.
           clock: gives seconds.
         """
@@ -160,8 +160,13 @@ class Progress:
         line = (
             f'step {step:>{len(str(self._total))}}/{self._total}  epoch {epoch:.1f}  '
             f'loss {format_loss(loss)}  {speed.images_per_second:,.0f} images/s  '
-            f'wait {100 * speed.data_wait:.0f} %  {self._remaining(step)} left'
+            f'wait {100 * speed.data_wait:.0f} %'
         )
+        self.show(step, line)
+
+    def show(self, done: int, line: str) -> None:
+        """Shows how much of the total is done, in the words of `line`, and the time left."""
+        line = f'{line}  {self._remaining(done)} left'
         if self._live is None:
             self.print(line)
             return
@@ -170,7 +175,7 @@ class Progress:
         from rich.text import Text
 
         shown = Text(line, no_wrap=True, overflow='ellipsis')
-        self._live.update(Group(shown, ProgressBar(self._total, step)))
+        self._live.update(Group(shown, ProgressBar(self._total, done)))
 
     def print(self, message: str) -> None:
         """Prints a line, above the bar if there is one; letters a terminal lacks as ``\\u2192``."""

@@ -22,9 +22,9 @@ class Source(Protocol):
     Reading must be safe from several threads. Where worker processes read, the source is pickled.
     A label is a whole number from 0; -1 on every sample means that there are none. A source may
     also have `has_labels`, `num_classes`, `label_names`, `labels` (of all samples, so that they
-    need not be read one by one), `name_of(index)`, to name a broken sample, `names()` and
-    `stamps()`, which tell when the data changed (`data.identity`), and `remarks`, sentences for the
-    log at the beginning of a run.
+    need not be read one by one), `paths` (of all samples, where they are files), `name_of(index)`,
+    to name a broken sample, `names()` and `stamps()`, which tell when the data changed
+    (`data.identity`), and `remarks`, sentences for the log at the beginning of a run.
     """
 
     def __len__(self) -> int:

@@ -68,6 +68,11 @@ class Folder:
         """The paths of all images inside the folder."""
         return self._names
 
+    @property
+    def paths(self) -> list[str]:
+        """The paths of all images inside the folder."""
+        return self._names
+
     def stamps(self) -> NDArray[np.int64]:
         """Size and time of every image, see `file_stamps`."""
         return file_stamps([os.path.join(self._root, name) for name in self._names])

@@ -72,6 +72,11 @@ class ImageList:
             return names
         return [f'{name} {label}' for name, label in zip(names, labels, strict=True)]
 
+    @property
+    def paths(self) -> list[str]:
+        """The paths of the list, as they stand there."""
+        return self._entries.names
+
     def stamps(self) -> NDArray[np.int64]:
         """Size and time of every file that is listed, see `file_stamps`."""
         return file_stamps([self._file(index) for index in range(len(self))])

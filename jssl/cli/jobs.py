@@ -1,0 +1,44 @@
+"""A job of several processes, one on each host: how a command line joins it."""
+
+import argparse
+
+import jax
+
+from jssl.cli.parser import Parser
+from jssl.errors import JsslError
+
+
+def add_job(parser: Parser) -> None:
+    """The arguments by which a process finds the others."""
+    parser.add_argument(
+        '--distributed',
+        action='store_true',
+        help='give it, on every host, for a job of several processes on a TPU pod, SLURM, Open MPI '
+        'or Kubernetes: JAX finds the others by itself',
+    )
+    parser.add_argument(
+        '--coordinator', help='host:port of process 0, on a cluster that JAX does not know'
+    )
+    parser.add_argument(
+        '--processes', type=int, help='how many processes take part; goes with --coordinator'
+    )
+    parser.add_argument(
+        '--process', type=int, help='the number of this one, from 0; goes with --coordinator'
+    )
+
+
+def connect(options: argparse.Namespace) -> None:
+    """Joins the other processes of a distributed job.
+
+    Raises:
+      JsslError: when they are not found.
+    """
+    if not options.distributed and options.coordinator is None:
+        return
+    try:
+        jax.distributed.initialize(options.coordinator, options.processes, options.process)
+    except (ValueError, RuntimeError) as error:
+        raise JsslError(
+            f'The other processes were not found: {error} Name them with --coordinator=host:port, '
+            '--processes and --process, or leave --distributed out for a run of one process.'
+        ) from error
