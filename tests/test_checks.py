@@ -243,7 +243,7 @@ def test_nonsense_in_any_field_of_any_component_is_refused_in_a_sentence() -> No
 
 
 @pytest.mark.parametrize(
-    ('field', 'value'), [('seed', 2**32), ('log_every', 0), ('faults', NAN), ('workers', -1)]
+    ('field', 'value'), [('seed', 2**32), ('log_every', 0), ('bad_samples', NAN), ('workers', -1)]
 )
 def test_settings_of_a_run(field: str, value: Any) -> None:
     config = load('simclr.py')

@@ -117,7 +117,7 @@ def test_the_optimizer(arguments: list[str], expected: dict[str, Any]) -> None:
         ('evaluate', ['evaluate=dict(neighbors=5)'], CONFIG['evaluate'] | {'neighbors': 5}),
         ('checkpoint', ['checkpoint.keep=5'], {'keep': 5}),
         ('resident', ['resident=no'], 'no'),
-        ('faults', ['faults=0'], 0.0),
+        ('bad_samples', ['bad_samples=0'], 0.0),
         (
             'schedule',
             ['schedule.milestones=(5,10)', 'schedule.type=MultiStep'],

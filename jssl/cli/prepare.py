@@ -23,7 +23,7 @@ from jssl.errors import JsslError
 from jssl.interrupts import status
 
 SPLIT = re.compile(r'(\w+)=')
-NUMBERS = {'size': Size, 'quality': Quality, 'workers': Threads, 'faults': Fraction}
+NUMBERS = {'size': Size, 'quality': Quality, 'workers': Threads, 'bad_samples': Fraction}
 
 
 def add_arguments(parser: Parser) -> None:
@@ -41,7 +41,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument('--encoding', choices=('jpeg', 'png'), default='jpeg')
     parser.add_argument('--quality', type=int, default=95, help='of JPEG (default: 95)')
     parser.add_argument('--workers', type=int, default=os.cpu_count(), help='threads')
-    parser.add_argument('--faults', type=float, default=0.01, help='share that may be broken')
+    parser.add_argument('--bad_samples', type=float, default=0.01, help='share that may be broken')
     parser.add_argument('--root', default='', help='what the paths of a list are relative to')
     parser.add_argument('--data_dir', help='TFDS folder of tfds: sources')
 
@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
             Target(options.size, options.encoding, options.quality),
             described=dict(zip(sources, options.source, strict=True)),
             threads=options.workers,
-            faults=options.faults,
+            bad_samples=options.bad_samples,
         )
     except KeyboardInterrupt as stop:
         print('jssl: stopped; the same command continues.', file=sys.stderr)

@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec as P
 from jssl.algorithm import Algorithm, Batch, Params, State
 from jssl.data.canvas import Canvas
 from jssl.data.loading.loader import THREADS, resident
-from jssl.data.reading.bad_samples import Faults
+from jssl.data.reading.bad_samples import BadSamples
 from jssl.data.sources import Source
 from jssl.errors import JsslError
 from jssl.evaluation.metrics import Extracted
@@ -59,7 +59,7 @@ class SourceBatches:
       rows: which samples, in which order; None takes all.
       channels: 3 for RGB, 1 for grey.
       threads: how many decode at the same time.
-      faults: counts broken samples, which are replaced; None allows none.
+      bad_samples: counts broken samples, which are replaced; None allows none.
     """
 
     source: Source
@@ -68,7 +68,7 @@ class SourceBatches:
     rows: np.ndarray | None = None
     channels: int = 3
     threads: int = THREADS
-    faults: Faults | None = None
+    bad_samples: BadSamples | None = None
 
     def __iter__(self) -> Iterator[Batch]:
         rows = np.arange(len(self.source)) if self.rows is None else self.rows
@@ -79,7 +79,7 @@ class SourceBatches:
                 self.channels,
                 self.threads,
                 rows=chunk,
-                faults=self.faults,
+                bad_samples=self.bad_samples,
             )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from jssl.algorithm import TrainState
 from jssl.data.loading.loader import Batch, fits_on_device, resident
-from jssl.data.reading.bad_samples import Faults
+from jssl.data.reading.bad_samples import BadSamples
 from jssl.data.sources import Source, has_labels
 from jssl.evaluation import (
     KNN,
@@ -124,18 +124,18 @@ class RunEvaluator:
         """Kept in memory where the set is small, else decoded each time."""
         size, side = self.experiment.batch_size, self.experiment.canvas
         threads, channels = self.experiment.runtime.threads, self.experiment.channels
-        faults = self._faults(source)
+        bad_samples = self._bad_samples(source)
         if arrays is None and fits_on_device(len(source), side, channels):
-            arrays = resident(source, side, channels, threads, faults=faults)
+            arrays = resident(source, side, channels, threads, bad_samples=bad_samples)
         if arrays is not None:
             return ArrayBatches(arrays, size, rows)
-        return SourceBatches(source, size, side, rows, channels, threads, faults)
+        return SourceBatches(source, size, side, rows, channels, threads, bad_samples)
 
-    def _faults(self, source: Source) -> Faults:
+    def _bad_samples(self, source: Source) -> BadSamples:
         """Counts the broken images of one source."""
         if source is self.experiment.data:
-            return self.experiment.faults
-        return Faults(len(source), self.experiment.runtime.faults, self.report)
+            return self.experiment.bad_samples
+        return BadSamples(len(source), self.experiment.runtime.bad_samples, self.report)
 
     def baselines(self, train_state: TrainState) -> dict[str, Scores]:
         """What training has to beat, by its name; says it."""

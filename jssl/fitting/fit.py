@@ -168,7 +168,7 @@ def train(
         report=progress.print,
         saved=callbacks.saved,
     )
-    experiment.faults.report = progress.print
+    experiment.bad_samples.report = progress.print
     try:
         with (
             checkpoints,
@@ -186,7 +186,7 @@ def train(
                 writer=writer,
                 progress=progress,
                 data_wait=DataWait(advice(experiment), progress.print),
-                faults=experiment.faults,
+                bad_samples=experiment.bad_samples,
                 refresher=Refresher(experiment, evaluator.training_batches, progress.print),
                 images=experiment.batch_size,
                 workdir=directory,

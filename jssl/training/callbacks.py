@@ -34,7 +34,7 @@ class Callback:
     """
 
     def on_log(self, step: int, metrics: Mapping[str, float]) -> bool | None:
-        """After a line of metrics: of a step (`loss`, `lr`, ...), or of an epoch (`faults`, ...).
+        """After a line of metrics, of a step (`loss`, `lr`) or of an epoch (`bad_samples`).
 
         Args:
           step: number of steps taken.

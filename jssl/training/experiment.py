@@ -18,7 +18,7 @@ from jssl.data.canvas import Canvas
 from jssl.data.loading.identity import Listing
 from jssl.data.loading.loader import Batch, Loader, fits_on_device, resident
 from jssl.data.loading.samplers import Sampler, Shuffled
-from jssl.data.reading.bad_samples import Faults
+from jssl.data.reading.bad_samples import BadSamples
 from jssl.data.reading.decoding import check_channels
 from jssl.data.sources import (
     Source,
@@ -187,15 +187,15 @@ class Experiment(Checked):
             threads=self.runtime.threads,
             workers=self.runtime.workers,
             sampler=self.sampler,
-            faults=self.faults,
+            bad_samples=self.bad_samples,
             resident=keep == 'yes'
             or (keep == 'auto' and fits_on_device(len(self.data), self.canvas, self.channels)),
         )
 
     @functools.cached_property
-    def faults(self) -> Faults:
+    def bad_samples(self) -> BadSamples:
         """The training images found broken; `fit` has them reported beside its progress."""
-        return Faults(len(self.data), self.runtime.faults, print)
+        return BadSamples(len(self.data), self.runtime.bad_samples, print)
 
     @functools.cached_property
     def listings(self) -> dict[str, Listing]:
@@ -214,7 +214,11 @@ class Experiment(Checked):
         if not self.loader.resident:
             return None
         return resident(
-            self.data, self.canvas, self.channels, self.runtime.threads, faults=self.faults
+            self.data,
+            self.canvas,
+            self.channels,
+            self.runtime.threads,
+            bad_samples=self.bad_samples,
         )
 
     @functools.cached_property

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from jssl.algorithm import Metrics, TrainState
-from jssl.data.reading.bad_samples import Faults
+from jssl.data.reading.bad_samples import BadSamples
 from jssl.errors import JsslError
 from jssl.evaluation.evaluator import NETWORK
 from jssl.interrupts import Interrupted
@@ -93,7 +93,7 @@ class Loop:
       writer: where metrics go.
       progress: what a person watches.
       data_wait: watches whether the data come fast enough.
-      faults: the broken images so far; their number is logged after every epoch that has some.
+      bad_samples: the broken images so far; their number is logged after every epoch that has some.
       refresher: what happens between epochs.
       images: per step, for the speed.
       workdir: the run's directory, for messages.
@@ -108,7 +108,7 @@ class Loop:
     writer: MetricsWriter
     progress: Progress
     data_wait: DataWait
-    faults: Faults
+    bad_samples: BadSamples
     refresher: 'Refresher'
     images: int
     workdir: Path
@@ -194,8 +194,9 @@ class Loop:
 
     def _log_epoch(self, step: int, train_state: TrainState) -> None:
         """What is counted once an epoch: broken images, and how clusters fare."""
-        faults = {'faults': float(self.faults.count)} if self.faults.count else {}
-        if values := faults | self.refresher.scores(train_state):
+        broken = self.bad_samples.count
+        found = {'bad_samples': float(broken)} if broken else {}
+        if values := found | self.refresher.scores(train_state):
             epoch = step / self.plan.steps_per_epoch
             self.writer.write(step, values, kind=EPOCH, epoch=epoch)
 

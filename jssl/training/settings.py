@@ -61,7 +61,7 @@ class Runtime(Checked):
         decodes between the steps.
       workers: processes that decode beside the one that trains; 0 decodes in its threads, which
         is enough up to about 16 cores.
-      faults: which share of the data set may be broken, from 0 to 1; broken images are replaced.
+      bad_samples: which share of the images may be broken, from 0 to 1; those are replaced.
       evaluate: when and on how much the features are judged.
       checkpoint: when the run is saved.
       mesh: on what devices.
@@ -75,7 +75,7 @@ class Runtime(Checked):
     resident: str = 'auto'
     threads: Natural = 8
     workers: Natural = 0
-    faults: Fraction = 0.01
+    bad_samples: Fraction = 0.01
     evaluate: Evaluate = Evaluate()
     checkpoint: Checkpoint = Checkpoint()
     mesh: MeshShape = MeshShape()

@@ -11,7 +11,7 @@ from jssl.algorithm import Algorithm, Params, State
 from jssl.augment.ops.resample import denormalize
 from jssl.data.canvas import Canvas
 from jssl.data.loading.loader import resident
-from jssl.data.reading.bad_samples import Faults
+from jssl.data.reading.bad_samples import BadSamples
 from jssl.errors import JsslError
 from jssl.evaluation import evenly_spaced
 from jssl.evaluation.features import EvalView
@@ -61,8 +61,8 @@ def reconstruct(subject: Experiment, params: Params, state: State) -> Reconstruc
     source = subject.data if subject.test_data is None else subject.test_data
     rows = evenly_spaced(len(source), JUDGED)
     options = (subject.canvas, subject.channels, subject.runtime.threads)
-    faults = Faults(len(source), subject.runtime.faults, print)
-    data = resident(source, *options, rows=rows, faults=faults)
+    bad_samples = BadSamples(len(source), subject.runtime.bad_samples, print)
+    data = resident(source, *options, rows=rows, bad_samples=bad_samples)
     run = jax.jit(functools.partial(_run, algorithm, subject.eval_view))
     parts = []
     for first in range(0, len(rows), AT_ONCE):

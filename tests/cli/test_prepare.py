@@ -123,7 +123,7 @@ def test_a_name_that_reads_another_data_set_is_taken(name, images, capsys):
         ('size', {'target': Target(0)}),
         ('quality', {'target': Target(4, 'jpeg', 101)}),
         ('threads', {'threads': 0}),
-        ('faults', {'faults': float('nan')}),
+        ('bad_samples', {'bad_samples': float('nan')}),
         ('shard', {'shard': 0}),
     ],
 )
@@ -150,7 +150,10 @@ def test_two_sources_for_one_split(images):
         (['--source=folder:/nowhere', '--out=x', '--size=4', '--quality=101'], '--quality=101'),
         (['--source=folder:/nowhere', '--out=x', '--size=4', '--workers=0'], '--workers=0'),
         *(
-            (['--source=folder:/nowhere', '--out=x', '--size=4', f'--faults={wrong}'], 'between 0')
+            (
+                ['--source=folder:/nowhere', '--out=x', '--size=4', f'--bad_samples={wrong}'],
+                'between 0',
+            )
             for wrong in ('nan', 'inf', '2', '-1')
         ),
     ],

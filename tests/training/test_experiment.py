@@ -151,8 +151,8 @@ def test_collapse_is_said_in_words() -> None:
     [
         ({'threads': -1}, 'threads=-1'),
         ({'workers': -1}, 'workers=-1'),
-        ({'faults': -0.1}, 'faults=-0.1'),
-        ({'faults': 1.5}, 'faults=1.5'),
+        ({'bad_samples': -0.1}, 'bad_samples=-0.1'),
+        ({'bad_samples': 1.5}, 'bad_samples=1.5'),
         ({'log_every': 0}, 'log_every=0'),
         ({'seed': -1}, 'seed=-1'),
         ({'resident': 'perhaps'}, "resident='perhaps'"),

@@ -35,7 +35,7 @@ class Slow(Arrays):
 
 def feed(seconds: float, **runtime: object) -> jssl.Experiment:
     images = np.random.default_rng(0).integers(0, 256, (48, 16, 16, 3), np.uint8)
-    settings = Runtime(log_every=1, faults=0.05, mesh=MeshShape(devices=2), **runtime)
+    settings = Runtime(log_every=1, bad_samples=0.05, mesh=MeshShape(devices=2), **runtime)
     return make(data=Slow(images, seconds=seconds), runtime=settings)
 
 
@@ -52,7 +52,7 @@ def test_slow_broken_data_from_a_worker_train_and_are_told(
     assert said.count('the device waits for data') == 1
     assert 'raise config.threads (now 1;' in said
     assert said.count(f'sample {BROKEN}: the image (8 bytes) cannot be decoded') == 1
-    assert rows_with('faults', tmp_path) == {3: 1, 6: 1}
+    assert rows_with('bad_samples', tmp_path) == {3: 1, 6: 1}
     assert list(rows_with('loss', tmp_path)) == [1, 2, 3, 4, 5, 6]
 
 
@@ -60,14 +60,14 @@ def test_broken_images_of_a_resident_set_are_counted(capsys: pytest.CaptureFixtu
     experiment = feed(0)
     pixels = experiment.arrays['canvas'].pixels
     np.testing.assert_array_equal(pixels[BROKEN], pixels[BROKEN + 1])
-    assert experiment.faults.count == 1
+    assert experiment.bad_samples.count == 1
     assert capsys.readouterr().out.startswith(f'sample {BROKEN}: ')
 
 
 def test_more_broken_images_than_allowed_end_the_run() -> None:
-    runtime = Runtime(resident='no', faults=0.0, mesh=MeshShape(devices=2))
+    runtime = Runtime(resident='no', bad_samples=0.0, mesh=MeshShape(devices=2))
     experiment = make(data=feed(0).data, runtime=runtime)
-    with refused('1 of 48 samples cannot be read', 'config.faults=0.0'):
+    with refused('1 of 48 samples cannot be read', 'config.bad_samples=0.0'):
         list(itertools.islice(experiment.loader.iterate(), 3))
 
 

@@ -99,8 +99,8 @@ def experiment(photos: Path | None = None, **changes: object) -> jssl.Experiment
     return jssl.Experiment(**settings | changes)
 
 
-def runtime(faults: float) -> Runtime:
-    return Runtime(faults=faults, mesh=MeshShape(devices=1), resident='no')
+def runtime(bad_samples: float) -> Runtime:
+    return Runtime(bad_samples=bad_samples, mesh=MeshShape(devices=1), resident='no')
 
 
 def trained(found: jssl.Experiment, steps: int) -> float:
@@ -116,7 +116,7 @@ def test_a_folder_with_hundreds_of_broken_images_is_trained_on(
 ) -> None:
     found = experiment(photos)
     assert np.isfinite(trained(found, found.loader.steps_per_epoch))
-    assert found.faults.count == BROKEN
+    assert found.bad_samples.count == BROKEN
     said = capsys.readouterr().out.splitlines()
     assert sum(line.endswith('takes its place.') for line in said) == NAMED
     assert said[-1].endswith('any more are counted, not named.')
@@ -127,5 +127,5 @@ def test_a_list_is_trained_on(listed: ImageList) -> None:
 
 
 def test_training_ends_when_more_images_are_broken_than_allowed(photos: Path) -> None:
-    with refused(f'of {GOOD + BROKEN} samples cannot be read', 'config.faults=0.1 allows 26'):
+    with refused(f'of {GOOD + BROKEN} samples cannot be read', 'config.bad_samples=0.1 allows 26'):
         trained(experiment(photos, runtime=runtime(0.1)), 4)

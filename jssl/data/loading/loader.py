@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from jssl.data.loading.order import Order
 from jssl.data.loading.samplers import Sampler, Shuffled
-from jssl.data.reading.bad_samples import Faults
-from jssl.data.reading.batches import Batch, Fault, Layout, fill, parts
+from jssl.data.reading.bad_samples import BadSamples
+from jssl.data.reading.batches import BadSample, Batch, Layout, fill, parts
 from jssl.data.reading.decoders import Decoders, Processes, Threads
 from jssl.data.sources import Source, has_labels
 from jssl.data.sources.labels import checked_label, checked_labels, declared_classes
@@ -51,7 +51,7 @@ class Loader:
       resident: yield ``{'index'}`` alone, for a set whose images (`resident`) are on the device.
       sampler: draws the samples of an epoch.
       labels: (N,) for a sampler that goes by them; None reads those of the source.
-      faults: counts broken samples, which are replaced; None allows none.
+      bad_samples: counts broken samples, which are replaced; None allows none.
 
     Raises:
       JsslError: batch_size does not fit the data set or the number of processes, or there is not
@@ -70,7 +70,7 @@ class Loader:
     resident: bool = False
     sampler: Sampler = Shuffled()  # noqa: RUF009  a frozen dataclass
     labels: NDArray[np.integer] | None = dataclasses.field(default=None, repr=False)
-    faults: Faults | None = None
+    bad_samples: BadSamples | None = None
 
     def __post_init__(self) -> None:
         Order(len(self.source), self.batch_size, self.seed)  # refuses what does not fit
@@ -112,7 +112,7 @@ class Loader:
         """Batch `step`, counted from 0 over all epochs, decoded in the calling thread.
 
         Raises:
-          JsslError: more images are broken than `faults` allows; the message names the last.
+          JsslError: more images are broken than `bad_samples` allows; the message names the last.
         """
         if step < 0:
             raise IndexError(f'step {step} is negative')
@@ -143,8 +143,8 @@ class Loader:
             pending = collections.deque(decoders.start(self._index(step)) for step in first)
             for step in steps:
                 pending.append(decoders.start(self._index(step)))
-                batch, faults = decoders.finish(pending.popleft())
-                self._record(faults)
+                batch, bad_samples = decoders.finish(pending.popleft())
+                self._record(bad_samples)
                 yield batch
 
     def _decoders(self) -> Decoders:
@@ -158,8 +158,8 @@ class Loader:
         first = self.shards[0] * self._layout.rows
         return self.order(step, range(first, first + self._layout.rows))
 
-    def _record(self, faults: list[Fault]) -> None:
-        _count(self.source, self.faults, faults)
+    def _record(self, bad_samples: list[BadSample]) -> None:
+        _count(self.source, self.bad_samples, bad_samples)
 
     @functools.cached_property
     def _layout(self) -> Layout:
@@ -203,7 +203,7 @@ def resident(
     threads: int = THREADS,
     *,
     rows: NDArray[np.integer] | None = None,
-    faults: Faults | None = None,
+    bad_samples: BadSamples | None = None,
 ) -> Batch:
     """The whole data set, for the device; row i is sample i.
 
@@ -213,14 +213,14 @@ def resident(
       channels: 3 for RGB, 1 for grey, 4 for RGBA.
       threads: how many decode at the same time.
       rows: (M,), only these samples, in this order; None takes all.
-      faults: counts broken samples, which are replaced; None allows none.
+      bad_samples: counts broken samples, which are replaced; None allows none.
 
     Returns:
       ``{'canvas': Canvas}``, its pixels uint8 (N, S, S, C) and sizes int32 (N, 2), and
       ``'label': int32 (N,)`` if the source has labels.
 
     Raises:
-      JsslError: more images are broken than `faults` allows; the message names the last.
+      JsslError: more images are broken than `bad_samples` allows; the message names the last.
     """
     rows = np.arange(len(source)) if rows is None else rows
     data = Layout(len(rows), canvas, channels, has_labels(source)).empty()
@@ -229,7 +229,7 @@ def resident(
         found = [pool.submit(fill, source, data, part) for part in _chunks(len(rows))]
         try:
             for part in found:
-                _count(source, faults, part.result())
+                _count(source, bad_samples, part.result())
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -242,8 +242,8 @@ def _chunks(rows: int) -> list[range]:
     return parts(range(rows), -(-rows // 64))
 
 
-def _count(source: Source, faults: Faults | None, found: list[Fault]) -> None:
-    """Counts what was broken; without `faults` the first one is an error."""
-    counter = faults or Faults(len(source), 0.0, report=lambda fault: None)
+def _count(source: Source, bad_samples: BadSamples | None, found: list[BadSample]) -> None:
+    """Counts what was broken; without `bad_samples` the first one is an error."""
+    counter = bad_samples or BadSamples(len(source), 0.0, report=lambda fault: None)
     for index, broken in found:
         counter.record(index, broken.fault, broken.substitute)

@@ -24,7 +24,7 @@ from jssl.data.loading.identity import (
 )
 from jssl.data.preparing import records
 from jssl.data.preparing.records import Records
-from jssl.data.reading.bad_samples import Faults
+from jssl.data.reading.bad_samples import BadSamples
 from jssl.data.reading.decoding import ORIENTATION, plain_bytes, to_picture
 from jssl.data.sources import Sample, Source, check_declared
 from jssl.data.sources.reading import checked_sample, name_of
@@ -97,7 +97,7 @@ def prepare(
     *,
     described: Mapping[str, str] | None = None,
     threads: int = os.cpu_count() or 1,
-    faults: float = 0.01,
+    bad_samples: float = 0.01,
     shard: int = SHARD,
     report: Callable[[str], None] = print,
 ) -> Path:
@@ -112,7 +112,7 @@ def prepare(
       target: size and encoding of its images.
       described: where the splits come from, for the data set's description.
       threads: how many decode and encode at the same time; changes nothing in the files.
-      faults: which share of the images may be broken.
+      bad_samples: which share of the images may be broken.
       shard: images in a file.
       report: is told when there is nothing to do.
 
@@ -124,7 +124,7 @@ def prepare(
         name, the folder holds something else or what the sources held before they changed, is
         being written, cannot be written, or too many images are broken.
     """
-    _check_numbers(target, threads, faults, shard)
+    _check_numbers(target, threads, bad_samples, shard)
     for split, source in sources.items():
         check_split(split)
         check_declared(source)
@@ -133,7 +133,7 @@ def prepare(
     plan = {'splits': splits, DESCRIBED: dict(described or {}), 'shard': shard, **target._asdict()}
     listings = {split: Listing.of(source) for split, source in sources.items()}
     unfinished = out.with_name(f'{out.name}.incomplete')
-    work = _Work(unfinished / records.VERSION, out.name, target, threads, faults, shard)
+    work = _Work(unfinished / records.VERSION, out.name, target, threads, bad_samples, shard)
     try:
         if out.exists():
             _check_plan(out, plan, listings)
@@ -153,11 +153,11 @@ def prepare(
     return out
 
 
-def _check_numbers(target: Target, threads: int, faults: float, shard: int) -> None:
+def _check_numbers(target: Target, threads: int, bad_samples: float, shard: int) -> None:
     check_value('size', target.size, Size)
     check_value('quality', target.quality, Quality)
     check_value('threads', threads, Threads)
-    check_value('faults', faults, Fraction)
+    check_value('bad_samples', bad_samples, Fraction)
     check_value('shard', shard, Count)
 
 
@@ -259,7 +259,7 @@ class _Work:
     name: str
     target: Target
     threads: int
-    faults: float
+    bad_samples: float
     shard: int
 
     def write(self, sources: Mapping[str, Source], description: str) -> None:
@@ -273,7 +273,7 @@ class _Work:
             report = functools.partial(progress.console.print, markup=False, soft_wrap=True)
             for split, source in sources.items():
                 task = progress.add_task(split, total=len(source))
-                found = Faults(len(source), 1.0, report)
+                found = BadSamples(len(source), 1.0, report)
                 for rows, path in self._shards(split, len(source)):
                     if path.exists():
                         self._count(found, _skipped(path))
@@ -295,22 +295,22 @@ class _Work:
         source: Source,
         rows: range,
         written: Records,
-        found: Faults,
+        found: BadSamples,
         pool: ThreadPoolExecutor,
     ) -> None:
         """Writes the images of `rows`, and beside them what is wrong with those left out."""
-        faults: dict[int, str] = {}
+        skipped: dict[int, str] = {}
 
         def good() -> Iterator[bytes]:
             shrunk = pool.map(functools.partial(self._shrunk, source), rows)
             for index, sample in zip(rows, shrunk, strict=True):
                 if isinstance(sample, str):
-                    faults[index] = sample
+                    skipped[index] = sample
                     self._count(found, {index: sample})
                 else:
                     yield written.record(sample, index)
-            if faults:
-                words = json.dumps(faults, indent=2)  # in ASCII: a name may be no text
+            if skipped:
+                words = json.dumps(skipped, indent=2)  # in ASCII: a name may be no text
                 replace_file(_skipped_path(path), f'{words}\n'.encode())
 
         records.write_shard(path, good())
@@ -326,14 +326,14 @@ class _Work:
         except Exception as error:  # whatever a source of the user's own raises
             return f'{name_of(source, index)}: {in_words(error)}'
 
-    def _count(self, found: Faults, faults: Mapping[int, str]) -> None:
-        for index, fault in faults.items():
+    def _count(self, found: BadSamples, skipped: Mapping[int, str]) -> None:
+        for index, fault in skipped.items():
             found.record(index, fault)
-            if found.count > self.faults * found.length:
+            if found.count > self.bad_samples * found.length:
                 raise JsslError(
-                    f'{found.count} of {found.length} images cannot be read, more than --faults='
-                    f'{self.faults} allows; repair them, or give the same command with a larger '
-                    f'share. The last is {fault}'
+                    f'{found.count} of {found.length} images cannot be read, more than '
+                    f'--bad_samples={self.bad_samples} allows; repair them, or give the same '
+                    f'command with a larger share. The last is {fault}'
                 )
 
 
@@ -345,8 +345,8 @@ def _skipped(shard: Path) -> dict[int, str]:
     """What was left out of a shard that is complete."""
     path = _skipped_path(shard)
     try:
-        faults = json.loads(path.read_text(encoding='utf-8')) if path.exists() else {}
-        return {int(index): fault for index, fault in faults.items()}
+        skipped = json.loads(path.read_text(encoding='utf-8')) if path.exists() else {}
+        return {int(index): fault for index, fault in skipped.items()}
     except (ValueError, AttributeError) as error:
         raise JsslError(
             f'{path} is damaged: {error}; delete it and {shard}, and give the same command again.'

@@ -51,7 +51,7 @@ def _decoded(source: Source, number: int, canvas: int, channels: int) -> tuple[C
     return decode(sample['image'], canvas, channels), sample.get('label')
 
 
-class Faults:
+class BadSamples:
     """What is wrong with the data of a run. Any number of threads may record at the same time.
 
     Attributes:
@@ -100,7 +100,7 @@ class Faults:
 
     def _too_many(self, fault: str) -> JsslError:
         return JsslError(
-            f'{self.count} of {self.length} samples cannot be read, and config.faults='
+            f'{self.count} of {self.length} samples cannot be read, and config.bad_samples='
             f'{self.allowed} allows {int(self.allowed * self.length)}; repair the data set, or '
-            f'raise config.faults to train on substitutes. The last is {fault}'
+            f'raise config.bad_samples to train on substitutes. The last is {fault}'
         )

@@ -14,7 +14,7 @@ from jssl.data.sources.labels import checked_label, declared_classes
 from jssl.data.sources.reading import Broken
 
 Batch = dict[str, Any]  # `canvas` a `Canvas`, `index` and perhaps `label` arrays
-Fault = tuple[int, Broken]  # the sample that was asked for, and why which other took its place
+BadSample = tuple[int, Broken]  # the sample that was asked for, and why which other took its place
 ALIGNMENT = 64  # bytes, from which JAX takes an array on the CPU over without a copy
 
 
@@ -79,7 +79,7 @@ def parts(rows: range, count: int) -> list[range]:
     return [rows[first : first + length] for first in range(0, len(rows), length)]
 
 
-def fill(source: Source, batch: Batch, rows: range) -> list[Fault]:
+def fill(source: Source, batch: Batch, rows: range) -> list[BadSample]:
     """Decodes the samples that ``batch['index']`` names into `rows`; tells which were broken.
 
     Raises:
@@ -88,7 +88,7 @@ def fill(source: Source, batch: Batch, rows: range) -> list[Fault]:
     canvas: Canvas = batch['canvas']
     side, channels = canvas.pixels.shape[2:]
     classes = declared_classes(source)
-    faults = []
+    bad_samples = []
     for row in rows:
         index = int(batch['index'][row])
         sample = read(source, index, side, channels)
@@ -96,5 +96,5 @@ def fill(source: Source, batch: Batch, rows: range) -> list[Fault]:
         if 'label' in batch:
             batch['label'][row] = checked_label(sample.label, index, classes)
         if sample.broken is not None:
-            faults.append((index, sample.broken))
-    return faults
+            bad_samples.append((index, sample.broken))
+    return bad_samples

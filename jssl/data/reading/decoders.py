@@ -20,7 +20,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from jssl.data.reading.batches import Batch, Fault, Layout, fill, parts
+from jssl.data.reading.batches import BadSample, Batch, Layout, fill, parts
 from jssl.data.sources import Source
 from jssl.errors import JsslError
 
@@ -42,10 +42,10 @@ class Pending(NamedTuple):
     """
 
     batch: Batch
-    parts: list[Future[list[Fault]]]
+    parts: list[Future[list[BadSample]]]
     block: int = -1
 
-    def faults(self) -> list[Fault]:
+    def bad_samples(self) -> list[BadSample]:
         """What was broken, once all parts are filled."""
         return [fault for part in self.parts for fault in part.result()]
 
@@ -56,7 +56,7 @@ class Decoders(Protocol):
     def start(self, index: NDArray[np.int32]) -> Pending:
         """Begins to decode the samples `index`, (B,)."""
 
-    def finish(self, pending: Pending) -> tuple[Batch, list[Fault]]:
+    def finish(self, pending: Pending) -> tuple[Batch, list[BadSample]]:
         """Waits for a batch; gives it, and which of its samples were broken."""
 
     def close(self) -> None:
@@ -78,9 +78,9 @@ class Threads:
         rows = parts(range(len(index)), self._threads)
         return Pending(batch, [self._pool.submit(fill, self._source, batch, part) for part in rows])
 
-    def finish(self, pending: Pending) -> tuple[Batch, list[Fault]]:
+    def finish(self, pending: Pending) -> tuple[Batch, list[BadSample]]:
         """Waits for a batch."""
-        return pending.batch, pending.faults()
+        return pending.batch, pending.bad_samples()
 
     def close(self) -> None:
         """Drops what is not finished."""
@@ -141,22 +141,22 @@ class Processes:
         rows = parts(range(len(index)), self._count)
         return Pending(batch, [self._pool.submit(self._fill, block, part) for part in rows], block)
 
-    def finish(self, pending: Pending) -> tuple[Batch, list[Fault]]:
+    def finish(self, pending: Pending) -> tuple[Batch, list[BadSample]]:
         """Waits for a batch; its memory is used again once nothing refers to its arrays."""
-        faults = pending.faults()
+        bad_samples = pending.bad_samples()
         if not self._free:  # whoever asks keeps many batches: this one is copied out
             self._free.append(pending.block)
-            return copy.deepcopy(pending.batch), faults
+            return copy.deepcopy(pending.batch), bad_samples
         memory = self._bytes(pending.block)
         weakref.finalize(memory, self._free.append, pending.block)
-        return self._layout.over(memory), faults
+        return self._layout.over(memory), bad_samples
 
     def close(self) -> None:
         """Ends the workers, whatever they are doing."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._stop()
 
-    def _fill(self, block: int, rows: range) -> list[Fault]:
+    def _fill(self, block: int, rows: range) -> list[BadSample]:
         """Has `rows` of a block filled by a worker that is idle: there is one for every thread."""
         worker = self._idle.get()
         try:
@@ -191,7 +191,7 @@ class Worker:
         with self._alive():
             self._pipe.send_bytes(message)
 
-    def answer(self) -> list[Fault]:
+    def answer(self) -> list[BadSample]:
         """Waits for what it found.
 
         Raises:

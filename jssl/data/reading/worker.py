@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from jssl.data.reading.batches import Fault, fill, parts
+from jssl.data.reading.batches import BadSample, fill, parts
 from jssl.data.reading.decoding import quiet
 from jssl.errors import JsslError
 
@@ -47,8 +47,8 @@ def serve(connection: Connection, memory: mmap.mmap) -> None:
             connection.send(_answer(tasks))
 
 
-def _answer(tasks: list[Future[list[Fault]]]) -> list[Fault] | Exception:
-    """The faults found, or what goes wrong."""
+def _answer(tasks: list[Future[list[BadSample]]]) -> list[BadSample] | Exception:
+    """The broken samples found, or what goes wrong."""
     try:
         return [fault for task in tasks for fault in task.result()]
     except (JsslError, MemoryError) as error:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jssl.data import Canvas
 from jssl.data.loading.loader import Loader, fits_on_device, read_labels, resident
 from jssl.data.loading.samplers import ClassBalanced, Sequential
-from jssl.data.reading.bad_samples import Faults
+from jssl.data.reading.bad_samples import BadSamples
 from jssl.data.sources import TFDS, Arrays, Folder, ImageList
 from tests.checks import refused
 
@@ -181,19 +181,19 @@ def test_a_negative_step_is_no_batch():
 @pytest.mark.parametrize('threads', [0, 2])
 def test_a_broken_image_is_replaced_counted_and_named_once(threads):
     said: list[str] = []
-    faults = Faults(8, 0.2, said.append)
-    loader = Loader(BROKEN, 8, canvas=20, threads=threads, faults=faults)
+    bad_samples = BadSamples(8, 0.2, said.append)
+    loader = Loader(BROKEN, 8, canvas=20, threads=threads, bad_samples=bad_samples)
     for batch in first(loader, 3):
         rows = np.argsort(batch['index'])
         assert batch['label'][rows].tolist() == [0, 1, 2, 3, 4, 5, 6, 0]
         pixels = batch['canvas'].pixels
         np.testing.assert_array_equal(pixels[rows[7]], pixels[rows[0]])
     assert_same(loader[0], first(loader, 1)[0])
-    assert faults.count == len(said) == 1
+    assert bad_samples.count == len(said) == 1
     assert 'sample 7' in said[0]
-    data = resident(BROKEN, 20, faults=faults)
+    data = resident(BROKEN, 20, bad_samples=bad_samples)
     assert data['label'].tolist() == [0, 1, 2, 3, 4, 5, 6, 0]
-    assert faults.count == 1
+    assert bad_samples.count == 1
 
 
 def test_without_a_share_that_is_allowed_a_broken_image_is_an_error():

@@ -34,7 +34,7 @@ class Slow(Folder):
         time.sleep(0.02)
         return super().__getitem__(index)
 folder, out = sys.argv[1:]
-prepare({'train': Slow(folder)}, out, Target(16, 'png'), faults=0.2, shard=5, threads=2)
+prepare({'train': Slow(folder)}, out, Target(16, 'png'), bad_samples=0.2, shard=5, threads=2)
 """
 
 
@@ -105,7 +105,7 @@ def test_the_quality_is_that_of_the_jpeg():
 
 def test_a_folder_becomes_a_tfds_data_set(folder, tmp_path):
     source = Folder(str(folder))
-    out = prepare({'train': source}, tmp_path / NAME, TARGET, faults=0.2, shard=5)
+    out = prepare({'train': source}, tmp_path / NAME, TARGET, bad_samples=0.2, shard=5)
     written = TFDS(NAME, 'train', str(tmp_path))
     good = [
         row for row in range(len(source)) if source.name_of(row) not in ('a/03.jpg', 'b/99.png')
@@ -139,7 +139,7 @@ def test_labels_without_names(tmp_path):
 
 def test_a_shard_of_broken_images_alone(tmp_path):
     source = [{'image': image} for image in (PIXELS, PIXELS, b'')]
-    prepare({'train': source}, tmp_path / NAME, TARGET, faults=0.5, shard=2)
+    prepare({'train': source}, tmp_path / NAME, TARGET, bad_samples=0.5, shard=2)
     written = TFDS(NAME, 'train', str(tmp_path))
     assert len(written) == 2
     assert written[1] == written[0]
@@ -148,7 +148,9 @@ def test_a_shard_of_broken_images_alone(tmp_path):
 def test_threads_change_nothing(folder, tmp_path):
     for threads in (1, 4):
         out = tmp_path / str(threads) / NAME
-        prepare({'train': Folder(str(folder))}, out, TARGET, faults=0.2, shard=5, threads=threads)
+        prepare(
+            {'train': Folder(str(folder))}, out, TARGET, bad_samples=0.2, shard=5, threads=threads
+        )
     assert same_files(tmp_path / '1', tmp_path / '4')
 
 
@@ -166,7 +168,7 @@ def test_killed_at_any_time_it_continues_to_the_same_bytes(folder, tmp_path):
         TFDS(NAME, 'train', str(killed.parent))
     done = {path: path.stat().st_mtime_ns for path in unfinished.rglob('*of-00005')}
     for out in (killed, whole):
-        prepare({'train': Folder(str(folder))}, out, TARGET, faults=0.2, shard=5, threads=2)
+        prepare({'train': Folder(str(folder))}, out, TARGET, bad_samples=0.2, shard=5, threads=2)
     assert not unfinished.exists()
     assert same_files(whole, killed)
     for path, written in done.items():
@@ -175,11 +177,11 @@ def test_killed_at_any_time_it_continues_to_the_same_bytes(folder, tmp_path):
 
 def test_too_many_broken_images_end_it_and_a_larger_share_continues(folder, tmp_path):
     source = {'train': Folder(str(folder))}
-    with refused('1 of 25 images cannot be read', '--faults=0.01', 'a/03.jpg'):
+    with refused('1 of 25 images cannot be read', '--bad_samples=0.01', 'a/03.jpg'):
         prepare(source, tmp_path / NAME, TARGET)
-    with refused('2 of 25 images cannot be read', '--faults=0.05', 'b/99.png'):
-        prepare(source, tmp_path / NAME, TARGET, faults=0.05)
-    prepare(source, tmp_path / NAME, TARGET, faults=0.1)
+    with refused('2 of 25 images cannot be read', '--bad_samples=0.05', 'b/99.png'):
+        prepare(source, tmp_path / NAME, TARGET, bad_samples=0.05)
+    prepare(source, tmp_path / NAME, TARGET, bad_samples=0.1)
     assert len(TFDS(NAME, 'train', str(tmp_path))) == 23
 
 
@@ -314,15 +316,15 @@ def labelled(label: object = 1) -> dict[str, object]:
 def test_whatever_a_source_raises_is_left_out_and_named(tmp_path):
     errors = [KeyError('k'), EOFError(), zlib.error('z'), TypeError('t')]
     source = Own(errors[0], labelled(0), *errors[1:], labelled(), (PIXELS, 1))
-    out = prepare({'train': source}, tmp_path / NAME, TARGET, faults=1.0)
+    out = prepare({'train': source}, tmp_path / NAME, TARGET, bad_samples=1.0)
     assert len(TFDS(NAME, 'train', str(tmp_path))) == 2
     (path,) = out.rglob('skipped-*.json')
     found = json.loads(path.read_text())
     assert list(found) == ['0', '2', '3', '4', '6']
     assert "KeyError: 'k' (test_conversion.py, line " in found['0']
     assert "give a dict with the key 'image'" in found['6']
-    with refused('1 of 7 images cannot be read', '--faults=0.1', 'KeyError'):
-        prepare({'train': source}, tmp_path / 'fewer', TARGET, faults=0.1)
+    with refused('1 of 7 images cannot be read', '--bad_samples=0.1', 'KeyError'):
+        prepare({'train': source}, tmp_path / 'fewer', TARGET, bad_samples=0.1)
 
 
 @pytest.mark.parametrize('label', [None, 2, -1, 'cat', 0.5])
@@ -342,18 +344,18 @@ def test_damaged_notes_of_what_was_left_out_are_refused(content, folder, tmp_pat
     with monkeypatch.context() as patch:
         patch.setattr(records, 'write_metadata', fail)
         with pytest.raises(KeyboardInterrupt):
-            prepare({'train': Folder(str(folder))}, out, TARGET, faults=0.2, shard=5)
+            prepare({'train': Folder(str(folder))}, out, TARGET, bad_samples=0.2, shard=5)
     path = next(unfinished.rglob('skipped-*.json'))
     path.write_text(content)
     with refused(f'{path} is damaged', 'delete it and', 'the same command again'):
-        prepare({'train': Folder(str(folder))}, out, TARGET, faults=0.2, shard=5)
+        prepare({'train': Folder(str(folder))}, out, TARGET, bad_samples=0.2, shard=5)
     shard = path.with_name(path.name.removeprefix('skipped-').removesuffix('.json'))
     path.unlink()
     shard.write_bytes(b'')
     with refused(f'{shard} is damaged', 'delete it and give the same command again'):
-        prepare({'train': Folder(str(folder))}, out, TARGET, faults=0.2, shard=5)
+        prepare({'train': Folder(str(folder))}, out, TARGET, bad_samples=0.2, shard=5)
     shard.unlink()
-    prepare({'train': Folder(str(folder))}, out, TARGET, faults=0.2, shard=5)
+    prepare({'train': Folder(str(folder))}, out, TARGET, bad_samples=0.2, shard=5)
     assert len(TFDS(NAME, 'train', str(tmp_path))) == 23
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jssl.data.loading.loader import Loader, read_labels
-from jssl.data.reading.bad_samples import NAMED, Faults, read
+from jssl.data.reading.bad_samples import NAMED, BadSamples, read
 from jssl.data.reading.decoding import decode
 from jssl.data.sources import Arrays, has_labels
 from jssl.data.sources.reading import TRIES
@@ -156,7 +156,9 @@ EXCEPTIONS = [
 @pytest.mark.parametrize('error', EXCEPTIONS, ids=lambda error: type(error).__name__)
 def test_whatever_a_source_raises_is_a_fault_of_one_sample(error, at):
     said = []
-    loader = Loader(Raising(error, at), 50, 8, threads=2, faults=Faults(200, 0.01, said.append))
+    loader = Loader(
+        Raising(error, at), 50, 8, threads=2, bad_samples=BadSamples(200, 0.01, said.append)
+    )
     batches = list(itertools.islice(loader, 4))
     line = Raising.broken.__code__.co_firstlineno + 1
     assert len(said) == 1
@@ -165,7 +167,7 @@ def test_whatever_a_source_raises_is_a_fault_of_one_sample(error, at):
     assert f'(test_bad_samples.py, line {line}). Sample {at + 1} takes its place.' in said[0]
     assert sorted(batches[0]) == ['canvas', 'index', 'label']
     with refused('1 of 200 samples cannot be read', said[0].split('. Sample')[0]):
-        list(itertools.islice(dataclasses.replace(loader, faults=None), 4))
+        list(itertools.islice(dataclasses.replace(loader, bad_samples=None), 4))
 
 
 @pytest.mark.parametrize('error', [KeyboardInterrupt(), SystemExit(3), MemoryError()])
@@ -197,53 +199,53 @@ def test_labels_of_samples_that_cannot_be_read_are_those_of_the_next():
 
 def test_every_broken_sample_is_named_once_and_the_first_twenty_only():
     said = []
-    faults = Faults(1000, 0.1, said.append)
+    bad_samples = BadSamples(1000, 0.1, said.append)
     for index in [*range(30), *range(30)]:
-        faults.record(index, f'sample {index}')
-    assert faults.count == 30
+        bad_samples.record(index, f'sample {index}')
+    assert bad_samples.count == 30
     assert said[:NAMED] == [f'sample {index}' for index in range(NAMED)]
     assert said[NAMED:] == ['20 samples are broken; any more are counted, not named.']
 
 
 def test_more_than_the_allowed_share_ends_the_run():
-    faults = Faults(200, 0.01, lambda words: None)
+    bad_samples = BadSamples(200, 0.01, lambda words: None)
     for index in (3, 8, 3, 8):
-        faults.record(index, 'broken')
-    expected = ('3 of 200 samples', 'config.faults=0.01', 'allows 2;', 'The last is this')
+        bad_samples.record(index, 'broken')
+    expected = ('3 of 200 samples', 'config.bad_samples=0.01', 'allows 2;', 'The last is this')
     for _ in range(2):  # it stays over
         with refused(*expected):
-            faults.record(9, 'this')
-    assert faults.count == 3
+            bad_samples.record(9, 'this')
+    assert bad_samples.count == 3
 
 
 def test_the_fault_that_ends_a_run_has_no_substitute():
     said = []
-    faults = Faults(200, 0.005, said.append)
-    faults.record(3, 'sample 3: empty.', 4)
+    bad_samples = BadSamples(200, 0.005, said.append)
+    bad_samples.record(3, 'sample 3: empty.', 4)
     with pytest.raises(JsslError) as caught:
-        faults.record(8, 'sample 8: empty.', 9)
+        bad_samples.record(8, 'sample 8: empty.', 9)
     assert said == ['sample 3: empty. Sample 4 takes its place.']
     assert str(caught.value).endswith('The last is sample 8: empty.')
 
 
 def test_nothing_is_forgiven_at_a_share_of_zero_and_everything_at_one():
     with refused('1 of 200'):
-        Faults(200, 0.0, print).record(0, 'broken')
-    Faults(1, 1.0, lambda words: None).record(0, 'broken')
+        BadSamples(200, 0.0, print).record(0, 'broken')
+    BadSamples(1, 1.0, lambda words: None).record(0, 'broken')
 
 
 def test_threads_record_together():
     said = []
-    faults = Faults(10_000, 1.0, said.append)
+    bad_samples = BadSamples(10_000, 1.0, said.append)
 
     def record(start):
         for index in range(start, start + 500):
-            faults.record(index, str(index))
+            bad_samples.record(index, str(index))
 
     threads = [threading.Thread(target=record, args=(250 * start,)) for start in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert faults.count == 1750
+    assert bad_samples.count == 1750
     assert len(set(said)) == len(said) == NAMED + 1

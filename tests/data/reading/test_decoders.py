@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from jssl.data.loading.loader import Loader
-from jssl.data.reading.bad_samples import Faults
+from jssl.data.reading.bad_samples import BadSamples
 from jssl.data.sources import TFDS, Arrays
 from tests.checks import refused
 from tests.conftest import ROOT
@@ -113,11 +113,11 @@ def test_memory_is_used_again_once_a_batch_is_let_go():
     assert len(places) <= 7
 
 
-def test_faults_travel_with_the_batch():
+def test_bad_samples_travel_with_the_batch():
     said: list[str] = []
-    faults = Faults(8, 0.2, said.append)
-    batches = first(Loader(BROKEN, 8, canvas=20, workers=2, faults=faults), 3)
-    assert faults.count == len(said) == 1
+    bad_samples = BadSamples(8, 0.2, said.append)
+    batches = first(Loader(BROKEN, 8, canvas=20, workers=2, bad_samples=bad_samples), 3)
+    assert bad_samples.count == len(said) == 1
     assert sorted(batches[0]['label']) == [0, 0, 1, 2, 3, 4, 5, 6]
     with refused('1 of 8 samples cannot be read', 'sample 7'):
         first(Loader(BROKEN, 8, canvas=20, workers=2), 1)

@@ -14,7 +14,7 @@ import pytest
 
 from jssl.data.loading.loader import Loader
 from jssl.data.preparing.conversion import Target, prepare
-from jssl.data.reading.bad_samples import Faults
+from jssl.data.reading.bad_samples import BadSamples
 from jssl.data.sources import TFDS, Arrays
 from jssl.errors import JsslError
 from tests.checks import refused
@@ -49,8 +49,8 @@ def replaced(folder: Path) -> dict[int, str]:
     """The samples of one pass that were broken, and what was said of each."""
     source = TFDS(NAME, 'train', str(folder))
     said: list[str] = []
-    faults = Faults(len(source), 1.0, said.append)
-    loader = Loader(source, 4, 24, threads=0, faults=faults)
+    bad_samples = BadSamples(len(source), 1.0, said.append)
+    loader = Loader(source, 4, 24, threads=0, bad_samples=bad_samples)
     for step in range(loader.steps_per_epoch):
         batch = loader[step]
         assert set(batch['label'].tolist()) <= set(range(5))
@@ -115,8 +115,8 @@ def test_a_damaged_or_missing_file_costs_its_images(folder: Path, damage, number
 def test_more_than_are_allowed_end_it_in_a_paragraph(folder: Path) -> None:
     shard(folder).unlink()
     source = TFDS(NAME, 'train', str(folder))
-    loader = Loader(source, 4, 24, threads=0, faults=Faults(24, 0.1, lambda words: None))
-    with refused('3 of 24 samples cannot be read', 'faults=0.1 allows 2', str(shard(folder))):
+    loader = Loader(source, 4, 24, threads=0, bad_samples=BadSamples(24, 0.1, lambda words: None))
+    with refused('3 of 24 samples cannot be read', 'bad_samples=0.1 allows 2', str(shard(folder))):
         for step in range(loader.steps_per_epoch):
             loader[step]
 
