@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
-from jssl.augment.ops.resample import IMAGENET_MEAN, IMAGENET_STD
+from jssl.augment.ops.normalize import IMAGENET_MEAN, IMAGENET_STD
 
 WIDTH, HEIGHT = 500, 375
 QUALITY = 90

@@ -17,10 +17,10 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.reporting import processor, show_json
+from jssl.durations import format_duration
 from jssl.evaluation.evaluator import RANDOM_NETWORK, RAW_PIXELS
 from jssl.fitting.outcome import REPORT, baseline_scores, final_scores
 from jssl.runs.metrics import METRICS, read_metrics
-from jssl.runs.progress import format_duration
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
 SCORES = {'knn': 'kNN', 'linear': 'linear probe'}

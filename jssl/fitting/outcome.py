@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jssl.algorithm import Params, State, TrainState
-from jssl.augment.ops.resample import denormalize
+from jssl.augment.ops.normalize import denormalize
+from jssl.durations import format_duration
 from jssl.errors import attempt
 from jssl.evaluation import Extracted, evenly_spaced
 from jssl.evaluation.features import EvalView
@@ -22,7 +23,7 @@ from jssl.fitting.pretrained import WEIGHTS
 from jssl.interop.safetensors import has_backbone, save_backbone, save_parameters
 from jssl.runs.describe import describe
 from jssl.runs.metrics import BASELINE, EVALUATION, STOPPED, Row, metrics_of, of_kind
-from jssl.runs.progress import Progress, format_duration
+from jssl.runs.progress import Progress
 from jssl.training.experiment import Experiment
 from jssl.training.sharding import replicated
 from jssl.training.step import make_views

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from jssl.data.canvas import Canvas
 from jssl.data.loading.identity import Listing
 from jssl.data.loading.loader import THREADS
-from jssl.data.reading.bad_samples import Faults
+from jssl.data.reading.bad_samples import BadSamples
 from jssl.data.reading.decoding import decode
 from jssl.data.sources import Source, has_labels
 from jssl.data.sources.labels import NONE
@@ -248,7 +248,7 @@ class Job:
         found = self._extract(*self.network.placed, batches()).features.astype(np.float32)
         for row, image in zip(self.parts.range_of(part), images, strict=True):
             if image.fault is not None:
-                self._faults.record(row, image.fault)
+                self._bad_samples.record(row, image.fault)
         ok = np.array([image.fault is None for image in images])
         found[~ok] = np.nan
         labels = np.array([image.label for image in images], np.int32)
@@ -259,8 +259,8 @@ class Job:
         return self.network.extract(self.layer)
 
     @functools.cached_property
-    def _faults(self) -> Faults:
-        return Faults(len(self.source), 1.0, self.progress.print)
+    def _bad_samples(self) -> BadSamples:
+        return BadSamples(len(self.source), 1.0, self.progress.print)
 
     @functools.cached_property
     def broken(self) -> int:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import jax
 
+from jssl.durations import format_duration
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -197,10 +199,3 @@ class Progress:
 def format_loss(loss: float) -> str:
     """Four digits that count, such as ``1.234``."""
     return f'{loss:#.4g}'.rstrip('.')
-
-
-def format_duration(seconds: float) -> str:
-    """Minutes and seconds, such as ``2:13``, or hours too, such as ``1:02:13``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f'{hours}:{minutes:02}:{rest:02}' if hours else f'{minutes}:{rest:02}'

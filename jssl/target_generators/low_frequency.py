@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jssl.augment.ops.resample import IMAGENET_MEAN, IMAGENET_STD
+from jssl.augment.ops.normalize import IMAGENET_MEAN, IMAGENET_STD
 from jssl.checks import Checked, Finite, Positive
 from jssl.errors import JsslError
 from jssl.reference import Reference

@@ -14,11 +14,11 @@ import optax
 
 from jssl.algorithm import Batch, Params, TrainState
 from jssl.data.loading.loader import Loader
+from jssl.durations import format_duration
 from jssl.errors import JsslError
 from jssl.evaluation.clusters import ClusterScores
 from jssl.evaluation.features import Extract, Extracted, make_extractor
 from jssl.memories import kmeans
-from jssl.runs.progress import format_duration
 from jssl.training import sharding
 from jssl.training.experiment import Experiment
 from jssl.training.step import refresh_key, strongly_typed

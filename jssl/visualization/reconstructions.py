@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jssl.algorithm import Algorithm, Params, State
-from jssl.augment.ops.resample import denormalize
+from jssl.augment.ops.normalize import denormalize
 from jssl.data.canvas import Canvas
 from jssl.data.loading.loader import resident
 from jssl.data.reading.bad_samples import BadSamples

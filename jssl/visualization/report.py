@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jssl.durations import format_duration
 from jssl.errors import JsslError, attempt
 from jssl.evaluation.collapse import evenly_spaced
 from jssl.files import replace_file
@@ -159,7 +160,7 @@ def _headline(summary: Row) -> str:
         'linear': ('linear probe', _percent),
         'rankme': ('RankMe', '{:.1f}'.format),
         'epochs': ('epochs', '{:g}'.format),
-        'seconds': ('time', duration),
+        'seconds': ('time', format_duration),
         'images_per_second': ('images / s', '{:,.0f}'.format),
     }
     values = {name: form(summary[key]) for key, (name, form) in show.items() if key in summary}
@@ -169,15 +170,6 @@ def _headline(summary: Row) -> str:
 
 def _percent(share: float) -> str:
     return f'{100 * share:.1f} %'
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: ``'1 h 02 min'``, ``'3 min 05 s'`` or ``'42 s'``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f'{hours} h {minutes:02d} min'
-    return f'{minutes} min {rest:02d} s' if minutes else f'{rest} s'
 
 
 def _results(summary: Row, baselines: Mapping[str, Mapping[str, float]]) -> str:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image, ImageOps
 
-from jssl.augment.ops.resample import denormalize
+from jssl.augment.ops.normalize import denormalize
 from jssl.checks import Count, check_value
 from jssl.data.canvas import Canvas
 from jssl.data.reading.bad_samples import read

@@ -10,7 +10,6 @@ from jssl.runs.progress import (
     Meter,
     Progress,
     Speed,
-    format_duration,
     format_loss,
 )
 
@@ -140,13 +139,6 @@ def test_standard_output_of_a_test_is_no_terminal(
         progress.update(5, epoch=1, loss=2, speed=SPEED)
     line = 'step  5/10  epoch 1.0  loss 2.000  1,234 images/s  wait 1 %  ? left\n'
     assert capsys.readouterr().out == line
-
-
-@pytest.mark.parametrize(
-    ('seconds', 'text'), [(0, '0:00'), (133.4, '2:13'), (3599.6, '1:00:00'), (90061, '25:01:01')]
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert format_duration(seconds) == text
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jssl.augment.ops.resample import IMAGENET_MEAN, IMAGENET_STD
+from jssl.augment.ops.normalize import IMAGENET_MEAN, IMAGENET_STD
 from jssl.components import build
 from jssl.target_generators import LowFreqTargetGenerator
 from tests import golden

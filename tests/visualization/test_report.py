@@ -9,7 +9,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from jssl.errors import JsslError
-from jssl.visualization.report import duration, series, write_report
+from jssl.visualization.report import series, write_report
 
 EVIL = '<script>alert("&")</script>'
 METRICS = [
@@ -138,7 +138,7 @@ def test_config_and_versions_are_shown(text, seen):
 
 
 def test_headline_and_table(seen):
-    assert seen.text['dd'] == '82.3 %83.6 %9.241 min 52 s'
+    assert seen.text['dd'] == '82.3 %83.6 %9.241:52'
     rows = ('this run', 'raw pixels', 'random network')
     assert all(name in seen.text['th'] for name in rows)
     for value in ('82.3 %', '53.0 %', '12.0 %', '0.41', '0.07'):
@@ -224,20 +224,6 @@ def test_series_skips_missing_and_infinite_values():
     line = series([*METRICS, {'step': 50, 'epoch': 5.0, 'loss': float('inf')}], 'epoch', 'loss')
     assert line.x.tolist() == [1.0, 4.0]
     assert line.y.tolist() == [4.0, 2.0]
-
-
-@pytest.mark.parametrize(
-    ('seconds', 'words'),
-    [
-        (0.4, '0 s'),
-        (42, '42 s'),
-        (112.3, '1 min 52 s'),
-        (3599.9, '1 h 00 min'),
-        (9e4, '25 h 00 min'),
-    ],
-)
-def test_duration_in_words(seconds, words):
-    assert duration(seconds) == words
 
 
 def test_report_can_be_written_from_a_thread_and_leaves_pyplot_alone(tmp_path):

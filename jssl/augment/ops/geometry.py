@@ -1,4 +1,4 @@
-"""Rotation, shear and translation on the device, as Pillow's `Image.transform` does them.
+"""Flip, rotation, shear and translation on the device, as Pillow does them.
 
 Images are float32 `(H, W, C)` with whole levels 0..255, see `ops.resample`. A matrix holds six
 numbers `(a, b, c, d, e, f)`: the point `(x, y)` of the result shows the point
@@ -25,6 +25,11 @@ KERNELS: dict[str, tuple[Callable[[jax.Array], jax.Array], tuple[int, ...]]] = {
     'bilinear': (resample.KERNELS['bilinear'], (0, 1)),
     'bicubic': (_sharp_cubic, (-1, 0, 1, 2)),
 }
+
+
+def flip_horizontal(image: jax.Array) -> jax.Array:
+    """Mirror `(H, W, C)` left to right."""
+    return image[:, ::-1]
 
 
 def rotation_matrix(degrees: jax.Array | float, height: int, width: int) -> jax.Array:

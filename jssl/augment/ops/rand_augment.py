@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jssl.augment.ops import color, geometry, resample, tone
+from jssl.augment.ops import color, geometry, tone
+from jssl.augment.ops.normalize import IMAGENET_MEAN
 from jssl.errors import JsslError
 
 OPERATIONS = (
@@ -33,7 +34,7 @@ OPERATIONS = (
     'translate_y',
 )
 HIGHEST_LEVEL = 10
-FILL = tuple(float(round(mean)) for mean in resample.IMAGENET_MEAN)
+FILL = tuple(float(round(mean)) for mean in IMAGENET_MEAN)
 
 TONES: tuple[Callable[..., jax.Array], ...] = (
     lambda image, strength, sign: tone.auto_contrast(image),

@@ -6,8 +6,8 @@ algorithm in `jssl.recipes.policies`.
 """
 
 from jssl.augment.views.fine_tune import FineTuneView
+from jssl.augment.views.multi_view import MultiCrop, MultiView, Pair
 from jssl.augment.views.pretext import ImageAndTokens, Patches, Rotations
-from jssl.augment.views.several import MultiCrop, MultiView, Pair
 from jssl.augment.views.view import CenterView, View
 
 __all__ = [

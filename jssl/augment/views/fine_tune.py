@@ -5,8 +5,9 @@ from typing import Annotated
 
 import jax
 
-from jssl.augment.ops import color, resample
+from jssl.augment.ops import color, geometry, resample
 from jssl.augment.ops.erase import random_erase
+from jssl.augment.ops.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
 from jssl.augment.ops.rand_augment import rand_augment
 from jssl.augment.views import checks
 from jssl.augment.views.view import maybe
@@ -58,8 +59,8 @@ class FineTuneView(Checked):
     jitter: Fraction = 0.0
     erase: Fraction = 0.25
     area: tuple[Share, Share] = (0.02, 1 / 3)
-    mean: tuple[Finite, ...] = resample.IMAGENET_MEAN
-    std: tuple[Positive, ...] = resample.IMAGENET_STD
+    mean: tuple[Finite, ...] = IMAGENET_MEAN
+    std: tuple[Positive, ...] = IMAGENET_STD
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -88,11 +89,11 @@ class FineTuneView(Checked):
         crop, flip, operations, jitter, erase = jax.random.split(key, 5)
         box = resample.random_resized_crop_box(crop, canvas.size, self.scale, self.ratio)
         image = resample.crop_and_resize(canvas.pixels, box, self.size, self.interpolation)
-        image = maybe(flip, self.flip, lambda _, x: resample.flip_horizontal(x), image)
+        image = maybe(flip, self.flip, lambda _, x: geometry.flip_horizontal(x), image)
         if self.operations:
             image = rand_augment(operations, image, self.operations, self.level, self.level_std)
         if self.jitter:
             strengths = (self.jitter, self.jitter, self.jitter, 0.0)
             image = color.random_color_jitter(jitter, image, *strengths)
-        image = resample.normalize(image, self.mean, self.std)
+        image = normalize(image, self.mean, self.std)
         return random_erase(erase, image, self.erase, self.area) if self.erase else image

@@ -9,8 +9,9 @@ import numpy as np
 from jax import lax
 
 from jssl.augment.ops import color, geometry, resample
+from jssl.augment.ops.normalize import normalize
 from jssl.augment.views import checks
-from jssl.augment.views.several import Views
+from jssl.augment.views.multi_view import Views
 from jssl.augment.views.view import View, maybe
 from jssl.checks import Checked, Count, Finite, Fraction, Positive, Share
 from jssl.data.canvas import Canvas
@@ -83,7 +84,7 @@ class Patches(Checked):
         image = self._crop(crop, canvas)
         equal = color.GRAY_WEIGHTS['equal']
         image = maybe(gray, self.gray, lambda _, x: color.to_gray(x, equal), image)
-        image = resample.normalize(image, self.mean, self.std)
+        image = normalize(image, self.mean, self.std)
         size = (self.patch, self.patch, image.shape[-1])
         patches = [lax.dynamic_slice(image, (*start, 0), size) for start in self._starts(place)]
         return {'views': tuple(patches)}
@@ -202,10 +203,10 @@ class ImageAndTokens(Checked):
             maybe(
                 flip,
                 self.flip,
-                lambda _, x: resample.flip_horizontal(x),
+                lambda _, x: geometry.flip_horizontal(x),
                 resample.crop_and_resize(canvas.pixels, box, *size),
             )
             for size in sizes
         )
         tokens = (tokens - self.token_mean) / self.token_std
-        return {'views': (resample.normalize(image, self.mean, self.std), tokens)}
+        return {'views': (normalize(image, self.mean, self.std), tokens)}

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from jssl.augment.ops import color, geometry, resample
+from jssl.augment.ops.blur import gaussian_blur
+from jssl.augment.ops.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
 from jssl.augment.views import checks
 from jssl.checks import Checked, Count, Finite, Fraction, NonNegative, Positive, Range, Share
 from jssl.data.canvas import Canvas
@@ -59,8 +61,8 @@ class View(Checked):
     blur: Fraction = 0.5
     sigma: tuple[Positive, Positive] = (0.1, 2.0)
     solarize: Fraction = 0.0
-    mean: tuple[Finite, ...] = resample.IMAGENET_MEAN
-    std: tuple[Positive, ...] = resample.IMAGENET_STD
+    mean: tuple[Finite, ...] = IMAGENET_MEAN
+    std: tuple[Positive, ...] = IMAGENET_STD
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -92,7 +94,7 @@ class View(Checked):
         checks.check_channels(self, canvas.pixels.shape[-1], colored)
         crop, flip, jitter, gray, blur, solarize, rotate = jax.random.split(key, 7)
         image = self._crop(crop, canvas)
-        image = maybe(flip, self.flip, lambda _, x: resample.flip_horizontal(x), image)
+        image = maybe(flip, self.flip, lambda _, x: geometry.flip_horizontal(x), image)
         image = maybe(rotate, float(self.rotate > 0), self._rotate, image)
         colors = [
             functools.partial(maybe, jitter, self.jitter, self._jitter),
@@ -102,7 +104,7 @@ class View(Checked):
             image = stage(image)
         image = maybe(blur, self.blur, self._blur, image)
         image = maybe(solarize, self.solarize, lambda _, x: color.solarize(x), image)
-        return resample.normalize(image, self.mean, self.std)
+        return normalize(image, self.mean, self.std)
 
     def _crop(self, key: jax.Array, canvas: Canvas) -> jax.Array:
         box = resample.random_resized_crop_box(key, canvas.size, self.scale, self.ratio)
@@ -122,7 +124,7 @@ class View(Checked):
 
     def _blur(self, key: jax.Array, image: jax.Array) -> jax.Array:
         sigma = jax.random.uniform(key, (), jnp.float32, *self.sigma)
-        return resample.gaussian_blur(image, sigma, largest_sigma=self.sigma[1])
+        return gaussian_blur(image, sigma, largest_sigma=self.sigma[1])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,8 +144,8 @@ class CenterView(Checked):
     size: Count = 224
     resize: Count = 256
     interpolation: str = 'bilinear'
-    mean: tuple[Finite, ...] = resample.IMAGENET_MEAN
-    std: tuple[Positive, ...] = resample.IMAGENET_STD
+    mean: tuple[Finite, ...] = IMAGENET_MEAN
+    std: tuple[Positive, ...] = IMAGENET_STD
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -171,7 +173,7 @@ class CenterView(Checked):
         image = resample.resize_and_center_crop(
             canvas.pixels, canvas.size, self.resize, self.size, self.interpolation
         )
-        return resample.normalize(image, self.mean, self.std)
+        return normalize(image, self.mean, self.std)
 
 
 def maybe(

@@ -1,4 +1,4 @@
-"""Rotation, shear and translation against Pillow's own transforms."""
+"""Flip, rotation, shear and translation against Pillow's own transforms."""
 
 from functools import partial
 
@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from jssl.augment.ops import geometry
+from tests.augment.ops.levels import noise
 from tests.checks import refused
 
 FILL = (124.0, 116.0, 104.0)
@@ -102,3 +103,9 @@ def test_quarter_turns_are_clockwise_and_exact():
 def test_quarter_turn_of_an_oblong_image_is_refused():
     with refused('37 x 44', 'square'):
         geometry.rotate_quarters(jnp.asarray(PIXELS), 1)
+
+
+def test_flip_equals_pillow():
+    pixels = noise(5, 8, 3)
+    mirrored = ImageOps.mirror(Image.fromarray(pixels))
+    assert np.array_equal(geometry.flip_horizontal(pixels), np.asarray(mirrored))

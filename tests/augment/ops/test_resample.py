@@ -1,4 +1,4 @@
-"""Geometry and blur against Pillow; the crop's box against its rule written in plain Python."""
+"""Crops and resizes against Pillow; the crop's box against its rule written in plain Python."""
 
 import math
 from functools import partial
@@ -7,18 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image
 
 from jssl.augment.ops import resample
+from tests.augment.ops.levels import noise, worst
 
 BILINEAR, BICUBIC = Image.Resampling.BILINEAR, Image.Resampling.BICUBIC
 LANCZOS = Image.Resampling.LANCZOS
 SIDE = 40
 OUTPUT = 24
-
-
-def noise(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
 def boxes(count: int) -> np.ndarray:
@@ -33,14 +30,6 @@ def boxes(count: int) -> np.ndarray:
 def pillow_crop(pixels: np.ndarray, box: np.ndarray) -> Image.Image:
     top, left, height, width = (int(number) for number in box)
     return Image.fromarray(pixels).crop((left, top, left + width, top + height))
-
-
-def worst(image: jax.Array, reference: object) -> float:
-    """The largest difference in levels; the image must hold whole levels."""
-    levels = np.asarray(image)
-    assert levels.dtype == np.float32
-    assert np.array_equal(levels, np.round(levels))
-    return float(np.abs(levels - np.asarray(reference, np.float32)).max())
 
 
 @pytest.mark.parametrize(
@@ -187,55 +176,3 @@ def test_crop_falls_back_to_the_central_box():
 
     drawn = jax.jit(draw)(jax.random.key(0), jnp.array([size for size, _, _ in cases]))
     assert [box.tolist() for box in drawn] == [box for _, _, box in cases]
-
-
-def blurred(pixels: np.ndarray, sigma: float) -> Image.Image:
-    return Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(sigma))
-
-
-def test_blur_equals_pillow():
-    pixels = noise(20, 28, 3)
-    sigmas = np.array([0.1, 0.37, 0.5, 0.8, 1.0, math.sqrt(2), 1.5, 1.73, 2.0, 3.3], np.float32)
-    blur = partial(resample.gaussian_blur, largest_sigma=3.3)
-    images = jax.jit(jax.vmap(blur, (None, 0)))(pixels.astype(np.float32), sigmas)
-    for sigma, image in zip(sigmas, images, strict=True):
-        assert worst(image, blurred(pixels, float(sigma))) == 0, sigma
-
-
-def test_blur_equals_pillow_within_one_level_for_any_sigma():
-    pixels = noise(20, 28, 3, seed=1)
-    sigmas = np.random.default_rng(2).uniform(0.1, 2.0, 200).astype(np.float32)
-    images = jax.jit(jax.vmap(resample.gaussian_blur, (None, 0)))(pixels.astype(np.float32), sigmas)
-    expected = np.stack([np.asarray(blurred(pixels, float(sigma))) for sigma in sigmas])
-    assert worst(images, expected) <= 1
-    assert np.mean(np.asarray(images) != expected) < 1e-3
-
-
-def test_blur_of_an_image_smaller_than_its_kernel_and_beyond_the_bound():
-    pixels = noise(2, 3, 3)
-    image = jax.jit(resample.gaussian_blur)(pixels.astype(np.float32), 5.0)
-    assert worst(image, blurred(pixels, 2.0)) == 0
-
-
-def test_flip_equals_pillow():
-    pixels = noise(5, 8, 3)
-    mirrored = ImageOps.mirror(Image.fromarray(pixels))
-    assert np.array_equal(resample.flip_horizontal(pixels), np.asarray(mirrored))
-
-
-def test_normalize_equals_float64():
-    pixels = noise(6, 4, 3)
-    expected = (pixels - np.array(resample.IMAGENET_MEAN)) / np.array(resample.IMAGENET_STD)
-    image = resample.normalize(jnp.asarray(pixels, jnp.float32))
-    np.testing.assert_allclose(image, expected, rtol=1e-5, atol=1e-6)
-
-
-def test_denormalize_undoes_normalize_within_the_levels():
-    pixels = noise(6, 4, 3)
-    image = resample.normalize(jnp.asarray(pixels, jnp.float32))
-    np.testing.assert_allclose(
-        resample.denormalize(image, resample.IMAGENET_MEAN, resample.IMAGENET_STD),
-        pixels,
-        atol=1e-3,
-    )
-    np.testing.assert_array_equal(resample.denormalize([[-9.0, 1.0, 9.0]], 10, 40), [[0, 50, 255]])

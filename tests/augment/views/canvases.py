@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jssl.augment.ops import resample
+from jssl.augment.ops.normalize import IMAGENET_MEAN, IMAGENET_STD
 from jssl.augment.views import View
 from jssl.data import Canvas
 
@@ -30,4 +30,4 @@ def canvas(side: int = SIDE, height: int | None = None, width: int | None = None
 
 def levels(image: jax.Array) -> np.ndarray:
     """Undo `normalize` with the usual statistics."""
-    return np.asarray(image) * np.array(resample.IMAGENET_STD) + np.array(resample.IMAGENET_MEAN)
+    return np.asarray(image) * np.array(IMAGENET_STD) + np.array(IMAGENET_MEAN)

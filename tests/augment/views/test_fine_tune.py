@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from jssl.augment.ops import color
+from jssl.augment.ops.normalize import normalize
 from jssl.augment.ops.rand_augment import rand_augment
-from jssl.augment.ops.resample import normalize
 from jssl.augment.views import FineTuneView
 from jssl.data import Canvas
 from tests.augment.views.canvases import SIDE, canvas, levels

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jssl.augment.ops import color, resample
-from jssl.augment.ops.resample import IMAGENET_MEAN, IMAGENET_STD
+from jssl.augment.ops import color
+from jssl.augment.ops.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
 from jssl.augment.views import ImageAndTokens, Patches, Rotations, View
 from jssl.augment.views.pretext import ROUNDED_MEAN, ROUNDED_STD
 from jssl.data import Canvas
@@ -134,13 +134,13 @@ def test_statistics_are_the_references(path: Path):
         check_tokens(saved)
         draw = {'rng': jax.random.key(0), 'state': {}}
         for number, view in enumerate(levels_of(saved, 'view')):
-            found = resample.normalize(view, View().mean, View().std)
+            found = normalize(view, View().mean, View().std)
             np.testing.assert_allclose(found, rgb(saved, f'out/views{number}'), atol=1e-6)
-        turns = [resample.normalize(x, View().mean, View().std) for x in levels_of(saved, 'rot')]
+        turns = [normalize(x, View().mean, View().std) for x in levels_of(saved, 'rot')]
         (images,) = tiny_rotation_pred().draw(**draw, batch={'views': tuple(turns)})['views']
         np.testing.assert_allclose(images, rgb(saved, 'out/rotation'), atol=1e-6)
         of = Patches()
-        patches = tuple(resample.normalize(x, of.mean, of.std) for x in levels_of(saved, 'patch'))
+        patches = tuple(normalize(x, of.mean, of.std) for x in levels_of(saved, 'patch'))
         around, centres = tiny_relative_loc().draw(**draw, batch={'views': patches})['views']
         np.testing.assert_allclose(around, rgb(saved, 'out/relative0'), atol=1e-6)
         every = np.repeat(centres, len(patches) - 1, axis=0)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jssl.augment.ops import color, geometry, resample
+from jssl.augment.ops import color, geometry
+from jssl.augment.ops.blur import gaussian_blur
 from jssl.augment.views import CenterView, MultiView, View
 from jssl.data import Canvas
 from jssl.errors import JsslError
@@ -20,9 +21,9 @@ STAGES = ('flip', 'jitter', 'gray', 'blur', 'solarize')
 CHAIN = View(size=SIDE, rotate=20.0, solarize=0.2)
 
 CERTAIN = {
-    'flip': resample.flip_horizontal,
+    'flip': geometry.flip_horizontal,
     'gray': color.to_gray,
-    'blur': partial(resample.gaussian_blur, sigma=1.0),
+    'blur': partial(gaussian_blur, sigma=1.0),
     'solarize': color.solarize,
 }
 

@@ -121,7 +121,7 @@ def test_a_folder_becomes_a_tfds_data_set(folder, tmp_path):
     assert len(TFDS(NAME, 'train[:4]', str(tmp_path))) == 4
 
 
-def test_several_splits_and_no_labels(tmp_path):
+def test_multi_view_splits_and_no_labels(tmp_path):
     sources = {'train': Arrays([PIXELS] * 3), 'unlabelled': Arrays([PIXELS])}
     prepare(sources, tmp_path / NAME, TARGET)
     for split, length in (('train', 3), ('unlabelled', 1)):

@@ -157,7 +157,7 @@ def test_the_image_can_have_any_name(own_sets):
         TFDS('pictures_and_masks', 'unlabelled', own_sets, image='masc')
 
 
-def test_several_labels_per_image_count_as_none(own_sets):
+def test_multi_view_labels_per_image_count_as_none(own_sets):
     source = TFDS('scenes', 'train', own_sets)
     assert not source.has_labels
     assert sorted(source[i]['image'] for i in range(4)) == sorted(png(grey) for grey in range(4))

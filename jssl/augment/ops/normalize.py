@@ -1,0 +1,47 @@
+"""From levels to what a network sees, and back for pictures.
+
+This is where a chain of operations leaves the scale 0..255, see `ops.resample`.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
+
+def normalize(
+    image: jax.Array,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+) -> jax.Array:
+    """`(image - mean) / std` per channel.
+
+    Args:
+      image: `(H, W, C)`, levels 0..255.
+      mean, std: one number a channel, on the same 0..255 scale.
+
+    Returns:
+      Float `(H, W, C)`.
+    """
+    return (image - jnp.asarray(mean, image.dtype)) / jnp.asarray(std, image.dtype)
+
+
+def denormalize(
+    images: ArrayLike, mean: float | Sequence[float], std: float | Sequence[float]
+) -> NDArray[np.float32]:
+    """Undoes `normalize` on the host, for pictures.
+
+    Args:
+      images: `(..., C)`.
+      mean, std: one number a channel or one for all, on the 0..255 scale.
+
+    Returns:
+      `(..., C)`, levels 0..255, not rounded.
+    """
+    levels = np.asarray(images, np.float32) * np.asarray(std, np.float32)
+    return (levels + np.asarray(mean, np.float32)).clip(0, 255)
