@@ -18,6 +18,8 @@ SECTION = re.compile(r'^(?:Attributes|Args):\n((?:  .*\n|\n)+)', re.MULTILINE)
 ENTRY = re.compile(r'^  (\w[\w, *]*)(?: \(.*?\))?:\s+(.*(?:\n    .*)*)', re.MULTILINE)
 INHERIT = 'Names of parts, such as model.backbone, that are taken over from the run in pretrained.'
 
+WORDS = {bool: 'True or False', str: 'a text'}
+
 
 @dataclasses.dataclass(frozen=True)
 class Field:
@@ -66,7 +68,7 @@ def _described(
     component: Callable[..., Any] = SECTIONS.get(name) or find(name, hint, value['type'])
     if 'type' in value:
         summary = (inspect.getdoc(component) or '').partition('\n\n')[0]
-        yield Field(f'{name}.type', value['type'], takes(hint), ' '.join(summary.split()))
+        yield Field(f'{name}.type', value['type'], _names(hint), ' '.join(summary.split()))
     meanings = meanings_of(component)
     for key in fields_of(component):
         given = value.get(key, _default(component, key))
@@ -86,17 +88,21 @@ def _default(component: Callable[..., Any], name: str) -> Any:
 
 def takes(hint: Any) -> str:
     """What a field with an annotation takes, in words: a range, names of classes, a form."""
-    kinds = kinds_of(hint)
-    if kinds and len(kinds) < len(KINDS):
-        names = ', '.join(name for kind in kinds for name in classes_of(kind))
-        return f'{wanted(hint)} of type {names}, or module:Class'
     arguments = typing.get_args(hint)
+    if typing.get_origin(hint) in UNIONS:
+        return ' or '.join(dict.fromkeys(map(takes, arguments)))
+    if 0 < len(kinds_of(hint)) < len(KINDS):
+        return f'dict(type=...) with a type of {_names(hint)}'
     if typing.get_origin(hint) is Annotated:
         marks = [mark for mark in arguments[1:] if not isinstance(mark, Kind)]
         return ' and '.join(str(mark.describe(None)) for mark in marks) or wanted(hint)
-    if typing.get_origin(hint) in UNIONS:
-        return ' or '.join(dict.fromkeys(map(takes, arguments)))
-    return wanted(hint)
+    return WORDS.get(hint) or wanted(hint)
+
+
+def _names(hint: Any) -> str:
+    """The classes that a field takes."""
+    names = [name for kind in kinds_of(hint) for name in classes_of(kind)]
+    return ', '.join([*names, 'module:Class'])
 
 
 def meanings_of(component: Callable[..., Any]) -> dict[str, str]:

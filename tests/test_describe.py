@@ -27,13 +27,16 @@ def test_fields_have_their_values_forms_and_meanings() -> None:
     assert fields['epochs'].takes == 'a whole number of at least 1'
     assert fields['optimizer.betas'].value == (0.9, 0.999)  # a default
     assert fields['optimizer.custom_keys'].value == {}
-    assert fields['optimizer.type'].takes.startswith('dict(type=...) of type SGD, LARS, AdamW')
+    assert fields['optimizer.type'].takes == 'SGD, LARS, AdamW, module:Class'
     assert fields['model.backbone.depth'].value == 10
     assert fields['model.backbone.type'].value == 'ResNet'
-    assert fields['sampler'].value is None
+    assert fields['probe_data'].value is None
+    assert fields['probe_data'].takes.startswith('dict(type=...) with a type of Arrays, Folder')
+    assert fields['probe_data'].takes.endswith('or None')
+    assert fields['model.backbone.remat'].takes == 'True or False'
     assert fields['evaluate.neighbors'].meaning == 'k of the kNN accuracy.'
     assert fields['checkpoint.keep'].value == 3
-    assert fields['pretrained'].takes == 'str or None'
+    assert fields['pretrained'].takes == 'a text or None'
 
 
 @pytest.mark.parametrize('name', ['simclr', 'swav', 'mae', 'moco', 'odc', 'eval/linear'])
