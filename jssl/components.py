@@ -6,6 +6,7 @@ in a model, the views in a tuple) is built first. Its kind is that of its field'
 `jssl.kinds`.
 """
 
+import functools
 import importlib
 import inspect
 import os
@@ -17,8 +18,6 @@ from typing import Annotated, Any
 from jssl.errors import JsslError, in_words, show, suggest
 from jssl.kinds import KINDS, Kind, classes_of, inside, kinds_of
 from jssl.values import check_names, check_types, hints_of, join, type_option
-
-MOST = 20  # names that a message lists
 
 
 def build(kind: str, config: Mapping[str, Any]) -> Any:
@@ -43,6 +42,11 @@ def build_at(path: str, hint: Any, config: Mapping[str, Any]) -> Any:
       hint: of the field, such as `jssl.kinds.Backbone`.
       config: as for `build`.
     """
+    return make(path, prepare(path, hint, config))
+
+
+def prepare(path: str, hint: Any, config: Mapping[str, Any]) -> functools.partial[Any]:
+    """The class, or function, and its fields, checked, with the parts among them built."""
     if not isinstance(config, Mapping) or 'type' not in config:
         raise JsslError(
             f"config.{path} must be a dict with a 'type', not {show(config)}; write it as "
@@ -55,9 +59,14 @@ def build_at(path: str, hint: Any, config: Mapping[str, Any]) -> Any:
     for key, value in fields.items():
         fields[key] = _built(join(path, key), hints.get(key, Any), value)
     check_types(path, component, fields)
+    return functools.partial(component, **fields)
+
+
+def make(path: str, prepared: functools.partial[Any]) -> Any:
+    """The component; what it objects to is told with its place in the config."""
     try:
-        return component(**fields)
-    except Exception as error:  # a class knows its fields, and not where in a config it stands
+        return prepared()
+    except Exception as error:
         said = in_words(error)
         raise JsslError(said if said.startswith('config.') else f'config.{path}: {said}') from error
 
@@ -107,11 +116,7 @@ def _suggest(name: Any, known: Iterable[str], kinds: Iterable[Kind]) -> str:
     for kind in KINDS.values():
         if kind not in kinds and isinstance(name, str) and name in classes_of(kind):
             return f'It is a {kind.name}; where one is to stand here, name {kind.package}:{name}.'
-    names = list(known)
-    if len(names) <= MOST:
-        return suggest(str(name), names)
-    hint = suggest(str(name), names).partition('Valid names: ')[0]
-    return f'{hint}Valid are the names in {", ".join(kind.package for kind in kinds)}.'
+    return suggest(str(name), known)
 
 
 def _import(path: str, name: str) -> Callable[..., Any]:

@@ -8,13 +8,17 @@ other keys are the fields of `jssl.training.settings.Runtime`.
 """
 
 import dataclasses
+import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from jssl.checks import Count, check_value
-from jssl.components import build_at, find
+from jssl.checks import Count, NonNegative, check_value
+from jssl.components import build_at, find, make, prepare
 from jssl.errors import JsslError, show, suggest
 from jssl.kinds import KINDS, inside, kinds_of
+from jssl.optim.optimizers import Optimizer
+from jssl.optim.scheduled import Scheduled
 from jssl.training.experiment import Experiment
 from jssl.training.settings import Runtime
 from jssl.values import check_names, check_types, fields_of, hints_of
@@ -31,7 +35,7 @@ COMPONENTS = (
     'schedule',
 )
 NUMBERS = ('canvas', 'channels', 'batch_size', 'epochs')
-OPTIONAL = ('test_data', 'probe_data', 'sampler', 'channels')
+OPTIONAL = ('test_data', 'probe_data', 'sampler', 'schedule', 'channels')
 WEIGHTS = ('pretrained', 'inherit')
 # What a config holds, and the annotation of each.
 HINTS: dict[str, Any] = hints_of(Experiment)
@@ -92,7 +96,7 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
     arguments['runtime'] = _options('', Runtime, runtime)
     for key in COMPONENTS:
         if key not in OPTIONAL or config.get(key) is not None:
-            arguments[key] = build_at(key, TOP[key], config[key])
+            arguments[key] = BUILDERS.get(key, build_at)(key, TOP[key], config[key])
     algorithm = arguments.pop('model')
     if getattr(algorithm, 'frozen_backbone', False) and not arguments['pretrained']:
         raise JsslError(
@@ -101,6 +105,24 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
             'of a run or a file of weights.'
         )
     return Experiment(algorithm=algorithm, **arguments)
+
+
+def _build_optimizer(path: str, hint: Any, given: Mapping[str, Any]) -> Any:
+    """The optimizer; a function with a number as `learning_rate` follows the run's schedule."""
+    prepared = prepare(path, hint, given)
+    if inspect.isclass(prepared.func) and issubclass(prepared.func, Optimizer):
+        return make(path, prepared)
+    parameter = fields_of(prepared.func).get('learning_rate')
+    default = None if parameter is None else parameter.default
+    settings = dict(prepared.keywords)
+    rate = settings.pop('learning_rate', default)
+    if isinstance(rate, int | float) and not isinstance(rate, bool):
+        check_value(f'config.{path}.learning_rate', rate, NonNegative)
+        return Scheduled(functools.partial(prepared.func, **settings), lr=rate)
+    return make(path, prepared)
+
+
+BUILDERS = {'optimizer': _build_optimizer}
 
 
 def _options(path: str, options: type, given: Mapping[str, Any]) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
+MOST = 30  # names that a message lists
 LONGEST = 300  # characters of another library's message
 PACKAGE = str(Path(__file__).resolve().parent)
 LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ('stdlib', 'purelib', 'platlib'))
@@ -30,7 +31,7 @@ def show(value: Any) -> str:
 
 
 def suggest(name: str, valid: Iterable[str]) -> str:
-    """A sentence that names the closest of `valid` and lists them all.
+    """A sentence that names the closest of `valid` and lists them, of many those that come close.
 
     Args:
       name: what the user wrote.
@@ -42,6 +43,9 @@ def suggest(name: str, valid: Iterable[str]) -> str:
     names = sorted(valid)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f'Did you mean {close[0]!r}? ' if close else ''
+    if len(names) > MOST:
+        near = difflib.get_close_matches(name, names, n=8, cutoff=0.3) or names[:8]
+        return f'{hint}Names that come close: {", ".join(near)}.'
     return f'{hint}Valid names: {", ".join(names)}.'
 
 

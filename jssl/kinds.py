@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal
 import flax.linen as nn
 import jax
 
-PLAIN = (str, int, float, Mapping, tuple, list, type(None))  # data; any object may be a part
+PLAIN = (str, int, float, Mapping, tuple, list, types.NoneType)  # any other object may be a part
 UNIONS = (typing.Union, types.UnionType)
 CONTAINERS = (tuple, list, set, frozenset, dict, Mapping, Sequence, Literal)
 
@@ -42,7 +42,7 @@ class Kind:
 
     def accepts(self, value: Any) -> bool:
         """Whether `value` may be such a part: it is no plain data, such as its description."""
-        return not isinstance(value, PLAIN)
+        return not is_plain(value)
 
     def describe(self, value: Any) -> str:
         """What to give in place of `value`."""
@@ -75,6 +75,11 @@ Neck = Annotated[nn.Module, NECK]  # decoders and predictors too
 Head = Annotated[Any, HEAD]  # with parameters a Flax module, without a frozen dataclass
 Loss = Annotated[Callable[[jax.Array, jax.Array], jax.Array], LOSS]  # (logits, targets) -> scalar
 TargetGenerator = Annotated[Callable[[jax.Array], Any], TARGET_GENERATOR]
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value is data and no part; named tuples, as those of optax, are parts."""
+    return isinstance(value, PLAIN) and not hasattr(value, '_fields')
 
 
 def classes_of(kind: Kind) -> dict[str, type]:

@@ -11,7 +11,7 @@ import flax.linen as nn
 
 from jssl.checks import check_value, constrained
 from jssl.errors import JsslError, show, suggest
-from jssl.kinds import PLAIN, UNIONS, Kind
+from jssl.kinds import UNIONS, Kind, is_plain
 
 # A list as a user may type it, by what is in it.
 SAMPLES = {int: (60, 80, 100, 120), float: (0.5, 1.0, 1.5, 2.0), str: ('a', 'b', 'c', 'd')}
@@ -93,7 +93,7 @@ def matches(value: Any, hint: Any) -> bool:
     """Whether `value` fits a plain annotation; annotations richer than that always fit."""
     origin, options = typing.get_origin(hint), typing.get_args(hint)
     if is_part(hint):
-        return not isinstance(value, PLAIN)  # any object may stand in for a component
+        return not is_plain(value)  # any object may stand in for a component
     if origin is Annotated:
         return matches(value, options[0])
     if origin in UNIONS:

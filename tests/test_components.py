@@ -435,7 +435,7 @@ def test_a_function_of_ones_own_makes_a_part(parts_module: str) -> None:
         ('patch_head', {'type': 'ClsHaed'}, ["patch_head.type='ClsHaed'", "mean 'ClsHead'?"]),
         ('heads', [HEAD, {'type': 'x'}], ["config.model.heads.1.type='x'", 'ContrastiveHead']),
         ('student', NECK, ['It is a neck', 'name jssl.necks:NonLinearNeck']),
-        ('project', {'type': 'NonLinerNeck'}, ["'NonLinearNeck'?", 'jssl.backbones, jssl.necks']),
+        ('project', {'type': 'NonLinerNeck'}, ["'NonLinearNeck'?", 'come close: NonLinearNeck, ']),
         ('width', BACKBONE, ['has type dict', 'expects int']),
         ('patch_head', {'in_channels': 32}, ['expects dict(type=...)']),
         ('heads', HEAD, ['expects a list of values, each dict(type=...)']),

@@ -1,7 +1,9 @@
 import dataclasses
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jssl.algorithm import Algorithm
@@ -170,3 +172,79 @@ def test_an_experiment_has_defaults_of_its_own() -> None:
 def test_an_unknown_variant_is_refused() -> None:
     with refused("'imagenett'", "Did you mean 'imagenet'?", 'small'):
         choose('imagenett', small=dict, imagenet=dict)
+
+
+def widths(learning_rate: float = 0.1, *, width: int = 2) -> optax.GradientTransformation:
+    """A user's function that makes an optimizer."""
+    return optax.chain(optax.clip(width), optax.sgd(learning_rate))
+
+
+def no_rate(width: int) -> optax.GradientTransformation:
+    """Another, with its rate in it."""
+    return optax.sgd(0.1 * width)
+
+
+COSINE = {'type': 'WarmupCosine', 'warmup_epochs': 1.0}
+
+
+@pytest.mark.parametrize(
+    ('optimizer', 'rates'),
+    [
+        ({'type': 'optax:adamw', 'learning_rate': 0.2, 'weight_decay': 0.1}, [2e-5, 0.2]),
+        ({'type': f'{__name__}:widths', 'width': 3}, [1e-5, 0.1]),  # the default is a rate too
+    ],
+)
+def test_a_function_that_takes_a_learning_rate_follows_the_schedule(
+    optimizer: dict[str, Any], rates: list[float]
+) -> None:
+    found = experiment({**CONFIG, 'optimizer': optimizer, 'schedule': COSINE})
+    assert [found.rate(step) for step in (0, 1)] == pytest.approx(rates)
+    params = {'w': jnp.ones(2)}
+    assert found.transformation.init(params)
+
+
+def test_a_function_of_ones_own_may_have_its_rate_in_it() -> None:
+    optimizer = {'type': f'{__name__}:no_rate', 'width': 2}
+    for schedule in ({}, {'schedule': None}):
+        without = {key: value for key, value in CONFIG.items() if key != 'schedule'}
+        found = experiment({**without, 'optimizer': optimizer, **schedule})
+        assert found.rate is None
+        params = {'w': jnp.ones(2)}
+        updates, _ = found.transformation.update(params, found.transformation.init(params), params)
+        assert updates['w'].tolist() == pytest.approx([-0.2, -0.2])
+    with refused('has no effect', '--config.schedule=None'):
+        experiment({**CONFIG, 'optimizer': optimizer, 'schedule': COSINE})
+    curve = {'type': 'optax:linear_schedule', 'init_value': 0.2, 'end_value': 0.0}
+    rate = {'type': 'optax:sgd', 'learning_rate': curve | {'transition_steps': 4}}
+    found = experiment({**CONFIG, 'optimizer': rate})
+    assert found.rate is None
+
+
+def test_a_schedule_of_optax_multiplies_the_rate() -> None:
+    curve = {'type': 'optax:linear_schedule', 'init_value': 1.0, 'end_value': 0.0}
+    found = experiment({**CONFIG, 'schedule': curve | {'transition_steps': 4}})
+    assert [float(found.rate(step)) for step in (0, 2)] == pytest.approx([0.1, 0.05])
+
+
+@pytest.mark.parametrize(
+    ('optimizer', 'words'),
+    [
+        ({'type': 'optax:adamw'}, ['config.optimizer lacks learning_rate, which adamw needs']),
+        ({'type': 'optax:adamw', 'learning_rate': -1}, ['config.optimizer.learning_rate=-1']),
+        (
+            {'type': 'optax:adamw', 'learning_rate': 0.1, 'clip': 1.0},
+            ['config.optimizer.clip is not a field of adamw'],
+        ),
+        (
+            {'type': 'optax:adamv', 'learning_rate': 0.1},
+            ["Did you mean 'adam'?", 'come close: adam', ', adamw'],
+        ),
+        ({'type': 'optax:cosine_decay_schedule', 'init_value': 1, 'decay_steps': 2}, ['optax.ad']),
+        ({'type': f'{__name__}:no_rate', 'width': 'x'}, ["optimizer.width='x'", 'expects int']),
+    ],
+)
+def test_an_optimizer_of_optax_that_cannot_be_meant_is_refused(
+    optimizer: dict[str, Any], words: list[str]
+) -> None:
+    with refused(*words):
+        experiment({**CONFIG, 'optimizer': optimizer})

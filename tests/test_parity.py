@@ -97,7 +97,7 @@ def transformation(saved: golden.File, algorithm: Algorithm) -> optax.GradientTr
         return lambda step: jnp.asarray(base_lr / optimizer.lr * rates)[step]
 
     length = {'steps_per_epoch': 1, 'epochs': saved.meta['steps']}
-    return make_optimizer(optimizer, schedule, **length, algorithm=algorithm)
+    return make_optimizer(optimizer, schedule, **length, is_frozen=algorithm.is_frozen)
 
 
 def train(saved: golden.File) -> tuple[list[float], parity.Arrays, parity.Arrays]:

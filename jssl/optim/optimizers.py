@@ -1,4 +1,4 @@
-"""SGD, LARS and AdamW as the reference computes them, with parameter groups and a schedule.
+"""SGD, LARS and AdamW as the reference computes them, and any optimizer of optax.
 
 An optimizer is a frozen dataclass of settings; `make_optimizer` joins it with a schedule into an
 optax transformation. Each optimizer is a sequence of small transformations: those of optax where it
@@ -8,20 +8,22 @@ has them, and those of `jssl.optim.transformations`, which treat every parameter
 import abc
 import dataclasses
 import functools
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import optax
 
-from jssl.algorithm import Algorithm
 from jssl.checks import BelowOne, Checked, NonNegative, Positive, Share
-from jssl.errors import JsslError
+from jssl.errors import JsslError, show
 from jssl.optim.parameter_groups import NO_DECAY_NO_ADAPT as NO_DECAY_NO_ADAPT
 from jssl.optim.parameter_groups import CustomKeys, check_custom_keys, parameter_groups
+from jssl.optim.scheduled import Scheduled
 from jssl.optim.schedules import (
     Constant,
     Schedule,
     ScheduleFactory,
     WarmupCosine,
+    factory_of,
 )
 from jssl.optim.transformations import (
     Groups,
@@ -31,6 +33,7 @@ from jssl.optim.transformations import (
     clip_gradients,
     decay_weights,
     descend,
+    keep_frozen,
     scale_by_rate,
 )
 
@@ -187,46 +190,90 @@ class AdamW(Optimizer):
 
 
 def make_optimizer(
-    optimizer: Optimizer,
-    schedule: ScheduleFactory,
+    optimizer: Optimizer | Scheduled | optax.GradientTransformation,
+    schedule: ScheduleFactory | Schedule,
     *,
     steps_per_epoch: int,
     epochs: float,
-    algorithm: Algorithm | None = None,
+    is_frozen: Callable[[str], bool] | None = None,
+    get_layer_depth: Callable[[str], tuple[int, int]] | None = None,
 ) -> optax.GradientTransformation:
     """An optimizer for one run; its state is made of trees like the parameters and of counters.
 
+    >>> import numpy as np
+    >>> sgd = make_optimizer(SGD(lr=0.5), Constant(), steps_per_epoch=10, epochs=2)
+    >>> params = {'w': np.array([1.0, 2.0])}
+    >>> updates, state = sgd.update(params, sgd.init(params), params)
+    >>> optax.apply_updates(params, updates)['w'].tolist()
+    [0.5, 1.0]
+
     Args:
-      optimizer: `SGD`, `LARS`, `AdamW` or another `Optimizer`.
-      schedule: for example `WarmupCosine(warmup_epochs=10)`.
+      optimizer: `SGD`, `LARS`, `AdamW` or another `Optimizer`; a `Scheduled` function of optax; or
+        a transformation as it is, which has its learning rate in it.
+      schedule: for example `WarmupCosine(warmup_epochs=10)`, or a function of the step that
+        multiplies the base rate, such as those of optax. `Constant()` for a transformation.
       steps_per_epoch: optimizer steps in an epoch.
       epochs: length of the run.
-      algorithm: whose parameters are trained: it says which are frozen and, for layer decay, how
-        deep each lies. None trains all of them.
+      is_frozen: name of a parameter, such as ``backbone.conv1.kernel`` -> whether it stays as it
+        is, decay or not; None trains all.
+      get_layer_depth: name of a parameter -> how deep it lies and the number of depths, for layer
+        decay.
 
     Returns:
       A transformation whose `update` needs the parameters; the first has the rate of step 0.
 
     Raises:
-      JsslError: if the schedule does not fit the run, or layer decay comes without `algorithm`;
-        from the transformation's `init`, if a key of `custom_keys` matches no parameter.
+      JsslError: if the schedule does not fit the run or has no effect, or layer decay comes without
+        `get_layer_depth`; from the transformation's `init`, if a key of `custom_keys` matches no
+        parameter.
     """
-    length = {'steps_per_epoch': steps_per_epoch, 'epochs': epochs}
-    rate = functools.partial(schedule, **length)
-    rate(optimizer.lr)  # a schedule that does not fit the run fails here, not inside the first step
-    if optimizer.layer_decay_rate is not None and algorithm is None:
+    length: dict[str, Any] = {'steps_per_epoch': steps_per_epoch, 'epochs': epochs}
+    rate = learning_rate(optimizer, schedule, **length)  # fails here, not inside the first step
+    if not isinstance(optimizer, Optimizer):
+        plain = optimizer if rate is None else optimizer.transformation(rate)
+        return plain if is_frozen is None else optax.chain(plain, keep_frozen(is_frozen))
+    if optimizer.layer_decay_rate is not None and get_layer_depth is None:
         raise JsslError(
             f'optimizer.layer_decay_rate={optimizer.layer_decay_rate} needs to know how deep the '
-            'parameters lie; give make_optimizer the algorithm.'
+            'parameters lie; give make_optimizer the get_layer_depth of the algorithm.'
         )
     groups = functools.partial(
         parameter_groups,
         custom_keys=optimizer.custom_keys,
-        algorithm=algorithm,
+        is_frozen=is_frozen,
+        get_layer_depth=get_layer_depth,
         layer_decay_rate=optimizer.layer_decay_rate,
     )
     clip = [] if optimizer.clip is None else [clip_gradients(optimizer.clip)]
     final = optimizer.final_weight_decay
     curve: ScheduleFactory = Constant() if final is None else WarmupCosine(min_lr=final)
-    steps = optimizer.transformations(groups, rate, curve(optimizer.weight_decay, **length))
+    rates = functools.partial(factory_of(schedule), **length)
+    steps = optimizer.transformations(groups, rates, curve(optimizer.weight_decay, **length))
     return optax.chain(*clip, *steps, descend(groups))
+
+
+def learning_rate(
+    optimizer: Optimizer | Scheduled | optax.GradientTransformation,
+    schedule: ScheduleFactory | Schedule,
+    *,
+    steps_per_epoch: int,
+    epochs: float,
+) -> Schedule | None:
+    """Step -> learning rate of a parameter without a multiplier; None where optax alone knows it.
+
+    Args:
+      optimizer, schedule, steps_per_epoch, epochs: see `make_optimizer`.
+
+    Raises:
+      JsslError: if the schedule does not fit the run, or has no effect.
+    """
+    if isinstance(optimizer, Optimizer | Scheduled):
+        return factory_of(schedule)(optimizer.lr, steps_per_epoch=steps_per_epoch, epochs=epochs)
+    if schedule != Constant():
+        raise JsslError(
+            f'schedule={show(schedule)} has no effect on an optax transformation, which has its '
+            'learning rate in it. Leave the schedule out (--config.schedule=None) and give the '
+            "rate to optax, or let the run's schedule lead: with --config.optimizer.learning_rate="
+            '0.001 in a config, with Scheduled(optax.adamw, lr=1e-3) of jssl.optim in Python.'
+        )
+    return None

@@ -6,12 +6,11 @@ A parameter's name is its path in the parameters, joined by dots, as in
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
 
-from jssl.algorithm import Algorithm
 from jssl.checks import BelowOne, Checked, NonNegative, check_value, constrained
 from jssl.errors import JsslError, suggest
 
@@ -72,7 +71,8 @@ def parameter_groups(
     params: Any,
     custom_keys: CustomKeys,
     *,
-    algorithm: Algorithm | None = None,
+    is_frozen: Callable[[str], bool] | None = None,
+    get_layer_depth: Callable[[str], tuple[int, int]] | None = None,
     layer_decay_rate: float | None = None,
 ) -> Any:
     """The group of every parameter.
@@ -84,7 +84,8 @@ def parameter_groups(
     Args:
       params: pytree of arrays.
       custom_keys: for each key the fields of `ParameterGroup` that differ from the default.
-      algorithm: whose parameters they are; says which are frozen and how deep each lies.
+      is_frozen: name of a parameter -> whether it stays as it is; None freezes nothing.
+      get_layer_depth: name of a parameter -> how deep it lies, and the number of depths.
       layer_decay_rate: of the learning rates from each layer to the one before it (Bao et al. 2022,
         BEiT); None for no layer decay.
 
@@ -95,26 +96,26 @@ def parameter_groups(
       JsslError: if a key is part of no parameter's name.
     """
     keys = sorted(custom_keys, key=lambda key: (-len(key), key))
-    _check_matched(keys, [_name(path) for path, _ in jax.tree.leaves_with_path(params)])
+    _check_matched(keys, [name_of(path) for path, _ in jax.tree.leaves_with_path(params)])
 
     if layer_decay_rate is not None:
         keys.reverse()
 
     def group(path: Any, _: Any) -> ParameterGroup:
-        name = _name(path)
+        name = name_of(path)
         key = next((key for key in keys if key in name), None)
         group = ParameterGroup() if key is None else ParameterGroup(**custom_keys[key])
-        if algorithm is not None and layer_decay_rate is not None:
-            depth, depths = algorithm.get_layer_depth(name)
+        if get_layer_depth is not None and layer_decay_rate is not None:
+            depth, depths = get_layer_depth(name)
             lr_mult = group.lr_mult * layer_decay_rate ** (depths - 1 - depth)
             group = dataclasses.replace(group, lr_mult=lr_mult)
-        frozen = algorithm is not None and algorithm.is_frozen(name)
-        return dataclasses.replace(group, frozen=frozen)
+        return dataclasses.replace(group, frozen=is_frozen is not None and is_frozen(name))
 
     return jax.tree.map_with_path(group, params)
 
 
-def _name(path: Any) -> str:
+def name_of(path: Any) -> str:
+    """The name of a parameter: its path in the tree, joined by dots."""
     return jax.tree_util.keystr(path, simple=True, separator='.')
 
 

@@ -6,6 +6,8 @@ base rate, so a floor stays an absolute value. The rates equal those of the refe
 """
 
 import dataclasses
+import functools
+import inspect
 import math
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -37,6 +39,10 @@ class Constant(Checked):
 
     At step t of W warm-up steps the rate is base (f + (1 - f) t / (W - 1)): it starts at f base and
     reaches the base rate at step W - 1, the last of the warm-up.
+
+    >>> rate = Constant(warmup_epochs=1, warmup_factor=0.5)(0.2, steps_per_epoch=3, epochs=2)
+    >>> rate(np.arange(4)).round(3).tolist()
+    [0.1, 0.15, 0.2, 0.2]
 
     Attributes:
       warmup_epochs: length of the warm-up in epochs; 0 for none.
@@ -102,6 +108,10 @@ class WarmupCosine(Constant):
     s steps (or epochs) into the T that the warm-up leaves, the rate is
     floor + (base - floor) (1 + cos(pi s / T)) / 2; after the run it stays at s = T - 1.
 
+    >>> rate = WarmupCosine(min_lr=0.1)(0.2, steps_per_epoch=2, epochs=2)
+    >>> rate(np.arange(4)).round(3).tolist()
+    [0.2, 0.185, 0.15, 0.115]
+
     Attributes:
       warmup_epochs, warmup_factor: see `Constant`.
       min_lr: the floor, the same for all parameter groups, whatever their multiplier.
@@ -125,6 +135,10 @@ class WarmupCosine(Constant):
 class MultiStep(Constant):
     """Multiplies the rate by `gamma` at the start of each epoch of `milestones`.
 
+    >>> rate = MultiStep(milestones=(1, 2))(0.2, steps_per_epoch=1, epochs=3)
+    >>> rate(np.arange(3)).round(3).tolist()
+    [0.2, 0.02, 0.002]
+
     Attributes:
       warmup_epochs, warmup_factor: see `Constant`.
       milestones: epochs, counted from the start of the run, warm-up included. Those past its end
@@ -140,6 +154,31 @@ class MultiStep(Constant):
         epoch = numpy.expand_dims(step // run.steps_per_epoch, -1)
         passed = numpy.sum(epoch >= numpy.asarray(self.milestones), axis=-1)
         return base_lr * numpy.power(float(self.gamma), passed)
+
+
+def factory_of(schedule: ScheduleFactory | Schedule) -> ScheduleFactory:
+    """The schedule as what makes one of a base rate and a length.
+
+    A function of the step alone, as those of optax are, multiplies the base rate.
+
+    >>> halve = factory_of(lambda step: 0.5**step)
+    >>> halve(0.2, steps_per_epoch=5, epochs=2)(1)
+    0.1
+    """
+    try:
+        inspect.signature(schedule).bind(1.0, steps_per_epoch=1, epochs=1)
+    except TypeError:
+        return functools.partial(_multiplied, schedule)
+    except ValueError:  # it does not say
+        pass
+    return schedule
+
+
+def _multiplied(
+    schedule: Schedule, base_lr: float, *, steps_per_epoch: int, epochs: float
+) -> Schedule:
+    del steps_per_epoch, epochs
+    return lambda step: base_lr * schedule(step)
 
 
 def _numpy_of(step: Any) -> Any:

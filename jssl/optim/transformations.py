@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jssl.optim.parameter_groups import ParameterGroup
+from jssl.optim.parameter_groups import ParameterGroup, name_of
 from jssl.optim.schedules import Schedule
 
 Groups = Callable[[Any], Any]  # params (or a tree like them) -> tree of ParameterGroup
@@ -138,6 +138,22 @@ def descend(groups: Groups) -> optax.GradientTransformation:
         del params
         return jax.tree.map(
             lambda g, group: jnp.zeros_like(g) if group.frozen else -g, updates, groups(updates)
+        )
+
+    return optax.stateless(change)
+
+
+def keep_frozen(is_frozen: Callable[[str], bool]) -> optax.GradientTransformation:
+    """0 for a frozen parameter, at the end of a transformation that knows nothing of them.
+
+    Args:
+      is_frozen: name of a parameter -> whether it stays as it is.
+    """
+
+    def change(updates: Any, params: Any) -> Any:
+        del params
+        return jax.tree.map_with_path(
+            lambda path, g: jnp.zeros_like(g) if is_frozen(name_of(path)) else g, updates
         )
 
     return optax.stateless(change)

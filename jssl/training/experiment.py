@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,9 @@ from jssl.data.sources import (
 from jssl.errors import JsslError, show
 from jssl.evaluation.features import EvalView
 from jssl.evaluation.metrics import Metric
-from jssl.optim.optimizers import Optimizer, make_optimizer
+from jssl.kinds import OPTIMIZER, SCHEDULE
+from jssl.optim.optimizers import Optimizer, learning_rate, make_optimizer
+from jssl.optim.scheduled import Scheduled
 from jssl.optim.schedules import Constant, Schedule, ScheduleFactory
 from jssl.training import sharding
 from jssl.training.loop import Plan
@@ -45,7 +47,7 @@ def _is_source(value: Any) -> bool:
     )
 
 
-def _is_made(kind: type) -> Callable[[Any], bool]:
+def _is_made(kind: Any) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, kind)
 
 
@@ -65,7 +67,10 @@ PARTS = {
     'probe_data': SOURCE,
     'views': (_is_function, 'a function (key, canvas) -> dict, such as MultiView(View())'),
     'eval_view': (_is_function, 'a function canvas -> image, such as CenterView()'),
-    'optimizer': (_is_made(Optimizer), 'an optimizer that was made, such as AdamW(lr=1e-3)'),
+    'optimizer': (
+        _is_made(Optimizer | Scheduled | optax.GradientTransformation),
+        'an optimizer that was made, such as AdamW(lr=1e-3) or optax.adamw(1e-3)',
+    ),
     'schedule': (_is_function, 'a schedule, such as WarmupCosine(warmup_epochs=1)'),
     'sampler': (_is_function, 'a sampler, such as Shuffled()'),
     'metrics': (_are_functions, 'functions (train, test) -> dict of numbers, such as [my_metric]'),
@@ -82,12 +87,15 @@ class Experiment(Checked):
       algorithm: anything that fulfils the contract of `jssl.algorithm`.
       data: what to train on; labels are used by classifiers alone.
       views: (key, canvas) of one image -> what it adds to the batch, such as `MultiView`.
-      optimizer: its settings, such as `AdamW(lr=1e-3)`.
+      optimizer: its settings, such as `AdamW(lr=1e-3)`; a function of optax that follows the
+        schedule, `Scheduled(optax.adamw, lr=1e-3)`; or any optax transformation,
+        `optax.adamw(1e-3)`, which has its learning rate in it.
       batch_size: global, over all devices.
       epochs: length of the run.
       canvas: side in pixels of the square that holds a decoded image; larger images are shrunk.
       eval_view: canvas -> image as the evaluation sees it, such as `CenterView`.
-      schedule: of the learning rate.
+      schedule: of the learning rate, such as `WarmupCosine()`; a function of the step, as those of
+        optax, multiplies the base rate.
       test_data: held-out images on which the features are judged, by kNN and a linear probe if
         they have labels. Without them only the spread of the training features is watched.
       probe_data: labelled images that kNN and the linear probe learn from, for where `data` has no
@@ -109,12 +117,12 @@ class Experiment(Checked):
     algorithm: Algorithm
     data: Source
     views: Views
-    optimizer: Optimizer
+    optimizer: Annotated[Optimizer | Scheduled | optax.GradientTransformation, OPTIMIZER]
     batch_size: Count
     epochs: Count
     canvas: Count
     eval_view: EvalView
-    schedule: ScheduleFactory = Constant()  # noqa: RUF009  a frozen dataclass
+    schedule: Annotated[ScheduleFactory | Schedule, SCHEDULE] = Constant()  # noqa: RUF009  a frozen dataclass
     test_data: Source | None = None
     probe_data: Source | None = None
     sampler: Sampler = Shuffled()  # noqa: RUF009
@@ -225,13 +233,17 @@ class Experiment(Checked):
     def transformation(self) -> optax.GradientTransformation:
         """The optimizer with its schedule."""
         return make_optimizer(
-            self.optimizer, self.schedule, algorithm=self.algorithm, **self._length
+            self.optimizer,
+            self.schedule,
+            is_frozen=self.algorithm.is_frozen,
+            get_layer_depth=self.algorithm.get_layer_depth,
+            **self._length,
         )
 
     @property
-    def rate(self) -> Schedule:
-        """Step (from 0) -> learning rate of a parameter without a multiplier."""
-        return self.schedule(self.optimizer.lr, **self._length)
+    def rate(self) -> Schedule | None:
+        """Step (from 0) -> learning rate of a parameter without a multiplier, where it is known."""
+        return learning_rate(self.optimizer, self.schedule, **self._length)
 
     @property
     def plan(self) -> Plan:

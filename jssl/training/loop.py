@@ -88,7 +88,7 @@ class Loop:
       step: of `make_train_step`.
       plan: when to log, evaluate and save.
       evaluate: train state -> flat dict of numbers about its features.
-      rate: step -> learning rate, for the log.
+      rate: step -> learning rate, for the log; None where optax alone knows it.
       checkpoints: where states are saved.
       writer: where metrics go.
       progress: what a person watches.
@@ -103,7 +103,7 @@ class Loop:
     step: Step
     plan: Plan
     evaluate: Callable[[int, TrainState], dict[str, float]]
-    rate: Schedule
+    rate: Schedule | None
     checkpoints: Checkpoints
     writer: MetricsWriter
     progress: Progress
@@ -183,7 +183,8 @@ class Loop:
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
         speed = meter.read(step)
         self.data_wait.check(speed.data_wait)
-        values['lr'] = float(self.rate(step - 1))
+        if self.rate is not None:
+            values['lr'] = float(self.rate(step - 1))
         if not math.isfinite(values['loss']):
             raise self._diverged(f'The loss became {values["loss"]} by step {step}', metrics)
         if not self.plan.logs(step):

@@ -37,7 +37,7 @@ def make_train_step(
     Args:
       algorithm: anything that fulfils the contract of `jssl.algorithm`.
       views: (key, canvas) of one image -> what it adds to the batch, such as `{'views': (a, b)}`.
-      optimizer: any optax transformation.
+      optimizer: any optax transformation; the loss is given to one that asks for its `value`.
       shardings: where the state lives, one `NamedSharding` a leaf; None leaves it to the inputs.
 
     Returns:
@@ -68,7 +68,9 @@ def make_train_step(
         (loss, (state, metrics)), grads = differentiate(
             train_state.params, train_state.state, batch
         )
-        updates, opt_state = optimizer.update(grads, train_state.opt_state, train_state.params)
+        updates, opt_state = optax.with_extra_args_support(optimizer).update(
+            grads, train_state.opt_state, train_state.params, value=loss
+        )
         params = optax.apply_updates(train_state.params, updates)
         params, state = strongly_typed(algorithm.after_step(params, state, train_state.step))
         train_state = dataclasses.replace(

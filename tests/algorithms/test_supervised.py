@@ -95,7 +95,11 @@ def test_a_frozen_backbone_keeps_parameters_statistics_and_has_no_gradient() -> 
     assert_trees_close(after['batch_stats']['backbone'], before['backbone'], rtol=0)
     assert np.any(after['batch_stats']['neck']['bn']['mean'] != before['neck']['bn']['mean'])
     optimizer = make_optimizer(
-        AdamW(lr=0.1, weight_decay=0.5), Constant(), steps_per_epoch=1, epochs=1, algorithm=FROZEN
+        AdamW(lr=0.1, weight_decay=0.5),
+        Constant(),
+        steps_per_epoch=1,
+        epochs=1,
+        is_frozen=FROZEN.is_frozen,
     )
     updates, _ = optimizer.update(grads, optimizer.init(params), params)
     assert not any(np.any(leaf) for leaf in jax.tree.leaves(updates['backbone']))

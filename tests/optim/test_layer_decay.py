@@ -38,7 +38,7 @@ def test_rates_and_decays_of_the_reference(path: Path) -> None:
             groups = parameter_groups(
                 {name: np.zeros(1) for name in expected},
                 {key: {'decay_mult': value} for key, value in keys.items() if _used(key, expected)},
-                algorithm=algorithm(backbone_of(list(expected))),
+                get_layer_depth=algorithm(backbone_of(list(expected))).get_layer_depth,
                 layer_decay_rate=rate,
             )
             seen = set()
@@ -72,7 +72,7 @@ def test_layer_decay_multiplies_what_a_key_says() -> None:
     groups = parameter_groups(
         {'backbone.ln1.scale': np.zeros(1), 'backbone.layers.3.ln1.scale': np.zeros(1)},
         {'ln1': {'lr_mult': 2.0}},
-        algorithm=algorithm(VisionTransformer(VIT)),
+        get_layer_depth=algorithm(VisionTransformer(VIT)).get_layer_depth,
         layer_decay_rate=0.5,
     )
     assert {name: group.lr_mult for name, group in groups.items()} == {
@@ -81,14 +81,20 @@ def test_layer_decay_multiplies_what_a_key_says() -> None:
     }
 
 
-def test_without_an_algorithm_nothing_is_frozen() -> None:
+def test_nothing_is_frozen_unless_told() -> None:
     assert parameter_groups({'a': np.zeros(1)}, {})['a'] == ParameterGroup()
 
 
 def descend(optimizer: Optimizer, params: Any, backbone: Any) -> Any:
     """The parameters after two steps along a gradient of ones."""
+    trained = algorithm(backbone)
     transformation = make_optimizer(
-        optimizer, Constant(), steps_per_epoch=1, epochs=2, algorithm=algorithm(backbone)
+        optimizer,
+        Constant(),
+        steps_per_epoch=1,
+        epochs=2,
+        is_frozen=trained.is_frozen,
+        get_layer_depth=trained.get_layer_depth,
     )
 
     @jax.jit
@@ -135,7 +141,7 @@ def test_a_rate_out_of_range_is_refused(rate: float) -> None:
 
 def test_layer_decay_needs_an_algorithm_whose_backbone_knows_its_depths() -> None:
     optimizer = AdamW(lr=0.1, layer_decay_rate=0.5)
-    with refused('layer_decay_rate=0.5', 'algorithm'):
+    with refused('layer_decay_rate=0.5', 'get_layer_depth'):
         make_optimizer(optimizer, Constant(), steps_per_epoch=1, epochs=1)
     with refused('layer_decay_rate', 'VisionTransformer'):
         descend(optimizer, {'backbone': {'conv1': jnp.zeros(1)}}, ResNet())
