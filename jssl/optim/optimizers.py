@@ -200,9 +200,9 @@ def make_optimizer(
 ) -> optax.GradientTransformation:
     """An optimizer for one run; its state is made of trees like the parameters and of counters.
 
-    >>> import numpy as np
+    >>> import jax.numpy as jnp
     >>> sgd = make_optimizer(SGD(lr=0.5), Constant(), steps_per_epoch=10, epochs=2)
-    >>> params = {'w': np.array([1.0, 2.0])}
+    >>> params = {'w': jnp.array([1.0, 2.0])}
     >>> updates, state = sgd.update(params, sgd.init(params), params)
     >>> optax.apply_updates(params, updates)['w'].tolist()
     [0.5, 1.0]
