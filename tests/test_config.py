@@ -63,7 +63,7 @@ CONFIG = {
 
 def test_an_experiment_has_the_components_and_numbers_of_its_config() -> None:
     found = experiment({**CONFIG, 'model': {**PART, 'size': 3}})
-    assert found.algorithm == Part(size=3)
+    assert found.algorithm == Part(size=3, run=found.algorithm.run)
     assert (found.data, found.test_data) == (Noise(), Noise(count=10))
     assert (found.views, found.eval_view) == (Part(), Part())
     assert (found.optimizer, found.schedule) == (SGD(lr=0.1), Constant())
