@@ -1,8 +1,10 @@
 """How a golden file becomes an algorithm, its state and batches, and how results are compared."""
 
 import dataclasses
+import fnmatch
 import functools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
@@ -13,12 +15,18 @@ from jssl.algorithm import Algorithm, Batch, Params, Run, State
 from jssl.interop import mmselfsup
 from jssl.weights.names import UNREAD
 from tests import golden
+from tests.within import with_norms
 
 Arrays = dict[str, np.ndarray]
 
 # Float32 rounds each number by up to 6e-8 of itself. However a processor orders its sums, a hundred
 # layers gather less than a thousand such roundings.
 ROUNDINGS = 1e-4
+
+# What the reference has on its way and we have not: the logits of all cells at once, which are
+# made cell by cell; a pair's logits without the image itself; scores with those of the queue.
+ONLY_THERE = {'DenseCL': ('logits1',), 'SimCLR': ('logits0',), 'SwAV': ('sinkhorn_in*',)}
+CHECKS = ('*_margin',)  # how clear a choice was
 
 # Names of what is recorded for each sample, in the reference and here.
 FIELDS = {
@@ -103,11 +111,21 @@ def compiled(function: Callable[..., Any], meta: golden.Meta, **options: Any) ->
 
 
 class Differentiated:
-    """One compiled program: loss, gradients, new state, metrics; and what it read of its batch."""
+    """One compiled program: loss, gradients, new state, metrics; and what it read of its batch.
 
-    def __init__(self, algorithm: Algorithm, meta: golden.Meta) -> None:
+    With `sizes`, the norms of the arrays of these sizes on its way come third beside the metrics.
+    """
+
+    def __init__(
+        self, algorithm: Algorithm, meta: golden.Meta, sizes: Collection[int] = ()
+    ) -> None:
         self.read: set[str] = set()
-        loss = functools.partial(self._loss, algorithm)
+        noted = with_norms(functools.partial(self._loss, algorithm), sizes)
+
+        def loss(params: Params, state: State, batch: Batch) -> Any:
+            (loss, aux), norms = noted(params, state, batch)
+            return loss, (*aux, norms)
+
         self._run = compiled(jax.value_and_grad(loss, has_aux=True), meta)
 
     def _loss(self, algorithm: Algorithm, params: Params, state: State, batch: Batch) -> Any:
@@ -131,6 +149,7 @@ class Step:
     after: Arrays
     state: State  # as the loss left it
     read: set[str]  # of the batch
+    norms: dict[int, np.ndarray]  # of arrays within, by their sizes
 
 
 class Stepper:
@@ -140,12 +159,13 @@ class Stepper:
         self.algorithm = algorithm(saved)
         self.batch = batch(saved, saved.inputs(), dtype)
         self.params, self.state = start(saved, self.algorithm, self.batch, dtype)
-        self.differentiate = Differentiated(self.algorithm, saved.meta)
+        sizes = {math.prod(shape) for shape in golden.plain(saved.meta['shapes']).values()}
+        self.differentiate = Differentiated(self.algorithm, saved.meta, sizes)
 
     def __call__(self, change: Callable[[Any], Any] = lambda tree: tree) -> Step:
         params, state = change(self.params), change(self.state)
         batch = {**self.batch, 'views': change(self.batch['views'])}
-        (loss, (left, metrics)), grads = self.differentiate(params, state, batch)
+        (loss, (left, metrics, norms)), grads = self.differentiate(params, state, batch)
         assert loss.dtype == batch['views'][0].dtype
         assert jax.tree.structure(left) == jax.tree.structure(state)
         before = mmselfsup.export_state(params, state, algorithm=self.algorithm)
@@ -158,6 +178,7 @@ class Stepper:
             mmselfsup.export_state(*after, algorithm=self.algorithm),
             left,
             self.differentiate.read,
+            {size: np.asarray(values) for size, values in norms.items()},
         )
 
 
@@ -214,6 +235,20 @@ def compare_state(
             if not key.endswith(UNREAD):
                 gap = 1.01 * gaps.get(key, 0.0) + bound
                 np.testing.assert_allclose(ours[key], array, rtol=bound, atol=gap, err_msg=key)
+
+
+def compare_within(norms: Mapping[int, np.ndarray], saved: golden.File, bound: float) -> None:
+    """Every tensor that the reference captured on its way is among ours, by size and norm.
+
+    Norms are blind to layout and order, of which gradients and state tell.
+    """
+    shapes = golden.plain(saved.meta['shapes'])
+    left_out = (*CHECKS, *ONLY_THERE.get(saved.meta['model']['type'], ()))
+    for name, (norm, *_) in saved.table('out64').items():
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in left_out):
+            continue
+        ours = norms.get(math.prod(shapes[name]), np.empty(0))
+        assert (np.abs(ours - norm) <= bound * max(norm, 1e-12)).any(), (name, shapes[name], norm)
 
 
 def compare_queue(state: State, saved: golden.File) -> None:
