@@ -26,7 +26,7 @@ from jssl.cli.train import parse
 from jssl.components import build
 from jssl.errors import JsslError
 from jssl.layers.normalize import l2_normalize
-from jssl.losses import cross_entropy
+from jssl.losses import instance_discrimination
 from jssl.memories.bank import similarities, update_rows
 from jssl.networks import forward
 from jssl.runs.workdir import versions
@@ -105,9 +105,8 @@ def bank_part(algorithm: NPID, state: Any, batch: Any) -> Program:
     def loss(projections: jax.Array, bank: jax.Array, index: jax.Array, rows: jax.Array) -> Any:
         features = l2_normalize(projections)
         products = similarities(bank, features, jnp.concatenate([index[:, None], rows], axis=1))
-        logits = algorithm.head(products[:, :1], products[:, 1:])
-        labels = jnp.zeros(len(index), jnp.int32)
-        return cross_entropy(logits, labels), update_rows(bank, index, features, memory.momentum)[0]
+        after, _ = update_rows(bank, index, features, memory.momentum)
+        return instance_discrimination(products, algorithm.head.temperature), after
 
     def part(state: Any, projections: jax.Array, index: jax.Array) -> Any:
         rows = algorithm.draw(jax.random.key(3), state, {'index': index})['neg_idx']

@@ -135,6 +135,11 @@ class Algorithm(Checked):
         del state
         return None
 
+    def cluster_labels(self, state: State) -> jax.Array | None:
+        """The cluster (N,) of each training image, whose changes a run logs; None for none."""
+        del state
+        return None
+
     def refresh(
         self, params: Params, state: State, features: jax.Array, rng: jax.Array
     ) -> tuple[Params, State]:

@@ -19,9 +19,15 @@ class Encoder(nn.Module):
     backbone: nn.Module
     neck: nn.Module
 
-    def __call__(self, images: jax.Array, train: bool = True) -> Any:
-        """Projections of `images`; `train` chooses the batch norm's statistics."""
-        return self.neck(self.backbone(images, train=train), train=train)
+    def __call__(self, images: jax.Array, train: bool = True, **options: Any) -> Any:
+        """Projections of images.
+
+        Args:
+          images: (B, H, W, C).
+          train: chooses the batch norm's statistics.
+          options: further arguments of the backbone, such as the `mask` of a masked image model.
+        """
+        return self.neck(self.backbone(images, train=train, **options), train=train)
 
 
 class Network(Encoder):
@@ -29,13 +35,13 @@ class Network(Encoder):
 
     head: nn.Module
 
-    def __call__(self, images: jax.Array, train: bool = True) -> Any:
+    def __call__(self, images: jax.Array, train: bool = True, **options: Any) -> Any:
         """What the head makes of the projections; initialises all three parts."""
-        return self.predict(self.encode(images, train), train)
+        return self.predict(self.encode(images, train, **options), train)
 
-    def encode(self, images: jax.Array, train: bool = True) -> Any:
+    def encode(self, images: jax.Array, train: bool = True, **options: Any) -> Any:
         """Images (B, H, W, C) -> projections (B, D)."""
-        return super().__call__(images, train)
+        return super().__call__(images, train, **options)
 
     def predict(self, projections: jax.Array, train: bool = True) -> Any:
         """Projections (B, D) -> what the head makes of them."""
@@ -49,6 +55,7 @@ def forward(
     *inputs: Any,
     method: str = '__call__',
     drop_path: jax.Array | None = None,
+    **options: Any,
 ) -> tuple[Any, Tree]:
     """A pass in training mode: the outputs, and the batch statistics after it.
 
@@ -59,6 +66,7 @@ def forward(
       inputs: of the method.
       method: which of the module's methods runs.
       drop_path: the key of drop path, for a module that has it on.
+      options: further arguments of the method, such as the `mask` of a masked image model.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -75,6 +83,7 @@ def forward(
         method=method,
         mutable=['batch_stats'],
         rngs={} if drop_path is None else {'drop_path': drop_path},
+        **options,
     )
     return outputs, updates.get('batch_stats', stats)
 
@@ -105,7 +114,7 @@ def evaluate(
 
     Args:
       module, params, stats, inputs, method: as in `forward`.
-      options: further arguments of the method, such as `ids_keep` of a vision transformer.
+      options: further arguments of the method.
     """
     variables = {'params': params, 'batch_stats': stats}
     return module.apply(variables, *inputs, method=method, train=False, **options)

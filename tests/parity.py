@@ -94,10 +94,10 @@ def _odc_memory(batch: Batch, state: State, dtype: str) -> State:
     """What the reference keeps outside its state."""
     if 'feature_bank' not in batch:
         return {}
-    return {
-        'bank': jnp.asarray(batch['feature_bank'], dtype),
-        'labels': jnp.asarray(batch['label_bank'], state['labels'].dtype),
-    }
+    memory = state['memory']
+    labels = jnp.asarray(batch['label_bank'], memory['labels'].dtype)
+    bank = jnp.asarray(batch['feature_bank'], dtype)
+    return {'memory': {**memory, 'bank': bank, 'labels': labels}}
 
 
 def compiled(function: Callable[..., Any], meta: golden.Meta, **options: Any) -> Any:

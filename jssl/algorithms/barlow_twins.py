@@ -6,7 +6,6 @@ Reduction", ICML 2021, arXiv 2103.03230.
 
 import dataclasses
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -14,27 +13,7 @@ from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, two_views
 from jssl.heads import LatentCrossCorrelationHead
 from jssl.kinds import Backbone, Neck
 from jssl.losses import barlow_twins
-from jssl.networks import forward
-
-
-class Twins(nn.Module):
-    """Both views through one encoder and into the head."""
-
-    backbone: nn.Module
-    neck: nn.Module
-    head: nn.Module
-
-    def __call__(self, first: jax.Array, second: jax.Array, train: bool = True) -> jax.Array:
-        """Two views (B, H, W, C) -> what the head makes of their projections.
-
-        Two passes, the first view's before the second's, so that each has statistics of its own.
-        """
-        projections = [self.encode(view, train) for view in (first, second)]
-        return self.head(*projections, train=train)
-
-    def encode(self, images: jax.Array, train: bool = True) -> jax.Array:
-        """Images (B, H, W, C) -> projections (B, D)."""
-        return self.neck(self.backbone(images, train=train), train=train)
+from jssl.networks import Encoder, each, forward
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +23,7 @@ class BarlowTwins(Algorithm):
     Attributes:
       backbone: images -> features.
       neck: features -> projections (B, D), not normalised.
-      head: projections of both views -> correlations (D, D).
+      head: projections of both views -> correlations (D, D), of features normalised in the batch.
     """
 
     backbone: Backbone
@@ -52,25 +31,27 @@ class BarlowTwins(Algorithm):
     head: LatentCrossCorrelationHead
 
     @property
-    def network(self) -> Twins:
-        """Backbone, neck and head as one module."""
-        return Twins(backbone=self.backbone, neck=self.neck, head=self.head)
+    def encoder(self) -> Encoder:
+        """Backbone and neck as one module."""
+        return Encoder(backbone=self.backbone, neck=self.neck)
 
     def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
         """Parameters of backbone and neck; the state is the statistics of these and the head."""
-        first = batch['views'][0]
-        variables = self.network.init(rng, first, first, train=False)
-        return variables['params'], {'batch_stats': variables['batch_stats']}
+        projections, variables = self.encoder.init_with_output(rng, batch['views'][0], train=False)
+        head = self.head.init(rng, projections, projections, train=False)
+        stats = {**variables.get('batch_stats', {}), 'head': head['batch_stats']}
+        return variables['params'], {'batch_stats': stats}
 
     def loss(
         self, params: Params, state: State, batch: Batch
     ) -> tuple[jax.Array, tuple[State, Metrics]]:
         """The distance of the correlations from the identity (equation 1 and algorithm 1)."""
-        views = two_views(batch, 'BarlowTwins')
-        correlation, stats = forward(self.network, params, state['batch_stats'], *views)
+        views, stats = two_views(batch, 'BarlowTwins'), state['batch_stats']
+        (z1, z2), stats = each(self.encoder, params, stats, views)
+        correlation, head_stats = forward(self.head, {}, stats['head'], z1, z2)
         loss = barlow_twins(correlation, self.head.off_diagonal_weight)
-        metrics = correlations(correlation)
-        return self.head.loss_weight * loss, ({**state, 'batch_stats': stats}, metrics)
+        state = {**state, 'batch_stats': {**stats, 'head': head_stats}}
+        return self.head.loss_weight * loss, (state, correlations(correlation))
 
 
 def correlations(correlation: jax.Array) -> Metrics:

@@ -95,6 +95,10 @@ class DeepCluster(Algorithm):
         """The clusters."""
         return state['labels']
 
+    def cluster_labels(self, state: State) -> jax.Array:
+        """The clusters."""
+        return state['labels']
+
     def refresh(
         self, params: Params, state: State, features: jax.Array, rng: jax.Array
     ) -> tuple[Params, State]:

@@ -24,9 +24,9 @@ from jssl.networks import Encoder, evaluate, forward
 class DenseEncoder(Encoder):
     """A backbone and a `DenseCLNeck` as one module that also gives the backbone's map."""
 
-    def __call__(self, images: jax.Array, train: bool = True) -> Any:
+    def __call__(self, images: jax.Array, train: bool = True, **options: Any) -> Any:
         """Images (B, H, W, C) -> cells of the map (B, S * S, c), and the neck's three outputs."""
-        features = self.backbone(images, train=train)
+        features = self.backbone(images, train=train, **options)
         image, cells, pooled = self.neck(features, train=train)
         matched = features[-1].reshape(len(images), -1, features[-1].shape[-1])
         if matched.shape[1] != cells.shape[1]:

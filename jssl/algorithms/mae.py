@@ -18,7 +18,7 @@ from jssl.errors import JsslError
 from jssl.heads import MAEPretrainHead
 from jssl.kinds import TargetGenerator
 from jssl.layers.patches import enlarge_mask
-from jssl.losses import explained_variance
+from jssl.losses import explained_variance, masked_patch_error
 from jssl.necks import MAEPretrainDecoder
 from jssl.networks import evaluate, forward
 
@@ -29,16 +29,19 @@ class Autoencoder(nn.Module):
     backbone: MAEViT
     neck: MAEPretrainDecoder
 
-    def __call__(self, images: jax.Array, noise: jax.Array, train: bool = True) -> jax.Array:
-        """Images and the noise of their patches (B, L) -> predictions (B, L, p * p * C)."""
-        ids_keep, ids_restore, _ = self.mask(noise)
+    def __call__(
+        self, images: jax.Array, ids_keep: jax.Array, ids_restore: jax.Array, train: bool = True
+    ) -> jax.Array:
+        """Images, of which the decoder sees some patches -> predictions (B, L, p * p * C).
+
+        Args:
+          images: (B, H, W, C).
+          ids_keep: int (B, n), the patches that stay.
+          ids_restore: int (B, L), where each patch is among those that stay and those that do not.
+          train: of no effect but on drop path.
+        """
         latent = self.backbone(images, train=train, ids_keep=ids_keep)
         return self.neck(latent, ids_restore)
-
-    @nn.nowrap
-    def mask(self, noise: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Which patches stay, and what is masked; see `random_masking`."""
-        return random_masking(noise, self.backbone.count_visible(noise.shape[1]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +70,9 @@ class MAE(MaskedImageModel):
     def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
         """Parameters of both parts; there is no state."""
         images = one_view(batch, 'MAE')
-        noise = jnp.zeros((len(images), self._count_patches(images)))
-        return self.network.init(rng, images, noise, train=False)['params'], {}
+        ids_keep, ids_restore, _ = self.mask(jnp.zeros((len(images), self._count_patches(images))))
+        variables = self.network.init(rng, images, ids_keep, ids_restore, train=False)
+        return variables['params'], {}
 
     def draw(self, rng: jax.Array, state: State, batch: Batch) -> Batch:
         """Adds the `noise` of every patch, and the `mask` (B, L) that follows from it."""
@@ -78,28 +82,32 @@ class MAE(MaskedImageModel):
         shape = (len(images), self._count_patches(images))
         noise = jax.random.uniform(noise_key, shape, jnp.float32)
         # The loss goes by the noise, which is what the reference draws; the mask is for pictures.
-        masked = {**batch, 'noise': noise, 'mask': self.network.mask(noise)[2]}
+        masked = {**batch, 'noise': noise, 'mask': self.mask(noise)[2]}
         return self.draw_noise(key, masked)
+
+    def mask(self, noise: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Noise (B, L) -> which patches stay, how to undo that, the mask; see `random_masking`."""
+        return random_masking(noise, self.backbone.count_visible(noise.shape[1]))
 
     def loss(
         self, params: Params, state: State, batch: Batch
     ) -> tuple[jax.Array, tuple[State, Metrics]]:
         """The error of the masked patches, in pixels (section 3)."""
         images = one_view(batch, 'MAE')
-        mask = self.network.mask(batch['noise'])[2]
-        noise = batch.get('drop_path')
-        prediction, _ = forward(self.network, params, {}, images, batch['noise'], drop_path=noise)
+        *ids, mask = self.mask(batch['noise'])
+        drop_path = batch.get('drop_path')
+        prediction, _ = forward(self.network, params, {}, images, *ids, drop_path=drop_path)
         target = self.head.target(self._target_images(images))
-        metrics = {'explained_variance': explained_variance(prediction, target, mask)}
-        return self.head.loss(prediction, target, mask), (state, metrics)
+        loss = masked_patch_error(prediction, target, mask)
+        return loss, (state, {'explained_variance': explained_variance(prediction, target, mask)})
 
     def predict(self, params: Params, state: State, batch: Batch) -> Reconstruction:
         """Reconstructs the view; see `MAEPretrainHead.to_images` for normalised patches."""
         del state
         images = one_view(batch, 'MAE')
-        prediction = evaluate(self.network, params, {}, images, batch['noise'])
+        *ids, mask = self.mask(batch['noise'])
+        prediction = evaluate(self.network, params, {}, images, *ids)
         side = self.head.patch_size
-        mask = self.network.mask(batch['noise'])[2]
         grid = mask.reshape(len(images), images.shape[1] // side, images.shape[2] // side)
         painted = self.head.to_images(prediction, self._target_images(images))
         return Reconstruction(painted, enlarge_mask(grid, side))

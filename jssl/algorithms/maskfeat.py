@@ -8,7 +8,6 @@ import dataclasses
 import functools
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -21,21 +20,18 @@ from jssl.errors import JsslError
 from jssl.heads import MaskFeatPretrainHead
 from jssl.kinds import TargetGenerator
 from jssl.layers.pooling import pool_features
-from jssl.losses import explained_variance
-from jssl.networks import evaluate, forward
+from jssl.losses import explained_variance, masked_patch_error
+from jssl.networks import Encoder, evaluate, forward
 from jssl.target_generators.clip import CLIPTargets
 from jssl.target_generators.frozen import generate, init_generator
 
 
-class TokenPredictor(nn.Module):
-    """Backbone and neck as one module; the neck sees every patch token by itself."""
+class TokenPredictor(Encoder):
+    """An encoder whose neck sees every patch token by itself."""
 
-    backbone: nn.Module
-    neck: nn.Module
-
-    def __call__(self, images: jax.Array, mask: jax.Array, train: bool = True) -> jax.Array:
-        """Images (B, H, W, C) and a mask of their patches (B, h, w) -> predictions (B, L, D)."""
-        tokens, _ = self.backbone(images, train=train, mask=mask)[-1]
+    def __call__(self, images: jax.Array, train: bool = True, **options: Any) -> jax.Array:
+        """Images (B, H, W, C) and the `mask` of patches (B, h, w) -> predictions (B, L, D)."""
+        tokens, _ = self.backbone(images, train=train, **options)[-1]
         rows = self.neck((tokens.reshape(-1, tokens.shape[-1]),), train=train)
         return rows.reshape(len(images), -1, rows.shape[-1])
 
@@ -73,7 +69,7 @@ class MaskFeat(MaskedImageModel):
         grid = self._grid(images)
         key, generator_key = jax.random.split(rng)
         mask = jnp.zeros((len(images), grid, grid), bool)
-        params = self.network.init(key, images, mask, train=False)['params']
+        params = self.network.init(key, images, train=False, mask=mask)['params']
         return params, init_generator(self.target_generator, generator_key, images)
 
     def draw(self, rng: jax.Array, state: State, batch: Batch) -> Batch:
@@ -92,20 +88,20 @@ class MaskFeat(MaskedImageModel):
         self, params: Params, state: State, batch: Batch
     ) -> tuple[jax.Array, tuple[State, Metrics]]:
         """The squared error of the masked patches' features (section 3.1)."""
-        images = one_view(batch, 'MaskFeat')
-        noise = batch.get('drop_path')
-        prediction, _ = forward(self.network, params, {}, images, batch['mask'], drop_path=noise)
+        images, mask = one_view(batch, 'MaskFeat'), batch['mask']
+        drop_path = batch.get('drop_path')
+        prediction, _ = forward(self.network, params, {}, images, drop_path=drop_path, mask=mask)
         target = _of_patches(generate(self.target_generator, state, images))
-        mask = batch['mask'].reshape(len(images), -1)
-        loss = self.head.loss(prediction, target, mask)
-        explained = explained_variance(prediction, target, mask)
-        return loss, (state, {'explained_variance': explained})
+        _check(prediction, target)
+        masked = mask.reshape(len(images), -1)
+        loss = masked_patch_error(prediction, target, masked)
+        return loss, (state, {'explained_variance': explained_variance(prediction, target, masked)})
 
     def predict(self, params: Params, state: State, batch: Batch) -> jax.Array:
         """What the network predicts of all patches, hidden or not: (B, L, D), in eval mode."""
         del state
         images = one_view(batch, 'MaskFeat')
-        return evaluate(self.network, params, {}, images, batch['mask'])
+        return evaluate(self.network, params, {}, images, mask=batch['mask'])
 
     def extract_feat(self, params: Params, state: State, images: jax.Array) -> jax.Array:
         """The mean of the patch tokens (B, D): no loss looks at the class token here."""
@@ -126,3 +122,14 @@ class MaskFeat(MaskedImageModel):
 def _of_patches(targets: Any) -> jax.Array:
     """Targets (B, L, D), without that of a class token."""
     return targets.tokens[:, 1:] if isinstance(targets, CLIPTargets) else targets
+
+
+def _check(prediction: jax.Array, target: jax.Array) -> None:
+    """Refuses a neck or a target generator that gives other patches, or wider ones."""
+    if prediction.shape != target.shape:
+        raise JsslError(
+            f'The target generator gives {target.shape[1]} patches of {target.shape[2]} '
+            f'numbers, the neck {prediction.shape[1]} of {prediction.shape[2]}; set '
+            f'config.model.neck.out_channels={target.shape[2]}, and '
+            'target_generator.patch_size to that of the backbone.'
+        )

@@ -15,7 +15,7 @@ from jssl.checks import Count
 from jssl.heads import ContrastiveHead
 from jssl.kinds import Backbone, Neck
 from jssl.layers.normalize import feature_std, l2_normalize
-from jssl.losses import cross_entropy
+from jssl.losses import contrast_accuracy, instance_discrimination
 from jssl.memories import SimpleMemory
 from jssl.memories.bank import check_dominance, draw_negatives, similarities, update_rows
 from jssl.networks import Encoder, forward
@@ -28,7 +28,7 @@ class NPID(Algorithm):
     Attributes:
       backbone: images -> features.
       neck: features -> projections (B, D).
-      head: similarities -> logits; the paper's temperature is 0.07.
+      head: the constants of the loss; the paper's temperature is 0.07.
       memory_bank: the settings of `state['bank']` (N, D), which holds the images' projections; its
         rows are rounded up to a multiple of 64.
       neg_num: negatives of each image.
@@ -83,13 +83,13 @@ class NPID(Algorithm):
         projections, stats = forward(self.encoder, params, state['batch_stats'], images)
         features = l2_normalize(projections)
         rows = jnp.concatenate([index[:, None], batch['neg_idx'].reshape(len(index), -1)], axis=1)
-        products = similarities(state['bank'], features, rows)
-        logits = self.head(products[:, :1], products[:, 1:])
-        loss = self.head.loss_weight * cross_entropy(logits, jnp.zeros(len(index), jnp.int32))
+        cosines = similarities(state['bank'], features, rows)
+        loss = instance_discrimination(cosines, self.head.temperature)
         bank, _ = update_rows(state['bank'], index, features, self.memory_bank.momentum)
         metrics = {
-            'accuracy': jnp.mean(logits[:, 0] > logits[:, 1:].max(axis=1)),
-            'remembered': products[:, 0].mean(),  # cosine of features and their rows, up to 1
+            'accuracy': contrast_accuracy(cosines[:, 0], cosines[:, 1:]),
+            'remembered': cosines[:, 0].mean(),  # cosine of features and their rows, up to 1
             'feature_std': feature_std(projections),
         }
-        return loss, ({**state, 'batch_stats': stats, 'bank': bank}, metrics)
+        state = {**state, 'batch_stats': stats, 'bank': bank}
+        return self.head.loss_weight * loss, (state, metrics)

@@ -56,8 +56,8 @@ class ClusterNetwork(nn.Module):
 class ODC(Algorithm):
     """Online deep clustering; `batch['views']` holds one array (B, H, W, C).
 
-    The memory is in the state: `bank` (N, D), `labels` (N,) and `centroids` (k, D). It is filled by
-    `refresh` before the first epoch.
+    The memory is `state['memory']`: `bank` (N, D), `labels` (N,) and `centroids` (k, D). It is
+    filled by `refresh` before the first epoch.
 
     Attributes:
       backbone: images -> features.
@@ -100,13 +100,11 @@ class ODC(Algorithm):
     def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
         """Parameters; batch statistics, and an empty memory in which all images have label 0."""
         variables = self.network.init(rng, one_view(batch, 'ODC'), train=False)
-        memory, length = self.memory_bank, self.known_run.samples
+        clusters = self.memory_bank.num_classes
         return variables['params'], {
             'batch_stats': variables.get('batch_stats', {}),
-            'bank': jnp.zeros((length, memory.feat_dim)),
-            'labels': jnp.zeros(length, jnp.int32),
-            'centroids': jnp.zeros((memory.num_classes, memory.feat_dim)),
-            'loss_weight': jnp.full(memory.num_classes, 1 / memory.num_classes),
+            'memory': self.memory_bank.init(self.known_run.samples)._asdict(),
+            'loss_weight': jnp.full(clusters, 1 / clusters),
         }
 
     def draw(self, rng: jax.Array, state: State, batch: Batch) -> Batch:
@@ -115,7 +113,7 @@ class ODC(Algorithm):
         The latter is `dropout_keep`, bool (B, hid_channels), the neck's mask.
         """
         shape = (len(batch['index']), self.neck.hid_channels)
-        target = state['labels'][batch['index']]
+        target = state['memory']['labels'][batch['index']]
         return {**batch, 'target': target, 'dropout_keep': draw_keep(rng, shape)}
 
     def loss(
@@ -125,29 +123,24 @@ class ODC(Algorithm):
 
         In the first step all clusters weigh 1, as in the reference.
         """
-        (projections, logits), stats = forward(
-            self.network,
-            params,
-            state['batch_stats'],
-            one_view(batch, 'ODC'),
-            batch.get('dropout_keep'),
-        )
-        index, target = batch['index'], batch['target']
+        images, target = one_view(batch, 'ODC'), batch['target']
+        stats, keep = state['batch_stats'], batch.get('dropout_keep')
+        (projections, logits), stats = forward(self.network, params, stats, images, keep)
         weights = jnp.where(batch['step'] == 0, 1, state['loss_weight'])
         loss = weighted_cross_entropy(logits, target, weights, normalize=self.normalize_weights)
         memory, changed = update_samples(
-            _memory(state), index, projections, self.memory_bank.momentum
+            Memory(**state['memory']), batch['index'], projections, self.memory_bank.momentum
         )
         metrics = {
             'accuracy': jnp.mean(logits.argmax(axis=1) == target),
             'change_ratio': changed,
             **cluster_health(memory.labels, self.head.num_classes),
         }
-        return loss, ({**state, 'batch_stats': stats, **memory._asdict()}, metrics)
+        return loss, ({**state, 'batch_stats': stats, 'memory': memory._asdict()}, metrics)
 
     def after_step(self, params: Params, state: State, step: jax.Array) -> tuple[Params, State]:
         """Every so many steps the centroids and the small clusters, then the loss weights."""
-        done, memory = step + 1, _memory(state)
+        done, memory = step + 1, Memory(**state['memory'])
         if self.centroid_interval:
             due = done % self.centroid_interval == 0
             memory = jax.lax.cond(due, update_centroids, lambda memory: memory, memory)
@@ -158,12 +151,19 @@ class ODC(Algorithm):
                 lambda memory: memory,
                 memory,
             )
-        state = {**state, **memory._asdict()}
-        return params, self._reweighted(state) if self.reweight else state
+        return params, self._remembering(state, memory)
 
-    def _reweighted(self, state: State) -> State:
-        weights = class_weights(state['labels'], self.head.num_classes)
+    def _remembering(self, state: State, memory: Memory) -> State:
+        """The state with that memory, and with the weights of its clusters where these follow."""
+        state = {**state, 'memory': memory._asdict()}
+        if not self.reweight:
+            return state
+        weights = class_weights(memory.labels, self.head.num_classes)
         return {**state, 'loss_weight': weights.astype(state['loss_weight'].dtype)}
+
+    def cluster_labels(self, state: State) -> jax.Array:
+        """The labels of the memory."""
+        return state['memory']['labels']
 
     def refreshes(self, epoch: int) -> bool:
         """Before the first epoch."""
@@ -180,17 +180,11 @@ class ODC(Algorithm):
         """Fills the memory with projections (N, D) and their k-means clusters; a fresh head."""
         cluster_key, head_key = jax.random.split(rng)
         found = cluster(features, self.head.num_classes, cluster_key)
-        bank = l2_normalize(features).astype(state['bank'].dtype)
+        bank = l2_normalize(features).astype(state['memory']['bank'].dtype)
         memory = update_centroids(Memory(bank, found.labels, found.centroids.astype(bank.dtype)))
-        state = {**state, **memory._asdict()}
-        state = self._reweighted(state) if self.reweight else state
-        return fresh_head(params, self.head, head_key), state
+        return fresh_head(params, self.head, head_key), self._remembering(state, memory)
 
     def predict(self, params: Params, state: State, batch: Batch) -> jax.Array:
         """Logits (B, k) of the clusters."""
         images = one_view(batch, 'ODC')
         return evaluate(self.network, params, state['batch_stats'], images)[1]
-
-
-def _memory(state: State) -> Memory:
-    return Memory(state['bank'], state['labels'], state['centroids'])

@@ -23,7 +23,7 @@ class SimCLR(Algorithm):
     Attributes:
       backbone: images -> features.
       neck: features -> projections (B, D).
-      head: similarities -> logits.
+      head: the constants of the loss.
     """
 
     backbone: Backbone
@@ -47,8 +47,8 @@ class SimCLR(Algorithm):
         views = two_views(batch, 'SimCLR')
         # One pass for both views, interleaved (a0 b0 a1 b1 ...), so that they share BN statistics.
         images = jnp.stack(views, axis=1).reshape(-1, *views[0].shape[1:])
-        projections, stats = forward(self.encoder, params, state['batch_stats'], images)
-        first, second = projections.reshape(len(views[0]), 2, -1).swapaxes(0, 1)
+        z, stats = forward(self.encoder, params, state['batch_stats'], images)
+        first, second = z.reshape(len(views[0]), 2, -1).swapaxes(0, 1)
         loss = self.head.loss_weight * nt_xent(first, second, self.head.temperature)
         metrics = {'accuracy': contrast_accuracy(*pair_similarities(first, second))}
         return loss, ({**state, 'batch_stats': stats}, metrics)

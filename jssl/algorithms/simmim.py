@@ -7,7 +7,6 @@ CVPR 2022, arXiv 2111.09886.
 import dataclasses
 import functools
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -18,19 +17,8 @@ from jssl.backbones import SimMIMSwinTransformer
 from jssl.checks import Count, Share
 from jssl.errors import JsslError
 from jssl.heads import SimMIMHead
-from jssl.losses import explained_variance
-from jssl.networks import evaluate, forward
-
-
-class MaskedEncoder(nn.Module):
-    """Backbone and neck as one module that sees images through a mask."""
-
-    backbone: nn.Module
-    neck: nn.Module
-
-    def __call__(self, images: jax.Array, mask: jax.Array, train: bool = True) -> jax.Array:
-        """Images (B, H, W, C) and a mask of their tokens (B, h, w) -> what the neck predicts."""
-        return self.neck(self.backbone(images, train=train, mask=mask), train=train)
+from jssl.losses import explained_variance, masked_pixel_error
+from jssl.networks import Encoder, evaluate, forward
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +28,7 @@ class SimMIM(MaskedImageModel):
     Attributes:
       backbone: images with masked tokens -> maps.
       neck: the last map -> images.
-      head: the loss of the masked pixels.
+      head: the patches of the mask, and the channels of the images.
       mask_patch_size: side in pixels of the cells that are masked or not.
       mask_ratio: share of the cells that is masked, rounded up to whole cells.
 
@@ -67,16 +55,16 @@ class SimMIM(MaskedImageModel):
             )
 
     @property
-    def network(self) -> MaskedEncoder:
-        """Backbone and neck as one module."""
-        return MaskedEncoder(backbone=self.backbone, neck=self.neck)
+    def network(self) -> Encoder:
+        """Backbone and neck as one module: images (B, H, W, C) and a `mask` -> images."""
+        return Encoder(backbone=self.backbone, neck=self.neck)
 
     def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
         """Parameters of backbone and neck; there is no state."""
         images = one_view(batch, 'SimMIM')
         side = self.backbone.patch_size
         mask = jnp.zeros((len(images), images.shape[1] // side, images.shape[2] // side), bool)
-        return self.network.init(rng, images, mask, train=False)['params'], {}
+        return self.network.init(rng, images, train=False, mask=mask)['params'], {}
 
     def draw(self, rng: jax.Array, state: State, batch: Batch) -> Batch:
         """Adds the `mask` (B, h, w) of the tokens, True where they are masked (section 3.3)."""
@@ -94,19 +82,29 @@ class SimMIM(MaskedImageModel):
         self, params: Params, state: State, batch: Batch
     ) -> tuple[jax.Array, tuple[State, Metrics]]:
         """The absolute error of the masked pixels (section 3.5)."""
-        images = one_view(batch, 'SimMIM')
-        noise = batch.get('drop_path')
-        prediction, _ = forward(self.network, params, {}, images, batch['mask'], drop_path=noise)
-        loss = self.head.loss(prediction, images, batch['mask'])
-        explained = explained_variance(prediction, images, self.head.hidden(batch['mask']))
-        return loss, (state, {'explained_variance': explained})
+        images, mask = one_view(batch, 'SimMIM'), batch['mask']
+        drop_path = batch.get('drop_path')
+        prediction, _ = forward(self.network, params, {}, images, drop_path=drop_path, mask=mask)
+        self._check(prediction, images)
+        hidden = self.head.hidden(mask)
+        loss = masked_pixel_error(prediction, images, hidden, self.head.encoder_in_channels)
+        return loss, (state, {'explained_variance': explained_variance(prediction, images, hidden)})
 
     def predict(self, params: Params, state: State, batch: Batch) -> Reconstruction:
         """Reconstructs the view."""
         del state
         images = one_view(batch, 'SimMIM')
-        prediction = evaluate(self.network, params, {}, images, batch['mask'])
+        prediction = evaluate(self.network, params, {}, images, mask=batch['mask'])
         return Reconstruction(prediction, self.head.hidden(batch['mask']) != 0)
+
+    def _check(self, prediction: jax.Array, images: jax.Array) -> None:
+        """Refuses a neck that gives images of another size."""
+        if prediction.shape != images.shape:
+            raise JsslError(
+                f'The neck gives images of shape {prediction.shape[1:]} for those of '
+                f'{images.shape[1:]}; neck.encoder_stride must be backbone.patch_size doubled once '
+                'for each stage after the first.'
+            )
 
     def _grid(self, images: jax.Array) -> int:
         height, width = images.shape[1:3]

@@ -11,6 +11,7 @@ from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, two_views
 from jssl.heads import LatentPredictHead
 from jssl.kinds import Backbone, Neck
 from jssl.layers.normalize import feature_std
+from jssl.losses import negative_cosine
 from jssl.networks import Network, each
 
 
@@ -21,7 +22,7 @@ class SimSiam(Algorithm):
     Attributes:
       backbone: images -> features.
       neck: features -> projections (B, D).
-      head: the predictor and the loss.
+      head: the predictor, and the constants of the loss.
     """
 
     backbone: Backbone
@@ -41,11 +42,15 @@ class SimSiam(Algorithm):
     def loss(
         self, params: Params, state: State, batch: Batch
     ) -> tuple[jax.Array, tuple[State, Metrics]]:
-        """Equation 4, symmetric in the views: from -1 to 1."""
+        """The negative cosine, symmetric in the views (equation 4, algorithm 1): from -1 to 1."""
         views, stats = two_views(batch, 'SimSiam'), state['batch_stats']
-        projections, stats = each(self.network, params, stats, views, method='encode')
-        predictions, stats = each(self.network, params, stats, projections, method='predict')
-        first = self.head.loss(predictions[0], projections[1])
-        second = self.head.loss(predictions[1], projections[0])
-        metrics = {'feature_std': feature_std(projections[0])}
+        (z1, z2), stats = each(self.network, params, stats, views, method='encode')
+        (p1, p2), stats = each(self.network, params, stats, (z1, z2), method='predict')
+        first = self.distance(p1, jax.lax.stop_gradient(z2))
+        second = self.distance(p2, jax.lax.stop_gradient(z1))
+        metrics = {'feature_std': feature_std(z1)}
         return (first + second) / 2, ({**state, 'batch_stats': stats}, metrics)
+
+    def distance(self, prediction: jax.Array, target: jax.Array) -> jax.Array:
+        """D of the paper (equation 1), of predictions and targets (B, D)."""
+        return negative_cosine(prediction, target, shift=self.head.shift, scale=self.head.scale)

@@ -1,4 +1,4 @@
-"""What masked image models predict, and how far they are from it."""
+"""What masked image models predict."""
 
 import dataclasses
 from typing import ClassVar
@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from jssl.checks import Checked, Count
 from jssl.errors import JsslError
 from jssl.layers.patches import enlarge_mask, patchify, unpatchify
-from jssl.losses import masked_patch_error, masked_pixel_error
 from jssl.reference import Reference
 
 EPSILON = 1e-6  # added to a patch's variance
@@ -48,10 +47,6 @@ class MAEPretrainHead(Checked):
             )
         mean, deviation = patch_statistics(patches)
         return (patches - mean) / deviation
-
-    def loss(self, prediction: jax.Array, target: jax.Array, mask: jax.Array) -> jax.Array:
-        """Mean squared error of predictions (B, L, D) where `mask` (B, L) is 1."""
-        return masked_patch_error(prediction, target, mask)
 
     def to_images(self, prediction: jax.Array, images: jax.Array) -> jax.Array:
         """Predictions (B, L, p * p * C) as images (B, H, W, C), normalised as `images` are.
@@ -92,39 +87,14 @@ class SimMIMHead(Checked):
         """A mask in tokens (B, h, w) -> one in pixels (B, H, W)."""
         return enlarge_mask(mask, self.patch_size)
 
-    def loss(self, prediction: jax.Array, images: jax.Array, mask: jax.Array) -> jax.Array:
-        """Mean absolute error of images (B, H, W, C) below the mask in tokens (B, h, w)."""
-        if prediction.shape != images.shape:
-            raise JsslError(
-                f'The neck gives images of shape {prediction.shape[1:]} for those of '
-                f'{images.shape[1:]}; neck.encoder_stride must be backbone.patch_size doubled once '
-                'for each stage after the first.'
-            )
-        return masked_pixel_error(prediction, images, self.hidden(mask), self.encoder_in_channels)
-
 
 @dataclasses.dataclass(frozen=True)
 class MaskFeatPretrainHead:
-    """Features of masked patches, by the squared distance (Wei et al. 2022, section 3.1)."""
+    """Nothing to be set: MaskFeat's loss is the squared distance (Wei et al. 2022, section 3.1)."""
 
     reference: ClassVar[Reference] = Reference(
         losses={'PixelReconstructionLoss': {}}, fixed={'criterion': 'L2', 'channel': None}
     )
-
-    def loss(self, prediction: jax.Array, target: jax.Array, mask: jax.Array) -> jax.Array:
-        """Mean squared error of predictions (B, L, D) where `mask` (B, L) is 1.
-
-        Raises:
-          JsslError: if predictions and targets differ in shape.
-        """
-        if prediction.shape != target.shape:
-            raise JsslError(
-                f'The target generator gives {target.shape[1]} patches of {target.shape[2]} '
-                f'numbers, the neck {prediction.shape[1]} of {prediction.shape[2]}; set '
-                f'config.model.neck.out_channels={target.shape[2]}, and '
-                'target_generator.patch_size to that of the backbone.'
-            )
-        return masked_patch_error(prediction, target, mask)
 
 
 def patch_statistics(patches: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -106,7 +106,7 @@ def reference_key(names: Sequence[str], algorithm: Algorithm | None = None) -> s
     """
     kind, *names = names
     if kind == 'state':
-        place, *names = names
+        place, *names = names[1:] if names[0] == 'memory' else names
         if place == 'teacher' and type(algorithm).__name__ in TARGETS:
             names = [TARGETS[type(algorithm).__name__], *_in_target(names)]
         elif place in MEMORIES.get(type(algorithm).__name__, ()):

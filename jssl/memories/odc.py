@@ -21,6 +21,20 @@ ITERATIONS = 20  # of the 2-means that splits a cluster
 HIGHEST = jax.lax.Precision.HIGHEST
 
 
+class Memory(NamedTuple):
+    """The arrays of the memory.
+
+    Attributes:
+      bank: (N, D), unit rows.
+      labels: int (N,).
+      centroids: (k, D), means of the members.
+    """
+
+    bank: jax.Array
+    labels: jax.Array
+    centroids: jax.Array
+
+
 @dataclasses.dataclass(frozen=True)
 class ODCMemory(Checked):
     """The settings of the memory.
@@ -41,6 +55,14 @@ class ODCMemory(Checked):
     momentum: Share = 0.5
     min_cluster: Count = 20
 
+    def init(self, length: int) -> Memory:
+        """An empty memory of so many images, all of label 0."""
+        return Memory(
+            bank=jnp.zeros((length, self.feat_dim)),
+            labels=jnp.zeros(length, jnp.int32),
+            centroids=jnp.zeros((self.num_classes, self.feat_dim)),
+        )
+
     def check_samples(self, samples: int) -> None:
         """Refuses more or larger clusters than so many images can fill."""
         if samples < self.num_classes * self.min_cluster:
@@ -49,20 +71,6 @@ class ODCMemory(Checked):
                 f'min_cluster={self.min_cluster} images need {self.num_classes * self.min_cluster} '
                 f'images, and there are {samples}; lower one of the two.'
             )
-
-
-class Memory(NamedTuple):
-    """The arrays of the memory.
-
-    Attributes:
-      bank: (N, D), unit rows.
-      labels: int (N,).
-      centroids: (k, D), means of the members.
-    """
-
-    bank: jax.Array
-    labels: jax.Array
-    centroids: jax.Array
 
 
 def cluster_sizes(labels: jax.Array, count: int) -> jax.Array:

@@ -83,9 +83,9 @@ class Refresher:
         In the middle of an epoch those are not known any more, so that the first comparison after
         it is left out.
         """
-        step, state = int(train_state.step), train_state.state
-        if step and step % self.experiment.plan.steps_per_epoch == 0 and 'labels' in state:
-            self.clusters.previous = self._on_host(state['labels'])
+        step, labels = int(train_state.step), self._cluster_labels(train_state)
+        if step and step % self.experiment.plan.steps_per_epoch == 0 and labels is not None:
+            self.clusters.previous = labels
 
     def refresh(self, train_state: TrainState) -> TrainState:
         """The state with new clusters, or whatever the algorithm makes of the features of all.
@@ -120,10 +120,13 @@ class Refresher:
         return loader if labels is None else loader.with_labels(self._on_host(labels))
 
     def scores(self, train_state: TrainState) -> dict[str, float]:
-        """Numbers about `state['labels']` at the end of an epoch; none without such labels."""
-        if 'labels' not in train_state.state:
-            return {}
-        return self.clusters.compare(self._on_host(train_state.state['labels']))
+        """Numbers about the clusters at the end of an epoch; none for an algorithm without any."""
+        labels = self._cluster_labels(train_state)
+        return {} if labels is None else self.clusters.compare(labels)
+
+    def _cluster_labels(self, train_state: TrainState) -> np.ndarray | None:
+        labels = self.experiment.algorithm.cluster_labels(train_state.state)
+        return None if labels is None else self._on_host(labels)
 
     @functools.cached_property
     def clusters(self) -> ClusterScores:

@@ -39,12 +39,12 @@ def equation(first: np.ndarray, second: np.ndarray) -> float:
 
 def test_the_loss_is_the_paper_s() -> None:
     params, state = start()
-    encoder = tiny_barlow_twins().network
+    encoder = tiny_barlow_twins().encoder
 
     @jax.jit
     def encode(images: jax.Array) -> jax.Array:
         variables = {'params': params, **state}
-        return encoder.apply(variables, images, method='encode', mutable=['batch_stats'])[0]
+        return encoder.apply(variables, images, mutable=['batch_stats'])[0]
 
     loss, _, _ = run(seen())
     expected = equation(*(np.asarray(encode(view), 'float64') for view in seen()['views']))

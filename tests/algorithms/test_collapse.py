@@ -14,7 +14,7 @@ import numpy as np
 import optax
 import pytest
 
-from jssl.algorithm import Algorithm, Run
+from jssl.algorithm import Algorithm, Batch, Params, Run, State
 from jssl.algorithms import BYOL, SimCLR, SimSiam
 from jssl.data import Canvas
 from jssl.evaluation.collapse import collapse_warning, feature_statistics
@@ -22,6 +22,7 @@ from jssl.heads import ContrastiveHead, LatentPredictHead
 from jssl.layers.batch_norm import BatchNorm
 from jssl.losses import negative_cosine
 from jssl.necks import NonLinearNeck
+from jssl.networks import each
 from jssl.training.step import init_train_state, make_train_step
 from tests.algorithms.runs import batch, images
 
@@ -46,10 +47,13 @@ class Nothing(nn.Module):
         return features[-1]
 
 
-class NoStopGradient(LatentPredictHead):
-    @nn.nowrap
-    def loss(self, predictions: jax.Array, targets: jax.Array) -> jax.Array:
-        return negative_cosine(predictions, targets)
+class NoStopGradient(SimSiam):
+    def loss(self, params: Params, state: State, batch: Batch) -> Any:
+        stats = state['batch_stats']
+        (z1, z2), stats = each(self.network, params, stats, batch['views'], method='encode')
+        (p1, p2), stats = each(self.network, params, stats, (z1, z2), method='predict')
+        loss = (negative_cosine(p1, z2) + negative_cosine(p2, z1)) / 2
+        return loss, ({**state, 'batch_stats': stats}, {})
 
 
 class NoPredictor(LatentPredictHead):
@@ -104,7 +108,12 @@ def test_a_healthy_run_says_nothing(algorithm: Algorithm) -> None:
 
 @pytest.mark.parametrize(
     'algorithm',
-    [simsiam(NoStopGradient), simsiam(NoPredictor), byol(NoPredictor), simclr(temperature=1e-3)],
+    [
+        NoStopGradient(Embedding(), Nothing(), LatentPredictHead(PREDICTOR)),
+        simsiam(NoPredictor),
+        byol(NoPredictor),
+        simclr(temperature=1e-3),
+    ],
     ids=['no stop-gradient', 'no predictor', 'BYOL without predictor', 'temperature of 0.001'],
 )
 def test_a_broken_method_collapses_and_the_run_says_so(algorithm: Algorithm) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from jssl.algorithm import Algorithm, Batch
 from jssl.algorithms import MAE, MaskFeat, SimMIM
+from jssl.necks import LinearNeck, SimMIMNeck
 from jssl.target_generators import CLIPGenerator
 from tests.algorithms import runs
 from tests.checks import assert_trees_close, refused, well_scaled
@@ -156,9 +157,10 @@ def test_mae_reconstructs_what_a_target_generator_makes() -> None:
     """PixMIM: with a generator that doubles the image, the loss is that of twice the pixels."""
     model = runs.tiny_mae(target_generator=lambda images: 2 * images)
     loss, _ = jax.jit(model.loss)(params('MAE'), {}, batch('MAE'))
-    noise, patches = batch('MAE')['noise'], np.asarray(IMAGES).reshape(4, 4, 2, 4, 2, 3)
-    network = model.network
-    prediction = jax.jit(network.apply)({'params': params('MAE')}, IMAGES, noise)
+    *ids, mask = model.mask(batch('MAE')['noise'])
+    np.testing.assert_array_equal(mask, batch('MAE')['mask'])
+    prediction = jax.jit(model.network.apply)({'params': params('MAE')}, IMAGES, *ids)
+    patches = np.asarray(IMAGES).reshape(4, 4, 2, 4, 2, 3)
     target = 2 * patches.swapaxes(2, 3).reshape(4, 16, 12)
     error = np.mean((np.asarray(prediction) - target) ** 2, axis=-1)
     assert float(loss) == pytest.approx(error[np.asarray(batch('MAE')['mask'])].mean(), rel=1e-4)
@@ -178,7 +180,8 @@ def test_maskfeat_predicts_all_patches_without_drop_path() -> None:
     noisy = dataclasses.replace(model, backbone=model.backbone.clone(drop_path_rate=0.9))
     predicted = jax.jit(noisy.predict)(params('MaskFeat'), {}, given)
     assert predicted.shape == (len(IMAGES), 16, 9)
-    plain = jax.jit(model.network.apply)({'params': params('MaskFeat')}, IMAGES, given['mask'])
+    apply = jax.jit(model.network.apply)
+    plain = apply({'params': params('MaskFeat')}, IMAGES, mask=given['mask'])
     np.testing.assert_allclose(predicted, plain, atol=1e-5)
 
 
@@ -196,7 +199,7 @@ def test_maskfeat_predicts_the_patch_features_of_a_frozen_network() -> None:
     assert_trees_close(after, state, rtol=0, atol=0)
     targets = jax.jit(clip.apply)({'params': state['target_generator']}, IMAGES).tokens[:, 1:]
     mask = np.asarray(batch('MaskFeat')['mask'])
-    prediction = jax.jit(model.network.apply)({'params': values}, IMAGES, mask)
+    prediction = jax.jit(model.network.apply)({'params': values}, IMAGES, mask=mask)
     error = np.square(np.asarray(prediction) - targets).mean(axis=2)
     assert float(loss) == pytest.approx(error[mask.reshape(len(IMAGES), -1)].mean(), rel=1e-4)
 
@@ -218,12 +221,26 @@ def test_a_mask_of_a_user_s_own_makes_the_same_loss() -> None:
         (lambda: runs.tiny_simmim(mask_patch_size=3), ['mask_patch_size=3', 'patch_size=2']),
         (lambda: draw_shape(runs.tiny_simmim(), (8, 10)), ['8 x 10 px', 'mask_patch_size=4']),
         (lambda: draw_shape(runs.tiny_maskfeat(), (8, 10)), ['MaskFeat', '8 x 10 px']),
+        (
+            lambda: loss_shape('SimMIM', SimMIMNeck(runs.WIDTH, 4)),
+            ['(16, 16, 3)', 'encoder_stride'],
+        ),
+        (
+            lambda: loss_shape('MaskFeat', LinearNeck(runs.WIDTH, 5, with_avg_pool=False)),
+            ['16 patches of 9', '16 of 5', 'neck.out_channels=9', 'patch_size'],
+        ),
     ],
-    ids=['cell', 'SimMIM', 'MaskFeat'],
+    ids=['cell', 'SimMIM', 'MaskFeat', "SimMIM's neck", "MaskFeat's neck"],
 )
 def test_sizes_that_do_not_fit_are_refused(build: Any, parts: list[str]) -> None:
     with refused(*parts):
         build()
+
+
+def loss_shape(name: str, neck: Any) -> None:
+    model = dataclasses.replace(algorithm(name), neck=neck)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), batch(name))
+    jax.eval_shape(model.loss, *shapes, batch(name))
 
 
 def draw_shape(model: Algorithm, size: tuple[int, int]) -> None:
