@@ -36,7 +36,7 @@ from jssl.optim.optimizers import Optimizer, learning_rate, make_optimizer
 from jssl.optim.scheduled import Scheduled
 from jssl.optim.schedules import Constant, Schedule, ScheduleFactory
 from jssl.training import sharding
-from jssl.training.loop import Plan
+from jssl.training.plan import Plan
 from jssl.training.settings import Runtime
 from jssl.training.step import Step, Views, init_train_state, make_train_step
 

@@ -10,7 +10,6 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -26,46 +25,14 @@ from jssl.runs.metrics import EPOCH, EVALUATION, STEP, STOPPED, MetricsWriter
 from jssl.runs.progress import DataWait, Meter, Progress
 from jssl.training.callbacks import FAIL, GO_ON, STOP, Callbacks
 from jssl.training.finite import not_finite
+from jssl.training.plan import Plan
+from jssl.training.refresh import Refresher
 from jssl.training.signals import StopSignal
 from jssl.training.step import Step
-
-if TYPE_CHECKING:
-    from jssl.training.refresh import Refresher  # which needs the experiment, and that the plan
 
 HostBatch = Mapping[str, np.ndarray]
 DeviceBatch = Mapping[str, jax.Array]
 AHEAD = 2  # batches on their way to the device, and steps queued on it, while one runs
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """When things happen, in steps.
-
-    Attributes:
-      steps: length of the run.
-      steps_per_epoch: what an epoch is.
-      log_every: between two lines of metrics.
-      evaluate_every: between two evaluations; the last step is always evaluated.
-      save_every: between two checkpoints; the last step is always saved.
-    """
-
-    steps: int
-    steps_per_epoch: int
-    log_every: int
-    evaluate_every: int
-    save_every: int
-
-    def due(self, every: int, step: int) -> bool:
-        """Whether what happens `every` so many steps happens after `step`."""
-        return step == self.steps or step % every == 0
-
-    def logs(self, step: int) -> bool:
-        """Whether a line of metrics is written after `step`."""
-        return self.due(self.log_every, step) or self.pauses(step)
-
-    def pauses(self, step: int) -> bool:
-        """Whether the loop waits for the device after `step`, to evaluate or to save."""
-        return self.due(self.evaluate_every, step) or self.due(self.save_every, step)
 
 
 def to_device(
@@ -109,7 +76,7 @@ class Loop:
     progress: Progress
     data_wait: DataWait
     bad_samples: BadSamples
-    refresher: 'Refresher'
+    refresher: Refresher
     images: int
     workdir: Path
     callbacks: Callbacks

@@ -16,7 +16,7 @@ import tensorflow_datasets as tfds
 from numpy.typing import NDArray
 from PIL import Image
 
-from jssl.data.sources.tfds import tfds_folder
+from jssl.data.sources.tfds_folder import tfds_folder
 from jssl.errors import JsslError
 
 SIZE = 32

@@ -18,6 +18,7 @@ from jssl.data.sources.labels import NONE  # TFDS too, as in STL-10's split 'unl
 from jssl.data.sources.reading import nearest
 from jssl.data.sources.tfds_advice import INFO, elsewhere, lacking, no_split
 from jssl.data.sources.tfds_features import check_features, own_modules
+from jssl.data.sources.tfds_folder import tfds_folder
 from jssl.errors import JsslError, in_words, suggest
 
 DIGITS = 'embedded_digits'
@@ -185,12 +186,6 @@ def _opened_again(modules: list[str], fields: tuple[Any, ...]) -> TFDS:
     for module in modules:
         importlib.import_module(module)
     return TFDS(*fields)
-
-
-def tfds_folder(data_dir: str | None) -> str:
-    """The given TFDS folder, or the one that TFDS itself would take."""
-    default = os.path.join('~', 'tensorflow_datasets')
-    return os.path.expanduser(data_dir or os.environ.get('TFDS_DATA_DIR') or default)
 
 
 def _open(name: str, data_dir: str | None) -> Any:
