@@ -17,18 +17,15 @@ from jssl.data.reading.decoding import quiet
 from jssl.errors import JsslError
 from jssl.evaluation import evenly_spaced
 from jssl.fitting.fit import target
+from jssl.fitting.pictures import check_predicts_pixels, reconstruct
 from jssl.foreign import refuse_foreign
 from jssl.paths import expanded
 from jssl.runs.checkpoints import Checkpoints
 from jssl.runs.datasets import tell_changes
 from jssl.runs.workdir import CHECKPOINTS, CONFIG, read_config
 from jssl.visualization.images import view_grid
-from jssl.visualization.reconstructions import (
-    Reconstructions,
-    check_predicts_pixels,
-    reconstruct,
-)
-from jssl.visualization.views import check_path, save
+from jssl.visualization.picture_file import check_path, save
+from jssl.visualization.reconstructions import Reconstructions
 
 SIDE = 224  # pixels of a cell's longest side in the picture
 

@@ -13,8 +13,9 @@ from jssl.cli.experiments import add_config, settle
 from jssl.cli.parser import Parser
 from jssl.config import experiment
 from jssl.data.reading.decoding import quiet
+from jssl.fitting.pictures import draw_picture
 from jssl.runs.record import recordable
-from jssl.visualization.views import check_path, draw_picture, save
+from jssl.visualization.picture_file import check_path, save
 
 
 def add_arguments(parser: Parser) -> None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from jssl.evaluation import Extracted, evenly_spaced
 from jssl.evaluation.features import EvalView
 from jssl.evaluation.metrics import Scores
 from jssl.fitting.evaluating import RunEvaluator, in_words
+from jssl.fitting.pictures import reconstruct
 from jssl.fitting.pretrained import WEIGHTS
 from jssl.interop.safetensors import has_backbone, save_backbone, save_parameters
 from jssl.runs.describe import describe
@@ -27,9 +28,7 @@ from jssl.runs.progress import Progress
 from jssl.training.experiment import Experiment
 from jssl.training.sharding import replicated
 from jssl.training.step import make_views
-
-if TYPE_CHECKING:  # matplotlib stays out of `import jssl`
-    from jssl.visualization.reconstructions import Reconstructions
+from jssl.visualization.reconstructions import Reconstructions
 
 REPORT = 'report.html'
 PARAMETERS = 'parameters.safetensors'  # of an algorithm without a part called backbone
@@ -234,10 +233,8 @@ def picture_views(experiment: Experiment) -> np.ndarray:
 
 def picture_reconstructions(
     experiment: Experiment, params: Params, state: State
-) -> 'Reconstructions | None':
+) -> Reconstructions | None:
     """What the network makes of held-out images, where its algorithm predicts pixels."""
-    from jssl.visualization.reconstructions import reconstruct
-
     if experiment.algorithm.predicts != 'pixels':
         return None
     return reconstruct(experiment, params, state)

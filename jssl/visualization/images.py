@@ -1,13 +1,15 @@
-"""Images for pages: grids of views, and single images as data URIs."""
+"""Images for pages and pictures: cells, grids of them, and single images as data URIs."""
 
 import base64
 import io
+import math
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from jssl.errors import JsslError
 
+COVER = 0.8  # share of grey on what a mask hides
 SMALL = 64  # pixels up to which an image is stored exactly and enlarged with sharp edges
 
 
@@ -68,3 +70,41 @@ def picture_uri(picture: Image.Image, *, lossless: bool) -> str:
 def data_uri(media_type: str, content: bytes) -> str:
     """`content` as an address that needs no network."""
     return f'data:{media_type};base64,{base64.b64encode(content).decode()}'
+
+
+def as_rgb(images: np.ndarray) -> np.ndarray:
+    """Images (..., C): grey ones with three equal channels, transparent ones without alpha."""
+    return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images[..., :3]
+
+
+def cover(images: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Grey over what is masked.
+
+    Args:
+      images: uint8 (B, h, w, 3).
+      mask: (B, rows, columns) or flattened (B, N) for a square; not 0 is hidden.
+    """
+    rows = mask.shape[1] if mask.ndim == 3 else math.isqrt(mask.shape[1])
+    cells = mask.reshape(len(mask), rows, -1) != 0
+    for axis in (1, 2):
+        places = np.arange(images.shape[axis]) * cells.shape[axis] // images.shape[axis]
+        cells = np.take(cells, places, axis=axis)
+    gray = (COVER * 128 + (1 - COVER) * images).astype(np.uint8)
+    return np.where(cells[..., None], gray, images)
+
+
+def fit_square(image: np.ndarray, side: int) -> np.ndarray:
+    """An image (h, w, C) in the middle of a white square (side, side, 3), as large as it can be."""
+    picture = Image.fromarray(as_rgb(image))
+    grows = max(picture.size) < side
+    method = Image.Resampling.NEAREST if grows else Image.Resampling.LANCZOS
+    picture = ImageOps.contain(picture, (side, side), method)
+    return np.asarray(ImageOps.pad(picture, (side, side), method, color='white'))
+
+
+def enlarge(images: np.ndarray, factor: int, side: int) -> np.ndarray:
+    """Images (B, h, w, 3), every pixel `factor` times, in the middle of white squares of `side`."""
+    large = images.repeat(factor, axis=1).repeat(factor, axis=2)
+    space = [side - length for length in large.shape[1:3]]
+    margins = [(length // 2, length - length // 2) for length in space]
+    return np.pad(large, [(0, 0), *margins, (0, 0)], constant_values=255)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -33,9 +33,7 @@ from jssl.visualization.page import (
     themed_image,
     warning,
 )
-
-if TYPE_CHECKING:  # so that its command is not imported before it runs
-    from jssl.visualization.reconstructions import Reconstructions
+from jssl.visualization.reconstructions import Reconstructions
 
 Row = Mapping[str, Any]
 Tell = Callable[[str], None]
@@ -73,7 +71,7 @@ def write_report(
     features: np.ndarray | None = None,
     labels: np.ndarray | None = None,
     label_names: Sequence[str] | None = None,
-    reconstructions: 'Reconstructions | None' = None,
+    reconstructions: Reconstructions | None = None,
     missing: Sequence[str] = (),
     tell: Tell = print,
 ) -> Path:
@@ -125,7 +123,7 @@ def write_report(
 
 def _pictures(
     views: np.ndarray | None,
-    reconstructions: 'Reconstructions | None',
+    reconstructions: Reconstructions | None,
     test_images: np.ndarray | None,
     known: tuple[Any, Any, Any],
     tell: Tell,
@@ -271,7 +269,7 @@ def _views(views: np.ndarray) -> str:
     )
 
 
-def _reconstructions(found: 'Reconstructions') -> str:
+def _reconstructions(found: Reconstructions) -> str:
     pictures = found.pictures[evenly_spaced(len(found.pictures), PAINTED)]
     small = is_small(pictures[0, 0])
     style = 'views pixels' if small else 'views'

@@ -11,7 +11,7 @@ from jssl.cli import main
 from jssl.cli.reconstruct import reconstruct_run
 from jssl.data.sources import Arrays
 from jssl.fitting.fit import fit
-from jssl.visualization.reconstructions import reconstruct
+from jssl.fitting.pictures import reconstruct
 from tests.algorithms import runs
 from tests.checks import refused
 from tests.visualization.test_reconstructions import subject

@@ -9,9 +9,10 @@ import pytest
 from jssl.augment.views import CenterView
 from jssl.data.sources import Arrays
 from jssl.fitting.fit import fit
+from jssl.fitting.pictures import reconstruct
 from jssl.optim.optimizers import AdamW
 from jssl.training.experiment import Experiment
-from jssl.visualization.reconstructions import compare, psnr, reconstruct
+from jssl.visualization.reconstructions import compare, psnr
 from tests.algorithms import runs
 from tests.checks import refused
 

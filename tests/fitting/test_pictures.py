@@ -12,9 +12,9 @@ from PIL import Image
 from jssl.algorithm import Algorithm
 from jssl.augment.views import CenterView, ImageAndTokens, MultiCrop, MultiView, View
 from jssl.data.sources import Arrays
+from jssl.fitting import pictures
 from jssl.optim.optimizers import AdamW
 from jssl.training.experiment import Experiment
-from jssl.visualization import views as pictures
 from tests.checks import refused
 
 PLAIN = View(size=16, scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0, jitter=0.0, gray=0.0, blur=0.0)

@@ -1,72 +1,38 @@
-"""A picture of what a config makes of some images: a row for each, the image and its views.
+"""Pictures of an experiment: the views of its images, and what its network makes of them.
 
-Views of several sizes are shown on one scale, and where the algorithm draws a `mask` what it hides
-of the first view is covered with grey. `jssl views` writes it.
+The first is what `jssl views` shows, the second what `jssl reconstruct` and the report do.
 """
 
+import functools
 import math
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from jssl.algorithm import Algorithm, Params, State
 from jssl.augment.ops.normalize import denormalize
 from jssl.checks import Count, check_value
 from jssl.data.canvas import Canvas
-from jssl.data.reading.bad_samples import read
+from jssl.data.loading.loader import resident
+from jssl.data.reading.bad_samples import BadSamples, read
 from jssl.errors import JsslError
 from jssl.evaluation import evenly_spaced
-from jssl.paths import expanded
+from jssl.evaluation.features import EvalView
 from jssl.training.experiment import Experiment
 from jssl.training.step import make_views, step_keys
-from jssl.visualization.images import view_grid
+from jssl.visualization.images import as_rgb, cover, enlarge, fit_square, view_grid
+from jssl.visualization.reconstructions import Reconstructions, compare
 
 SIDE = 96  # pixels that a cell has at least
-FORMATS = ('.png', '.webp')  # can be transparent between the cells
-COVER = 0.8  # share of grey on what a mask hides
+JUDGED = 256  # images over which the PSNR is taken
+AT_ONCE = 64  # images in a pass of the network
 
 Numbers = float | Sequence[float]  # one a channel
 Statistics = tuple[Numbers, Numbers]
-
-
-def check_path(out: str) -> Path:
-    """The path of the picture.
-
-    Raises:
-      JsslError: its ending is not that of a format that can be written, or no file can be there.
-    """
-    path = expanded(out)
-    if path.suffix.lower() not in FORMATS:
-        raise JsslError(f'--out={out!r} must end with {" or ".join(FORMATS)}.')
-    above = next(folder for folder in path.absolute().parents if os.path.exists(folder))
-    if os.path.isdir(path) or not os.path.isdir(above):
-        what = f'{above} is no folder' if not os.path.isdir(above) else 'it is a folder'
-        name = 'views.png' if os.path.isdir(path) else path.name
-        raise JsslError(
-            f'--out={out!r} cannot be written: {what}; give another, such as --out={name}.'
-        )
-    return path
-
-
-def save(picture: Image.Image, path: Path) -> None:
-    """Writes a picture, and the folder that it is in.
-
-    Raises:
-      JsslError: it cannot be written there.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path)
-    except OSError as error:
-        raise JsslError(
-            f'the picture cannot be written to {path}: {error.strerror or error}; give another '
-            f'path, such as --out={path.name}, or make room there.'
-        ) from error
 
 
 def draw_picture(subject: Experiment, images: int) -> Image.Image:
@@ -96,7 +62,7 @@ def draw_picture(subject: Experiment, images: int) -> Image.Image:
     largest = max(column.shape[1] for column in columns)
     side = largest * math.ceil(SIDE / largest)
     originals = [_visible(sample.canvas) for sample in samples]
-    cells = [np.stack([fit(image, side) for image in originals])]
+    cells = [np.stack([fit_square(image, side) for image in originals])]
     cells += [enlarge(column, side // largest, side) for column in columns]
     return view_grid(np.stack(cells, axis=1), side=side)
 
@@ -150,39 +116,60 @@ def statistics(subject: Experiment, views: int) -> list[Statistics]:
     return (found or [(0.0, 1.0)])[:1] * views
 
 
-def as_rgb(images: np.ndarray) -> np.ndarray:
-    """Images (..., C): grey ones with three equal channels, transparent ones without alpha."""
-    return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images[..., :3]
-
-
-def cover(images: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Grey over what is masked.
+def reconstruct(subject: Experiment, params: Params, state: State) -> Reconstructions:
+    """What a network makes of images spread over the test set, or the training set without one.
 
     Args:
-      images: uint8 (B, h, w, 3).
-      mask: (B, rows, columns) or flattened (B, N) for a square; not 0 is hidden.
+      subject: the experiment; its algorithm must predict pixels.
+      params, state: of its network.
+
+    Raises:
+      JsslError: if the algorithm does not predict pixels.
     """
-    rows = mask.shape[1] if mask.ndim == 3 else math.isqrt(mask.shape[1])
-    cells = mask.reshape(len(mask), rows, -1) != 0
-    for axis in (1, 2):
-        places = np.arange(images.shape[axis]) * cells.shape[axis] // images.shape[axis]
-        cells = np.take(cells, places, axis=axis)
-    gray = (COVER * 128 + (1 - COVER) * images).astype(np.uint8)
-    return np.where(cells[..., None], gray, images)
+    algorithm = check_predicts_pixels(subject)
+    source = subject.data if subject.test_data is None else subject.test_data
+    rows = evenly_spaced(len(source), JUDGED)
+    options = (subject.canvas, subject.channels, subject.runtime.threads)
+    bad_samples = BadSamples(len(source), subject.runtime.bad_samples, print)
+    data = resident(source, *options, rows=rows, bad_samples=bad_samples)
+    run = jax.jit(functools.partial(_run, algorithm, subject.eval_view))
+    parts = []
+    for first in range(0, len(rows), AT_ONCE):
+        chunk = slice(first, first + AT_ONCE)
+        canvas = jax.tree.map(lambda array, chunk=chunk: jnp.asarray(array[chunk]), data['canvas'])
+        key = jax.random.fold_in(jax.random.key(subject.runtime.seed), first)
+        parts.append([np.asarray(array) for array in run(params, state, canvas, key)])
+    images, painted, hidden = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    view = subject.eval_view
+    mean, std = getattr(view, 'mean', 0.0), getattr(view, 'std', 1.0)
+    originals, painted = (denormalize(array, mean, std) for array in (images, painted))
+    return compare(originals, painted, hidden, algorithm.caveat)
 
 
-def fit(image: np.ndarray, side: int) -> np.ndarray:
-    """An image (h, w, C) in the middle of a white square (side, side, 3), as large as it can be."""
-    picture = Image.fromarray(as_rgb(image))
-    grows = max(picture.size) < side
-    method = Image.Resampling.NEAREST if grows else Image.Resampling.LANCZOS
-    picture = ImageOps.contain(picture, (side, side), method)
-    return np.asarray(ImageOps.pad(picture, (side, side), method, color='white'))
+def _run(
+    algorithm: Algorithm,
+    view: EvalView,
+    params: Params,
+    state: State,
+    canvas: Canvas,
+    key: jax.Array,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The images, what the network makes of them, and which pixels were hidden."""
+    images = jax.vmap(view)(canvas)
+    batch = {'views': (images,), 'index': jnp.arange(len(images))}
+    painted, hidden = algorithm.predict(params, state, algorithm.draw(key, state, batch))
+    return images, painted, hidden
 
 
-def enlarge(images: np.ndarray, factor: int, side: int) -> np.ndarray:
-    """Images (B, h, w, 3), every pixel `factor` times, in the middle of white squares of `side`."""
-    large = images.repeat(factor, axis=1).repeat(factor, axis=2)
-    space = [side - length for length in large.shape[1:3]]
-    margins = [(length // 2, length - length // 2) for length in space]
-    return np.pad(large, [(0, 0), *margins, (0, 0)], constant_values=255)
+def check_predicts_pixels(subject: Experiment) -> Algorithm:
+    """The algorithm of an experiment.
+
+    Raises:
+      JsslError: it does not predict pixels.
+    """
+    if subject.algorithm.predicts != 'pixels':
+        raise JsslError(
+            f'{type(subject.algorithm).__name__} does not predict pixels, so there is nothing to '
+            'show; give the run of one that does, such as MAE or SimMIM.'
+        )
+    return subject.algorithm
