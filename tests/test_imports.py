@@ -42,7 +42,7 @@ def room(module: str) -> str:
 
 
 def allowed() -> dict[str, set[str]]:
-    """What each room may import, by the table: itself, the first row, and what its own row names."""
+    """What each room may import: itself, the table's first row and what its own row names."""
     lines = (ROOT / 'docs' / 'design.md').read_text(encoding='utf-8').split('\n')
     first = next(number for number, line in enumerate(lines) if line.startswith('| room |'))
     rows = [line.split('|')[1:4] for line in lines[first + 2 : lines.index('', first)]]
