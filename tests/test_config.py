@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from jssl.algorithm import Algorithm
+from jssl.algorithm import Algorithm, Run
 from jssl.config import choose, experiment
 from jssl.optim.optimizers import SGD
 from jssl.optim.schedules import Constant
@@ -63,7 +63,8 @@ CONFIG = {
 
 def test_an_experiment_has_the_components_and_numbers_of_its_config() -> None:
     found = experiment({**CONFIG, 'model': {**PART, 'size': 3}})
-    assert found.algorithm == Part(size=3, run=found.algorithm.run)
+    run = Run(samples=40, steps_per_epoch=2, epochs=2)
+    assert found.algorithm == Part(size=3, run=run)
     assert (found.data, found.test_data) == (Noise(), Noise(count=10))
     assert (found.views, found.eval_view) == (Part(), Part())
     assert (found.optimizer, found.schedule) == (SGD(lr=0.1), Constant())

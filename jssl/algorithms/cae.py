@@ -19,6 +19,8 @@ from jssl.checks import Count, Fraction
 from jssl.errors import JsslError
 from jssl.heads import CAEHead
 from jssl.kinds import TargetGenerator
+from jssl.losses import cross_entropy, latent_alignment
+from jssl.memories.teacher import init_teacher, update_teacher
 from jssl.necks import CAENeck
 from jssl.networks import evaluate, forward
 from jssl.target_generators.frozen import generate, init_generator
@@ -45,7 +47,7 @@ class CAE(MaskedImageModel):
     Attributes:
       backbone: tokens of the patches it is given.
       neck: these tokens -> logits and latents of the masked patches; it says how many these are.
-      head: the loss.
+      head: the weight of the latents, and what it takes for tokens.
       target_generator: the second view -> tokens (B, h, w) or their logits, such as `DALLE`.
       base_momentum: share of the teacher that stays at an update; 0 makes it a copy of the encoder
         as it was one step ago.
@@ -86,7 +88,7 @@ class CAE(MaskedImageModel):
         key, token_key = jax.random.split(rng)
         ids = self._split(jnp.zeros((len(images), self._grid(images) ** 2), bool))
         params = self.network.init(key, images, *ids, train=False)['params']
-        teacher = jax.tree.map(jnp.copy, params['backbone'])
+        teacher = init_teacher(params, parts=('backbone',))
         tokenizer = init_generator(self.target_generator, token_key, token_images)
         return params, {'teacher': teacher, **tokenizer}
 
@@ -110,14 +112,19 @@ class CAE(MaskedImageModel):
         visible, masked = ids = self._split(batch['mask'].reshape(len(images), -1) != 0)
         noise = batch.get('drop_path')
         (logits, latent), _ = forward(self.network, params, {}, images, *ids, drop_path=noise)
-        target = self._teach(state, images, masked)
+        # The teacher sees the masked patches alone; its first output is the class token.
+        slow, teacher = state['teacher']['params']['backbone'], state['teacher']
+        target = evaluate(self.backbone, slow, {}, images, ids_keep=masked)[:, 1:]
         outputs = generate(self.target_generator, state, token_images)
         tokens = self.head.tokens(outputs, visible.shape[1] + masked.shape[1])
         tokens = jnp.take_along_axis(tokens, masked, axis=1)
-        main, align = self.head.loss(logits, tokens, latent, target)
+        main = cross_entropy(logits.reshape(-1, logits.shape[-1]), tokens.reshape(-1))
+        align = self.head.align_weight * latent_alignment(latent, target)
         accuracy = jnp.mean(jnp.argmax(logits, axis=-1) == tokens)
         metrics = {'main': main, 'align': align, 'accuracy': accuracy}
-        return main + align, ({**state, 'teacher': self._next_teacher(params, state)}, metrics)
+        # It has been used before it follows, so that the encoder is a step ahead of it.
+        teacher = update_teacher(teacher, params, {}, self.base_momentum, copy_first=False)
+        return main + align, ({**state, 'teacher': teacher}, metrics)
 
     def predict(self, params: Params, state: State, batch: Batch) -> jax.Array:
         """The likeliest tokens of the masked patches, row-major: int32 (B, n), in eval mode."""
@@ -134,19 +141,6 @@ class CAE(MaskedImageModel):
         patches, _ = features[-1]
         wide = jnp.promote_types(patches.dtype, jnp.float32)
         return patches.mean(axis=(1, 2), dtype=wide)
-
-    def _teach(self, state: State, images: jax.Array, masked: jax.Array) -> jax.Array:
-        """The teacher's latents (B, n, C) of the masked patches, which alone it sees."""
-        latents = evaluate(self.backbone, state['teacher'], {}, images, ids_keep=masked)
-        return jax.lax.stop_gradient(latents[:, 1:])
-
-    def _next_teacher(self, params: Params, state: State) -> Params:
-        """The teacher of the next step; that of this step has already been used."""
-        return jax.tree.map(
-            lambda old, new: jax.lax.stop_gradient(new + self.base_momentum * (old - new)),
-            state['teacher'],
-            params['backbone'],
-        )
 
     def _split(self, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The numbers of visible and of masked patches, each in order, from a mask (B, L)."""

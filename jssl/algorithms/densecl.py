@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 
 from jssl.algorithm import Batch, Metrics, Params, State, two_views
-from jssl.algorithms.moco import MoCo, similarities, watch
+from jssl.algorithms.moco import MoCo
 from jssl.checks import Fraction, Natural
 from jssl.errors import JsslError
 from jssl.layers.normalize import l2_normalize
-from jssl.losses import cross_entropy
-from jssl.memories.ema import update_teacher
-from jssl.memories.queue import enqueue, init_queue
+from jssl.losses import contrast_accuracy, dense_contrast, info_nce, queue_similarities
+from jssl.memories.queue import enqueue, init_queue, queue_health
+from jssl.memories.teacher import update_teacher
 from jssl.networks import Encoder, evaluate, forward
 
 
@@ -78,55 +78,30 @@ class DenseCL(MoCo):
         """
         view, key_view = two_views(batch, 'DenseCL')
         query, stats = forward(self.encoder, params, state['batch_stats'], view)
-        slow = update_teacher(state['teacher'], params, stats, self.momentum)
-        key, teacher = self.encode_keys(slow, key_view, batch)
-        query, key = ([l2_normalize(output) for output in outputs] for outputs in (query, key))
-        image, cells, metrics = self._contrast(query, key, state)
+        teacher = update_teacher(state['teacher'], params, stats, self.momentum)
+        key, teacher = self.encode_keys(teacher, key_view, batch)
+        map_q, image_q, cells_q, _ = (l2_normalize(output) for output in query)
+        map_k, image_k, cells_k, pooled_k = (l2_normalize(output) for output in key)
+        matches = match_cells(map_q, map_k)
+        positives = jnp.take_along_axis(cells_k, matches[:, :, None], axis=1)
+        temperature, weight = self.head.temperature, self.head.loss_weight
         share = jnp.where(batch['step'] < self.start_iters, 0.0, self.loss_lambda)
-        single, dense = (1 - share) * image, share * cells
-        after, health = self._enqueue(state, teacher, key)
-        after |= {'batch_stats': stats, 'teacher': teacher}
-        metrics = {**metrics, **health, 'loss_single': single, 'loss_dense': dense}
-        return single + dense, ({**state, **after}, metrics)
-
-    def _contrast(self, query: Any, key: Any, state: State) -> tuple[jax.Array, jax.Array, Metrics]:
-        """The two losses without their weights, all inputs l2-normalised."""
-        positive = jnp.sum(query[1] * key[1], axis=1, keepdims=True)
-        logits = self.head(positive, similarities(query[1], state['queue']))
-        image = cross_entropy(logits, jnp.zeros(len(logits), jnp.int32))
-        matches = match_cells(query[0], key[0])
-        matched = jnp.take_along_axis(key[2], matches[:, :, None], axis=1)
-        cells = self.dense_loss(query[2], matched, state['queue2'])
-        return self.head.loss_weight * image, self.head.loss_weight * cells, watch(logits)
-
-    def dense_loss(self, query: jax.Array, positive: jax.Array, queue: jax.Array) -> jax.Array:
-        """Cross entropy of every cell's positive against the queue, mean over cells and images.
-
-        One cell of all images at a time, whose logits the backward pass computes again: those of
-        all cells would be S * S times as large (3.3 GB for a batch of 256).
-
-        Args:
-          query: unit rows (B, S * S, D).
-          positive: unit rows (B, S * S, D).
-          queue: unit rows (K, D).
-        """
-
-        @jax.checkpoint
-        def of_one_cell(pair: tuple[jax.Array, jax.Array]) -> jax.Array:
-            similar = jnp.sum(pair[0] * pair[1], axis=1, keepdims=True)
-            logits = self.head(similar, similarities(pair[0], queue))
-            return cross_entropy(logits, jnp.zeros(len(logits), jnp.int32))
-
-        pairs = (query.swapaxes(0, 1), positive.swapaxes(0, 1))
-        return jax.lax.map(of_one_cell, pairs).mean()
-
-    def _enqueue(self, state: State, teacher: State, key: Any) -> tuple[dict[str, Any], Metrics]:
-        """Both queues with the keys of images and the pooled keys of cells."""
-        queue, pointer = enqueue(state['queue'], state['queue_ptr'], key[1])
-        queue2, pointer2 = enqueue(state['queue2'], state['queue2_ptr'], key[3])
+        image = info_nce(image_q, image_k, state['queue'], temperature)
+        dense = dense_contrast(cells_q, positives, state['queue2'], temperature)
+        image, dense = (1 - share) * weight * image, share * weight * dense
+        queue, pointer = enqueue(state['queue'], state['queue_ptr'], image_k)
+        queue2, pointer2 = enqueue(state['queue2'], state['queue2_ptr'], pooled_k)
         after = {'queue': queue, 'queue_ptr': pointer, 'queue2': queue2, 'queue2_ptr': pointer2}
-        norm = self.watch_queue(teacher, queue2, key[3])['queue_norm']
-        return after, {**self.watch_queue(teacher, queue, key[1]), 'queue2_norm': norm}
+        written = teacher['steps'] * len(image_k)
+        metrics = {
+            'accuracy': contrast_accuracy(*queue_similarities(image_q, image_k, state['queue'])),
+            'loss_single': image,
+            'loss_dense': dense,
+            **queue_health(queue, written),
+            'queue2_norm': queue_health(queue2, written)['queue_norm'],
+        }
+        state = {**state, **after, 'batch_stats': stats, 'teacher': teacher}
+        return image + dense, (state, metrics)
 
     def predict(self, params: Params, state: State, batch: Batch) -> jax.Array:
         """Unit features (B, h, w, C) of every cell of the first view."""

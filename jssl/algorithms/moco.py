@@ -1,4 +1,4 @@
-"""MoCo v1 and v2: find a momentum network's key of the other view among a queue of earlier keys.
+"""MoCo v1 and v2: find a teacher's key of the other view among a queue of earlier keys.
 
 He, Fan, Wu, Xie, Girshick, "Momentum Contrast for Unsupervised Visual Representation Learning",
 CVPR 2020, arXiv 1911.05722. Chen, Fan, Girshick, He, "Improved Baselines with Momentum Contrastive
@@ -18,9 +18,9 @@ from jssl.heads import ContrastiveHead
 from jssl.kinds import Backbone, Neck
 from jssl.layers.normalize import l2_normalize
 from jssl.layers.shuffle import has_grouped_norm, unshuffle
-from jssl.losses import cross_entropy
-from jssl.memories.ema import init_teacher, update_teacher
+from jssl.losses import contrast_accuracy, info_nce, queue_similarities
 from jssl.memories.queue import enqueue, init_queue, queue_health
+from jssl.memories.teacher import Teacher, init_teacher, update_teacher
 from jssl.networks import Encoder, forward
 
 
@@ -31,10 +31,10 @@ class MoCo(Algorithm):
     Attributes:
       backbone: images -> features.
       neck: features -> projections (B, D).
-      head: similarities -> logits.
+      head: the temperature and the loss's weight.
       queue_len: keys in the queue, a multiple of the batch.
       feat_dim: D.
-      momentum: share of the momentum network that stays at an update.
+      momentum: share of the teacher that stays at an update.
 
     Raises:
       JsslError: if the momentum is not in [0, 1].
@@ -53,7 +53,7 @@ class MoCo(Algorithm):
         return Encoder(backbone=self.backbone, neck=self.neck)
 
     def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
-        """Parameters of backbone and neck; the state adds their copy `teacher` and the queue.
+        """Parameters of backbone and neck; the state adds their `teacher` and the queue.
 
         Raises:
           JsslError: if the neck's projections are not `feat_dim` wide.
@@ -88,40 +88,25 @@ class MoCo(Algorithm):
         """InfoNCE against the queue as it was before this step (equation 1 of MoCo)."""
         view, key_view = two_views(batch, type(self).__name__)
         query, stats = forward(self.encoder, params, state['batch_stats'], view)
-        slow = update_teacher(state['teacher'], params, stats, self.momentum)
-        key, teacher = self.encode_keys(slow, key_view, batch)
+        teacher = update_teacher(state['teacher'], params, stats, self.momentum)
+        key, teacher = self.encode_keys(teacher, key_view, batch)
         query, key = l2_normalize(query), l2_normalize(key)
-        positive = jnp.sum(query * key, axis=1, keepdims=True)
-        logits = self.head(positive, similarities(query, state['queue']))
-        loss = self.head.loss_weight * cross_entropy(logits, jnp.zeros(len(logits), jnp.int32))
+        loss = info_nce(query, key, state['queue'], self.head.temperature)
         queue, pointer = enqueue(state['queue'], state['queue_ptr'], key)
         after = {'batch_stats': stats, 'teacher': teacher, 'queue': queue, 'queue_ptr': pointer}
-        metrics = {**watch(logits), **self.watch_queue(teacher, queue, key)}
-        return loss, ({**state, **after}, metrics)
+        found = contrast_accuracy(*queue_similarities(query, key, state['queue']))
+        metrics = {'accuracy': found, **queue_health(queue, teacher['steps'] * len(key))}
+        return self.head.loss_weight * loss, ({**state, **after}, metrics)
 
-    def encode_keys(self, teacher: State, images: jax.Array, batch: Batch) -> tuple[Any, State]:
-        """The momentum network's outputs for `images` and its state after that, no gradient.
+    def encode_keys(self, teacher: Teacher, images: jax.Array, batch: Batch) -> tuple[Any, Teacher]:
+        """The teacher's outputs for `images` and its state after that; no gradient reaches them.
 
         With `shuffle` in the batch the images pass in that order, and their outputs come back in
         the order of the batch.
         """
         shuffle = batch.get('shuffle')
         images = images if shuffle is None else images[shuffle]
-        variables = (teacher['params'], teacher['batch_stats'])
-        outputs, stats = jax.lax.stop_gradient(forward(self.encoder, *variables, images))
+        slow = teacher['params'], teacher['batch_stats']
+        outputs, stats = forward(self.encoder, *slow, images)
         outputs = outputs if shuffle is None else unshuffle(outputs, shuffle)
         return outputs, {**teacher, 'batch_stats': stats}
-
-    def watch_queue(self, teacher: State, queue: jax.Array, keys: jax.Array) -> Metrics:
-        """The health of a queue that takes `keys` at every step."""
-        return queue_health(queue, teacher['steps'] * len(keys))
-
-
-def similarities(query: jax.Array, queue: jax.Array) -> jax.Array:
-    """Inner products of unit rows: (n, D) and (K, D) -> (n, K)."""
-    return jnp.matmul(query, queue.T, precision=jax.lax.Precision.HIGHEST)
-
-
-def watch(logits: jax.Array) -> Metrics:
-    """How often the positive, column 0 of `logits` (n, 1 + K), is above all negatives."""
-    return {'accuracy': jnp.mean(logits[:, 0] > logits[:, 1:].max(axis=1))}

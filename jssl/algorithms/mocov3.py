@@ -1,4 +1,4 @@
-"""MoCo v3: find the other view's momentum target among those of the batch; no queue.
+"""MoCo v3: find the teacher's target of the other view among those of the batch; no queue.
 
 Chen, Xie, He, "An Empirical Study of Training Self-Supervised Vision Transformers", ICCV 2021,
 arXiv 2104.02057.
@@ -9,33 +9,64 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from jssl.algorithm import Batch, Metrics, Params, State
-from jssl.algorithms.momentum_pair import MomentumPair
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, two_views
 from jssl.checks import Fraction
 from jssl.heads import MoCoV3Head
-from jssl.losses import cross_entropy
+from jssl.kinds import Backbone, Neck
+from jssl.layers.normalize import feature_std
+from jssl.losses import batch_similarities, in_batch_contrast
+from jssl.memories.teacher import cosine_momentum, init_teacher, update_teacher
+from jssl.networks import Network, each
 
 
 @dataclasses.dataclass(frozen=True)
-class MoCoV3(MomentumPair):
+class MoCoV3(Algorithm):
     """MoCo v3; `batch['views']` holds two arrays (B, H, W, C).
 
     Attributes:
-      backbone, neck, base_momentum: see `MomentumPair`.
-      head: the predictor and the similarities.
+      backbone: images -> features.
+      neck: features -> projections (B, D).
+      head: the predictor, projections -> predictions (B, D), the temperature and the loss's weight.
+      base_momentum: of the teacher at the first step; it follows half a cosine to 1 at the last.
+
+    Raises:
+      JsslError: if the momentum is not in [0, 1].
     """
 
+    backbone: Backbone
+    neck: Neck
     head: MoCoV3Head
     base_momentum: Fraction = 0.99
+
+    @property
+    def network(self) -> Network:
+        """Backbone, neck and predictor as one module; the teacher has the first two."""
+        return Network(backbone=self.backbone, neck=self.neck, head=self.head)
+
+    def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
+        """Parameters of all three parts; the state adds the `teacher`."""
+        variables = self.network.init(rng, batch['views'][0], train=False)
+        params, stats = variables['params'], variables.get('batch_stats', {})
+        return params, {'batch_stats': stats, 'teacher': init_teacher(params, stats)}
 
     def loss(
         self, params: Params, state: State, batch: Batch
     ) -> tuple[jax.Array, tuple[State, Metrics]]:
         """Algorithm 1 of the paper; the targets of the global batch are the classes."""
-        predictions, targets, state, metrics = self.predict_targets(params, state, batch)
-        labels = jnp.arange(len(targets[0]))
-        first = self.head.logits(predictions[0], targets[1])
-        second = self.head.logits(predictions[1], targets[0])
-        loss = cross_entropy(first, labels) + cross_entropy(second, labels)
-        accuracy = jnp.mean(first.argmax(axis=1) == labels)
-        return self.head.loss_weight * loss, (state, {**metrics, 'accuracy': accuracy})
+        views, steps = two_views(batch, 'MoCoV3'), self.known_run.steps
+        z, stats = each(self.network, params, state['batch_stats'], views, method='encode')
+        momentum = cosine_momentum(state['teacher']['steps'], steps, base=self.base_momentum)
+        teacher = update_teacher(state['teacher'], params, stats, momentum)
+        slow = teacher['params'], teacher['batch_stats']
+        keys, teacher['batch_stats'] = each(self.network, *slow, views, method='encode')
+        queries, stats = each(self.network, params, stats, z, method='predict')
+        first = in_batch_contrast(queries[0], keys[1], self.head.temperature)
+        second = in_batch_contrast(queries[1], keys[0], self.head.temperature)
+        found = batch_similarities(queries[0], keys[1]).argmax(axis=1)
+        metrics = {
+            'momentum': momentum,
+            'feature_std': feature_std(z[0]),
+            'accuracy': jnp.mean(found == jnp.arange(len(found))),
+        }
+        loss = self.head.loss_weight * (first + second)
+        return loss, ({**state, 'batch_stats': stats, 'teacher': teacher}, metrics)

@@ -22,7 +22,7 @@ TARGETS = {
 }
 TARGET_PARTS = {'backbone': 'module.0', 'neck': 'module.1'}
 # Parameters that are not trained, under the same names here and there.
-FROZEN = ('teacher', 'target_generator')
+FROZEN = ('target_generator',)
 SAVED = ('loss_weight', 'queue', 'queue_ptr', 'queue2', 'queue2_ptr')  # besides statistics
 # What the reference saves of a memory; the rows and labels of ODC's it does not.
 MEMORIES = {'NPID': ('bank', 'multinomial'), 'ODC': ('centroids',)}
@@ -109,6 +109,10 @@ def reference_key(names: Sequence[str], algorithm: Algorithm | None = None) -> s
         place, *names = names[1:] if names[0] == 'memory' else names
         if place == 'teacher' and type(algorithm).__name__ in TARGETS:
             names = [TARGETS[type(algorithm).__name__], *_in_target(names)]
+        elif place == 'teacher':  # CAE's, of the backbone alone
+            if names[0] != 'params':
+                return None
+            names = [place, *names[2:]]
         elif place in MEMORIES.get(type(algorithm).__name__, ()):
             return '.'.join(['memory_bank', MEMORY_PLACES.get(place, place), *names])
         elif place in FROZEN:

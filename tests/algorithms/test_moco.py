@@ -7,7 +7,7 @@ import pytest
 
 from jssl.algorithms import MoCo
 from jssl.heads import ContrastiveHead
-from jssl.memories.ema import update_teacher
+from jssl.memories.teacher import update_teacher
 from jssl.networks import forward
 from tests.algorithms import linear, runs
 from tests.algorithms.runs import linear as matrix

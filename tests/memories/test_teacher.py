@@ -6,7 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jssl.memories.ema import cosine_momentum, init_teacher, update_teacher
+from jssl.memories.teacher import (
+    cosine_momentum,
+    init_teacher,
+    linear_momentum,
+    update_teacher,
+)
 from tests import golden
 from tests.algorithms.runs import tiny_moco
 from tests.checks import assert_trees_close, matrix, refused
@@ -44,6 +49,44 @@ def test_batch_statistics_are_overwritten_and_not_averaged() -> None:
     teacher = update_teacher(init_teacher(*online()), *online(), 0.9)
     teacher = update_teacher(teacher, *online(5.0), 0.9)
     assert_trees_close(teacher['batch_stats'], online(5.0)[1], rtol=0)
+
+
+def test_any_parts_are_copied_and_the_rest_is_left_out() -> None:
+    params, stats = online()
+    params = {**params, 'patch_head': {'k': jnp.ones(3)}}
+    teacher = init_teacher(params, stats, parts=('backbone', 'patch_head'))
+    assert teacher['params'].keys() == {'backbone', 'patch_head'}
+    moved = update_teacher(teacher, params, stats, 0.5)
+    assert jax.tree.map(jnp.shape, moved) == jax.tree.map(jnp.shape, teacher)
+    assert init_teacher(params, parts=('backbone',))['batch_stats'] == {}
+    with refused('encoder has nothing to copy', 'patch_head'):
+        init_teacher(params, parts=('encoder',))
+
+
+@pytest.mark.parametrize(('buffers', 'mean'), [('copied', 4.0), ('averaged', 1.0), ('own', 0.0)])
+def test_batch_statistics_are_copied_averaged_or_its_own(buffers: Any, mean: float) -> None:
+    params, stats = online()
+    teacher = update_teacher(
+        init_teacher(params, stats), *online(4.0), 0.75, buffers=buffers, copy_first=False
+    )
+    moved = teacher['batch_stats']['backbone']['mean'] - STATS['backbone']['mean']
+    np.testing.assert_allclose(moved, mean, atol=1e-5)
+
+
+def test_after_the_optimizer_it_averages_from_the_first_step_on() -> None:
+    teacher = init_teacher(*online())
+    for step, momentum in enumerate((0.9, 0.5)):
+        teacher = update_teacher(teacher, *online(step + 1.0), momentum, copy_first=False)
+    expected = jax.tree.map(lambda leaf: leaf + 0.5 * 0.1 + 0.5 * 2, ONLINE['neck'])
+    assert_trees_close(teacher['params']['neck'], expected, rtol=1e-6)
+
+
+def test_without_momentum_it_is_the_student_to_the_last_bit() -> None:
+    params, stats = online(0.3)
+    teacher = update_teacher(init_teacher(*online()), params, stats, 0.0, copy_first=False)
+    assert_trees_close(teacher['params']['backbone'], params['backbone'], rtol=0, atol=0)
+    still = update_teacher(init_teacher(*online()), params, stats, 1.0, copy_first=False)
+    assert_trees_close(still['params']['backbone'], online()[0]['backbone'], rtol=0, atol=0)
 
 
 def test_no_gradient_flows_through_it() -> None:
@@ -87,6 +130,11 @@ def check_averages(saved: golden.File, settings: golden.Meta, expected: np.ndarr
             count = {**teacher, 'steps': jnp.array(step)}
             teacher = update_teacher(count, {'backbone': weight}, {}, settings['momentum'])
         np.testing.assert_allclose(teacher['params']['backbone'], expected[step], rtol=1e-7)
+
+
+def test_linear_momentum_rises_evenly_and_stays_at_its_end() -> None:
+    found = linear_momentum(jnp.arange(0, 40, 10), 20, base=0.9, end=0.99)
+    np.testing.assert_allclose(found, [0.9, 0.945, 0.99, 0.99], rtol=1e-6)
 
 
 def test_cosine_momentum_stays_at_its_end_after_the_run() -> None:
