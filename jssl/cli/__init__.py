@@ -25,6 +25,8 @@ from jssl.interrupts import Interrupted, run_command
 VERBS = {
     'train': 'trains what a config describes, or goes on where it stopped',
     'embed': 'writes the features of images to a table',
+    'eval': 'scores the features of a network on labelled images',
+    'export': 'writes the weights of a run to a file for others',
     'views': 'draws what a config makes of some images',
     'reconstruct': 'draws what a masked image model makes of held-out images',
     'prepare': 'writes a data set once at the size one trains on',

@@ -1,10 +1,17 @@
 """The trained network that a command line names."""
 
 import argparse
+from typing import Any
 
 from jssl.cli.parser import Parser
+from jssl.components import build_at
+from jssl.errors import JsslError
 from jssl.inference.load import load
 from jssl.inference.pretrained import Pretrained
+from jssl.kinds import Backbone
+from jssl.literals import read
+
+EXAMPLE = '"dict(type=\'ResNet\', depth=50)"'
 
 
 def add_network(parser: Parser) -> None:
@@ -13,6 +20,11 @@ def add_network(parser: Parser) -> None:
         'network',
         metavar='RUN_OR_FILE',
         help='the --workdir of a run, or a .safetensors or .npz file that jssl wrote',
+    )
+    parser.add_argument(
+        '--backbone',
+        metavar='DICT',
+        help=f'the network of a file that does not say it, such as {EXAMPLE}',
     )
     parser.add_argument(
         '--trust',
@@ -24,5 +36,19 @@ def add_network(parser: Parser) -> None:
 
 
 def open_network(options: argparse.Namespace) -> Pretrained:
-    """The network, see `jssl.load`."""
-    return load(options.network, trusted=options.trust)
+    """The network, see `jssl.load`.
+
+    Raises:
+      JsslError: there is none, or `--backbone` describes none.
+    """
+    given = options.backbone
+    backbone = None if given is None else _backbone(given)
+    return load(options.network, backbone=backbone, trusted=options.trust)
+
+
+def _backbone(text: str) -> Any:
+    try:
+        return build_at('backbone', Backbone, read(text))
+    except ValueError as error:  # a JsslError is one
+        said = str(error).replace('config.backbone', 'backbone').rstrip('.')
+        raise JsslError(f'--backbone={text}: {said}. Write it as --backbone={EXAMPLE}.') from error

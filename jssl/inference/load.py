@@ -121,7 +121,6 @@ def facts(
 ) -> dict[str, str]:
     """What a file with the weights of a run says of itself."""
     config = record['config']
-    data = {k: v for k, v in dict(config.get('data') or {}).items() if k not in PLACES}
     found = (record.get('data') or {}).get('data') or {}
     return describe(
         getattr(algorithm, 'backbone', None),
@@ -133,9 +132,17 @@ def facts(
         epochs=config.get('epochs'),
         batch_size=config.get('batch_size'),
         images=found.get('number'),
-        data=data or None,
+        data=_without_places(config.get('data')) or None,
         scores=final_scores(read_metrics(run / METRICS)) or None,
     )
+
+
+def _without_places(data: Any) -> Any:
+    """A section of a config without the paths of this machine."""
+    if not isinstance(data, Mapping):
+        return data
+    kept = {key: value for key, value in data.items() if key not in PLACES and value is not None}
+    return {key: _without_places(value) for key, value in kept.items()}
 
 
 def _of_file(
@@ -150,8 +157,9 @@ def _of_file(
         if 'backbone' not in config:
             raise JsslError(
                 f'{str(path)!r} does not say which network its weights are for. Give it, such as '
-                f'jssl.load({str(path)!r}, backbone=ResNet(depth=50)), with the type, depth and '
-                'widths that they were trained with; jssl.backbones has the networks.'
+                f"jssl.load({str(path)!r}, backbone=ResNet(depth=50)), or --backbone='dict(type="
+                '"ResNet", depth=50)\' to a command, with the type, depth and widths that they '
+                'were trained with; jssl.backbones has the networks.'
             )
         backbone = _built('backbone', config['backbone'], str(path), trusted)
     if view is None:
@@ -167,6 +175,8 @@ def _of_file(
     config.setdefault('canvas', CANVAS * getattr(view, 'resize', 256))
     params, state = fitted(backbone, read_weights(str(path)), view, config, str(path))
     size = {name: int(config[name]) for name in ('canvas', 'channels') if name in config}
+    said = describe(backbone, view, size['canvas'], size.get('channels', 3))
+    metadata = {**metadata, **said}
     return Pretrained(
         Frozen(backbone), params, state, view, config=config, metadata=metadata, **size
     )

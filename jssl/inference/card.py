@@ -1,0 +1,109 @@
+"""The page beside exported weights: what they are, how they came about, how to use them."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jssl.files import replace_file
+from jssl.inference.pretrained import Pretrained
+
+SCORES = {
+    'test_accuracy': 'accuracy',
+    'test_top5': 'top-5 accuracy',
+    'knn': 'kNN accuracy',
+    'knn_top5': 'kNN top-5 accuracy',
+    'linear': 'linear probe accuracy',
+    'feature_std': 'spread of the features (0 collapsed, 1 even)',
+    'rankme': 'RankMe',
+}
+READS = {
+    '.safetensors': 'safetensors.numpy.load_file({name!r})',
+    '.npz': 'numpy.load({name!r})',
+}
+
+
+def write_card(path: Path, network: Pretrained, *, whole: bool = False) -> Path:
+    """Writes the page of the weights at `path` beside them, as ``<path>.md``.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    card = path.with_name(f'{path.name}.md')
+    replace_file(card, card_text(path.name, network, whole=whole).encode())
+    return card
+
+
+def card_text(name: str, network: Pretrained, *, whole: bool = False) -> str:
+    """The page, as Markdown.
+
+    Args:
+      name: of the file of weights.
+      network: whose weights they are.
+      whole: whether all that the algorithm has is in the file.
+    """
+    told = {key: _read(value) for key, value in network.metadata.items()}
+    method = told.get('algorithm', 'a method that is not known')
+    backbone = told.get('backbone') or {}
+    kind = backbone.get('type', type(getattr(network.algorithm, 'backbone', None)).__name__)
+    parts = [
+        f'# {kind}, pre-trained by {method}',
+        f'{"All weights of the algorithm" if whole else "The backbone"} in `{name}`, written by '
+        'jssl. Names and layouts of the arrays are those of MMSelfSup.',
+        _table('', {'method': method} | _training(told)),
+        _table('Scores', _scores(told.get('scores') or {})),
+        _table('Preparation of images', _preparation(network)),
+        _table('Network', backbone),
+        _usage(name),
+    ]
+    return '\n\n'.join(filter(None, parts)) + '\n'
+
+
+def _read(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _training(told: Mapping[str, Any]) -> dict[str, Any]:
+    names = ('data', 'images', 'epochs', 'steps', 'batch_size')
+    return {name.replace('_', ' '): told[name] for name in names if told.get(name) is not None}
+
+
+def _scores(scores: Mapping[str, float]) -> dict[str, str]:
+    return {SCORES.get(name, name): f'{value:.4g}' for name, value in scores.items()}
+
+
+def _preparation(network: Pretrained) -> dict[str, Any]:
+    """How an image becomes what the network sees."""
+    view = _read(network.metadata.get('eval_view', '{}'))
+    shrunk = f'larger images are shrunk to {network.canvas} pixels on their long side first'
+    return {'channels': network.channels, 'canvas': shrunk} | view
+
+
+def _table(title: str, rows: Mapping[str, Any]) -> str:
+    if not rows:
+        return ''
+    lines = [f'| {name} | {_cell(value)} |' for name, value in rows.items()]
+    return '\n'.join([*([f'## {title}', ''] if title else []), '| | |', '|---|---|', *lines])
+
+
+def _cell(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return ' '.join(text.replace('|', '\\|').split())
+
+
+def _usage(name: str) -> str:
+    suffix = Path(name).suffix.lower()
+    arrays = READS[suffix].format(name=name) if suffix in READS else ''
+    lines = [
+        '## Use',
+        '',
+        '```python',
+        'import jssl',
+        f'network = jssl.load({name!r})',
+        "features = network.features(['a.jpg', 'b.jpg'])",
+        '```',
+    ]
+    return '\n'.join([*lines, *(['', f'The arrays alone: `{arrays}`.'] if arrays else [])])
