@@ -42,7 +42,10 @@ def add_arguments(parser: Parser) -> None:
         'block, from 1, or from -1 at the end',
     )
     parser.add_argument(
-        '--batch_size', type=int, default=BATCH, help='images computed at a time (default: 64)'
+        '--batch_size',
+        type=int,
+        default=BATCH,
+        help=f'images computed at a time (default: {BATCH})',
     )
     add_job(parser)
 

@@ -25,9 +25,8 @@ from jssl.data.sources import Part, Source
 from jssl.evaluation.evaluator import METRICS
 from jssl.evaluation.protocols import named, protocols
 from jssl.inference.pretrained import BATCH
-from jssl.inference.score import score
+from jssl.inference.score import MAX_TRAIN, score
 from jssl.recipes.own_images import HELD_OUT
-from jssl.training.settings import Runtime
 
 NUMBERS = ('batch_size', 'max_train')
 DEFAULT = ','.join(type(metric).__name__.lower() for metric in METRICS)
@@ -57,11 +56,14 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         '--max_train',
         type=int,
-        default=Runtime().evaluate.max_train,
-        help='images of --data that are taken at most (default: 20000)',
+        default=MAX_TRAIN,
+        help=f'images of --data that are taken at most (default: {MAX_TRAIN})',
     )
     parser.add_argument(
-        '--batch_size', type=int, default=BATCH, help='images computed at a time (default: 64)'
+        '--batch_size',
+        type=int,
+        default=BATCH,
+        help=f'images computed at a time (default: {BATCH})',
     )
     parser.add_argument('--json', action='store_true', help='print the numbers as JSON, no table')
 

@@ -13,6 +13,8 @@ from jssl.inference.pretrained import BATCH, Pretrained
 from jssl.training import sharding
 from jssl.training.settings import Runtime
 
+MAX_TRAIN = Runtime().evaluate.max_train
+
 
 def score(
     network: Pretrained,
@@ -21,7 +23,7 @@ def score(
     metrics: Sequence[Metric],
     *,
     batch_size: int = BATCH,
-    max_train: int = Runtime().evaluate.max_train,
+    max_train: int = MAX_TRAIN,
     report: Callable[[str], None] = print,
 ) -> Scores:
     """Scores of frozen features, as in the evaluation of a run.
