@@ -41,12 +41,8 @@ def add_arguments(parser: Parser) -> None:
         help='pooled (default), class_token, patch_mean, patches, map, or the number of a stage or '
         'block, from 1, or from -1 at the end',
     )
-    parser.add_argument(
-        '--batch_size',
-        type=int,
-        default=BATCH,
-        help=f'images computed at a time (default: {BATCH})',
-    )
+    meaning = f'images computed at a time (default: {BATCH})'
+    parser.add_argument('--batch_size', type=int, default=BATCH, help=meaning)
     add_job(parser)
 
 

@@ -59,12 +59,8 @@ def add_arguments(parser: Parser) -> None:
         default=MAX_TRAIN,
         help=f'images of --data that are taken at most (default: {MAX_TRAIN})',
     )
-    parser.add_argument(
-        '--batch_size',
-        type=int,
-        default=BATCH,
-        help=f'images computed at a time (default: {BATCH})',
-    )
+    meaning = f'images computed at a time (default: {BATCH})'
+    parser.add_argument('--batch_size', type=int, default=BATCH, help=meaning)
     parser.add_argument('--json', action='store_true', help='print the numbers as JSON, no table')
 
 
