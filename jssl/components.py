@@ -10,13 +10,14 @@ import functools
 import importlib
 import inspect
 import os
+import shlex
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
 from jssl.errors import JsslError, in_words, show, suggest
-from jssl.kinds import KINDS, Kind, classes_of, inside, kinds_of
+from jssl.kinds import DATA, KINDS, Kind, classes_of, inside, kinds_of
 from jssl.values import check_names, check_types, hints_of, join, type_option
 
 
@@ -48,9 +49,11 @@ def build_at(path: str, hint: Any, config: Mapping[str, Any]) -> Any:
 def prepare(path: str, hint: Any, config: Mapping[str, Any]) -> functools.partial[Any]:
     """The class, or function, and its fields, checked, with the parts among them built."""
     if not isinstance(config, Mapping) or 'type' not in config:
+        short = isinstance(config, str) and ':' in config and DATA in kinds_of(hint)
+        option = shlex.quote(f'--{path}={config}') if short else type_option(path, config)
         raise JsslError(
             f"config.{path} must be a dict with a 'type', not {show(config)}; write it as "
-            f'dict(type=...), or add {type_option(path, config)}.'
+            f'dict(type=...), or add {option}.'
         )
     component = find(path, hint, config['type'])
     fields = {key: value for key, value in config.items() if key != 'type'}
@@ -115,7 +118,8 @@ def _suggest(name: Any, known: Iterable[str], kinds: Iterable[Kind]) -> str:
     """Which of the `known` names was meant, or that it is one of another kind."""
     for kind in KINDS.values():
         if kind not in kinds and isinstance(name, str) and name in classes_of(kind):
-            return f'It is a {kind.name}; where one is to stand here, name {kind.package}:{name}.'
+            place = f'It is a {kind.name}; where one is to stand here, name {kind.package}:{name}. '
+            return place + suggest(name, known)
     return suggest(str(name), known)
 
 

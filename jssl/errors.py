@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 MOST = 30  # names that a message lists
+SYNONYMS = {'lr': 'learning_rate', 'learning_rate': 'lr'}  # PyTorch's and ours, and optax's
 LONGEST = 300  # characters of another library's message
 PACKAGE = str(Path(__file__).resolve().parent)
 LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ('stdlib', 'purelib', 'platlib'))
@@ -41,7 +42,8 @@ def suggest(name: str, valid: Iterable[str]) -> str:
       For example ``"Did you mean 'depth'? Valid names: depth, strides."``.
     """
     names = sorted(valid)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    close = [SYNONYMS[name]] if SYNONYMS.get(name) in names else []
+    close = close or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f'Did you mean {close[0]!r}? ' if close else ''
     if len(names) > MOST:
         near = difflib.get_close_matches(name, names, n=8, cutoff=0.3) or names[:8]

@@ -111,7 +111,8 @@ def kinds_of(hint: Any) -> tuple[Kind, ...]:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         marks = tuple(mark for mark in arguments[1:] if isinstance(mark, Kind))
-        return marks or kinds_of(arguments[0])
+        of_values = any(hasattr(mark, 'accepts') for mark in arguments[1:])  # of jssl.checks
+        return marks if marks or of_values else kinds_of(arguments[0])
     if origin in UNIONS:
         return tuple(dict.fromkeys(kind for option in arguments for kind in kinds_of(option)))
     if origin in CONTAINERS or hint in CONTAINERS:

@@ -15,7 +15,7 @@ from typing import Any
 from jssl.components import find
 from jssl.config import COMPONENTS, SECTIONS, TOP, fields_at, hint_at
 from jssl.errors import JsslError, show, suggest
-from jssl.kinds import classes_of, kinds_of
+from jssl.kinds import KINDS, classes_of, kinds_of
 from jssl.literals import OPENING, read_as
 from jssl.values import fields_of
 
@@ -149,9 +149,20 @@ def _check_key(
     what = 'a key of a config' if name is None else f'a field of {name}'
     field = '.'.join(('config', *override.path[: depth + 1]))
     rest = ''.join(f'.{part}' for part in override.path[depth + 1 :])
-    raise JsslError(
-        f'{field} is not {what}. {advise(config, key, override.text, valid, rest=rest)}'
-    )
+    advice = advise(config, key, override.text, valid, rest=rest)
+    if path and not advice.startswith('Did you mean'):
+        advice = _others(hint_at(config, path), path, key) + advice
+    raise JsslError(f'{field} is not {what}. {advice}')
+
+
+def _others(hint: Any, path: Sequence[str], key: str) -> str:
+    """The types that have a field of that name, in a sentence; empty where there are none."""
+    classes = {name: found for kind in kinds_of(hint) for name, found in classes_of(kind).items()}
+    having = [name for name, found in classes.items() if key in fields_of(found)]
+    if not having or len(kinds_of(hint)) == len(KINDS):
+        return ''
+    types = f'The type {having[0]} has' if len(having) == 1 else f'{", ".join(having)} have'
+    return f'{types} it; add --config.{".".join(path)}.type={having[0]} to take one. '
 
 
 def advise(
@@ -172,6 +183,8 @@ def advise(
       rest: what was written behind the key, such as ``'.depth'``.
     """
     places = _places({name: {} for name in SECTIONS} | dict(config), ())
+    if '.' in key:  # a path that lacks its --config.
+        places = {'.'.join(place): [place] for found in places.values() for place in found}
     close = difflib.get_close_matches(key, () if valid else places, n=1, cutoff=0.7)
     found = places.get(key) or (places[close[0]] if close else [])
     if key in COMPONENTS or not found:
