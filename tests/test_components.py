@@ -1,4 +1,5 @@
 import dataclasses
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,14 @@ from jssl.data.sources import Source
 from jssl.errors import JsslError
 from jssl.evaluation.features import EvalView
 from jssl.heads import ClsHead, ContrastiveHead
-from jssl.kinds import KINDS, OPTIMIZER, SCHEDULE, Backbone, classes_of, kinds_of
+from jssl.kinds import KINDS, OPTIMIZER, SCHEDULE, Backbone, classes_of, inside, kinds_of
 from jssl.losses import CrossEntropyLoss
 from jssl.necks import NonLinearNeck
 from jssl.optim.optimizers import Optimizer
 from jssl.optim.schedules import ScheduleFactory, WarmupCosine
-from jssl.values import fields_of
+from jssl.values import fields_of, hints_of
 from tests.checks import refused
+from tests.conftest import ROOT
 
 BACKBONE = {'type': 'ResNet', 'depth': 10, 'base_channels': 4}
 NECK = {'type': 'NonLinearNeck', 'in_channels': 32, 'hid_channels': 8, 'out_channels': 8}
@@ -480,3 +482,21 @@ def test_names_are_unique_over_all_kinds() -> None:
 )
 def test_the_kind_of_an_annotation(hint: Any, expected: list[str]) -> None:
     assert [kind.name for kind in kinds_of(hint)] == expected
+
+
+def test_the_examples_of_the_docs_run() -> None:
+    """docs/parts.md: an algorithm with parts of several kinds, and an optimizer in a loop."""
+    page = (ROOT / 'docs' / 'parts.md').read_text()
+    described, schedule, loop = re.findall(r'```python\n(.*?)```', page, flags=re.DOTALL)
+    names: dict[str, Any] = {'__name__': 'parts', 'dataclasses': dataclasses, 'jssl': jssl}
+    exec(described, names)
+    hints = hints_of(names['MyAlgorithm'])
+    kinds = {'student': 'backbone', 'patch_head': 'head', 'penalty': 'loss', 'global_view': 'view'}
+    assert {name: kinds_of(hints[name])[0].name for name in kinds} == kinds
+    assert [kind.name for kind in kinds_of(inside(hints['projectors'], 0))] == ['neck']
+    exec(schedule, names)
+    assert float(build('schedule', names['schedule'])(500)) == 1.0
+    params = {'w': jnp.ones(2)}
+    names |= {'params': params, 'gradients': params}
+    exec(loop, names)
+    assert float(names['updates']['w'][0]) < 0

@@ -1,12 +1,15 @@
 """The README tells the truth: its code runs as it stands, only shorter."""
 
 import re
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jssl.interop.safetensors import load_backbone
 from jssl.main import main
+from jssl.runs.metrics import read_metrics
 from tests import tiny
 from tests.conftest import ROOT
 
@@ -54,6 +57,7 @@ def test_backbone_of_ones_own_is_named_in_a_config(
         '    return config\n'
     )
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, 'my_module', raising=False)
     drop = ('--config.model.backbone', '--config=')
     given = tiny.arguments(digits_dir, tmp_path / 'run')
     argv = [argument for argument in given if not argument.startswith(drop)]
@@ -61,6 +65,38 @@ def test_backbone_of_ones_own_is_named_in_a_config(
     assert main(argv) == 0
     weights = load_backbone(tmp_path / 'run' / 'backbone.safetensors')
     assert weights['backbone.Conv_1.weight'].shape == (16, 8, 2, 2)
+
+
+def test_parts_in_fields_of_any_name_and_an_optimizer_of_optax_are_named_in_a_config(
+    digits_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = re.findall(r'```python\n(.*?)```', README, flags=re.DOTALL)
+    imports = next(block for block in blocks if 'import jssl\n' in block).partition('\n\n\n')[0]
+    algorithm = next(block for block in blocks if 'class Spaces' in block)
+    (tmp_path / 'my_module.py').write_text(f'{imports}\n{algorithm}')
+    described: dict[str, Any] = {}
+    exec(next(block for block in blocks if 'my_module:Spaces' in block), described)
+    small = {'depth': 10, 'base_channels': 4, 'strides': (1, 2), 'out_indices': (2,)}
+    described['model']['backbone'] |= small
+    for projector in described['model']['projectors']:
+        projector['in_channels'] = 8
+    (tmp_path / 'config.py').write_text(
+        'from configs import simclr\n\n\n'
+        'def get_config():\n'
+        '    config = simclr.get_config()\n'
+        f'    config.model = {described["model"]!r}\n'
+        f'    config.optimizer = {described["optimizer"]!r}\n'
+        '    return config\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, 'my_module', raising=False)
+    drop = ('--config.model', '--config=', '--config.optimizer')
+    given = tiny.arguments(digits_dir, tmp_path / 'run')
+    argv = [argument for argument in given if not argument.startswith(drop)]
+    assert main([*argv, '--config=config.py']) == 0
+    rows = [row for row in read_metrics(tmp_path / 'run' / 'metrics.jsonl') if 'sharp' in row]
+    assert rows[-1]['loss'] > rows[-1]['sharp'] > 0
+    assert max(row['lr'] for row in rows) == pytest.approx(1e-4)
 
 
 def test_custom_loss_is_as_short_as_promised() -> None:
