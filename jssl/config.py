@@ -2,9 +2,10 @@
 
 A config is a nested dict. `model`, `data`, `test_data`, `probe_data`, `sampler`, `views`,
 `eval_view`, `optimizer` and `schedule` each describe a component: a `type` and its fields.
-`canvas`, `channels`, `batch_size` and `epochs` are numbers, `pretrained` says where the backbone's
-weights come from and `inherit` what is taken over from that run (`jssl.fitting.inheritance`). The
-other keys are the fields of `jssl.training.settings.Runtime`.
+`canvas`, `channels`, `batch_size` and `epochs` are numbers, `dtype` is what the networks compute
+in, `pretrained` says where the backbone's weights come from and `inherit` what is taken over from
+that run (`jssl.fitting.inheritance`). The other keys are the fields of
+`jssl.training.settings.Runtime`.
 """
 
 import dataclasses
@@ -41,7 +42,7 @@ WEIGHTS = ('pretrained', 'inherit')
 HINTS: dict[str, Any] = hints_of(Experiment)
 TOP: dict[str, Any] = {key: HINTS['algorithm' if key == 'model' else key] for key in COMPONENTS}
 TOP |= dict.fromkeys(NUMBERS, Count) | {'pretrained': str | None, 'inherit': tuple[str, ...]}
-TOP |= hints_of(Runtime)
+TOP |= {'dtype': HINTS['dtype']} | hints_of(Runtime)
 SECTIONS: dict[str, type] = {
     name: hint
     for name, hint in hints_of(Runtime).items()
@@ -76,7 +77,7 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
       JsslError: names an unknown or missing key, a wrong type, or what a component objects to.
     """
     runtime_keys = [field.name for field in dataclasses.fields(Runtime)]
-    valid = (*COMPONENTS, *NUMBERS, *WEIGHTS, *runtime_keys)
+    valid = (*COMPONENTS, *NUMBERS, *WEIGHTS, 'dtype', *runtime_keys)
     for key in config:
         if key not in valid:
             raise JsslError(f'config.{key} is not a key of a config. {suggest(str(key), valid)}')
@@ -86,6 +87,8 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
     arguments = {key: config[key] for key in NUMBERS if key in config}
     for key, value in arguments.items():
         check_value(f'config.{key}', value, Count)
+    check_value('config.dtype', config.get('dtype'), TOP['dtype'])
+    arguments['dtype'] = config.get('dtype')
     arguments['pretrained'] = config.get('pretrained') or ''
     if not isinstance(arguments['pretrained'], str):
         raise JsslError(

@@ -13,7 +13,7 @@ import optax
 from jax.sharding import Mesh
 
 from jssl.algorithm import Algorithm, Run, TrainState
-from jssl.checks import Checked, Count
+from jssl.checks import Checked, Count, DType
 from jssl.data.canvas import Canvas
 from jssl.data.loading.identity import Listing
 from jssl.data.loading.loader import Batch, Loader, fits_on_device, resident
@@ -35,6 +35,7 @@ from jssl.kinds import OPTIMIZER, SCHEDULE
 from jssl.optim.optimizers import Optimizer, learning_rate, make_optimizer
 from jssl.optim.scheduled import Scheduled
 from jssl.optim.schedules import Constant, Schedule, ScheduleFactory
+from jssl.precision import with_dtype
 from jssl.training import sharding
 from jssl.training.plan import Plan
 from jssl.training.settings import Runtime
@@ -104,6 +105,8 @@ class Experiment(Checked):
       channels: of an image: 3 for RGB, 1 for grey, 4 for RGBA.
       metrics: what is measured of the features besides kNN and the linear probe: functions
         (train, test) -> dict of numbers, see `jssl.evaluation.Metric`.
+      dtype: what the backbone, the neck and the head compute in, such as 'bfloat16', wherever they
+        leave it open; parameters, statistics and losses stay float32. None computes in float32.
       pretrained: whose backbone the run begins with: the directory of a run, or a file of weights,
         see `jssl.fitting.pretrained`; empty for fresh weights.
       runtime: seed, logging, evaluation, checkpoints and devices.
@@ -128,6 +131,7 @@ class Experiment(Checked):
     sampler: Sampler = Shuffled()  # noqa: RUF009
     channels: Count = 3
     metrics: Sequence[Metric] = ()
+    dtype: DType | None = None
     pretrained: str = ''
     runtime: Runtime = Runtime()  # noqa: RUF009
 
@@ -144,7 +148,8 @@ class Experiment(Checked):
         if self.algorithm.predicts == 'classes' and has_labels(self.data):
             check_classes(self.data)
         run = Run(samples=len(self.data), classes=label_count(self.data), **self._length)
-        object.__setattr__(self, 'algorithm', dataclasses.replace(self.algorithm, run=run))
+        algorithm = dataclasses.replace(self.algorithm, run=run)
+        object.__setattr__(self, 'algorithm', with_dtype(algorithm, self.dtype))
         _ = self.transformation
 
     def _check_parts(self) -> None:
