@@ -1,186 +1,243 @@
-"""What holds for every algorithm that compares two views of an image."""
+"""The contract, held by every algorithm of the package and by one of a user's own.
+
+One program for each: draw, loss, gradients and what follows the step, on its tiny network.
+"""
 
 import dataclasses
 import functools
-import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jssl.algorithm import Algorithm
-from jssl.algorithms import BYOL, DenseCL, MoCo, MoCoV3, SimSiam
-from jssl.backbones import MoCoV3ViT, ResNet
-from jssl.heads import ContrastiveHead, LatentPredictHead, MoCoV3Head
-from jssl.necks import DenseCLNeck, LinearNeck, MoCoV2Neck, NonLinearNeck
+from jssl import algorithms
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, State
+from jssl.algorithms import BYOL, ImageClassifier
+from jssl.checks import Fraction
+from jssl.heads import LinearClsHead
+from jssl.interop.mmselfsup import export_state, import_state
+from jssl.training.step import checked
 from tests.algorithms import runs
-from tests.checks import assert_trees_close, refused
+from tests.checks import assert_trees_close, refused, well_scaled
 
-# The batch of shuffled, grouped statistics is a matter of order; see test_moco.py for it.
-BUILDERS = {**runs.ALGORITHMS, 'MoCo': runs.tiny_moco}
-METRICS = {
-    'BYOL': {'momentum', 'feature_std'},
-    'DenseCL': {
-        'accuracy',
-        'loss_single',
-        'loss_dense',
-        'queue_fill',
-        'queue_norm',
-        'queue2_norm',
-    },
-    'MoCo': {'accuracy', 'queue_fill', 'queue_norm'},
-    'MoCoV3': {'accuracy', 'momentum', 'feature_std'},
-    'SimCLR': {'accuracy'},
-    'SimSiam': {'feature_std'},
+CLASSES = 5
+GIVEN = frozenset(('views', 'index', 'step', 'label'))
+DECIDED = frozenset(('target', 'views'))  # what `draw` may add without a key
+FOUND = sorted(
+    name
+    for name, value in vars(algorithms).items()
+    if isinstance(value, type) and issubclass(value, Algorithm)
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Gentle(BYOL):
+    """A user's own method: BYOL with less of its loss."""
+
+    weight: Fraction = 0.5
+
+    def loss(
+        self, params: Params, state: State, batch: Batch
+    ) -> tuple[jax.Array, tuple[State, Metrics]]:
+        loss, (state, metrics) = super().loss(params, state, batch)
+        return self.weight * loss, (state, {**metrics, 'whole': loss})
+
+
+def gentle() -> Gentle:
+    plain = runs.tiny_byol()
+    return Gentle(plain.backbone, plain.neck, plain.head, weight=0.25)
+
+
+BUILDERS: dict[str, Any] = {
+    **runs.ALGORITHMS,
+    'ImageClassifier': lambda: ImageClassifier(runs.STEM, LinearClsHead(), mixup=0.5),
+    'a subclass': gentle,
 }
+NAMES = [*FOUND, 'a subclass']
+
+
+class Taken(NamedTuple):
+    """What one step gives."""
+
+    drawn: Batch
+    loss: jax.Array
+    state: State
+    metrics: Metrics
+    grads: Params
+    after: tuple[Params, State]
 
 
 @functools.cache
 def algorithm(name: str) -> Algorithm:
-    return dataclasses.replace(BUILDERS[name](), run=runs.RUN)
+    run = dataclasses.replace(runs.RUN, classes=CLASSES)
+    return dataclasses.replace(BUILDERS[name](), run=run)
+
+
+@functools.cache
+def batch(name: str) -> Batch:
+    found = runs.seen(copies=1 if name == 'ImageClassifier' else runs.VIEWS.get(name, 2))
+    return {**found, 'label': found['index'] % CLASSES}
+
+
+@functools.cache
+def shapes(name: str) -> tuple[Any, Any]:
+    return jax.eval_shape(algorithm(name).init, jax.random.key(0), batch(name))
 
 
 @functools.cache
 def start(name: str) -> tuple[Any, Any]:
-    return jax.jit(algorithm(name).init)(jax.random.key(0), runs.seen())
+    """Parameters and state drawn by NumPy; counters and labels are 0."""
+    flat, structure = jax.tree.flatten(shapes(name))
+    floats = jax.tree.leaves(well_scaled(shapes(name)))
+    whole = [
+        value if jnp.issubdtype(shape.dtype, jnp.floating) else jnp.zeros(shape.shape, shape.dtype)
+        for shape, value in zip(flat, floats, strict=True)
+    ]
+    return jax.tree.unflatten(structure, whole)
+
+
+def advance(name: str, params: Params, state: State, key: jax.Array, batch: Batch) -> Taken:
+    model = algorithm(name)
+    drawn = model.draw(key, state, batch)
+    differentiate = jax.value_and_grad(checked(model), has_aux=True)
+    (loss, (left, metrics)), grads = differentiate(params, state, drawn)
+    after = model.after_step(params, left, batch['step'])
+    return Taken(drawn, loss, left, metrics, grads, after)
 
 
 @functools.cache
-def compiled(name: str) -> Any:
-    return jax.jit(algorithm(name).loss)
+def program(name: str) -> Any:
+    return jax.jit(functools.partial(advance, name))
 
 
-@pytest.mark.parametrize('name', METRICS)
-def test_the_order_of_the_images_does_not_matter(name: str) -> None:
-    views, order = runs.seen()['views'], np.random.default_rng(0).permutation(runs.BATCH)
-    loss, (state, metrics) = compiled(name)(*start(name), {**runs.seen(), 'views': views})
-    reordered = tuple(view[order] for view in views)
-    other, (other_state, _) = compiled(name)(*start(name), {**runs.seen(), 'views': reordered})
-    assert float(other) == pytest.approx(float(loss), rel=1e-5)
-    assert_trees_close(other_state['batch_stats'], state['batch_stats'], atol=1e-5)
-    assert metrics.keys() == METRICS[name]
-    assert all(np.shape(value) == () for value in metrics.values())
+@functools.cache
+def taken(name: str, seed: int = 0) -> Taken:
+    return program(name)(*start(name), jax.random.key(seed), batch(name))
 
 
-@pytest.mark.parametrize('name', METRICS)
-def test_the_state_keeps_its_form_and_changes_in_every_part(name: str) -> None:
-    params, state = start(name)
-    _, (after, _) = compiled(name)(params, state, runs.seen())
-    same = jax.tree.map(
-        lambda old, new: (old.shape, old.dtype) == (new.shape, new.dtype), state, after
+def plain(tree: Any) -> Any:
+    """Keys as the numbers that they are."""
+    return jax.tree.map(
+        lambda leaf: (
+            jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+        ),
+        tree,
     )
-    assert all(jax.tree.leaves(same))
-    for part in state:
-        changed = jax.tree.map(lambda old, new: bool(np.any(old != new)), state[part], after[part])
-        assert any(jax.tree.leaves(changed)), part
 
 
-@pytest.mark.parametrize('name', METRICS)
-@pytest.mark.parametrize('copies', [1, 3])
-def test_two_views_are_needed(name: str, copies: int) -> None:
-    views = (runs.seen()['views'][0],) * copies
-    with refused(name, 'two views', f'got {copies}', 'copies=2'):
-        jax.eval_shape(algorithm(name).loss, *start(name), {'views': views})
+def same(one: Any, other: Any) -> bool:
+    """Whether two trees agree to the last bit."""
+    return jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), plain(one), plain(other)))
 
 
-@pytest.mark.parametrize('name', sorted(METRICS.keys() - {'SimCLR'}))
-def test_bfloat16_compute_keeps_loss_and_state_in_float32(name: str) -> None:
-    half = runs.Stem(dtype=jnp.bfloat16)
-    built = dataclasses.replace(getattr(runs, f'tiny_{name.lower()}')(half), run=runs.RUN)
-    loss, (after, metrics) = jax.eval_shape(built.loss, *start(name), runs.seen())
-    floats = [leaf for leaf in jax.tree.leaves((loss, after, metrics)) if leaf.dtype != 'int32']
-    assert {leaf.dtype for leaf in floats} == {jnp.dtype('float32')}
+def described(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree)
 
 
-@pytest.mark.parametrize('name', METRICS)
-def test_features_are_the_backbone_s(name: str) -> None:
+def test_the_package_is_searched_and_every_algorithm_of_it_is_tested() -> None:
+    assert {'SimCLR', 'ImageClassifier', 'CAE'} < set(FOUND)
+    assert set(FOUND) == BUILDERS.keys() - {'a subclass'}
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_a_step_gives_a_finite_loss_gradients_and_scalars(name: str) -> None:
+    found = taken(name)
+    assert found.loss.shape == ()
+    assert all(value.shape == () for value in found.metrics.values())
+    for leaf in jax.tree.leaves((found.loss, found.grads, found.metrics, found.after)):
+        assert np.isfinite(leaf).all()
+    assert described(found.grads) == described(start(name)[0])
+    assert any(np.any(leaf) for leaf in jax.tree.leaves(found.grads))
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_the_state_keeps_its_form(name: str) -> None:
     params, state = start(name)
-    features = algorithm(name).extract_feat(params, state, runs.seen()['views'][0])
+    assert described(taken(name).state) == described(state)
+    assert described(taken(name).after) == described((params, state))
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_the_same_inputs_give_the_same_and_are_left_alone(name: str) -> None:
+    given = (*start(name), batch(name))
+    names = [set(tree) for tree in given]
+    again = program(name)(*given[:2], jax.random.key(0), given[2])
+    assert same(again, taken(name))
+    assert [set(tree) for tree in given] == names
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_another_key_draws_other_values_of_the_same_shapes(name: str) -> None:
+    one, other = (taken(name, seed).drawn for seed in (0, 1))
+    assert described(one) == described(other)
+    added = one.keys() - GIVEN
+    changed = {entry for entry in one if not same(one[entry], other[entry])}
+    assert added - DECIDED <= changed <= added | DECIDED
+    for entry in GIVEN - {'views'}:
+        assert same(one[entry], batch(name)[entry])
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_features_have_a_row_for_each_image(name: str) -> None:
+    images = jax.ShapeDtypeStruct(batch(name)['views'][0].shape, 'float32')
+    features = jax.eval_shape(algorithm(name).extract_feat, *shapes(name), images)
     assert features.shape == (runs.BATCH, runs.WIDTH)
-    assert algorithm(name).with_neck
-    assert algorithm(name).with_head
+    assert features.dtype == 'float32'
 
 
-def projector(widths: tuple[int, int, int], num_layers: int = 2, **fields: Any) -> NonLinearNeck:
-    return NonLinearNeck(*widths, num_layers, **fields)
+@pytest.mark.parametrize('name', NAMES)
+def test_it_predicts_what_it_says(name: str) -> None:
+    model, drawn = algorithm(name), taken(name).drawn
+    if model.predicts is None:
+        with refused(f'{type(model).__name__} predicts nothing', 'extract_feat'):
+            model.predict(*start(name), drawn)
+        return
+    found = jax.eval_shape(model.predict, *shapes(name), drawn)
+    rows = len(drawn['views'][0])
+    if model.predicts == 'pixels':
+        images, hidden = found
+        assert images.shape == drawn['views'][0].shape
+        assert (hidden.shape, hidden.dtype) == (images.shape[:3], bool)
+        return
+    assert found.shape[0] == rows
+    if model.predicts in ('classes', 'targets'):
+        entry = drawn['label' if model.predicts == 'classes' else 'target']
+        assert found.ndim == 2
+        assert len(entry) == rows
+        assert found.shape[1] > int(entry.max())
+    assert jnp.issubdtype(found.dtype, jnp.integer) == (model.predicts == 'tokens')
 
 
-def predictor(widths: tuple[int, int, int], **fields: Any) -> NonLinearNeck:
-    return projector(widths, with_avg_pool=False, **fields)
+@pytest.mark.parametrize('name', NAMES)
+def test_float64_runs_through(name: str) -> None:
+    with jax.enable_x64(True):
+        wide = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, _wide(leaf)), start(name))
+        given = {**batch(name), 'views': [_as_wide(view) for view in batch(name)['views']]}
+        key = jax.ShapeDtypeStruct((), jax.random.key(0).dtype)
+        found = jax.eval_shape(functools.partial(advance, name), *wide, key, given)
+    assert found.loss.dtype == 'float64'
+    assert described(found.grads) == described(wide[0])
+    assert described(found.after) == described(tuple(wide))
 
 
-def byol() -> BYOL:
-    biased = {'with_bias': True, 'with_last_bn': False}
-    head = LatentPredictHead(predictor((256, 4096, 256), **biased))
-    return BYOL(ResNet(50), projector((2048, 4096, 256), **biased), head)
+def _wide(leaf: jax.Array) -> Any:
+    return 'float64' if leaf.dtype == 'float32' else leaf.dtype
 
 
-def simsiam() -> SimSiam:
-    small = predictor((2048, 512, 2048), with_last_bn=False, with_last_bias=True)
-    neck = projector((2048, 2048, 2048), 3, with_last_bn_affine=False)
-    return SimSiam(ResNet(50), neck, LatentPredictHead(small))
+def _as_wide(view: jax.Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(view.shape, 'float64')
 
 
-def mocov3() -> MoCoV3:
-    head = MoCoV3Head(predictor((256, 4096, 256), with_last_bn=False))
-    return MoCoV3(ResNet(50), projector((2048, 4096, 256), with_last_bn_affine=False), head)
-
-
-def mocov3_vit(arch: str, width: int) -> MoCoV3:
-    plain = {'with_last_bn_affine': False}
-    neck = projector((width, 4096, 256), 3, vit_backbone=True, with_avg_pool=False, **plain)
-    head = MoCoV3Head(predictor((256, 4096, 256), **plain), temperature=0.2, loss_weight=0.4)
-    return MoCoV3(MoCoV3ViT(arch, stop_grad_conv1=True), neck, head)
-
-
-def moco(neck: Any) -> MoCo:
-    return MoCo(ResNet(50), neck, ContrastiveHead())
-
-
-def densecl() -> DenseCL:
-    return DenseCL(ResNet(50), DenseCLNeck(2048, 2048, 128), ContrastiveHead())
-
-
-@pytest.mark.parametrize(
-    ('built', 'count'),
-    [
-        (byol(), 68_024_448),
-        (simsiam(), 38_199_360),
-        (mocov3(), 68_012_160),
-        (mocov3_vit('mocov3-small', 384), 84_266_752),
-        (mocov3_vit('base', 768), 215_678_464),
-        (mocov3_vit('large', 1024), 652_781_568),
-        (moco(LinearNeck(2048, 128)), 47_540_608),
-        (moco(MoCoV2Neck(2048, 2048, 128)), 55_933_312),
-        (densecl(), 64_850_560),
-    ],
-    ids=['BYOL', 'SimSiam', 'MoCoV3', 'ViT-S', 'ViT-B', 'ViT-L', 'MoCo v1', 'MoCo v2', 'DenseCL'],
-)
-def test_published_models_have_their_number_of_parameters(built: Algorithm, count: int) -> None:
-    images = jax.ShapeDtypeStruct((2, 224, 224, 3), 'float32')
-    shapes = jax.eval_shape(built.init, jax.random.key(0), {'views': (images, images)})
-    trained, kept = shapes[0], shapes[1].get('teacher', {}).get('params', {})
-    assert sum(math.prod(leaf.shape) for leaf in jax.tree.leaves((trained, kept))) == count
-
-
-@pytest.mark.parametrize('name', ['BYOL', 'MoCoV3'])
-def test_a_rising_momentum_needs_the_length_of_the_run(name: str) -> None:
-    built = BUILDERS[name]()
-    with refused(f'{name} depends on how long', 'dataclasses.replace(algorithm, run=Run(samples='):
-        jax.eval_shape(built.loss, *start(name), runs.seen())
-
-
-@pytest.mark.parametrize(
-    ('name', 'field'),
-    [
-        ('byol', 'base_momentum'),
-        ('mocov3', 'base_momentum'),
-        ('moco', 'momentum'),
-        ('densecl', 'momentum'),
-    ],
-)
-def test_a_momentum_outside_0_to_1_is_refused(name: str, field: str) -> None:
-    with refused(f'.{field}=1.5', 'between 0 and 1'):
-        getattr(runs, f'tiny_{name}')(**{field: 1.5})
+@pytest.mark.parametrize('name', FOUND)
+def test_what_is_exported_is_imported_as_the_same(name: str) -> None:
+    model, (params, state) = algorithm(name), start(name)
+    weights = export_state(params, state, algorithm=model)
+    zeros = jax.tree.map(jnp.zeros_like, (params, state))
+    again = import_state(weights, *zeros, algorithm=model)
+    assert_trees_close(again[0], params, rtol=0)
+    kept = ('batch_stats', 'queue', 'queue_ptr', 'queue2', 'queue2_ptr')
+    for part in state.keys() & {*kept, 'teacher'}:
+        assert_trees_close(again[1][part], state[part], rtol=0)
+    assert described(again[1]) == described(state)
