@@ -45,6 +45,26 @@ STAND_IN = 1000  # training images whose features stand in where there is no tes
 Batches = ArrayBatches | SourceBatches
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class ShownBatches:
+    """Images that were evaluated, so that some of them can be shown.
+
+    Attributes:
+      batches: all of them, in order.
+      source: where they are from.
+      rows: their rows there.
+    """
+
+    batches: Batches
+    source: Source
+    rows: np.ndarray
+
+    @property
+    def batch_rows(self) -> np.ndarray:
+        """Their rows in what the batches are taken from."""
+        return np.arange(len(self.rows)) if self.batches.rows is None else self.batches.rows
+
+
 @dataclasses.dataclass(eq=False)
 class RunEvaluator:
     """Evaluates the features of an experiment's network, and remembers what was found.
@@ -114,6 +134,20 @@ class RunEvaluator:
         unlabelled = [{k: v for k, v in batch.items() if k != 'label'} for batch in batches]
         arrays = jax.tree.map(lambda *parts: np.concatenate(parts), *unlabelled)
         return ArrayBatches(arrays, self.experiment.batch_size)
+
+    @property
+    def held_out(self) -> ShownBatches:
+        """The held-out images, to be shown."""
+        test, data = self.experiment.test_data, self.experiment.data
+        rows = evenly_spaced(len(data), STAND_IN) if test is None else np.arange(len(test))
+        return ShownBatches(self.test_batches, data if test is None else test, rows)
+
+    @property
+    def probed(self) -> ShownBatches:
+        """The images that kNN searches, to be shown."""
+        assert self.probe_batches is not None
+        source, limit = self.experiment.probe_source, self.experiment.runtime.evaluate.max_train
+        return ShownBatches(self.probe_batches, source, evenly_spaced(len(source), limit))
 
     def training_batches(self) -> Batches:
         """All images that are trained on, in order."""

@@ -1,7 +1,6 @@
 """`fit`: an experiment, carried out in a directory from the beginning or from where it stopped."""
 
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from jssl.runs.metrics import (
     STOPPED,
     MetricsWriter,
     Row,
+    Stopwatch,
     last_step,
     of_kind,
 )
@@ -86,7 +86,7 @@ def fit(
         saving.
       Interrupted: on SIGTERM or Ctrl-C; in training after saving.
     """
-    started = time.monotonic()
+    stopwatch = Stopwatch()
     if not isinstance(experiment, Experiment):
         raise JsslError(f'fit takes a jssl.Experiment and got {show(experiment)}.')
     check_callbacks(callbacks)
@@ -114,7 +114,9 @@ def fit(
             announce(experiment, progress.print)
             with kept_config(directory, check=check, report=progress.print) as record:
                 called = Callbacks(callbacks, directory, progress.print)
-                outcome = carry_out(experiment, directory, record, started, progress, check, called)
+                outcome = carry_out(
+                    experiment, directory, record, stopwatch, progress, check, called
+                )
         called.end(outcome)
         return outcome
 
@@ -123,7 +125,7 @@ def carry_out(
     experiment: Experiment,
     directory: Path,
     config: Mapping[str, Any],
-    started: float,
+    stopwatch: Stopwatch,
     progress: Progress,
     check: Callable[[], None],
     callbacks: Callbacks,
@@ -133,12 +135,19 @@ def carry_out(
     evaluator = RunEvaluator(experiment, progress.print)
     run = config.get(RUN, '')
     train_state, rows = train(
-        experiment, evaluator, directory, progress, run=run, check=check, callbacks=callbacks
+        experiment,
+        evaluator,
+        directory,
+        progress,
+        run=run,
+        check=check,
+        callbacks=callbacks,
+        stopwatch=stopwatch,
     )
     try:
         check()
         return conclude(
-            experiment, evaluator, train_state, rows, directory, config, started, progress
+            experiment, evaluator, train_state, rows, directory, config, stopwatch, progress
         )
     except Stopped as stop:
         raise Interrupted(stop.number, int(train_state.step), directory) from None
@@ -153,6 +162,7 @@ def train(
     run: str = '',
     check: Callable[[], None] = lambda: None,
     callbacks: Callbacks | None = None,
+    stopwatch: Stopwatch | None = None,
 ) -> tuple[TrainState, list[Row]]:
     """The state after the last step, and the rows of metrics on the way to it.
 
@@ -172,7 +182,7 @@ def train(
     try:
         with (
             checkpoints,
-            MetricsWriter(directory, progress.print, check, callbacks.heard) as writer,
+            MetricsWriter(directory, progress.print, check, callbacks.heard, stopwatch) as writer,
         ):
             train_state = begin(experiment, checkpoints, evaluator, writer, progress)
             if stopped_early(writer.rows, int(train_state.step), progress.print):

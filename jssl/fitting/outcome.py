@@ -1,40 +1,28 @@
 """What a run leaves behind: weights for others, a report for people, a table on the terminal."""
 
 import dataclasses
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from jssl.algorithm import Params, State, TrainState
-from jssl.augment.ops.normalize import denormalize
 from jssl.durations import format_duration
 from jssl.errors import attempt
-from jssl.evaluation import Extracted, evenly_spaced
-from jssl.evaluation.features import EvalView
 from jssl.evaluation.metrics import Scores
 from jssl.fitting.evaluating import RunEvaluator, in_words
-from jssl.fitting.pictures import reconstruct
 from jssl.fitting.pretrained import WEIGHTS
 from jssl.interop.safetensors import has_backbone, save_backbone, save_parameters
 from jssl.runs.describe import describe
-from jssl.runs.metrics import BASELINE, EVALUATION, STOPPED, Row, metrics_of, of_kind
+from jssl.runs.metrics import BASELINE, EVALUATION, STOPPED, Row, Stopwatch, metrics_of, of_kind
 from jssl.runs.progress import Progress
 from jssl.training.experiment import Experiment
 from jssl.training.sharding import replicated
-from jssl.training.step import make_views
-from jssl.visualization.reconstructions import Reconstructions
 
 REPORT = 'report.html'
 PARAMETERS = 'parameters.safetensors'  # of an algorithm without a part called backbone
-PICTURED = 6  # images in the grid of views
-DRAWS = 3  # times each of them is augmented
-SHOWN_IMAGES = 2000  # test images the report may show
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +67,7 @@ def conclude(
     rows: list[Row],
     directory: Path,
     config: Mapping[str, Any],
-    started: float,
+    stopwatch: Stopwatch,
     progress: Progress,
 ) -> Outcome:
     """Writes weights and report and shows the table; every process calls it, the first one writes.
@@ -93,9 +81,11 @@ def conclude(
       rows: of the run's metrics; empty in all processes but the first.
       directory: of the run.
       config: what its config.json holds.
-      started: when, on the monotonic clock.
+      stopwatch: how long it has taken.
       progress: where the table is shown.
     """
+    from jssl.fitting import reporting  # which imports matplotlib
+
     missing: list[str] = []
 
     def tell(sentence: str) -> None:
@@ -112,8 +102,10 @@ def conclude(
     extracted = attempt('What the report says of the features', extract, tell)
     if jax.process_index() != 0:
         return Outcome(train_state, {}, {}, directory)
-    paint = partial(picture_reconstructions, experiment, *jax.device_get((params, state)))
+    paint = partial(reporting.picture_reconstructions, experiment, *jax.device_get((params, state)))
     painted = attempt('The picture of reconstructions', paint, tell)
+    if painted is not None:
+        progress.print(f'{"reconstructions":<16} {painted.summary}')
     outcome = Outcome(
         train_state,
         final_scores(rows),
@@ -121,39 +113,27 @@ def conclude(
         directory,
         stopped_by=next((row['subject'] for row in of_kind(rows, STOPPED)), None),
     )
-    known = {
-        'metrics': rows,
-        'summary': outcome.scores | facts(experiment, evaluator, painted, started, progress),
-        'baselines': outcome.baselines,
-        'config': config,
-        'reconstructions': painted,
-        'missing': missing,
-    }
-    write = partial(report, experiment, evaluator, directory, extracted, known, tell)
+    known = reporting.Known(
+        rows=rows,
+        scores=outcome.scores,
+        baselines=outcome.baselines,
+        config=config,
+        epochs=int(train_state.step) / experiment.plan.steps_per_epoch,
+        seconds=stopwatch.seconds,
+        stopped_by=outcome.stopped_by,
+        features=extracted,
+        painted=painted,
+        missing=missing,
+    )
+    progress.print('drawing the report')
+    write = partial(reporting.report, experiment, evaluator, directory / REPORT, known, tell)
     files.insert(0, attempt('The report', write, tell))
     written = tuple(path for path in files if path is not None)
     outcome = dataclasses.replace(
         outcome, files=written, missing=tuple(missing), unwritten=len(written) < len(files)
     )
-    show_table(outcome, time.monotonic() - started, progress)
+    show_table(outcome, stopwatch.seconds, progress)
     return outcome
-
-
-def facts(
-    experiment: Experiment,
-    evaluator: RunEvaluator,
-    painted: 'Reconstructions | None',
-    started: float,
-    progress: Progress,
-) -> dict[str, Any]:
-    """What the report says besides scores; reconstructions are told on the terminal too."""
-    found: dict[str, Any] = {'epochs': experiment.epochs, 'seconds': time.monotonic() - started}
-    if warning := evaluator.warning:
-        found['warning'] = warning
-    if painted is not None:
-        found |= {'psnr': painted.psnr, 'mean_psnr': painted.mean_psnr}
-        progress.print(f'{"reconstructions":<16} {painted.summary}')
-    return found
 
 
 def export(
@@ -178,33 +158,6 @@ def export(
     return directory / PARAMETERS
 
 
-def report(
-    experiment: Experiment,
-    evaluator: RunEvaluator,
-    directory: Path,
-    extracted: tuple[Extracted | None, Extracted] | None,
-    known: Mapping[str, Any],
-    tell: Callable[[str], None],
-) -> Path:
-    """Writes report.html with what is `known`, with features and labels, and with pictures."""
-    from jssl.visualization.report import write_report
-
-    views = attempt('The picture of views', partial(picture_views, experiment), tell)
-    images = attempt('What shows test images', partial(picture_tests, experiment, evaluator), tell)
-    features, labels = extracted[1] if extracted else (None, None)
-    return write_report(
-        directory / REPORT,
-        title=f'{type(experiment.algorithm).__name__}: {directory.name}',
-        views=views,
-        test_images=images,
-        features=None if features is None else features[:SHOWN_IMAGES],
-        labels=None if labels is None else labels[:SHOWN_IMAGES],
-        label_names=getattr(experiment.test_data, 'label_names', None),
-        tell=tell,
-        **known,
-    )
-
-
 def final_scores(rows: Sequence[Row]) -> Scores:
     """The last evaluation of a run."""
     found = of_kind(rows, EVALUATION)
@@ -214,52 +167,6 @@ def final_scores(rows: Sequence[Row]) -> Scores:
 def baseline_scores(rows: Sequence[Row]) -> dict[str, Scores]:
     """What raw pixels and the untrained network score, as measured before the first step."""
     return {row['subject']: metrics_of(row) for row in of_kind(rows, BASELINE)}
-
-
-def picture_views(experiment: Experiment) -> np.ndarray:
-    """Some training images beside their views: uint8 (PICTURED, 1 + views, h, w, C)."""
-    rows = experiment.arrays if experiment.arrays is not None else experiment.loader[0]
-    chosen = evenly_spaced(len(rows['canvas'].size), PICTURED)
-    canvas = jax.tree.map(lambda array: jnp.asarray(array[chosen]), rows['canvas'])
-    see = jax.jit(jax.vmap(experiment.eval_view))
-    originals = see(canvas)
-    pictures, draw = [originals], jax.jit(partial(make_views, experiment.views))
-    for key in jax.random.split(jax.random.key(experiment.runtime.seed), DRAWS):
-        pictures += draw(key, {'canvas': canvas, 'index': jnp.asarray(chosen)}).get('views', ())
-    shape = originals.shape
-    same = [jax.image.resize(images, shape, 'nearest') for images in pictures]
-    return np.stack([to_levels(images, experiment.eval_view) for images in same], axis=1)
-
-
-def picture_reconstructions(
-    experiment: Experiment, params: Params, state: State
-) -> Reconstructions | None:
-    """What the network makes of held-out images, where its algorithm predicts pixels."""
-    if experiment.algorithm.predicts != 'pixels':
-        return None
-    return reconstruct(experiment, params, state)
-
-
-def picture_tests(experiment: Experiment, evaluator: RunEvaluator) -> np.ndarray:
-    """The first test images as the evaluation sees them: uint8 (N, h, w, C)."""
-    view, found = jax.jit(jax.vmap(experiment.eval_view)), []
-    for batch in evaluator.test_batches:
-        images = view(batch['canvas'])
-        found.append(to_levels(images, experiment.eval_view))
-        if sum(map(len, found)) >= SHOWN_IMAGES:
-            break
-    return np.concatenate(found)[:SHOWN_IMAGES]
-
-
-def to_levels(images: jax.Array, view: EvalView) -> np.ndarray:
-    """Normalised images -> uint8, by the view's `mean` and `std`, or by range if it has none."""
-    mean, std = getattr(view, 'mean', None), getattr(view, 'std', None)
-    if mean is not None and std is not None:
-        levels = denormalize(images, mean, std)
-    else:
-        values = np.asarray(images, np.float32)
-        levels = 255 * (values - values.min()) / max(np.ptp(values), 1e-6)
-    return np.rint(levels).astype(np.uint8)
 
 
 def show_table(outcome: Outcome, seconds: float, progress: Progress) -> None:

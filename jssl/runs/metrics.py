@@ -23,7 +23,7 @@ MOST_NAMED = 10  # damaged lines, or missing ones, whose numbers are told
 # where a callback stopped the run.
 STEP, EPOCH, EVALUATION, BASELINE, STOPPED = 'step', 'epoch', 'evaluation', 'baseline', 'stopped'
 TEXTS = ('kind', 'subject')  # fields of a row that are no numbers
-NO_METRICS = (*TEXTS, 'step', 'epoch', 'time')
+NO_METRICS = (*TEXTS, 'step', 'epoch', 'time', 'seconds')
 Row = Mapping[str, Any]  # of metrics.jsonl; NaN stands for what was not finite
 
 
@@ -37,14 +37,32 @@ def of_kind(rows: Iterable[Row], kind: str) -> list[Row]:
     return [row for row in rows if row['kind'] == kind]
 
 
+class Stopwatch:
+    """How long a run has taken, over all its sessions.
+
+    Attributes:
+      before: seconds of the sessions before this one.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """This session begins; `clock` gives seconds."""
+        self._clock, self._started = clock, clock()
+        self.before = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Up to now."""
+        return self.before + self._clock() - self._started
+
+
 class MetricsWriter:
     """Appends to metrics.jsonl and to the TensorBoard events of a run; only process 0 writes.
 
-    A line is one JSON object: `step`, `epoch`, `time` (unix seconds), `kind` ('step', 'epoch',
-    'evaluation', 'baseline', 'stopped'), of scores the `subject` ('network', 'random network',
-    'raw pixels'), of a stop the callback's name, and the metrics, which are numbers. JSON has no
-    NaN or infinity: both are written as null. TensorBoard has the same numbers under ``kind/name``,
-    of a baseline ``baseline/subject/name``.
+    A line is one JSON object: `step`, `epoch`, `time` (unix seconds), `seconds` (that the run has
+    taken), `kind` ('step', 'epoch', 'evaluation', 'baseline', 'stopped'), of scores the `subject`
+    ('network', 'random network', 'raw pixels'), of a stop the callback's name, and the metrics,
+    which are numbers. JSON has no NaN or infinity: both are written as null. TensorBoard has the
+    same numbers under ``kind/name``, of a baseline ``baseline/subject/name``.
 
     Attributes:
       directory: of the run.
@@ -58,6 +76,7 @@ class MetricsWriter:
         report: Callable[[str], None] = print,
         check: Callable[[], None] = lambda: None,
         told: Callable[[Row], None] = lambda row: None,
+        stopwatch: Stopwatch | None = None,
     ) -> None:
         """Opens the files when the first line comes.
 
@@ -67,10 +86,12 @@ class MetricsWriter:
           check: raises a `JsslError` where the directory is no longer this run's; asked before
             anything is written.
           told: of each row once it is written.
+          stopwatch: of the run; None starts one.
         """
         self.directory = Path(directory)
         self.report = report
         self._check, self._told = check, told
+        self._stopwatch = stopwatch or Stopwatch()
         self.rows: list[Row] = []
         self._path = self.directory / METRICS
         self._active = jax.process_index() == 0
@@ -115,7 +136,8 @@ class MetricsWriter:
         self._check()
         values = {name: float(value) for name, value in metrics.items()}
         now = time.time()
-        row: dict[str, Any] = {'step': int(step), 'epoch': float(epoch), 'time': now, 'kind': kind}
+        row: dict[str, Any] = {'step': int(step), 'epoch': float(epoch), 'time': now}
+        row |= {'seconds': self._stopwatch.seconds, 'kind': kind}
         row |= values if subject is None else {'subject': subject, **values}
         try:
             self._append(row)
@@ -146,6 +168,7 @@ class MetricsWriter:
             link = self._path.is_symlink()
             content = self._path.read_bytes() if self._path.exists() else None
             self.rows, damaged = _up_to(step, (content or b'').splitlines(keepends=True))
+            self._stopwatch.before = max((row.get('seconds', 0) for row in self.rows), default=0)
             if content != (whole := b''.join(map(_line, self.rows))) or link:
                 replace_file(self._path, whole)
         except OSError as error:

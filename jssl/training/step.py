@@ -22,7 +22,10 @@ from jssl.kinds import VIEW
 Views = Annotated[Callable[[jax.Array, Canvas], Mapping[str, Any]], VIEW]
 Step = Callable[..., tuple[TrainState, Metrics]]
 # What the step and the log add to the metrics of a loss.
-RESERVED = {'loss', 'grad_norm', 'lr', 'step', 'epoch', 'time', 'images_per_second', 'data_wait'}
+RESERVED = {
+    *('loss', 'grad_norm', 'lr', 'images_per_second', 'data_wait'),
+    *('step', 'epoch', 'time', 'seconds', 'kind', 'subject'),
+}
 
 
 def make_train_step(

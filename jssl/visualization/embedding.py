@@ -42,22 +42,25 @@ def project(features: np.ndarray, *, seed: int = 0) -> np.ndarray:
         return tsne.fit_transform(rows.astype(np.float32))
 
 
-def nearest(features: np.ndarray, queries: np.ndarray, count: int) -> np.ndarray:
-    """The rows most similar (cosine) to each query row, itself left out, best first.
+def nearest(
+    queries: np.ndarray, features: np.ndarray, count: int, own: np.ndarray | None = None
+) -> np.ndarray:
+    """The rows of `features` most similar (cosine) to each query, best first.
 
     Args:
-      features: (N, D).
-      queries: (Q,) row numbers.
-      count: neighbours wanted; fewer when there are fewer other rows.
+      queries: (Q, D).
+      features: (N, D), those that are searched.
+      count: neighbours wanted; fewer when there are fewer rows.
+      own: (Q,) the rows of the queries themselves, which are left out; None where they are others.
 
     Returns:
-      (Q, min(count, N - 1)) row numbers.
+      (Q, min(count, N)) row numbers, one fewer at most with `own`.
     """
-    rows = unit_rows(features)
-    similarity = rows[queries] @ rows.T
-    similarity[np.arange(len(queries)), queries] = -np.inf
+    similarity = unit_rows(queries) @ unit_rows(features).T
+    if own is not None:
+        similarity[np.arange(len(queries)), own] = -np.inf
     order = np.argsort(-similarity, axis=1, kind='stable')
-    return order[:, : min(count, len(rows) - 1)]
+    return order[:, : min(count, len(features) - (own is not None))]
 
 
 def choose_queries(rows: int, labels: np.ndarray | None, count: int) -> np.ndarray:

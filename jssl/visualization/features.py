@@ -1,5 +1,6 @@
 """The sections of a report that show features: their map, and the images they call alike."""
 
+import dataclasses
 from collections.abc import Sequence
 from functools import partial
 from html import escape
@@ -7,89 +8,126 @@ from html import escape
 import numpy as np
 
 from jssl.evaluation.collapse import evenly_spaced
-from jssl.visualization.embedding import MOST_ROWS, choose_queries, nearest, project
-from jssl.visualization.figures import draw_map, drawn_name, frequent_classes, to_png
+from jssl.visualization.embedding import MOST_ROWS, project
+from jssl.visualization.figures import (
+    CLASS_COLORS,
+    MARKER_LETTERS,
+    draw_map,
+    drawn_name,
+    frequent_classes,
+    to_png,
+)
 from jssl.visualization.images import is_small, picture_uri, to_picture
 from jssl.visualization.names import class_name, shorten
 from jssl.visualization.page import image, section, themed_image
 
-QUERIES = 10
-NEIGHBORS = 8
-LONGEST_NAME = 80  # characters of a class's name
+LONGEST_NAME = 80  # characters of a class's name, or of a file's
 CELL = 112  # pixels of the longest side of an image in a grid
 
 
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """Images on a page.
+
+    Attributes:
+      images: uint8 (N, h, w, C).
+      names: of the files, or their numbers.
+      labels: (N,) class indices, if any.
+    """
+
+    images: np.ndarray
+    names: Sequence[str]
+    labels: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Neighbors:
+    """Some held-out images, and for each those whose features are most similar.
+
+    Attributes:
+      queries: Q images.
+      found: Q * K images, those of the first query first.
+      searched: among how many they were searched.
+      where: what was searched, such as 'labelled images that kNN searches'.
+    """
+
+    queries: Shown
+    found: Shown
+    searched: int
+    where: str
+
+
 def map_section(
-    features: np.ndarray, labels: np.ndarray | None, label_names: Sequence[str] | None
+    features: np.ndarray,
+    labels: np.ndarray | None,
+    label_names: Sequence[str] | None,
+    *,
+    seen: bool = False,
 ) -> str:
-    """Features (N, D) on a plane, with the names of classes."""
+    """Features (N, D) on a plane, with the names of classes; `seen`: the training has labels."""
     rows = evenly_spaced(len(features), MOST_ROWS)
     points = project(features[rows])
     classes = None if labels is None else np.asarray(labels)[rows]
     draw = partial(draw_map, points, labels=classes, names=label_names)
     text = (
-        f't-SNE of the features of {len(rows)} held-out images; images that the network finds '
+        f't-SNE of the features of {len(rows):,} held-out images; images that the network finds '
         'alike lie together. '
     )
     if classes is not None:
-        most = 'Colours, markers and names show the classes, which the training has not seen.'
-        text += most if len(np.unique(classes)) <= 10 else f'{most} The ten largest are named.'
-    plot = themed_image(draw, to_png, 'image/png', 't-SNE map of the test features')
-    numbered = '' if classes is None else _numbered(frequent_classes(classes), label_names)
-    plot = f'<div class="map scroll">{plot}</div>\n{numbered}'
-    return section('Map of the test features', text, plot)
-
-
-def _numbered(shown: Sequence[int], names: Sequence[str] | None) -> str:
-    """Names of classes that the map only has numbers for, a browser having more letters."""
-    entries = [
-        f'#{label} {class_name(label, names)}'
-        for label in shown
-        if drawn_name(label, names) == f'#{label}'
-    ]
-    numbers = ''.join(f'<li>{escape(entry)}</li>\n' for entry in entries)
-    return f'<ul class="names">\n{numbers}</ul>\n' if entries else ''
-
-
-def neighbors_section(
-    images: np.ndarray,
-    features: np.ndarray,
-    labels: np.ndarray | None,
-    label_names: Sequence[str] | None,
-) -> str:
-    """Some images (N, h, w, C) uint8, each beside those whose features are most alike."""
-    named = partial(_label_name, labels, label_names)
-    queries = choose_queries(len(features), labels, QUERIES)
-    found = nearest(features, queries, NEIGHBORS)
-    text = 'Held-out images, and beside each the others whose features are most similar to it. '
-    if labels is not None:
-        classes = np.asarray(labels)
-        right = int((classes[found] == classes[queries][:, None]).sum())
+        text += 'Colours, markers and names show the classes'
+        text += '.' if seen else ', which the training has not seen.'
         text += (
-            f'{right} of these {found.size} neighbours have the class of their image (full frame); '
-            'the others have a dashed frame.'
+            '' if len(np.unique(classes)) <= len(CLASS_COLORS) else ' The ten largest are named.'
         )
-    cells = []
-    for query, row in zip(queries, found, strict=True):
-        cells.append(_cell(images[query], 'query', named(query)))
-        for other in row:
-            same = labels is None or labels[other] == labels[query]
-            style = '' if labels is None else 'right' if same else 'wrong'
-            cells.append(_cell(images[other], style, named(other)))
-    grid = (
-        f'<div class="neighbors" style="--columns: {found.shape[1] + 1}">\n{"".join(cells)}</div>'
+    plot = themed_image(draw, to_png, 'image/png', 't-SNE map of the test features')
+    legend = '' if classes is None else _legend(frequent_classes(classes), label_names)
+    return section('Map of the test features', text, f'<div class="map">{plot}</div>\n{legend}')
+
+
+def _legend(shown: Sequence[int], names: Sequence[str] | None) -> str:
+    """The classes with their markers; a number too where the map has only that for a name."""
+    entries = ''
+    for index, label in enumerate(shown):
+        name = shorten(class_name(label, names), LONGEST_NAME)
+        number = f'#{label} ' if drawn_name(label, names) == f'#{label}' else ''
+        mark = f'<span style="color: {CLASS_COLORS[index]}">{MARKER_LETTERS[index]}</span>'
+        entries += f'<li>{mark} {escape(number + name)}</li>\n'
+    return f'<ul class="names">\n{entries}</ul>\n'
+
+
+def neighbors_section(neighbors: Neighbors, label_names: Sequence[str] | None) -> str:
+    """Images, each beside those whose features are most alike."""
+    queries, found = neighbors.queries, neighbors.found
+    count = len(found.images) // max(len(queries.images), 1)
+    text = (
+        f'Held-out images, and beside each the {count} whose features are most similar among '
+        f'{neighbors.searched:,} {neighbors.where}. '
     )
-    return section('Nearest neighbours', text, f'<div class="scroll">{grid}</div>\n')
+    same = None
+    if queries.labels is not None and found.labels is not None:
+        same = found.labels == np.repeat(queries.labels, count)
+        text += (
+            f'{100 * same.mean():.0f} % of these {same.size} have the class of their image '
+            '(full frame); the others have a dashed frame.'
+        )
+    groups = []
+    for row in range(len(queries.images)):
+        cells = [_cell(queries, row, 'query', label_names)]
+        for other in range(row * count, (row + 1) * count):
+            style = '' if same is None else 'right' if same[other] else 'wrong'
+            cells.append(_cell(found, other, style, label_names))
+        groups.append(
+            f'<div class="neighbors" style="--columns: {count + 1}">\n{"".join(cells)}</div>\n'
+        )
+    return section('Nearest neighbours', text, *groups)
 
 
-def _cell(array: np.ndarray, style: str, name: str) -> str:
-    description = ' '.join(filter(None, (style or 'neighbour', name)))
-    small = is_small(array)
-    uri = picture_uri(to_picture(array, CELL), lossless=small)
+def _cell(shown: Shown, row: int, style: str, label_names: Sequence[str] | None) -> str:
+    label = '' if shown.labels is None else class_name(int(shown.labels[row]), label_names)
+    label, file = (shorten(name, LONGEST_NAME) for name in (label, shown.names[row]))
+    description = ' '.join(filter(None, (style or 'neighbour', label, file)))
+    small = is_small(shown.images[row])
+    uri = picture_uri(to_picture(shown.images[row], CELL), lossless=small)
     picture = image(uri, description, 'pixels' if small else '')
-    caption = f'<figcaption>{escape(name)}</figcaption>' if name else ''
+    caption = f'<figcaption>{escape(label)}<small>{escape(file)}</small></figcaption>'
     return f'<figure class="{style}">{picture}{caption}</figure>\n'
-
-
-def _label_name(labels: np.ndarray | None, names: Sequence[str] | None, row: int) -> str:
-    return '' if labels is None else shorten(class_name(int(labels[row]), names), LONGEST_NAME)

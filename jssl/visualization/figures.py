@@ -4,7 +4,7 @@ import dataclasses
 import io
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from matplotlib import patheffects
@@ -22,6 +22,7 @@ CLASS_COLORS = (
     *('#a96b59', '#e76300', '#b9ac70', '#717581', '#92dadd'),
 )
 CLASS_MARKERS = 'os^Dv<>pPX'
+MARKER_LETTERS = '●■▲◆▼◀▶⬟✚✖'  # the same, in a text
 LINE_STYLES = ('-', '--')
 LINE_MARKERS = 'os'
 LONGEST_NAME = 18  # characters of a name in a map
@@ -88,7 +89,7 @@ def draw_panel(panel: Panel, theme: Theme) -> Figure:
         axes.set_ylim(bottom=0)
     if len(panel.lines) > 1:
         names = [line.name for line in panel.lines]
-        _legend(axes, theme, lines, names, 'lower left', (0, 1), columns=len(lines))
+        _legend(axes, theme, lines, names)
     return figure
 
 
@@ -156,7 +157,7 @@ def draw_map(
       labels: (N,) class indices. The ten most frequent classes are told apart, others are grey.
       names: of the classes; by default their numbers. See `drawn_name` for what is drawn.
     """
-    figure = Figure(figsize=(8.4, 5.4), layout='constrained')
+    figure = Figure(figsize=(6.4, 4.6), layout='constrained')
     axes = figure.add_subplot()
     axes.set_axis_off()
     shown = [] if labels is None else frequent_classes(labels)
@@ -164,12 +165,8 @@ def draw_map(
     color = theme.lines[0] if labels is None else theme.faint
     axes.scatter(points[rest, 0], points[rest, 1], s=14, color=color, alpha=0.6, linewidths=0)
     drawn = [drawn_name(label, names) for label in shown]
-    groups = [
+    for index, (label, name) in enumerate(zip(shown, drawn, strict=True)):
         _draw_class(axes, points[labels == label], index, name, theme)
-        for index, (label, name) in enumerate(zip(shown, drawn, strict=True))
-    ]
-    if shown:
-        _legend(axes, theme, groups, drawn, 'upper left', (1, 1))
     return figure
 
 
@@ -186,8 +183,8 @@ def drawn_name(label: int, names: Sequence[str] | None) -> str:
     return name if can_be_drawn(name) else f'#{label}'
 
 
-def _draw_class(axes: Axes, points: np.ndarray, index: int, name: str, theme: Theme) -> Artist:
-    group = axes.scatter(
+def _draw_class(axes: Axes, points: np.ndarray, index: int, name: str, theme: Theme) -> None:
+    axes.scatter(
         points[:, 0],
         points[:, 1],
         s=18,
@@ -211,7 +208,6 @@ def _draw_class(axes: Axes, points: np.ndarray, index: int, name: str, theme: Th
         parse_math=False,
         path_effects=[_halo(theme)],
     )
-    return group
 
 
 def _dress(axes: Axes, theme: Theme) -> None:
@@ -231,17 +227,14 @@ def _legend(
     theme: Theme,
     drawn: Sequence[Artist],
     names: Sequence[str],
-    corner: Literal['lower left', 'upper left'],
-    place: tuple[float, float],
-    columns: int = 1,
 ) -> None:
-    """Names outside the axes: `corner` of the legend lies at `place` in axes fractions."""
+    """The names of curves, above the axes."""
     legend = axes.legend(
         drawn,
         [str(number) for number in range(len(drawn))],  # matplotlib leaves out names such as _a
-        loc=corner,
-        bbox_to_anchor=place,
-        ncols=columns,
+        loc='lower left',
+        bbox_to_anchor=(0, 1),
+        ncols=len(drawn),
         frameon=False,
         fontsize=9,
         labelcolor=theme.ink,

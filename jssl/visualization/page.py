@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from jssl.errors import attempt
 from jssl.visualization.figures import DARK, LIGHT, Theme
 from jssl.visualization.images import data_uri
 from jssl.visualization.names import savable
@@ -21,14 +22,16 @@ STYLE = """
 body { margin: 0; background: var(--page); color: var(--ink);
   font: 16px/1.55 system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif; }
 main { max-width: 1060px; margin: 0 auto; padding: 2.5rem 1.25rem 3rem; }
-h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .3rem; }
+h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .3rem; overflow-wrap: anywhere; }
+.kind { font-size: 1.05rem; }
 h2 { font-size: 1.25rem; margin: 3rem 0 .4rem; padding-top: 1.1rem;
   border-top: 1px solid var(--line); }
-h3 { font-size: .95rem; margin: 0 0 .2rem; }
+h3 { font-size: 1.02rem; margin: 1.8rem 0 .6rem; }
+h4 { font-size: .92rem; margin: 0 0 .2rem; font-weight: 600; }
 p { max-width: 44rem; margin: .3rem 0 1rem; }
 p, figcaption, footer { color: var(--faint); }
 img { max-width: 100%; height: auto; display: block; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .8rem;
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.4rem, 1fr)); gap: .8rem;
   margin: 1.6rem 0 0; padding: 0; }
 .cards div { background: var(--card); border-radius: .6rem; padding: .8rem .9rem; }
 .cards dt { color: var(--faint); font-size: .85rem; }
@@ -36,7 +39,6 @@ img { max-width: 100%; height: auto; display: block; }
   font-variant-numeric: tabular-nums; }
 .warning { background: var(--warn); border-left: 4px solid var(--wrong); border-radius: .3rem;
   padding: .8rem 1rem; margin: 1.4rem 0 0; max-width: none; color: var(--ink); }
-.scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 .results { width: 100%; }
 th, td { text-align: left; padding: .5rem 1.2rem .5rem 0; border-bottom: 1px solid var(--line);
@@ -48,32 +50,50 @@ tr.result th, tr.result td { font-weight: 700; }
   margin-top: .3rem; max-width: 11rem; min-width: 4rem; }
 .bar span { display: block; height: 100%; border-radius: .2rem; background: var(--faint); }
 tr.result .bar span { background: var(--accent); }
-.panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr));
+.terms { max-width: 52rem; margin: 1rem 0 0; font-size: .92rem; }
+.terms dt { font-weight: 600; }
+.terms dd { margin: 0 0 .5rem; color: var(--faint); }
+.panels { display: grid;
+  grid-template-columns: repeat(auto-fill, minmax(min(18rem, 100%), 1fr));
   gap: 1.6rem 2rem; }
 figure { margin: 0; }
 .panels img { width: 100%; }
 .pixels { image-rendering: pixelated; }
 .views { width: 100%; max-width: 800px; }
-.map { max-width: 900px; }
-.map img { min-width: 34rem; }
+.map { max-width: 820px; }
 .names { display: flex; flex-wrap: wrap; gap: .2rem 1.4rem; margin: .6rem 0 0; padding: 0;
   list-style: none; }
-.neighbors { display: grid; grid-template-columns: repeat(var(--columns), minmax(3.2rem, 6rem));
-  gap: .45rem .4rem; align-items: start; }
-.neighbors figure { text-align: center; }
+.neighbors { display: grid; grid-template-columns: repeat(var(--columns), minmax(0, 6.4rem));
+  gap: .45rem .4rem; align-items: start; margin: 0 0 1rem; }
+.neighbors figure { text-align: center; min-width: 0; }
 .neighbors img { width: 100%; border: 3px solid transparent; border-radius: .3rem; }
 .neighbors .query { margin-right: .7rem; }
 .neighbors .right img { border-color: var(--right); }
 .neighbors .wrong img { border: 3px dashed var(--wrong); }
-.neighbors figcaption { font-size: .78rem; line-height: 1.3; overflow: hidden;
-  text-overflow: ellipsis; white-space: nowrap; }
+.neighbors figcaption { font-size: .78rem; line-height: 1.3; overflow-wrap: anywhere; }
+.neighbors small { display: block; font-size: .68rem; color: var(--faint); font-weight: 400; }
 .neighbors .wrong figcaption { color: var(--wrong); font-weight: 650; }
 details { margin: .6rem 0; }
 summary { cursor: pointer; font-weight: 500; }
-pre { background: var(--card); border-radius: .6rem; padding: 1rem; overflow-x: auto;
+pre { background: var(--card); border-radius: .6rem; padding: 1rem; margin: .4rem 0 1rem;
+  white-space: pre-wrap; overflow-wrap: anywhere;
   font: 13px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
+.word { display: inline-block; max-width: 100%; vertical-align: top; }
 .small { font-size: .9rem; }
 footer { margin-top: 3rem; font-size: .85rem; }
+@media (max-width: 640px) {
+  main { padding: 1.5rem 1rem 2rem; }
+  thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+  table, tbody, tr, th, td { display: block; }
+  tr { padding: .6rem 0; border-bottom: 1px solid var(--line); }
+  th, td { padding: .15rem 0; border: 0; overflow-wrap: anywhere; white-space: normal; }
+  tbody th { font-weight: 650; white-space: normal; }
+  .results td { display: grid; grid-template-columns: 9rem 1fr; }
+  .results td::before { content: attr(data-name); color: var(--faint); font-weight: 400; }
+  .results .bar { grid-column: 2; }
+  .neighbors { grid-template-columns: repeat(4, minmax(0, 1fr)); margin-bottom: 1.6rem; }
+  .neighbors .query { grid-column: 1 / -1; max-width: 6.4rem; }
+}
 @media print { h2 { break-after: avoid; } figure, .panels figure { break-inside: avoid; } }
 """
 
@@ -98,6 +118,23 @@ def section(heading: str, text: str, *content: str) -> str:
 def warning(text: str) -> str:
     """A sentence that stands out."""
     return f'<p class="warning">{escape(text)}</p>\n'
+
+
+def part(what: str, make: Callable[[], str], tell: Callable[[str], None]) -> str:
+    """A part of the page, or a sentence in its place, which `tell` is told too."""
+    said: list[str] = []
+    made = attempt(what, make, said.append)
+    for sentence in said:
+        tell(sentence)
+    return ''.join(map(warning, said)) if made is None else made
+
+
+def terms(values: Mapping[str, str]) -> str:
+    """What each name means."""
+    items = ''.join(
+        f'<dt>{escape(name)}</dt><dd>{escape(value)}</dd>\n' for name, value in values.items()
+    )
+    return f'<dl class="terms">\n{items}</dl>\n' if items else ''
 
 
 def cards(values: Mapping[str, str]) -> str:
@@ -134,8 +171,8 @@ def table(head: Sequence[str], rows: Iterable[str], style: str = '') -> str:
     """A table from column titles and finished rows (HTML)."""
     titles = ''.join(f'<th scope="col">{escape(title)}</th>' for title in head)
     return (
-        f'<div class="scroll"><table class="{style}"><thead><tr>{titles}</tr></thead>\n'
-        f'<tbody>{"".join(rows)}</tbody></table></div>\n'
+        f'<table class="{style}"><thead><tr>{titles}</tr></thead>\n'
+        f'<tbody>{"".join(rows)}</tbody></table>\n'
     )
 
 
@@ -145,9 +182,7 @@ def pairs(values: Mapping[str, Any]) -> str:
         f'<tr><th scope="row">{escape(str(name))}</th><td>{escape(str(value))}</td></tr>\n'
         for name, value in values.items()
     ]
-    return (
-        f'<div class="scroll"><table class="small"><tbody>{"".join(rows)}</tbody></table></div>\n'
-    )
+    return f'<table class="small"><tbody>{"".join(rows)}</tbody></table>\n'
 
 
 def folded(heading: str, content: str) -> str:

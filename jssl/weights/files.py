@@ -74,7 +74,7 @@ def write_weights(
 
     Args:
       path: of the file.
-      arrays: contiguous, by name.
+      arrays: by name.
       metadata: what the file says of itself.
 
     Raises:
@@ -88,7 +88,9 @@ def write_weights(
         part.unlink(missing_ok=True)  # a link would be followed
         part.touch()
         mode = part.stat().st_mode
-        save_file(dict(arrays), part, metadata=dict(metadata or {}))
+        # It writes the memory of an array as it lies there.
+        ordered = {name: np.asarray(array, order='C') for name, array in arrays.items()}
+        save_file(ordered, part, metadata=dict(metadata or {}))
         with contextlib.suppress(OSError):  # of some network file systems
             part.chmod(mode)  # it makes a file that nobody else may read
         part.replace(path)

@@ -13,7 +13,7 @@ from jssl.augment.views import CenterView, MultiView, View
 from jssl.data import Arrays
 from jssl.evaluation import KNN
 from jssl.fitting.evaluating import UNPROBED, RunEvaluator
-from jssl.fitting.outcome import picture_tests
+from jssl.fitting.reporting import show_images
 from jssl.optim.optimizers import SGD
 from jssl.training.settings import Evaluate, MeshShape, Runtime
 from jssl.visualization.images import view_grid
@@ -176,9 +176,10 @@ def test_images_of_other_channels_are_loaded_evaluated_and_pictured(channels: in
     assert found.arrays['canvas'].pixels.shape == (24, 9, 9, channels)
     evaluator = RunEvaluator(found, print)
     assert evaluator.evaluate(1, found.make_state())['knn'] == 1.0
-    pictured = picture_tests(found, evaluator)
-    assert pictured.shape == (12, 9, 9, channels)
-    assert view_grid(pictured[:, None]).mode == 'RGBA'
+    shown = show_images(evaluator, evaluator.held_out, np.array([3, 7]), test_data.labels)
+    assert shown.images.shape == (2, 9, 9, channels)
+    assert (shown.names, list(shown.labels)) == (['image 3', 'image 7'], [0, 1])
+    assert view_grid(shown.images[:, None]).mode == 'RGBA'
 
 
 def test_two_channels_are_refused() -> None:

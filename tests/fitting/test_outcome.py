@@ -78,8 +78,9 @@ def test_files_that_were_removed_are_there_again(eventful: tuple[Outcome, str]) 
 def test_names_of_classes_reach_the_report(eventful: tuple[Outcome, str]) -> None:
     page = (eventful[0].workdir / 'report.html').read_text(encoding='utf-8')
     for name in (r'caf\udce9', '_hidden', 'a $ b $', '&lt;script&gt;', r'nul\x00\x1b[1m'):
-        assert f'<figcaption>{name}</figcaption>' in page
-    assert re.findall('<li>(.*)</li>', page) == ['#2 猫', '#6 שלום']
+        assert f'<figcaption>{name}<small>' in page
+        assert f'</span> {name}</li>' in page
+    assert re.findall('> (#.*)</li>', page) == ['#2 猫', '#6 שלום']
     assert '<script' not in page
     assert 'x' * 81 not in page
 
@@ -113,7 +114,7 @@ def test_weights_and_pictures_that_fail_cost_nothing_else(
     for sentence in (weights, views, images):
         assert sentence in said
         assert f'<p class="warning">{sentence.replace(chr(39), "&#x27;")}</p>' in page
-    assert 'Effective rank' in page
+    assert 'RankMe' in page
     assert 'Map of the test features' in page
 
 

@@ -41,6 +41,7 @@ def test_a_line_holds_step_epoch_time_and_plain_numbers(tmp_path: Path) -> None:
     lines = (tmp_path / METRICS).read_text().splitlines()
     first = json.loads(lines[0])
     assert first.pop('time') > 1.7e9
+    assert first.pop('seconds') >= 0
     assert first == {
         **{'step': 20, 'epoch': 0.5, 'kind': 'step'},
         **{'loss': 1.5, 'lr': 0.25, 'knn': 1.0},

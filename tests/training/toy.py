@@ -23,7 +23,12 @@ from jssl.runs.progress import Progress
 from jssl.training.settings import Checkpoint, Evaluate, MeshShape, Runtime
 
 STEPS, EPOCH = 12, 4
-CLOCKS = ('time', 'images_per_second', 'data_wait')  # metrics that no two runs have in common
+CLOCKS = (
+    'time',
+    'seconds',
+    'images_per_second',
+    'data_wait',
+)  # no two runs have them in common
 
 
 @dataclasses.dataclass(frozen=True)

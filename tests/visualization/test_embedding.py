@@ -52,12 +52,12 @@ def test_nearest_matches_scikit_learn(digits):
     features, queries = digits[0], np.array([5, 0, 199])
     search = NearestNeighbors(n_neighbors=9, metric='cosine').fit(features)
     expected = search.kneighbors(features[queries])[1][:, 1:]  # the first is the image itself
-    np.testing.assert_array_equal(nearest(features, queries, 8), expected)
+    np.testing.assert_array_equal(nearest(features[queries], features, 8, own=queries), expected)
 
 
 def test_nearest_never_returns_the_query():
     features = np.ones((4, 3))
-    assert nearest(features, np.array([2]), 8).tolist() == [[0, 1, 3]]
+    assert nearest(features[2:3], features, 8, own=np.array([2])).tolist() == [[0, 1, 3]]
 
 
 def test_queries_cover_the_classes(digits):

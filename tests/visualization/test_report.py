@@ -1,4 +1,5 @@
 import base64
+import dataclasses
 import re
 import sys
 import threading
@@ -9,25 +10,41 @@ import pytest
 from sklearn.datasets import load_digits
 
 from jssl.errors import JsslError
-from jssl.visualization.report import series, write_report
+from jssl.visualization.curves import series
+from jssl.visualization.features import Neighbors, Shown
+from jssl.visualization.report import write_report
+from jssl.visualization.results import Facts
+from jssl.visualization.wording import Counts, wording
 
 EVIL = '<script>alert("&")</script>'
+STEPS = {'kind': 'step', 'time': 1.0}
 METRICS = [
-    {'step': 10, 'epoch': 1.0, 'time': 1.0, 'loss': 4.0, 'lr': 0.1, 'images_per_second': 900.0},
-    {'step': 20, 'epoch': 2.0, 'time': 2.0, 'loss': float('nan'), 'lr': 0.05},
-    {'step': 20, 'epoch': 2.0, 'knn': 0.5, 'linear': 0.6, 'feature_std': 0.3, 'rankme': 9.0},
-    {'step': 40, 'epoch': 4.0, 'time': 3.0, 'loss': 2.0, 'lr': 0.0, 'knn': 0.8, 'linear': 0.9},
+    {**STEPS, 'step': 10, 'epoch': 1.0, 'loss': 4.0, 'lr': 0.1, 'images_per_second': 900.0},
+    {**STEPS, 'step': 20, 'epoch': 2.0, 'loss': float('nan'), 'lr': 0.05, 'grad_norm': 2.0},
+    {**STEPS, 'step': 40, 'epoch': 4.0, 'loss': 2.0, 'lr': 0.0, 'my_number': 3.0},
+    {'kind': 'epoch', 'step': 40, 'epoch': 4.0, 'nmi_truth': 0.4},
+    {'kind': 'evaluation', 'step': 20, 'epoch': 2.0, 'knn': 0.5, 'linear': 0.6, 'rankme': 9.0},
+    {'kind': 'evaluation', 'step': 40, 'epoch': 4.0, 'knn': 0.8, 'linear': 0.9, 'rankme': 9.2},
 ]
-SUMMARY = {
-    'knn': 0.823,
-    'linear': 0.836,
-    'feature_std': 0.41,
-    'rankme': 9.2,
-    'epochs': 4,
-    'seconds': 112.0,
-}
-NO_PICTURES = {'views': None, 'features': None, 'metrics': [], 'labelled': False}
+SCORES = {'knn': 0.823, 'linear': 0.836, 'feature_std': 0.41, 'rankme': 9.2}
+COUNTS = Counts(test=40, learned=1000, neighbors=20, dimensions=64, guessing=0.125)
+RUN = {'Features:': 'jssl embed runs/my-run --data=folder:photos --out=features.npz'}
+FACTS = Facts(epochs=4, planned=4, seconds=112.0, counts=COUNTS, commands=RUN)
+PLAIN = {'views': None, 'features': None, 'metrics': [], 'labels': None, 'neighbors': None}
 BASELINES = {'raw pixels': {'knn': 0.53}, 'random network': {'knn': 0.12, 'feature_std': 0.07}}
+DIGITS = load_digits()
+IMAGES = (DIGITS.images[:60] * 255 / 16).astype(np.uint8)[..., None]
+
+
+def shown(rows, labelled=True):
+    labels = DIGITS.target[rows] if labelled else None
+    return Shown(IMAGES[rows], [f'digits/{row}.png' for row in rows], labels)
+
+
+def neighbors(labelled=True):
+    """The first ten digits, each beside two of the same class and one of another."""
+    found = [row for query in range(10) for row in (10 + query, 10 + query, 11 + query)]
+    return Neighbors(shown(range(10), labelled), shown(found, labelled), 1000, 'others')
 
 
 class Page(HTMLParser):
@@ -55,18 +72,17 @@ class Page(HTMLParser):
 
 
 def report(path, labelled=True, **changes):
-    digits = load_digits()
-    images = (digits.images[:40] * 255 / 16).astype(np.uint8)[..., None]
     inputs = {
         'title': 'SimCLR on digits',
         'metrics': METRICS,
-        'summary': SUMMARY,
+        'scores': SCORES,
         'baselines': BASELINES,
-        'views': images[:12].reshape(4, 3, 8, 8, 1),
-        'test_images': images,
-        'features': digits.data[:40],
-        'labels': digits.target[:40] if labelled else None,
+        'facts': FACTS,
+        'views': IMAGES[:12].reshape(4, 3, 8, 8, 1),
+        'features': DIGITS.data[:40],
+        'labels': DIGITS.target[:40] if labelled else None,
         'label_names': [f'digit {label}' for label in range(10)] if labelled else None,
+        'neighbors': neighbors(labelled),
         'config': {'note': EVIL, 'versions': {'jax': '0.10.2'}},
     }
     return write_report(path / 'report.html', **{**inputs, **changes}).read_text(encoding='utf-8')
@@ -109,25 +125,26 @@ def test_images_can_be_read_and_are_described(seen):
 
 def test_plots_come_for_light_and_dark_pages(seen):
     sources = seen.all('source')
-    assert len(sources) == 6 + 1  # panels and map
+    assert len(sources) == 8 + 1  # panels and map
     assert {source['media'] for source in sources} == {'(prefers-color-scheme: dark)'}
 
 
 def test_everything_is_escaped(tmp_path):
-    names = [EVIL] * 10
     evil = {
         'title': EVIL,
-        'summary': {**SUMMARY, 'warning': EVIL, EVIL: EVIL},
-        'baselines': {EVIL: {'knn': 0.5}},
-        'label_names': names,
+        'scores': {**SCORES, EVIL: 0.5},
+        'metrics': [*METRICS, {**STEPS, 'step': 50, 'epoch': 5.0, EVIL: 1.0}],
+        'baselines': {EVIL: {'knn': 0.9}},
+        'facts': Facts(purpose=EVIL, warning=EVIL, stopped_by=EVIL, commands={EVIL: EVIL}),
+        'label_names': [EVIL] * 10,
+        'neighbors': Neighbors(*[Shown(IMAGES[:2], [EVIL] * 2, DIGITS.target[:2])] * 2, 2, EVIL),
         'config': {EVIL: EVIL, 'versions': {EVIL: EVIL}},
     }
     text = report(tmp_path, **evil)
     assert '<script' not in text
     page = Page(text)
-    assert EVIL in page.text['h1']
-    assert EVIL in page.text['p']
-    assert EVIL in page.text['th']
+    for tag in ('h1', 'h4', 'p', 'th', 'small', 'figcaption', 'li', 'span'):
+        assert EVIL in page.text[tag], tag
 
 
 def test_config_and_versions_are_shown(text, seen):
@@ -138,41 +155,128 @@ def test_config_and_versions_are_shown(text, seen):
 
 
 def test_headline_and_table(seen):
-    assert seen.text['dd'] == '82.3 %83.6 %9.241:52'
-    rows = ('this run', 'raw pixels', 'random network')
-    assert all(name in seen.text['th'] for name in rows)
+    values = ['82.3 %', '83.6 %', '9.2', '4', '1:52']
+    assert seen.text['dd'].startswith(''.join(values))
+    assert [name for name in ('this run', *BASELINES) if name in seen.text['th']] == [
+        'this run',
+        *BASELINES,
+    ]
     for value in ('82.3 %', '53.0 %', '12.0 %', '0.41', '0.07'):
         assert value in seen.text['td']
+    assert 'top-5' not in seen.text['th']
 
 
-def test_neighbours_are_marked(seen):
+def test_numbers_are_explained_where_they_stand(seen):
+    said = seen.text['dd']
+    for words in (
+        '40 held-out',
+        'k = 20',
+        '1,000 labelled',
+        '12.5 %',
+        'from 1 to 40',
+        '1 is spread',
+    ):
+        assert words in said
+
+
+def test_whatever_was_logged_has_a_curve_in_a_group_with_a_name_in_words(seen):
+    assert seen.text['h3'] == ''.join(
+        (
+            *('Result on held-out images', 'What it trains on', 'Spread of the features'),
+            *('Clusters, memories and teachers', 'Steps', 'Speed and data'),
+        )
+    )
+    assert seen.text['h4'] == ''.join(
+        (
+            *('kNN and linear probe', 'loss', 'my number', 'RankMe'),
+            'agreement of clusters with the labels (NMI)',
+            *('learning rate', 'gradient norm', 'images per second'),
+        )
+    )
+
+
+def test_neighbours_are_marked_and_named(seen):
     styles = [attributes.get('class') for attributes in seen.all('figure')]
     assert styles.count('query') == 10
     right, wrong = styles.count('right'), styles.count('wrong')
-    assert right + wrong == 80
-    assert f'{right} of these 80 neighbours' in seen.text['p']
+    assert right + wrong == 30
+    assert f'{100 * right / 30:.0f} % of these 30 have the class' in seen.text['p']
+    assert 'most similar among 1,000 others' in seen.text['p']
     assert 'digit 3' in seen.text['figcaption']
+    assert 'digits/3.png' in seen.text['small']
 
 
 def test_page_without_labels(tmp_path):
-    page = Page(report(tmp_path, labelled=False, summary={'feature_std': 0.4}, baselines={}))
+    page = Page(report(tmp_path, labelled=False, scores={'feature_std': 0.4}, baselines={}))
     styles = [attributes.get('class') for attributes in page.all('figure')]
     assert 'right' not in styles
     assert 'wrong' not in styles
-    assert 'figcaption' not in page.text
+    assert page.text['h2'].startswith('Result' + 'What next')
 
 
 def test_what_was_not_measured_is_left_out(tmp_path):
-    losses = [{'step': step, 'loss': 1.0} for step in (1, 2)]
-    page = Page(report(tmp_path, metrics=losses, summary={'epochs': 1}, baselines={}))
-    assert page.text['h3'] == 'Loss'
-    assert 'Result beside the baselines' not in page.text['h2']
+    losses = [{**STEPS, 'step': step, 'loss': 1.0} for step in (1, 2)]
+    page = Page(report(tmp_path, metrics=losses, scores={}, baselines={}))
+    assert page.text['h4'] == 'loss'
+    assert 'Result' not in page.text['h2']
     page = Page(report(tmp_path, metrics=[]))
     assert 'Curves' not in page.text['h2']
 
 
+@pytest.mark.parametrize(
+    ('scores', 'words'),
+    [
+        ({'knn': 0.5, 'linear': 0.9}, ['no better than raw pixels: kNN 50.0 % against 53.0 %']),
+        (
+            {'knn': 0.1},
+            [
+                'no better than raw pixels: kNN 10.0 % against 53.0 %',
+                'no better than the untrained network: kNN 10.0 % against 12.0 %',
+            ],
+        ),
+        ({'knn': 0.54, 'feature_std': 0.01}, []),
+    ],
+)
+def test_a_run_below_its_baselines_says_so_and_what_to_try(scores, words, tmp_path):
+    page = Page(report(tmp_path, **PLAIN, scores=scores))
+    assert page.all('p').count({'class': 'warning'}) == len(words)
+    for sentence in words:
+        assert sentence in page.text['p']
+        assert '--config.epochs=16' in page.text['p']
+
+
+def test_a_run_with_labels_says_what_it_is(tmp_path):
+    facts = Facts(purpose='fine-tuning of the backbone of runs/mae', counts=COUNTS)
+    scores = {'test_accuracy': 0.1, 'feature_std': 0.2}
+    text = report(tmp_path, facts=facts, scores=scores, baselines={})
+    page = Page(text)
+    assert page.all('p')[0] == {'class': 'kind'}
+    assert 'fine-tuning of the backbone of runs/mae' in page.text['p']
+    assert '10.0 %' in page.text['dd']
+    for words in ('frozen', 'has not seen', 'untrained', 'random network'):
+        assert words not in text
+
+
+def test_what_can_be_done_next_is_typed_as_it_stands(seen):
+    assert seen.all('span').count({'class': 'word'}) == len(RUN['Features:'].split())
+    assert ''.join(RUN['Features:'].split()) in seen.text['span']
+
+
+def test_a_run_that_was_stopped_says_by_whom(tmp_path):
+    facts = dataclasses.replace(FACTS, epochs=2, stopped_by='EarlyStopping')
+    page = Page(report(tmp_path, facts=facts, **PLAIN))
+    assert 'pre-training, stopped by EarlyStopping after 2 of 4 epochs' in page.text['p']
+
+
+def test_nothing_asks_for_more_width_than_a_phone_has(text):
+    """What is wider than the page would be cut there, or hidden behind a scroll bar."""
+    for words in ('overflow-x', 'nowrap;\n  text-overflow', 'class="scroll"'):
+        assert words not in text
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in text
+
+
 def test_warning_is_shown(tmp_path):
-    page = Page(report(tmp_path, summary={'warning': 'The features collapse.'}))
+    page = Page(report(tmp_path, facts=Facts(warning='The features collapse.')))
     assert {'class': 'warning'} in page.all('p')
     assert 'The features collapse.' in page.text['p']
 
@@ -182,41 +286,44 @@ def test_photographs_stay_affordable(tmp_path):
     rng = np.random.default_rng(0)
     views = rng.integers(0, 256, (6, 7, 224, 224, 3), dtype=np.uint8)
     images = rng.integers(0, 256, (40, 224, 224, 3), dtype=np.uint8)
-    assert len(report(tmp_path, views=views, test_images=images)) < 3_000_000
+    photos = Shown(images, [''] * 40)
+    assert (
+        len(report(tmp_path, views=views, neighbors=Neighbors(photos, photos, 40, ''))) < 3_000_000
+    )
 
 
 def test_a_part_that_fails_is_missing_alone(tmp_path):
     said = []
-    summary = {**SUMMARY, 'epochs': 'four'}
-    metrics = [*METRICS, {'step': 60, 'epoch': 6.0, 'lr': 0.1, 'feature_std': 'wide'}]
-    changes = {'summary': summary, 'metrics': metrics, 'features': np.ones((40, 2, 2))}
+    facts = dataclasses.replace(FACTS, seconds='four')
+    metrics = [*METRICS, {**STEPS, 'step': 60, 'epoch': 6.0, 'lr': 'high'}]
+    changes = {'facts': facts, 'metrics': metrics, 'features': np.ones((40, 2, 2))}
     page = Page(report(tmp_path, views=np.zeros(3), tell=said.append, **changes))
-    parts = ['headline', "curve 'Feature spread'", 'picture of views', 'map', 'nearest']
+    parts = ['headline', "curve 'learning rate'", 'picture of views', 'map']
     assert len(said) == len(parts)
     for sentence, part in zip(said, parts, strict=True):
         assert sentence.startswith(f'The {part}')
         assert sentence in page.text['p']
     assert page.all('p').count({'class': 'warning'}) == len(parts)
-    assert 'Loss' in page.text['h3']
+    assert 'loss' in page.text['h4']
     assert '83.6 %' in page.text['td']
 
 
 def test_what_could_not_be_made_before_is_said(tmp_path):
-    page = Page(report(tmp_path, missing=['No <b>weights</b>.'], **NO_PICTURES))
+    page = Page(report(tmp_path, missing=['No <b>weights</b>.'], **PLAIN))
     assert 'No <b>weights</b>.' in page.text['p']
-    assert page.text['h2'] == 'Result beside the baselinesConfiguration'
+    assert page.text['h2'] == 'Result beside the baselinesWhat nextConfiguration'
 
 
 def test_a_report_that_cannot_be_written_leaves_the_one_before(tmp_path):
     (tmp_path / 'report.html').write_text('before')
     (tmp_path / 'report.html.part').mkdir()
     with pytest.raises(OSError, match='report'):
-        report(tmp_path, **NO_PICTURES)
+        report(tmp_path, **PLAIN)
     assert (tmp_path / 'report.html').read_text() == 'before'
 
 
 def test_different_lengths_are_refused(tmp_path):
-    with pytest.raises(JsslError, match=r'\[40, 39, 40\]'):
+    with pytest.raises(JsslError, match='39, 40'):
         report(tmp_path, features=np.ones((39, 4)))
 
 
@@ -224,6 +331,19 @@ def test_series_skips_missing_and_infinite_values():
     line = series([*METRICS, {'step': 50, 'epoch': 5.0, 'loss': float('inf')}], 'epoch', 'loss')
     assert line.x.tolist() == [1.0, 4.0]
     assert line.y.tolist() == [4.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ('name', 'of_steps', 'words'),
+    [
+        ('feature_std', True, 'spread of the projections in a batch'),
+        ('feature_std', False, 'feature spread'),
+        ('loss.2', True, 'loss, head 2'),
+        ('my_own_number', False, 'my own number'),
+    ],
+)
+def test_metrics_have_names_in_words(name, of_steps, words):
+    assert wording(name, of_steps=of_steps).name == words
 
 
 def test_report_can_be_written_from_a_thread_and_leaves_pyplot_alone(tmp_path):
