@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from jssl import cli
+from jssl.compilation_cache import keep_programs
 from jssl.interrupts import run_command
 from jssl.training.huge_pages import restart_with_huge_pages
 
@@ -24,4 +25,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 if __name__ == '__main__':
     restart_with_huge_pages()
+    keep_programs()
     sys.exit(run_command(main))

@@ -19,6 +19,7 @@ import sys
 from collections.abc import Sequence
 
 from jssl.cli.parser import Parser
+from jssl.compilation_cache import keep_programs
 from jssl.errors import JsslError, suggest
 from jssl.interrupts import Interrupted, run_command
 
@@ -81,4 +82,5 @@ def _run(verb: str, *arguments: str) -> int:
 
 def command() -> int:
     """What the installed command `jssl` runs."""
+    keep_programs()
     return run_command(main)
