@@ -118,8 +118,8 @@ def _suggest(name: Any, known: Iterable[str], kinds: Iterable[Kind]) -> str:
     """Which of the `known` names was meant, or that it is one of another kind."""
     for kind in KINDS.values():
         if kind not in kinds and isinstance(name, str) and name in classes_of(kind):
-            place = f'It is a {kind.name}; where one is to stand here, name {kind.package}:{name}. '
-            return place + suggest(name, known)
+            own = f'It is a {kind.words}; where one is to stand here, name {kind.package}:{name}.'
+            return f'{own} {suggest(name, known)}'
     return suggest(str(name), known)
 
 

@@ -146,8 +146,9 @@ def fields_at(config: Mapping[str, Any], path: Sequence[str]) -> dict[str, Any] 
     """The fields that the section at `path` may have, and their annotations.
 
     Args:
-      config: nested dicts; the types in it say which fields there are.
-      path: of the section, such as ``('model', 'backbone')``; empty for the config itself.
+      config: nested dicts and lists; the types in it say which fields there are.
+      path: of the section, such as ``('model', 'backbone')``; empty for the config itself. What is
+        in a list goes by its number, ``('model', 'heads', '0')``.
 
     Returns:
       None where any key will do.
@@ -155,27 +156,46 @@ def fields_at(config: Mapping[str, Any], path: Sequence[str]) -> dict[str, Any] 
     Raises:
       JsslError: a type on the way is not known.
     """
-    if not path:
-        return TOP
-    hint = hint_at(config, path)
+    return _walk(config, path)[1]
+
+
+def hint_at(config: Mapping[str, Any], path: Sequence[str]) -> Any:
+    """The annotation of the field at `path`; `Any` where nothing is known of it."""
+    hint, fields = _walk(config, path[:-1])
+    return inside(hint, path[-1]) if fields is None else fields.get(path[-1], Any)
+
+
+def _walk(config: Mapping[str, Any], path: Sequence[str]) -> tuple[Any, dict[str, Any] | None]:
+    """The annotation of the section at `path`, and its fields."""
+    hint: Any = Any
+    fields: dict[str, Any] | None = TOP
+    section: Any = config
+    for depth, key in enumerate(path, start=1):
+        hint = inside(hint, key) if fields is None else fields.get(key, Any)
+        section = part_of(section, key)
+        fields = _fields('.'.join(path[:depth]), hint, section)
+    return hint, fields
+
+
+def part_of(section: Any, key: str) -> Any:
+    """What stands under a key, or number, of a dict or list; None where nothing does."""
+    if isinstance(section, Mapping):
+        return section.get(key)
+    several = isinstance(section, tuple | list) and key.isdecimal() and int(key) < len(section)
+    return section[int(key)] if several else None
+
+
+def _fields(place: str, hint: Any, section: Any) -> dict[str, Any] | None:
+    """The fields of a section whose annotation is `hint`; None where any key will do."""
     if hint in SECTIONS.values():
         return hints_of(hint)
-    section: Any = config
-    for key in path:
-        section = section.get(key) if isinstance(section, Mapping) else None
+    if isinstance(section, tuple | list):
+        return {str(number): inside(hint, number) for number in range(len(section))}
     kinds, name = kinds_of(hint), section.get('type') if isinstance(section, Mapping) else None
     if not kinds:
         return None
     if name is None:  # of a part of which nothing is known, it may be no part at all
         return {'type': str} if len(kinds) < len(KINDS) else None
-    component = find('.'.join(path), hint, name)
+    component = find(place, hint, name)
     hints = hints_of(component)
     return {'type': str} | {field: hints.get(field, Any) for field in fields_of(component)}
-
-
-def hint_at(config: Mapping[str, Any], path: Sequence[str]) -> Any:
-    """The annotation of the field at `path`; `Any` where nothing is known of it."""
-    fields = fields_at(config, path[:-1])
-    if fields is None:
-        return inside(hint_at(config, path[:-1]), path[-1])
-    return fields.get(path[-1], Any)

@@ -33,12 +33,17 @@ class Kind:
     """A kind of part; in an annotation, ``Annotated[nn.Module, BACKBONE]``, what a field takes.
 
     Attributes:
-      name: in words.
+      name: in one word.
       package: where a bare class name is looked up.
     """
 
     name: str
     package: str
+
+    @property
+    def words(self) -> str:
+        """The name as it stands in a sentence."""
+        return self.name.replace('_', ' ')
 
     def accepts(self, value: Any) -> bool:
         """Whether `value` may be such a part: it is no plain data, such as its description."""
@@ -47,7 +52,7 @@ class Kind:
     def describe(self, value: Any) -> str:
         """What to give in place of `value`."""
         del value
-        return f'a {self.name} that was made, of a class of {self.package} or of your own'
+        return f'a {self.words} that was made, of a class of {self.package} or of your own'
 
 
 MODEL = Kind('model', 'jssl.algorithms')
@@ -143,7 +148,12 @@ def _extends(found: type, base: type) -> bool:
 
 
 def inside(hint: Any, key: str | int) -> Any:
-    """The annotation of what stands under `key` in a list, tuple or mapping annotated as `hint`."""
+    """The annotation of what is in a list, tuple or mapping annotated as `hint`.
+
+    Args:
+      hint: `Any` says nothing.
+      key: of a mapping, or the number of an entry, as a text too.
+    """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         return inside(arguments[0], key)
@@ -152,8 +162,8 @@ def inside(hint: Any, key: str | int) -> Any:
         return inside(fitting[0], key) if fitting else Any
     if origin in (dict, Mapping) and arguments:
         return arguments[1] if isinstance(key, str) else Any
-    if not isinstance(key, int) or origin not in CONTAINERS or origin is Literal:
+    if not str(key).isdecimal() or origin not in CONTAINERS or origin is Literal:
         return Any
     if origin is tuple and Ellipsis not in arguments:
-        return arguments[key] if key < len(arguments) else Any
+        return arguments[int(key)] if int(key) < len(arguments) else Any
     return arguments[0]

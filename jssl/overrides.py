@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jssl.components import find
-from jssl.config import COMPONENTS, SECTIONS, TOP, fields_at, hint_at
+from jssl.config import COMPONENTS, SECTIONS, TOP, fields_at, hint_at, part_of
 from jssl.errors import JsslError, show, suggest
 from jssl.kinds import KINDS, classes_of, kinds_of
 from jssl.literals import OPENING, read_as
@@ -64,7 +64,7 @@ class Override:
     @property
     def is_section(self) -> bool:
         """Whether it says what a section is, and so comes before the fields in it."""
-        whole = self.text.lstrip().startswith(OPENING[:2]) or self.text.strip() == 'None'
+        whole = self.text.lstrip().startswith(OPENING) or self.text.strip() == 'None'
         return self.path[-1] == 'type' or whole
 
     @property
@@ -114,15 +114,16 @@ def apply(config: dict[str, Any], overrides: Iterable[Override]) -> None:
         _set(config, section, override)
 
 
-def _enter(
-    config: dict[str, Any], section: dict[str, Any], override: Override, depth: int, key: str
-) -> dict[str, Any]:
-    """The section `key` of `section`; an empty one if it is not there yet."""
+def _enter(config: dict[str, Any], section: Any, override: Override, depth: int, key: str) -> Any:
+    """The section `key` of `section`, a dict or list; an empty one if it is not there yet."""
     _check_key(config, section, override, depth)
-    inner = section.get(key)
+    inner = part_of(section, key)
     if inner is None:
-        inner = section[key] = {}
-    if not isinstance(inner, dict):
+        inner = {}
+    if isinstance(inner, tuple | list):  # its parts may stand in other places too
+        inner = [dict(part) if isinstance(part, Mapping) else part for part in inner]
+    _put(section, key, inner)
+    if not isinstance(inner, dict | list):
         where = '.'.join(('config', *override.path[: depth + 1]))
         raise JsslError(
             f'{override.field}: {where}={show(inner)} has no fields. Write {where}=... to replace '
@@ -131,12 +132,14 @@ def _enter(
     return inner
 
 
-def _check_key(
-    config: Mapping[str, Any], section: Mapping[str, Any], override: Override, depth: int
-) -> None:
+def _put(section: Any, key: str, value: Any) -> None:
+    section[int(key) if isinstance(section, list) else key] = value
+
+
+def _check_key(config: Mapping[str, Any], section: Any, override: Override, depth: int) -> None:
     """Refuses a key that the section cannot have, and names the one that was meant."""
     path, key = override.path[:depth], override.path[depth]
-    valid, name = fields_at(config, path), section.get('type')
+    valid, name = fields_at(config, path), part_of(section, 'type')
     if valid is None or key in valid:
         return
     if name is None and list(valid) == ['type']:
@@ -212,15 +215,15 @@ def _places(config: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, list[
     return found
 
 
-def _set(config: Mapping[str, Any], section: dict[str, Any], override: Override) -> None:
+def _set(config: Mapping[str, Any], section: Any, override: Override) -> None:
     """Sets the last key of the path, which `section` has."""
     *path, key = override.path
     if key == 'type' and kinds_of(hint_at(config, path)):
         return _set_type(hint_at(config, path), section, override)
     value = override.read(hint_at(config, override.path))
-    old = section.get(key)
+    old = part_of(section, key)
     merged = not path and key in SECTIONS and isinstance(value, dict) and isinstance(old, dict)
-    section[key] = old | value if merged else value
+    _put(section, key, old | value if merged else value)
     return None
 
 

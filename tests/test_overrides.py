@@ -1,6 +1,7 @@
 """Fields of a config that the command line sets."""
 
 import copy
+import dataclasses
 import io
 import random
 import shlex
@@ -10,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from jssl.algorithm import Algorithm
 from jssl.cli.train import parse
+from jssl.kinds import Neck
 from jssl.main import main
 from jssl.overrides import apply, split
 from tests import tiny
@@ -286,3 +289,42 @@ def test_odd_command_lines_end_in_a_paragraph_or_a_config(
     said = written.getvalue().decode()
     assert said.startswith('jssl: '), said
     assert said.strip().count('\n') == 0, said
+
+
+@dataclasses.dataclass(frozen=True)
+class Several(Algorithm):
+    """Parts in a list."""
+
+    projectors: tuple[Neck, ...] = ()
+    sizes: tuple[int, ...] = (1, 2)
+
+
+def test_what_is_in_a_list_goes_by_its_number() -> None:
+    neck = {'type': 'LinearNeck', 'in_channels': 4, 'out_channels': 4}
+    config = copy.deepcopy(CONFIG)
+    config['model'] = {'type': f'{__name__}:Several', 'projectors': (neck, neck), 'sizes': (3, 4)}
+
+    def changed(*arguments: str) -> Any:
+        model = copy.deepcopy(config)
+        apply(model, split([f'--config.model.{argument}' for argument in arguments])[0])
+        return model['model']
+
+    wider = neck | {'out_channels': 8}
+    assert changed('projectors.1.out_channels=8')['projectors'] == [neck, wider]
+    whole = ("projectors=[dict(type='LinearNeck', in_channels=4)]", 'projectors.0.out_channels=8')
+    assert changed(*reversed(whole))['projectors'] == changed(*whole)['projectors'] == [wider]
+    mixed = changed('projectors.0.type=MoCoV2Neck', 'projectors.0.hid_channels=2', 'sizes.0=5')
+    assert mixed['projectors'][0] == neck | {'type': 'MoCoV2Neck', 'hid_channels': 2}
+    assert (mixed['projectors'][1], mixed['sizes']) == (neck, [5, 4])
+    with refused('config.model.projectors.2 is not', 'Valid names: 0, 1.'):
+        changed('projectors.2.out_channels=8')
+    with refused('config.model.projectors.0.out_chanels', "Did you mean 'out_channels'?"):
+        changed('projectors.0.out_chanels=8')
+    with refused("config.model.projectors.0.type='MoCoV2Nekc'", "Did you mean 'MoCoV2Neck'?"):
+        changed('projectors.0.type=MoCoV2Nekc')
+    assert neck['out_channels'] == 4
+
+
+def test_a_path_of_any_depth_is_walked_once() -> None:
+    path = '.'.join(['custom_keys', *'abcdefghijklmnopqrstuvwxyz'])
+    assert changed('optimizer', f'optimizer.{path}=1')['custom_keys']['a']['b']['c']
