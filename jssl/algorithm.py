@@ -17,6 +17,7 @@ from jssl.checks import Checked
 from jssl.errors import JsslError
 from jssl.layers.pooling import pool_features
 from jssl.networks import evaluate
+from jssl.reference import Hooks, Reference
 
 Params = Mapping[str, Any]  # what the optimizer trains
 State = Mapping[str, Any]  # everything else the algorithm carries, under names a reader knows
@@ -75,11 +76,13 @@ class Algorithm(Checked):
     by `draw`. That is what makes replay, parity tests and a user's own loop simple.
 
     Attributes:
+      reference: where a checkpoint of MMSelfSup has what is in the state, see `Reference.keys`.
       predicts: what `predict` gives, see there.
       run: how long the run is and on how many images; an `Experiment`, and so `jssl.fit`, sets it.
     """
 
     UNSET: ClassVar[tuple[str, ...]] = ('run',)  # fields that no config sets
+    reference: ClassVar[Reference] = Reference()
     predicts: ClassVar[Literal['classes', 'targets', 'pixels', 'tokens', 'features'] | None] = None
     run: Run | None = dataclasses.field(default=None, kw_only=True, repr=False)
 
@@ -216,6 +219,17 @@ class Algorithm(Checked):
         part, _, rest = name.partition('.')
         last = depth_of('')[1]
         return depth_of(rest) if part == 'backbone' else (last - 1, last)
+
+    @classmethod
+    def hook_settings(cls, hooks: Hooks, model: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields that `custom_hooks` of a config of MMSelfSup set; others are refused.
+
+        Args:
+          hooks: those of the config, to be taken by name.
+          model: the algorithm's dict in jssl's terms.
+        """
+        del hooks, model
+        return {}
 
     @property
     def with_neck(self) -> bool:

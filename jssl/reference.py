@@ -52,8 +52,8 @@ def teacher_keys(name: str) -> dict[str, str]:
     """The `keys` of a teacher of backbone and neck that MMSelfSup calls `name`."""
     parts = {'backbone': f'{name}.module.0', 'neck': f'{name}.module.1'}
     kinds = ('params', 'batch_stats')
-    keys = {f'target.{kind}.{part}': key for kind in kinds for part, key in parts.items()}
-    return keys | {'target.steps': f'{name}.steps'}
+    keys = {f'teacher.{kind}.{part}': key for kind in kinds for part, key in parts.items()}
+    return keys | {'teacher.steps': f'{name}.steps'}
 
 
 class Hook:

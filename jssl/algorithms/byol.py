@@ -5,6 +5,7 @@ arXiv 2006.07733.
 """
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 
@@ -16,6 +17,7 @@ from jssl.layers.normalize import feature_std
 from jssl.losses import byol_regression
 from jssl.memories.teacher import cosine_momentum, init_teacher, update_teacher
 from jssl.networks import Network, each
+from jssl.reference import Reference, teacher_keys
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +38,8 @@ class BYOL(Algorithm):
     neck: Neck
     head: LatentPredictHead
     base_momentum: Fraction = 0.996
+
+    reference: ClassVar[Reference] = Reference(keys=teacher_keys('target_net'))
 
     @property
     def network(self) -> Network:

@@ -6,6 +6,7 @@ Representation Learning", IJCV 2023, arXiv 2202.03026.
 
 import dataclasses
 import functools
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -23,6 +24,7 @@ from jssl.losses import cross_entropy, latent_alignment
 from jssl.memories.teacher import init_teacher, update_teacher
 from jssl.necks import CAENeck
 from jssl.networks import evaluate, forward
+from jssl.reference import Reference
 from jssl.target_generators.frozen import generate, init_generator
 
 
@@ -66,6 +68,10 @@ class CAE(MaskedImageModel):
     target_generator: TargetGenerator
     base_momentum: Fraction = 0.0
     smallest_block: Count = 16
+
+    reference: ClassVar[Reference] = Reference(
+        keys={'teacher.params.backbone': 'teacher', 'target_generator': 'target_generator'}
+    )
 
     def __post_init__(self) -> None:
         """Refuses what cannot be trained, before any compute is spent."""

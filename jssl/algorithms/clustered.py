@@ -1,6 +1,7 @@
 """What DeepCluster and ODC have in common: labels that are clusters, and a classifier of them."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -10,6 +11,9 @@ from jssl.algorithm import Metrics, Params
 from jssl.errors import JsslError
 from jssl.heads import ClsHead
 from jssl.memories.odc import cluster_sizes
+from jssl.reference import Hook
+
+POWER = 0.5  # of the weights by which small clusters count more
 
 
 def fresh_head(params: Params, head: nn.Module, rng: jax.Array) -> dict[str, Any]:
@@ -41,3 +45,43 @@ def check_classes(head: ClsHead, clusters: int) -> None:
             f'config.model.memory_bank.num_classes={clusters}; each cluster is a class, so set '
             'both to the same number.'
         )
+
+
+class Clusters(NamedTuple):
+    """What the reference's `DeepClusterHook` says of the clusters.
+
+    Attributes:
+      pca_dim: principal components that are clustered; None for the features as they are.
+      interval: epochs between two clusterings.
+      uniform: whether images are drawn from all clusters equally often.
+      reweight: whether the weights of the clusters in the loss follow their sizes.
+    """
+
+    pca_dim: int | None
+    interval: int
+    uniform: bool
+    reweight: bool
+
+
+def read_clusters(hook: Hook, model: Mapping[str, Any]) -> Clusters:
+    """The fields of a `DeepClusterHook`, but for `init_memory`.
+
+    Args:
+      hook: the hook.
+      model: of the algorithm; its head has a class for each cluster.
+
+    Raises:
+      JsslError: names a field whose value has no counterpart.
+    """
+    hook.ignore('extract_dataloader', 'extractor', 'data_loaders')
+    hook.only('initial', True, 'the first epoch needs clusters')
+    section, classes = hook.section('clustering'), model.get('head', {}).get('num_classes')
+    section.only('type', 'Kmeans', 'it has k-means')
+    section.only('k', classes, 'the head has one class each')
+    pca_dim = section.count('pca_dim', 256)
+    power, reweight = hook.take('reweight_pow', POWER), bool(hook.take('reweight', False))
+    if reweight and power != POWER:
+        raise hook.refusal('reweight', True, False, f'the power of its weights is {POWER} here')
+    uniform = bool(hook.take('unif_sampling', False))
+    interval = hook.count('interval', 1)
+    return Clusters(pca_dim if pca_dim > 0 else None, interval, uniform, reweight)

@@ -5,12 +5,14 @@ ECCV 2018, arXiv 1807.05520.
 """
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, one_view
-from jssl.algorithms.clustered import cluster_health, fresh_head
+from jssl.algorithms.clustered import cluster_health, fresh_head, read_clusters
 from jssl.checks import Count
 from jssl.heads import ClsHead
 from jssl.kinds import Backbone, Neck
@@ -18,6 +20,7 @@ from jssl.losses import weighted_cross_entropy
 from jssl.memories.kmeans import cluster
 from jssl.memories.odc import class_weights
 from jssl.networks import Network, evaluate, forward
+from jssl.reference import Hooks, Reference
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +54,8 @@ class DeepCluster(Algorithm):
     refresh_every: Count = 1
     reweight: bool = False
     normalize_weights: bool = False
+
+    reference: ClassVar[Reference] = Reference(keys={'loss_weight': 'loss_weight'})
 
     @property
     def network(self) -> Network:
@@ -116,3 +121,22 @@ class DeepCluster(Algorithm):
         """Logits (B, k) of the clusters."""
         images = one_view(batch, 'DeepCluster')
         return evaluate(self.network, params, state['batch_stats'], images)
+
+    @classmethod
+    def hook_settings(cls, hooks: Hooks, model: Mapping[str, Any]) -> dict[str, Any]:
+        """How, and how often, the features of all images are clustered."""
+        hook = hooks.get('DeepClusterHook')
+        if hook is None:
+            return {}
+        clusters = read_clusters(hook, model)
+        hook.only('init_memory', False, 'it has no memory')
+        if clusters.uniform:
+            hook.report(
+                'DeepClusterHook(unif_sampling=True) is the sampler of a config here: set sampler='
+                "dict(type='ClassBalanced')."
+            )
+        return {
+            'pca_dim': clusters.pca_dim,
+            'refresh_every': clusters.interval,
+            'reweight': clusters.reweight,
+        }

@@ -5,7 +5,8 @@ CVPR 2021, arXiv 2011.09157.
 """
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ from jssl.losses import contrast_accuracy, dense_contrast, info_nce, queue_simil
 from jssl.memories.queue import enqueue, init_queue, queue_health
 from jssl.memories.teacher import update_teacher
 from jssl.networks import Encoder, evaluate, forward
+from jssl.reference import Hooks, Reference
 
 
 class DenseEncoder(Encoder):
@@ -55,6 +57,10 @@ class DenseCL(MoCo):
 
     loss_lambda: Fraction = 0.5
     start_iters: Natural = 0
+
+    reference: ClassVar[Reference] = Reference(
+        keys={**MoCo.reference.keys, 'queue2': 'queue2', 'queue2_ptr': 'queue2_ptr'}
+    )
 
     @property
     def encoder(self) -> DenseEncoder:
@@ -108,6 +114,12 @@ class DenseCL(MoCo):
         images, stats = batch['views'][0], state['batch_stats'].get('backbone', {})
         features = evaluate(self.backbone, params['backbone'], stats, images)
         return l2_normalize(features[-1])
+
+    @classmethod
+    def hook_settings(cls, hooks: Hooks, model: Mapping[str, Any]) -> dict[str, Any]:
+        """The steps that the dense loss waits."""
+        hook = hooks.get('DenseCLHook')
+        return {} if hook is None else {'start_iters': hook.take('start_iters', 1000)}
 
 
 def match_cells(query: jax.Array, key: jax.Array) -> jax.Array:

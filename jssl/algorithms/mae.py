@@ -5,6 +5,7 @@ arXiv 2111.06377.
 """
 
 import dataclasses
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -21,6 +22,7 @@ from jssl.layers.patches import enlarge_mask
 from jssl.losses import explained_variance, masked_patch_error
 from jssl.necks import MAEPretrainDecoder
 from jssl.networks import evaluate, forward
+from jssl.reference import Reference
 
 
 class Autoencoder(nn.Module):
@@ -61,6 +63,8 @@ class MAE(MaskedImageModel):
     neck: MAEPretrainDecoder
     head: MAEPretrainHead
     target_generator: TargetGenerator | None = None
+
+    reference: ClassVar[Reference] = Reference(types=('PixMIM',))
 
     @property
     def network(self) -> Autoencoder:

@@ -6,7 +6,7 @@ Pre-Training", CVPR 2022, arXiv 2112.09133.
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from jssl.kinds import TargetGenerator
 from jssl.layers.pooling import pool_features
 from jssl.losses import explained_variance, masked_patch_error
 from jssl.networks import Encoder, evaluate, forward
+from jssl.reference import Reference
 from jssl.target_generators.clip import CLIPTargets
 from jssl.target_generators.frozen import generate, init_generator
 
@@ -57,6 +58,8 @@ class MaskFeat(MaskedImageModel):
     target_generator: TargetGenerator
     masked_patches: Count = 78
     smallest_block: Count = 15
+
+    reference: ClassVar[Reference] = Reference(keys={'target_generator': 'target_generator'})
 
     @property
     def network(self) -> TokenPredictor:

@@ -6,7 +6,7 @@ Learning", arXiv 2003.04297, changes the neck, the views and the schedule.
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from jssl.losses import contrast_accuracy, info_nce, queue_similarities
 from jssl.memories.queue import enqueue, init_queue, queue_health
 from jssl.memories.teacher import Teacher, init_teacher, update_teacher
 from jssl.networks import Encoder, forward
+from jssl.reference import Reference, teacher_keys
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +47,10 @@ class MoCo(Algorithm):
     queue_len: Count = 65536
     feat_dim: Count = 128
     momentum: Fraction = 0.999
+
+    reference: ClassVar[Reference] = Reference(
+        keys={**teacher_keys('encoder_k'), 'queue': 'queue', 'queue_ptr': 'queue_ptr'}
+    )
 
     @property
     def encoder(self) -> Encoder:

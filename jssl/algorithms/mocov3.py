@@ -5,6 +5,7 @@ arXiv 2104.02057.
 """
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from jssl.layers.normalize import feature_std
 from jssl.losses import batch_similarities, in_batch_contrast
 from jssl.memories.teacher import cosine_momentum, init_teacher, update_teacher
 from jssl.networks import Network, each
+from jssl.reference import Reference, teacher_keys
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +39,8 @@ class MoCoV3(Algorithm):
     neck: Neck
     head: MoCoV3Head
     base_momentum: Fraction = 0.99
+
+    reference: ClassVar[Reference] = Reference(keys=teacher_keys('momentum_encoder'))
 
     @property
     def network(self) -> Network:

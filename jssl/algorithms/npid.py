@@ -6,6 +6,7 @@ without the paper's estimate of the partition function and its proximal term.
 """
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ from jssl.losses import contrast_accuracy, instance_discrimination
 from jssl.memories import SimpleMemory
 from jssl.memories.bank import check_dominance, draw_negatives, similarities, update_rows
 from jssl.networks import Encoder, forward
+from jssl.reference import Reference
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,10 @@ class NPID(Algorithm):
     memory_bank: SimpleMemory
     neg_num: Count = 65536
     ensure_neg: bool = False
+
+    reference: ClassVar[Reference] = Reference(
+        keys={'bank': 'memory_bank.feature_bank', 'multinomial': 'memory_bank.multinomial'}
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

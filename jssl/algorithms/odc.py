@@ -5,13 +5,15 @@ Zhan, Xie, Liu, Ong, Loy, "Online Deep Clustering for Unsupervised Representatio
 """
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, one_view
-from jssl.algorithms.clustered import check_classes, cluster_health, fresh_head
+from jssl.algorithms.clustered import check_classes, cluster_health, fresh_head, read_clusters
 from jssl.checks import Natural
 from jssl.heads import ClsHead
 from jssl.kinds import Backbone
@@ -29,6 +31,9 @@ from jssl.memories.odc import (
 from jssl.necks import ODCNeck
 from jssl.necks.pretext import draw_keep
 from jssl.networks import evaluate, forward
+from jssl.reference import Hooks, Reference
+
+NEVER = 100_000  # epochs between two clusterings, by which the reference says once
 
 
 class ClusterNetwork(nn.Module):
@@ -85,6 +90,10 @@ class ODC(Algorithm):
     small_cluster_interval: Natural = 1
     reweight: bool = True
     normalize_weights: bool = False
+
+    reference: ClassVar[Reference] = Reference(
+        keys={'memory.centroids': 'memory_bank.centroids', 'loss_weight': 'loss_weight'}
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -188,3 +197,26 @@ class ODC(Algorithm):
         """Logits (B, k) of the clusters."""
         images = one_view(batch, 'ODC')
         return evaluate(self.network, params, state['batch_stats'], images)[1]
+
+    @classmethod
+    def hook_settings(cls, hooks: Hooks, model: Mapping[str, Any]) -> dict[str, Any]:
+        """How often the memory moves: never, without the hook that moves it."""
+        if first := hooks.get('DeepClusterHook'):
+            clusters = read_clusters(first, model)
+            why = 'its memory is clustered once, by the projections themselves'
+            if clusters.pca_dim is not None:
+                raise first.refusal('clustering.pca_dim', clusters.pca_dim, -1, why)
+            if clusters.uniform:
+                raise first.refusal('unif_sampling', True, False, 'its clusters always change')
+            if clusters.interval < NEVER:
+                raise first.refusal('interval', clusters.interval, 9_999_999_999, why)
+            first.only('init_memory', True, 'its memory starts with the first clusters', False)
+        hook = hooks.get('ODCHook')
+        if hook is None:
+            return {'centroid_interval': 0, 'small_cluster_interval': 0, 'reweight': False}
+        # The last two the reference does not read either.
+        hook.ignore('evaluate_interval', 'reweight', 'reweight_pow')
+        return {
+            'centroid_interval': hook.take('centroids_update_interval', 10),
+            'small_cluster_interval': hook.take('deal_with_small_clusters_interval', 1),
+        }

@@ -4,6 +4,8 @@ Chen, He, "Exploring Simple Siamese Representation Learning", CVPR 2021, arXiv 2
 """
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 
@@ -13,6 +15,7 @@ from jssl.kinds import Backbone, Neck
 from jssl.layers.normalize import feature_std
 from jssl.losses import negative_cosine
 from jssl.networks import Network, each
+from jssl.reference import Hooks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,3 +57,17 @@ class SimSiam(Algorithm):
     def distance(self, prediction: jax.Array, target: jax.Array) -> jax.Array:
         """D of the paper (equation 1), of predictions and targets (B, D)."""
         return negative_cosine(prediction, target, shift=self.head.shift, scale=self.head.scale)
+
+    @classmethod
+    def hook_settings(cls, hooks: Hooks, model: Mapping[str, Any]) -> dict[str, Any]:
+        """Nothing: a rate of its own for the predictor is the optimizer's here."""
+        if hook := hooks.get('SimSiamHook'):
+            hook.ignore('adjust_by_epoch')  # the rate is the same at every step of an epoch
+            rate = hook.take('lr')
+            if hook.take('fix_pred_lr', True):
+                hook.report(
+                    f'SimSiamHook(fix_pred_lr=True, lr={rate}) is a setting of the optimizer here: '
+                    f'set optimizer=dict(lr={rate}, custom_keys='
+                    "{'predictor': {'fix_lr': True}}, ...)."
+                )
+        return {}

@@ -6,7 +6,8 @@ Contrasting Cluster Assignments", NeurIPS 2020, arXiv 2006.09882.
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -22,6 +23,7 @@ from jssl.layers.pooling import pool_features
 from jssl.losses import sinkhorn, swapped_prediction
 from jssl.memories import feature_queue
 from jssl.networks import forward
+from jssl.reference import Hooks
 
 PROTOTYPES = 'loss.prototypes'  # of params['head']; its kernel (D, K) holds one in each column
 
@@ -205,6 +207,23 @@ class SwAV(Algorithm):
                 f'config.model.head.sinkhorn_group_size={group} does not divide the batch of '
                 f'{images}; choose a divisor, or None to balance the whole batch.'
             )
+
+    @classmethod
+    def hook_settings(cls, hooks: Hooks, model: Mapping[str, Any]) -> dict[str, Any]:
+        """The queue, and the steps in which prototypes do not move."""
+        hook = hooks.get('SwAVHook')
+        if hook is None:
+            return {}
+        head = model.get('head', {})
+        views = list(head.get('crops_for_assign', (0, 1)))
+        hook.ignore('batch_size', 'interval', 'requires_grad')
+        hook.only('crops_for_assign', views, 'it is a field of the head')
+        hook.only('feat_dim', head.get('feat_dim'), 'it is a field of the head')
+        return {
+            'queue_length': hook.take('queue_length', 0),
+            'queue_start_epoch': hook.take('epoch_queue_starts', 15),
+            'freeze_prototypes': hook.section('frozen_layers_cfg').take('prototypes', 0),
+        }
 
 
 def by_size(views: Sequence[jax.Array]) -> tuple[jax.Array, ...]:

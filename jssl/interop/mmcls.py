@@ -7,10 +7,10 @@ Parts and parameters carry the same names here (`head.fc.weight`, `head.layers.h
 from collections.abc import Mapping
 from typing import Any
 
-from jssl.algorithms.supervised import ImageClassifier
+from jssl.algorithm import Algorithm
 from jssl.components import build
 from jssl.errors import JsslError, suggest
-from jssl.interop.model_dicts import model_config
+from jssl.interop.model_dicts import class_of, model_config
 
 SCOPES = ('mmcls.', 'mmpretrain.')  # where a ResNet counts its stages from 0
 # The settings of each loss that have a place here; `mode` is checked, the others change nothing.
@@ -39,7 +39,7 @@ BEIT_FIXED = {'use_abs_pos_emb': True, 'use_shared_rel_pos_bias': False}  # what
 AUGMENTS = {'Mixup': 'mixup', 'CutMix': 'cutmix'}
 
 
-def build_classifier(model: Mapping[str, Any]) -> ImageClassifier:
+def build_classifier(model: Mapping[str, Any]) -> Algorithm:
     """The classifier that the `model` dict of a config describes.
 
     Its loss, `train_cfg.augments` and `frozen_stages` are kept; what only concerns logging is not.
@@ -47,7 +47,7 @@ def build_classifier(model: Mapping[str, Any]) -> ImageClassifier:
     Raises:
       JsslError: for a component, field, loss or batch augmentation that jssl does not have.
     """
-    if str(model.get('type')).rpartition('.')[2] != 'ImageClassifier':
+    if getattr(class_of(model.get('type')), 'predicts', None) != 'classes':
         raise JsslError(
             f'model.type={model.get("type")!r} is no classifier; build_model of '
             'jssl.interop.mmselfsup builds the self-supervised algorithms.'

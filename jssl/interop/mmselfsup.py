@@ -1,5 +1,6 @@
 """MMSelfSup's models and weights, to and from jssl; `jssl.weights.names` has names and layouts."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -8,28 +9,12 @@ import numpy as np
 
 from jssl.algorithm import Algorithm, Params, State
 from jssl.components import build
-from jssl.interop.hooks import hook_settings
-from jssl.interop.model_dicts import model_config
+from jssl.interop.model_dicts import class_of, model_config
 from jssl.memories.bank import MULTIPLE
+from jssl.reference import Hooks, reference_of
 from jssl.weights.names import key_of, load_tree, save_tree
 
-# What the reference calls the momentum network that is `state['teacher']` here.
-TARGETS = {
-    'BYOL': 'target_net',
-    'DenseCL': 'encoder_k',
-    'MoCo': 'encoder_k',
-    'MoCoV3': 'momentum_encoder',
-}
-TARGET_PARTS = {'backbone': 'module.0', 'neck': 'module.1'}
-# Parameters that are not trained, under the same names here and there.
-FROZEN = ('target_generator',)
-SAVED = ('loss_weight', 'queue', 'queue_ptr', 'queue2', 'queue2_ptr')  # besides statistics
-# What the reference saves of a memory; the rows and labels of ODC's it does not.
-MEMORIES = {'NPID': ('bank', 'multinomial'), 'ODC': ('centroids',)}
-MEMORY_PLACES = {'bank': 'feature_bank'}  # where it calls them otherwise
 BANK = 'memory_bank.feature_bank'
-# Modules that the reference saves a second time, under another name.
-ALIASES = {'SwAV': {'neck.bn.': 'neck.projection_neck.1.'}}
 StateDict = Mapping[str, np.ndarray]
 
 
@@ -49,7 +34,10 @@ def build_model(
       JsslError: for a component, field, hook or value that jssl does not have.
     """
     config = model_config(model)
-    return build('model', config | hook_settings(config, hooks, report))
+    named, asked = Hooks(hooks, report), getattr(class_of(config['type']), 'hook_settings', None)
+    settings = {} if asked is None else asked(named, config)
+    named.finish(config['type'])
+    return build('model', config | settings)
 
 
 def import_state(
@@ -61,7 +49,7 @@ def import_state(
       weights: the reference's `state_dict`, arrays by key.
       params: parameters of the same model, or their shapes (`jax.eval_shape` of `init`).
       state: the algorithm's state, or its shapes.
-      algorithm: whose they are; its type decides what a momentum network is called.
+      algorithm: whose they are; it says what is saved of its state, and where.
 
     Returns:
       Parameters and state with the reference's values, floats in the precision they came in. What
@@ -74,7 +62,7 @@ def import_state(
         _padded(weights, algorithm),
         {'params': params, 'state': state},
         functools.partial(reference_key, algorithm=algorithm),
-        tuple(_aliases(algorithm).values()),
+        tuple(_twice(algorithm).values()),
     )
     return found['params'], found['state']
 
@@ -87,15 +75,15 @@ def export_state(
     Args:
       params: the parameters, or any tree like them, such as their gradients.
       state: the algorithm's state; what the reference does not save is left out.
-      algorithm: whose they are; its type decides what a momentum network is called.
+      algorithm: whose they are; it says what is saved of its state, and where.
     """
     tree = {'params': params, 'state': state or {}}
     exported = save_tree(tree, functools.partial(reference_key, algorithm=algorithm))
     if BANK in exported:
         exported[BANK] = exported[BANK][: _images(algorithm)]
-    for name, alias in _aliases(algorithm).items():
+    for name, other in _twice(algorithm).items():
         again = {key: array for key, array in exported.items() if key.startswith(name)}
-        exported |= {key.replace(name, alias, 1): array for key, array in again.items()}
+        exported |= {key.replace(name, other, 1): array for key, array in again.items()}
     return exported
 
 
@@ -104,22 +92,14 @@ def reference_key(names: Sequence[str], algorithm: Algorithm | None = None) -> s
 
     ``('params', 'backbone', 'layer1.0', 'bn1', 'scale')`` -> ``'backbone.layer1.0.bn1.weight'``.
     """
-    kind, *names = names
-    if kind == 'state':
-        place, *names = names[1:] if names[0] == 'memory' else names
-        if place == 'teacher' and type(algorithm).__name__ in TARGETS:
-            names = [TARGETS[type(algorithm).__name__], *_in_target(names)]
-        elif place == 'teacher':  # CAE's, of the backbone alone
-            if names[0] != 'params':
-                return None
-            names = [place, *names[2:]]
-        elif place in MEMORIES.get(type(algorithm).__name__, ()):
-            return '.'.join(['memory_bank', MEMORY_PLACES.get(place, place), *names])
-        elif place in FROZEN:
-            names = [place, *names]
-        elif place != 'batch_stats':
-            return place if place in SAVED else None
-    return key_of(names)
+    kind, *rest = names
+    if kind == 'params' or rest[0] == 'batch_stats':
+        return key_of(rest if kind == 'params' else rest[1:])
+    for place, key in reference_of(algorithm).keys.items():
+        parts = place.split('.')
+        if rest[: len(parts)] == parts:
+            return key_of([key, *rest[len(parts) :]])
+    return None
 
 
 def _padded(weights: StateDict, algorithm: Algorithm | None) -> StateDict:
@@ -135,10 +115,11 @@ def _images(algorithm: Any) -> int | None:
     return algorithm.known_run.samples
 
 
-def _aliases(algorithm: Algorithm | None) -> dict[str, str]:
-    return ALIASES.get(type(algorithm).__name__, {})
-
-
-def _in_target(names: list[str]) -> list[str]:
-    """``['params', 'neck', 'fc0', 'bias']`` -> ``['module.1', 'fc0', 'bias']``; `steps` stays."""
-    return names if len(names) == 1 else [TARGET_PARTS[names[1]], *names[2:]]
+def _twice(algorithm: Algorithm | None) -> dict[str, str]:
+    """How the keys begin of what the reference saves a second time -> how they do there."""
+    parts = dataclasses.fields(algorithm) if algorithm is not None else ()
+    return {
+        f'{part.name}.{name}.': f'{part.name}.{other}.'
+        for part in parts
+        for name, other in reference_of(getattr(algorithm, part.name)).twice.items()
+    }

@@ -8,66 +8,15 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from jssl.components import find
 from jssl.errors import JsslError
+from jssl.kinds import BACKBONE, HEAD, MEMORY, MODEL, NECK, TARGET_GENERATOR, classes_of
+from jssl.reference import Reference, as_dict, reference_of
 
 # Normalisation of the input belongs to the views, and weights to `config.pretrained`. A plain or
 # synchronised batch norm on one device is the same thing (`bn_group_size` is the other).
 DROPPED = ('data_preprocessor', 'init_cfg', 'norm_cfg', 'pretrained', 'debug', 'type')
-RENAMED = {'DALL-E': 'DALLE', 'PixMIM': 'MAE'}
-# Fields that are called otherwise here; None for a field without a meaning.
-FIELDS: dict[str, dict[str, str | None]] = {
-    'CAENeck': {'init_values': 'layer_scale', 'patch_size': None},
-    'CAEViT': {'init_values': 'layer_scale', 'output_cls_token': None},
-    'LowFreqTargetGenerator': {'img_size': None},  # that of the images
-    'MAEViT': {'output_cls_token': None},  # not read in training; there is always one here
-    'MaskFeatViT': {'output_cls_token': None},
-    'MoCoV3ViT': {'norm_eval': None},  # a network without batch norms
-    'ODCMemory': {'length': None},  # that of the data of the run
-    'SimpleMemory': {'length': None},
-}
-# Fields that have one value here.
-ENTROPY = {'use_sigmoid': False, 'use_soft': False, 'reduction': 'mean', 'class_weight': None}
-RESNET = {'in_channels': 3, 'num_stages': 4, 'conv_cfg': None}
-ONLY: dict[str, dict[str, Any]] = {
-    'AvgPool2dNeck': {'output_size': 1},
-    'ClsHead': {**ENTROPY, 'loss_weight': 1.0},
-    'ContrastiveHead': ENTROPY,
-    'MAEPretrainHead': {'criterion': 'L2', 'channel': None},
-    'MaskFeatPretrainHead': {'criterion': 'L2', 'channel': None},
-    'MoCoV3Head': ENTROPY,
-    'MoCoV3ViT': {'output_cls_token': True},
-    'ODCNeck': {'with_avg_pool': True},
-    'RelativeLocNeck': {'with_avg_pool': True},
-    'ResNeXt': RESNET,
-    'ResNet': RESNET,
-    'ResNetSobel': RESNET,
-    'ResNetV1d': RESNET,
-    'SimMIMHead': {'criterion': 'L1'},
-    'SwAVNeck': {'with_l2norm': True},
-    'VisionTransformer': {'output_cls_token': True},
-}
-# A loss is a part of its head here, so the settings of its dict become the head's. By head, the
-# losses that it can have, and what their settings are called here.
-LOSSES: dict[str, dict[str, dict[str, str]]] = {
-    'CAEHead': {'CAELoss': {'lambd': 'align_weight'}},
-    'ClsHead': {'CrossEntropyLoss': {}},
-    'ContrastiveHead': {'CrossEntropyLoss': {}},
-    'LatentCrossCorrelationHead': {'CrossCorrelationLoss': {'lambd': 'off_diagonal_weight'}},
-    'LatentPredictHead': {
-        'CosineSimilarityLoss': {'shift_factor': 'shift', 'scale_factor': 'scale'}
-    },
-    'MAEPretrainHead': {'MAEReconstructionLoss': {}, 'PixelReconstructionLoss': {}},
-    'MaskFeatPretrainHead': {'PixelReconstructionLoss': {}},
-    'MoCoV3Head': {'CrossEntropyLoss': {}},
-    'SimMIMHead': {
-        'SimMIMReconstructionLoss': {},
-        'PixelReconstructionLoss': {'channel': 'encoder_in_channels'},
-    },
-    'SwAVHead': {'SwAVLoss': {}},
-}
-# Components whose initial weights of linear layers can be told.
-NORMAL = ('ClsHead', 'LinearClsHead', 'LinearNeck', 'MultiClsHead', 'VisionTransformerClsHead')
-PUBLISHED = ('CLIPGenerator', 'DALLE', 'VQKD')  # generators with weights from a file
+ROOMS = (MODEL, BACKBONE, NECK, HEAD, TARGET_GENERATOR, MEMORY)
 NORMS = {'BN': 1e-5, 'BN1d': 1e-5, 'BN2d': 1e-5, 'SyncBN': 1e-5, 'LN': 1e-6}  # and their epsilon
 Fields = dict[str, Any]
 
@@ -80,11 +29,14 @@ def model_config(model: Mapping[str, Any]) -> Fields:
     """
     if not isinstance(model, Mapping) or 'type' not in model:
         raise JsslError(f"A model needs a 'type', as in dict(type='SimCLR', ...), not {model!r}.")
-    name = bare(model['type'])
-    _check_norm(name, model.get('norm_cfg'))
+    component = class_of(model['type'])
+    reference = reference_of(component)
+    name = _name_of(model['type'], component)
+    _check_norm(name, model.get('norm_cfg'), reference.epsilon)
     fields = {key: value for key, value in model.items() if key not in DROPPED}
-    fields = _initial(name, model.get('init_cfg')) | _renamed(name, _unfolded(name, fields))
-    _take_only(name, fields)
+    fields = _renamed(reference, _unfolded(reference, fields))
+    fields = _initial(reference.initial, model.get('init_cfg')) | fields
+    _take_only(name, reference, fields)
     if isinstance(fields.get('arch'), str):
         fields['arch'] = fields['arch'].lower()
     for key, value in fields.items():
@@ -93,24 +45,36 @@ def model_config(model: Mapping[str, Any]) -> Fields:
     return {'type': name} | fields
 
 
-def as_dict(what: str, value: Any) -> Fields:
-    """A copy of a dict in a config.
+def class_of(name: Any) -> Any:
+    """The class that a config calls `name`, with its scope or without; None if jssl has none.
 
-    Raises:
-      JsslError: it is none.
+    ``'mmselfsup.ResNet'`` is `ResNet`; a class of the user's own is ``'my_module:MyClass'``.
     """
-    if not isinstance(value, Mapping):
-        raise JsslError(f'{what}={value!r} must be a dict.')
-    return dict(value)
+    if ':' in str(name):
+        return find('model', Any, name)
+    last = bare(name)
+    known = {key: found for kind in ROOMS for key, found in classes_of(kind).items()}
+    called = {other: found for found in known.values() for other in _others(found)}
+    return known.get(last) or called.get(last)
 
 
-def bare(name: str) -> str:
-    """``'mmcls.ResNet'`` -> ``'ResNet'``, by the name that it has here."""
-    last = str(name).rpartition('.')[2]
-    return RENAMED.get(last, last)
+def _others(component: type) -> tuple[str, ...]:
+    """The further names that a class itself has; those of its bases are theirs."""
+    return reference_of(component).types if 'reference' in vars(component) else ()
 
 
-def _unfolded(name: str, fields: Fields) -> Fields:
+def _name_of(given: Any, component: Any) -> str:
+    if ':' in str(given):
+        return str(given)
+    return bare(given) if component is None else component.__name__
+
+
+def bare(name: Any) -> str:
+    """``'mmcls.ResNet'`` -> ``'ResNet'``."""
+    return str(name).rpartition('.')[2]
+
+
+def _unfolded(reference: Reference, fields: Fields) -> Fields:
     """What stands in dicts of its own there, beside the other fields; a loss with its head."""
     loss: Any = fields.get('loss')
     if isinstance(fields.get('head'), Mapping) and isinstance(loss, Mapping):
@@ -118,7 +82,7 @@ def _unfolded(name: str, fields: Fields) -> Fields:
         return {key: value for key, value in fields.items() if key != 'loss'} | {'head': head}
     stages = as_dict('stage_cfgs', fields.pop('stage_cfgs', {}))  # Swin's window
     fields |= as_dict('stage_cfgs.block_cfgs', stages.pop('block_cfgs', {})) | stages
-    names = LOSSES.get(name, {})
+    names = reference.losses
     kind = bare(loss.get('type', '')) if isinstance(loss, Mapping) else ''
     if kind in names:
         del fields['loss']
@@ -126,15 +90,14 @@ def _unfolded(name: str, fields: Fields) -> Fields:
     return fields
 
 
-def _renamed(name: str, fields: Fields) -> Fields:
-    names = FIELDS.get(name, {})
-    renamed = {names.get(key, key): value for key, value in fields.items()}
+def _renamed(reference: Reference, fields: Fields) -> Fields:
+    renamed = {reference.fields.get(key, key): value for key, value in fields.items()}
     return {key: value for key, value in renamed.items() if key is not None}
 
 
-def _take_only(name: str, fields: Fields) -> None:
+def _take_only(name: str, reference: Reference, fields: Fields) -> None:
     """Takes out the fields that have one value here; they must have that."""
-    for field, wanted in ONLY.get(name, {}).items():
+    for field, wanted in reference.fixed.items():
         found = fields.pop(field, wanted)
         if found != wanted:
             raise JsslError(
@@ -143,14 +106,13 @@ def _take_only(name: str, fields: Fields) -> None:
             )
 
 
-def _check_norm(name: str, norm: Any) -> None:
+def _check_norm(name: str, norm: Any, epsilon: float | None) -> None:
     """Refuses what would be another network: norms of another kind, or with another epsilon."""
     if norm is None:
         return
     rest = as_dict('norm_cfg', norm)
     kind = bare(rest.pop('type', ''))
-    epsilon = 1e-5 if 'Swin' in name else NORMS.get(kind)
-    usual = {'eps': epsilon, 'momentum': 0.1, 'requires_grad': True}
+    usual = {'eps': epsilon or NORMS.get(kind), 'momentum': 0.1, 'requires_grad': True}
     odd = [key for key, value in rest.items() if key not in usual or value != usual[key]]
     if kind not in NORMS or odd:
         what = f'{odd[0]}={rest[odd[0]]!r}' if kind in NORMS else f'type={kind!r}'
@@ -160,18 +122,18 @@ def _check_norm(name: str, norm: Any) -> None:
         )
 
 
-def _initial(name: str, init: Any) -> Fields:
-    """The fields by which initial weights are told; most components begin as in the reference."""
+def _initial(field: str | None, init: Any) -> Fields:
+    """The field by which initial weights are told; most components begin as in the reference."""
     rules = init if isinstance(init, list | tuple) else [] if init is None else [init]
     fields: Fields = {}
     for rule in (as_dict('init_cfg', rule) for rule in rules):
         kind, layers = rule.get('type'), rule.get('layer')
         linear = 'Linear' in (layers if isinstance(layers, list | tuple) else [layers])
-        if kind == 'Pretrained' and name in PUBLISHED:
+        if kind == 'Pretrained' and field == 'weights':
             fields['weights'] = _local(str(rule.get('checkpoint')))
-        elif kind in ('Normal', 'TruncNormal') and linear and name in NORMAL:
+        elif kind in ('Normal', 'TruncNormal') and linear and field == 'init_std':
             fields['init_std'] = rule.get('std', 1.0)
-        elif kind == 'Kaiming' and linear and name == 'NonLinearNeck':
+        elif kind == 'Kaiming' and linear and field == 'kaiming_uniform':
             fields['kaiming_uniform'] = rule.get('distribution') == 'uniform'
     return fields
 

@@ -6,7 +6,7 @@ Wu, Xiong, Yu, Lin, "Unsupervised Feature Learning via Non-Parametric Instance D
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from jssl.checks import Checked, Count, NonNegative, Share
 from jssl.errors import JsslError
 from jssl.layers.normalize import l2_normalize
 from jssl.memories.alias import Table, alias_table, draw_alias
+from jssl.reference import Reference
 
 MULTIPLE = 64  # of which the bank has rows
 WHOLE = 32  # a bank of up to so many rows per negative is multiplied as a whole
@@ -44,6 +45,8 @@ class SimpleMemory(Checked):
     momentum: Share = 0.5
     dtype: str = 'float32'
     weights: Sequence[NonNegative] | None = None
+
+    reference: ClassVar[Reference] = Reference(fields={'length': None})  # it follows from the data
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -7,7 +7,7 @@ Zhan, Xie, Liu, Ong, Loy, "Online Deep Clustering for Unsupervised Representatio
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jssl.checks import Checked, Count, Share
 from jssl.errors import JsslError
 from jssl.memories.bank import last_occurrences, update_rows
+from jssl.reference import Reference
 
 ROWS = 1024  # rows of the bank that are read at a time
 ITERATIONS = 20  # of the 2-means that splits a cluster
@@ -54,6 +55,8 @@ class ODCMemory(Checked):
     num_classes: Count
     momentum: Share = 0.5
     min_cluster: Count = 20
+
+    reference: ClassVar[Reference] = Reference(fields={'length': None})  # it follows from the data
 
     def init(self, length: int) -> Memory:
         """An empty memory of so many images, all of label 0."""

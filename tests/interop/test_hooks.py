@@ -6,7 +6,7 @@ import pytest
 
 from jssl.interop.mmselfsup import build_model
 from tests.checks import refused
-from tests.interop.test_model_dicts import DEEPCLUSTER, ODC, SHIPPED, SIMSIAM
+from tests.interop.shipped import DEEPCLUSTER, ODC, SHIPPED, SIMSIAM
 
 CLUSTERING = dict(type='Kmeans', k=10000, pca_dim=256)
 DEEPCLUSTER_HOOK: dict[str, Any] = dict(
@@ -118,13 +118,14 @@ def test_densecl_s_dense_loss_waits_as_long_as_there() -> None:
         (ODC, FIRST_CLUSTERS | dict(init_memory=False), 'init_memory=False'),
         (SHIPPED['SwAV'], SWAV_HOOK | dict(feat_dim=64), 'feat_dim=64'),
         (SHIPPED['SwAV'], SWAV_HOOK | dict(crops_for_assign=[0]), 'crops_for_assign=[0]'),
-        (SHIPPED['SwAV'], SWAV_HOOK | dict(frozen_layers_cfg=dict(neck=5)), "'neck': 5"),
+        (SHIPPED['SwAV'], SWAV_HOOK | dict(frozen_layers_cfg=dict(neck=5)), "_layers_cfg.neck'"),
         (DEEPCLUSTER, DEEPCLUSTER_HOOK | dict(clustering='Kmeans'), "clustering='Kmeans'"),
         (DEEPCLUSTER, DEEPCLUSTER_HOOK | dict(interval='1'), "interval='1'"),
         (DEEPCLUSTER, DEEPCLUSTER_HOOK | dict(clustering=dict(pca_dim=2.5)), 'pca_dim=2.5'),
         (SHIPPED['SwAV'], SWAV_HOOK | dict(frozen_layers_cfg=5), 'frozen_layers_cfg=5'),
         (SHIPPED['SimCLR'], dict(type='EMAHook'), "'EMAHook'"),
-        (SHIPPED['SimCLR'], dict(type='DenseCLHook'), 'start_iters'),
+        (SHIPPED['DenseCL'], dict(type='EMAHook'), 'Valid names: DenseCLHook'),
+        (SHIPPED['SimCLR'], dict(type='DenseCLHook'), 'for SimCLR. It takes none.'),
         (SHIPPED['SimCLR'], dict(momentum=1), "'type'"),
     ],
 )
@@ -133,3 +134,8 @@ def test_what_has_no_counterpart_is_named(
 ) -> None:
     with refused(said):
         built(model, hook)
+
+
+def test_a_hook_that_stands_there_twice_is_refused() -> None:
+    with refused("'DenseCLHook' twice"):
+        built(SHIPPED['DenseCL'], dict(type='DenseCLHook'), dict(type='mmselfsup.DenseCLHook'))

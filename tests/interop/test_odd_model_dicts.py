@@ -9,8 +9,8 @@ import pytest
 
 from jssl.errors import JsslError
 from jssl.interop.mmselfsup import build_model
+from tests.interop.shipped import SHIPPED
 from tests.interop.test_hooks import DEEPCLUSTER_HOOK, FIRST_CLUSTERS, ODC_HOOK, SWAV_HOOK
-from tests.interop.test_model_dicts import SHIPPED
 
 ODD = (None, 'x', [], {}, -1, 1.5, [1], {'type': 3}, {'type': 'x'}, 10**30, float('nan'))
 HOOKS: list[tuple[str, dict[str, Any]]] = [
