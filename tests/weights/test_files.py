@@ -171,3 +171,12 @@ def test_a_link_is_not_written_through(tmp_path: Path) -> None:
     write_weights(tmp_path / 'x.safetensors', {'a': np.zeros(2, np.float32)})
     assert [path.name for path in tmp_path.iterdir()] == ['x.safetensors']
     assert read_weights(tmp_path / 'x.safetensors')['a'].shape == (2,)
+
+
+def test_what_is_transposed_or_cut_out_is_written_as_it_reads(tmp_path: Path) -> None:
+    whole = np.arange(24, dtype='float32').reshape(2, 3, 4)
+    arrays = {'turned': whole.transpose(2, 0, 1), 'cut': whole[:, ::2], 'scalar': np.float32(3)}
+    write_weights(tmp_path / 'weights.safetensors', arrays)
+    found = read_weights(tmp_path / 'weights.safetensors')
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
