@@ -12,6 +12,8 @@ import argparse
 import logging
 import sys
 
+import jax
+
 from jssl.checks import Count, check_value
 from jssl.cli.data import source_of
 from jssl.cli.jobs import add_job, connect
@@ -61,6 +63,8 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt as stop:
         print('jssl: stopped; the same command continues.', file=sys.stderr)
         return status(stop)
+    if jax.process_index() != 0:
+        return 0
     broken = f', {done.broken:,} of them broken (ok is False)' if done.broken else ''
     print(f'{done.path}: {done.rows:,} images{broken}')
     return 0
