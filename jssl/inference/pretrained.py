@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from jssl.algorithm import Algorithm, Batch, Params, State
 from jssl.checks import Count, check_value
+from jssl.data.loading.loader import THREADS
 from jssl.errors import JsslError
 from jssl.evaluation.features import EvalView, Extract, make_extractor
 from jssl.inference.images import as_images, batch_of, on_canvas
@@ -39,13 +41,13 @@ class Pretrained:
     """
 
     algorithm: Algorithm
-    params: Params
-    state: State
+    params: Params = dataclasses.field(repr=False)
+    state: State = dataclasses.field(repr=False)
     view: EvalView
     canvas: int
     channels: int = 3
-    config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    metadata: Metadata = dataclasses.field(default_factory=dict)
+    config: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
+    metadata: Metadata = dataclasses.field(default_factory=dict, repr=False)
 
     @property
     def backbone(self) -> nn.Module:
@@ -136,9 +138,10 @@ class Pretrained:
         return sharding.local_mesh()
 
     def _batches(self, images: Sequence[Any], length: int) -> Iterator[Batch]:
-        for first in range(0, len(images), length):
-            part = images[first : first + length]
-            yield batch_of([on_canvas(image, self.canvas, self.channels) for image in part])
+        place = functools.partial(on_canvas, canvas=self.canvas, channels=self.channels)
+        with ThreadPoolExecutor(THREADS, thread_name_prefix='jssl-features') as pool:
+            for first in range(0, len(images), length):
+                yield batch_of(list(pool.map(place, images[first : first + length])))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,10 +16,14 @@ import jssl
 from jssl.augment.views import CenterView
 from jssl.backbones import ResNet
 from jssl.data import TFDS
+from jssl.data.canvas import Canvas
 from jssl.data.loading.loader import resident
 from jssl.evaluation import ArrayBatches, make_extractor
+from jssl.inference.pretrained import Frozen, Pretrained
 from jssl.interop.metadata import read_metadata
-from tests.checks import refused
+from jssl.runs.describe import describe
+from tests.checks import refused, well_scaled
+from tests.training import toy
 
 
 @pytest.fixture(scope='module')
@@ -193,3 +198,49 @@ def test_the_whole_algorithm_of_a_run_is_there(network: Any) -> None:
     assert type(network.algorithm).__name__ == 'SimCLR'
     assert network.config['model']['neck']['out_channels'] == 8
     assert jax.tree.leaves(network.state)[0].dtype == np.float32
+
+
+class Own(nn.Module):
+    """A network of a user's own."""
+
+    width: int = 8
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool = True) -> tuple[jax.Array]:
+        return (nn.relu(nn.Conv(self.width, (4, 4), strides=4)(images)),)
+
+
+def test_a_network_of_ones_own_is_built_once_it_is_named(tmp_path: Path) -> None:
+    algorithm, view = Frozen(Own(width=4)), CenterView(size=8, resize=8)
+    views = {'views': (jnp.zeros((1, 8, 8, 3)),)}
+    params, state = well_scaled(jax.eval_shape(algorithm.init, jax.random.key(0), views))
+    told = describe(algorithm.backbone, view, 8, 3)
+    network = Pretrained(algorithm, params, state, view, 8, metadata=told)
+    path, name = network.save(tmp_path / 'own.safetensors'), f'{__name__}:Own'
+    with refused(repr(name), f'trusted=[{name!r}] to jssl.load', f'--trust={name}'):
+        jssl.load(path)
+    image = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
+    for loaded in (jssl.load(path, trusted=[name]), jssl.load(path, backbone=Own(width=4))):
+        np.testing.assert_allclose(loaded.features(image), network.features(image), rtol=1e-6)
+
+
+def test_an_algorithm_of_ones_own_needs_no_backbone(tmp_path: Path) -> None:
+    view = CenterView(size=8, resize=8)
+    found = toy.experiment(toy.Toy(part='encoder'), eval_view=view, epochs=1)
+    name = 'tests.training.toy:Toy'
+    config = {
+        'model': {'type': name, 'part': 'encoder'},
+        'eval_view': {'type': 'CenterView', 'size': 8, 'resize': 8},
+        'canvas': 8,
+    }
+    outcome = jssl.fit(found, workdir=tmp_path / 'run', config=config)
+    with refused(repr(name), 'trusted='):
+        jssl.load(outcome.workdir)
+    network = jssl.load(outcome.workdir, trusted=[name])
+    image = toy.images(1, 5)
+    normal = view(Canvas(jnp.asarray(image[0]), jnp.array([8, 8])))
+    kernel = outcome.train_state.params['encoder']['kernel']
+    np.testing.assert_allclose(network.features(image)[0], normal.reshape(-1) @ kernel, rtol=1e-4)
+    with refused('Toy has no part called backbone'):
+        _ = network.backbone
+    assert len(repr(network)) < 500
