@@ -7,7 +7,8 @@ import pkgutil
 
 import pytest
 
-import jssl
+import jssl.losses
+from tests.conftest import ROOT
 
 # By name, so that an example is found however its module is imported.
 PLACES = ('augment.ops', 'losses', 'memories', 'networks', 'optim')
@@ -27,8 +28,10 @@ def test_the_examples_run(name: str) -> None:
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
-def test_every_loss_has_an_example() -> None:
+def test_every_loss_has_an_example_and_a_place_in_the_list() -> None:
     losses = {name: part for name, part in vars(jssl.losses).items() if callable(part)}
     assert len(losses) > 20
     bare = [name for name, part in losses.items() if '>>> ' not in (inspect.getdoc(part) or '')]
     assert not bare
+    page = (ROOT / 'docs' / 'losses.md').read_text()
+    assert not [name for name in losses if f'`{name}`' not in page]

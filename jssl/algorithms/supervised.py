@@ -149,7 +149,7 @@ class ImageClassifier(Algorithm):
 
     def _scores(self, logits: jax.Array, targets: jax.Array) -> tuple[jax.Array, Metrics]:
         """Loss, and how often the label (or the larger part of a mixture) comes first."""
-        loss = self.head.loss(logits, targets)  # type: ignore[attr-defined]
+        loss = self.head.loss(logits, targets)
         labels = targets if targets.ndim == 1 else targets.argmax(axis=1)
         places = [1, TOP] if logits.shape[1] > TOP else [1]
         return loss, {f'top{k}': jnp.mean(top_k_hits(logits, labels, k)) for k in places}

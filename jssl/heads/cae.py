@@ -1,4 +1,4 @@
-"""What CAE predicts of a masked patch: its token, and the teacher's representation of it."""
+"""What CAE predicts of a masked patch, and how its two losses are weighed."""
 
 import dataclasses
 from typing import ClassVar
@@ -8,13 +8,12 @@ import jax.numpy as jnp
 
 from jssl.checks import Checked, NonNegative
 from jssl.errors import JsslError
-from jssl.losses import cross_entropy, latent_alignment
 from jssl.reference import Reference
 
 
 @dataclasses.dataclass(frozen=True)
 class CAEHead(Checked):
-    """The loss of CAE (Chen et al. 2022, section 3.3).
+    """The weight of CAE's second loss, and the targets of its first (Chen et al. 2022, 3.3).
 
     Attributes:
       align_weight: of the latents' error against that of the tokens; `lambd` in the reference.
@@ -46,18 +45,3 @@ class CAEHead(Checked):
                 'the backbone; change views.token_size or the patch size of one of them.'
             )
         return targets.reshape(batch, patches).astype(jnp.int32)
-
-    def loss(
-        self, logits: jax.Array, tokens: jax.Array, latent: jax.Array, target: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        """Both terms for masked patches.
-
-        Args:
-          logits: (B, n, K).
-          tokens: int (B, n).
-          latent: (B, n, D), predicted.
-          target: (B, n, D), the teacher's.
-        """
-        flat = logits.reshape(-1, logits.shape[-1])
-        align = self.align_weight * latent_alignment(latent, target)
-        return cross_entropy(flat, tokens.reshape(-1)), align

@@ -1,10 +1,7 @@
-"""Logits of "which of these is the other view?"."""
+"""The constants of a contrast: which of these is the other view?"""
 
 import dataclasses
 from typing import ClassVar
-
-import jax
-import jax.numpy as jnp
 
 from jssl.checks import Checked, Positive
 from jssl.reference import ENTROPY, Reference
@@ -12,7 +9,7 @@ from jssl.reference import ENTROPY, Reference
 
 @dataclasses.dataclass(frozen=True)
 class ContrastiveHead(Checked):
-    """Puts the positive before the negatives and sharpens both by a temperature.
+    """The constants of NT-Xent, InfoNCE and instance discrimination.
 
     Attributes:
       temperature: divides the similarities (tau of SimCLR, equation 1).
@@ -27,7 +24,3 @@ class ContrastiveHead(Checked):
     loss_weight: Positive = 1.0
 
     reference: ClassVar[Reference] = Reference(losses={'CrossEntropyLoss': {}}, fixed=ENTROPY)
-
-    def __call__(self, positive: jax.Array, negative: jax.Array) -> jax.Array:
-        """Similarities (n, 1) and (n, K) -> logits (n, 1 + K); the right class is 0."""
-        return jnp.concatenate([positive, negative], axis=1) / self.temperature

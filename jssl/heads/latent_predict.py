@@ -7,16 +7,15 @@ import jax
 
 from jssl.checks import Checked, Finite
 from jssl.kinds import Neck
-from jssl.losses import negative_cosine
 from jssl.reference import Reference
 
 
 class LatentPredictHead(Checked, nn.Module):
-    """A predictor, and the distance of its predictions from their targets.
+    """A predictor, and the constants of the distance of its predictions from their targets.
 
     Attributes:
       predictor: a neck without pooling, projections (B, D) -> predictions (B, D).
-      shift, scale: of the loss, see `negative_cosine`.
+      shift, scale: of the loss, see `negative_cosine` and `byol_regression`.
     """
 
     predictor: Neck
@@ -30,9 +29,3 @@ class LatentPredictHead(Checked, nn.Module):
     def __call__(self, projections: jax.Array, train: bool = True) -> jax.Array:
         """Projections (B, D) -> predictions (B, D)."""
         return self.predictor((projections,), train=train)
-
-    @nn.nowrap
-    def loss(self, predictions: jax.Array, targets: jax.Array) -> jax.Array:
-        """The mean distance of predictions (B, D) from targets (B, D), which get no gradient."""
-        targets = jax.lax.stop_gradient(targets)
-        return negative_cosine(predictions, targets, shift=self.shift, scale=self.scale)

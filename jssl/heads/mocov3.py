@@ -1,4 +1,4 @@
-"""The contrast of predictions with the targets of the batch, as MoCo v3 has it."""
+"""The predictor of MoCo v3, and the constants of its contrast."""
 
 from typing import ClassVar
 
@@ -7,12 +7,11 @@ import jax
 
 from jssl.checks import Checked, Positive
 from jssl.kinds import Neck
-from jssl.losses import batch_similarities
 from jssl.reference import ENTROPY, Reference
 
 
 class MoCoV3Head(Checked, nn.Module):
-    """A predictor, and the similarities of its predictions to all targets of the global batch.
+    """A predictor, and the constants of the contrast of its predictions with their targets.
 
     Chen, Xie, He, "An Empirical Study of Training Self-Supervised Vision Transformers", ICCV 2021,
     section 3.
@@ -35,14 +34,3 @@ class MoCoV3Head(Checked, nn.Module):
     def __call__(self, projections: jax.Array, train: bool = True) -> jax.Array:
         """Projections (B, D) -> predictions (B, D)."""
         return self.predictor((projections,), train=train)
-
-    @nn.nowrap
-    def logits(self, predictions: jax.Array, targets: jax.Array) -> jax.Array:
-        """Predictions and targets, each (B, D) -> logits (B, B); the right class is the own row.
-
-        The targets get no gradient.
-
-        Raises:
-          JsslError: for a single image, whose loss would be 0 whatever the predictions are.
-        """
-        return batch_similarities(predictions, targets) / self.temperature
