@@ -11,6 +11,7 @@ from jssl.errors import JsslError as JsslError
 
 if TYPE_CHECKING:
     from jssl.algorithm import Algorithm as Algorithm
+    from jssl.algorithm import Run as Run
     from jssl.algorithm import TrainState as TrainState
     from jssl.fitting.fit import fit as fit
     from jssl.inference.load import load as load
@@ -24,6 +25,7 @@ __version__ = '0.1.0'
 
 _HOMES = {
     'Algorithm': 'jssl.algorithm',
+    'Run': 'jssl.algorithm',
     'TrainState': 'jssl.algorithm',
     'Callback': 'jssl.training.callbacks',
     'StopTraining': 'jssl.training.callbacks',

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 
 import flax.struct
 import jax
+import jax.numpy as jnp
 
 from jssl.checks import Checked
 from jssl.errors import JsslError
@@ -96,8 +97,8 @@ class Algorithm(Checked):
         if self.run is None:
             raise JsslError(
                 f'{type(self).__name__} depends on how long the run is or on how many images, and '
-                'was not told; use dataclasses.replace(algorithm, run=Run(samples=..., '
-                'steps_per_epoch=..., epochs=...)) with Run of jssl.algorithm. jssl.fit does so.'
+                'was not told; use dataclasses.replace(algorithm, run=jssl.Run(samples=1000, '
+                'steps_per_epoch=10, epochs=100)) with your numbers, as jssl.fit does.'
             )
         return self.run
 
@@ -245,6 +246,12 @@ class Algorithm(Checked):
     def with_target_generator(self) -> bool:
         """Whether the algorithm has a target generator."""
         return getattr(self, 'target_generator', None) is not None
+
+
+def image_batch(images: jax.Array) -> Batch:
+    """Normalised images (B, H, W, C) as a batch of one view, for what follows the training."""
+    step = jnp.zeros((), jnp.int32)
+    return {'views': (images,), 'index': jnp.arange(len(images)), 'step': step}
 
 
 def one_view(batch: Batch, algorithm: str) -> jax.Array:

@@ -47,7 +47,7 @@ def test_the_optional_parts_change_nothing_by_default() -> None:
 def test_what_nobody_said_is_asked_for_in_words_that_can_be_typed() -> None:
     with refused('Nothing predicts nothing', 'extract_feat'):
         Nothing().predict({}, {}, BATCH)
-    with refused('Nothing depends on', 'dataclasses.replace(algorithm, run=Run(samples='):
+    with refused('Nothing depends on', 'dataclasses.replace(algorithm, run=jssl.Run(samples='):
         _ = Nothing().known_run
     run = Run(samples=10, steps_per_epoch=3, epochs=4)
     assert dataclasses.replace(Nothing(), run=run).known_run.steps == 12

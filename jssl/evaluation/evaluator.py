@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
 
-from jssl.algorithm import Algorithm, Batch, Params, State
+from jssl.algorithm import Algorithm, Batch, Params, State, image_batch
 from jssl.evaluation.accuracy import classifier_scores
 from jssl.evaluation.collapse import feature_statistics
 from jssl.evaluation.features import EvalView, Extract, make_extractor, raw_pixels
@@ -57,8 +56,7 @@ class Evaluator:
         """As `extract`, with the logits of a classifier in place of features."""
 
         def predict(params: Params, state: State, images: jax.Array) -> jax.Array:
-            batch = {'views': (images,), 'index': jnp.arange(len(images))}
-            return self.algorithm.predict(params, state, batch)
+            return self.algorithm.predict(params, state, image_batch(images))
 
         return make_extractor(self.algorithm, self.view, self.batch_sharding, outputs=predict)
 

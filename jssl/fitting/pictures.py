@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from jssl.algorithm import Algorithm, Params, State
+from jssl.algorithm import Algorithm, Params, State, image_batch
 from jssl.augment.ops.normalize import denormalize
 from jssl.checks import Count, check_value
 from jssl.data.canvas import Canvas
@@ -84,8 +84,9 @@ def draw_views(
     @jax.jit
     def draw(batch: dict[str, jax.Array]) -> dict[str, Any]:
         init_key, rng = jax.random.split(jax.random.key(subject.runtime.seed))
-        view_key, draw_key = step_keys(rng, jnp.int32(0))
-        viewed = make_views(subject.views, view_key, batch)
+        step = jnp.int32(0)
+        view_key, draw_key = step_keys(rng, step)
+        viewed = {**make_views(subject.views, view_key, batch), 'step': step}
         # Of the state only what a mask depends on is computed: XLA drops the rest.
         _, state = subject.algorithm.init(init_key, viewed)
         drawn = subject.algorithm.draw(draw_key, state, viewed)
@@ -156,8 +157,8 @@ def _run(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The images, what the network makes of them, and which pixels were hidden."""
     images = jax.vmap(view)(canvas)
-    batch = {'views': (images,), 'index': jnp.arange(len(images))}
-    painted, hidden = algorithm.predict(params, state, algorithm.draw(key, state, batch))
+    batch = algorithm.draw(key, state, image_batch(images))
+    painted, hidden = algorithm.predict(params, state, batch)
     return images, painted, hidden
 
 

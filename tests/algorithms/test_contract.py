@@ -7,9 +7,11 @@ import dataclasses
 import functools
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jssl import algorithms
@@ -18,6 +20,8 @@ from jssl.algorithms import BYOL, ImageClassifier
 from jssl.checks import Fraction
 from jssl.heads import LinearClsHead
 from jssl.interop.mmselfsup import export_state, import_state
+from jssl.memories.teacher import cosine_momentum, init_teacher, update_teacher
+from jssl.networks import Encoder, forward
 from jssl.training.step import checked
 from tests.algorithms import runs
 from tests.checks import assert_trees_close, refused, well_scaled
@@ -45,6 +49,48 @@ class Gentle(BYOL):
         return self.weight * loss, (state, {**metrics, 'whole': loss})
 
 
+@dataclasses.dataclass(frozen=True)
+class Distilled(Algorithm):
+    """A user's own method whose teacher has all of it and follows the optimizer, as DINO's."""
+
+    backbone: nn.Module
+    head: nn.Module
+
+    def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
+        network = Encoder(self.backbone, self.head)
+        variables = network.init(rng, batch['views'][0], train=False)
+        params, stats = variables['params'], variables['batch_stats']
+        teacher = init_teacher(params, stats, parts=('backbone', 'neck'))
+        return params, {'batch_stats': stats, 'teacher': teacher}
+
+    def loss(
+        self, params: Params, state: State, batch: Batch
+    ) -> tuple[jax.Array, tuple[State, Metrics]]:
+        network, teacher, views = (
+            Encoder(self.backbone, self.head),
+            state['teacher'],
+            batch['views'],
+        )
+        logits, stats = forward(network, params, state['batch_stats'], views[0])
+        slow = teacher['params'], teacher['batch_stats']
+        targets, slow_stats = forward(network, *slow, views[1])
+        loss = optax.softmax_cross_entropy(logits, jax.nn.softmax(targets / 0.04)).mean()
+        teacher = {**teacher, 'batch_stats': slow_stats}
+        return loss, ({'batch_stats': stats, 'teacher': teacher}, {})
+
+    def after_step(self, params: Params, state: State, step: jax.Array) -> tuple[Params, State]:
+        momentum = cosine_momentum(step, self.known_run.steps, base=0.996)
+        teacher = update_teacher(
+            state['teacher'],
+            params,
+            state['batch_stats'],
+            momentum,
+            buffers='own',
+            copy_first=False,
+        )
+        return params, {**state, 'teacher': teacher}
+
+
 def gentle() -> Gentle:
     plain = runs.tiny_byol()
     return Gentle(plain.backbone, plain.neck, plain.head, weight=0.25)
@@ -54,8 +100,10 @@ BUILDERS: dict[str, Any] = {
     **runs.ALGORITHMS,
     'ImageClassifier': lambda: ImageClassifier(runs.STEM, LinearClsHead(), mixup=0.5),
     'a subclass': gentle,
+    'a teacher after the optimizer': lambda: Distilled(runs.STEM, runs.neck()),
 }
-NAMES = [*FOUND, 'a subclass']
+OWN = ['a subclass', 'a teacher after the optimizer']
+NAMES = [*FOUND, *OWN]
 
 
 class Taken(NamedTuple):
@@ -138,7 +186,7 @@ def described(tree: Any) -> Any:
 
 def test_the_package_is_searched_and_every_algorithm_of_it_is_tested() -> None:
     assert {'SimCLR', 'ImageClassifier', 'CAE'} < set(FOUND)
-    assert set(FOUND) == BUILDERS.keys() - {'a subclass'}
+    assert set(FOUND) == BUILDERS.keys() - {*OWN}
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -230,14 +278,13 @@ def _as_wide(view: jax.Array) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(view.shape, 'float64')
 
 
-@pytest.mark.parametrize('name', FOUND)
+@pytest.mark.parametrize('name', [*FOUND, 'a subclass'])
 def test_what_is_exported_is_imported_as_the_same(name: str) -> None:
     model, (params, state) = algorithm(name), start(name)
     weights = export_state(params, state, algorithm=model)
     zeros = jax.tree.map(jnp.zeros_like, (params, state))
     again = import_state(weights, *zeros, algorithm=model)
     assert_trees_close(again[0], params, rtol=0)
-    kept = ('batch_stats', 'queue', 'queue_ptr', 'queue2', 'queue2_ptr')
-    for part in state.keys() & {*kept, 'teacher'}:
+    for part in state.keys() & {'batch_stats', 'teacher', 'queue', 'queue2'}:
         assert_trees_close(again[1][part], state[part], rtol=0)
     assert described(again[1]) == described(state)

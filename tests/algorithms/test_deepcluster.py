@@ -81,5 +81,5 @@ def test_what_cannot_be_is_refused() -> None:
         DEEPCLUSTER.loss(start.params, start.state, {**batch, 'views': batch['views'] * 2})
     with refused('DeepCluster.refresh_every=0', 'at least 1'):
         tiny_deepcluster(refresh_every=0)
-    with refused('DeepCluster depends on', 'run=Run(samples='):
+    with refused('DeepCluster depends on', 'run=jssl.Run(samples='):
         tiny_deepcluster().init(jax.random.key(0), batch)

@@ -131,7 +131,7 @@ def test_what_cannot_be_is_refused() -> None:
         ODC.loss(start.params, start.state, {**batch, 'views': batch['views'] * 2})
     with refused('head.num_classes=5', 'memory_bank.num_classes=6'):
         dataclasses.replace(ODC, head=ClsHead(8, 5))
-    with refused('ODC depends on', 'run=Run(samples='):
+    with refused('ODC depends on', 'run=jssl.Run(samples='):
         tiny_odc(STEM).init(jax.random.key(0), batch)
     few = dataclasses.replace(RUN, samples=20)
     with refused('num_classes=6', 'min_cluster=4', '24 images', 'there are 20'):

@@ -159,7 +159,9 @@ def test_published_models_have_their_number_of_parameters(built: Algorithm, coun
 @pytest.mark.parametrize('name', ['BYOL', 'MoCoV3'])
 def test_a_rising_momentum_needs_the_length_of_the_run(name: str) -> None:
     built = BUILDERS[name]()
-    with refused(f'{name} depends on how long', 'dataclasses.replace(algorithm, run=Run(samples='):
+    with refused(
+        f'{name} depends on how long', 'dataclasses.replace(algorithm, run=jssl.Run(samples='
+    ):
         jax.eval_shape(built.loss, *start(name), runs.seen())
 
 
