@@ -35,7 +35,7 @@ from jssl.runs.metrics import (
     last_step,
     of_kind,
 )
-from jssl.runs.progress import DataWait, Progress
+from jssl.runs.progress import DataWait, Progress, telling
 from jssl.runs.record import recordable
 from jssl.runs.workdir import (
     CHECKPOINTS,
@@ -188,7 +188,7 @@ def train(
             if stopped_early(writer.rows, int(train_state.step), progress.print):
                 return train_state, writer.rows
             loop = Loop(
-                step=experiment.step,
+                step=telling(experiment.step, progress.print),
                 plan=experiment.plan,
                 evaluate=evaluator.evaluate,
                 rate=experiment.rate,

@@ -13,7 +13,7 @@ from jssl.recipes import policies, resnet
 Config = dict[str, Any]
 SIZES = (28, 56, 112, 224)  # pixels that the network sees on a side
 PATCHES = 14  # on a side, of a Vision Transformer
-SEEN = {False: 20_000, True: 2_000_000}  # images that a run sees: without an accelerator, with one
+SEEN = {False: 15_000, True: 2_000_000}  # images that a run sees: without an accelerator, with one
 EPOCHS = {False: (20, 200), True: (100, 800)}
 HELD_OUT = 5  # every so many-th labelled image is held out where there are no test data
 

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 import jax
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 TOLERATED_WAIT = 0.1
+Made = TypeVar('Made')
 
 
 class Speed(NamedTuple):
@@ -98,6 +99,29 @@ class DataWait:
         if self._advice and self._intervals > 1 and share > TOLERATED_WAIT:
             self._report(f'the device waits for data {share:.0%} of the time: {self._advice}')
             self._advice = ''
+
+
+def telling(step: Callable[..., Made], report: Callable[[str], None]) -> Callable[..., Made]:
+    """`step`, which says at its first call that it is compiled, and then how long that took.
+
+    Args:
+      step: a function of `jax.jit`; it is back once the program is made, and not when it has run.
+      report: is told.
+    """
+    called = False
+
+    def told(*arguments: Any) -> Made:
+        nonlocal called
+        if called:
+            return step(*arguments)
+        called = True
+        report('compiling the step …')
+        start = time.monotonic()
+        result = step(*arguments)
+        report(f'compiled in {format_duration(time.monotonic() - start)}')
+        return result
+
+    return told
 
 
 class Progress:

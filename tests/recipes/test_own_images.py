@@ -10,9 +10,9 @@ from jssl.recipes.own_images import OwnImages
     [
         # images, shorter side, whether there is an accelerator, --size
         ((40, 60, False, None), 56, 8, 200, 18, 256),
-        ((300, 400, False, None), 112, 64, 66, 18, 256),
-        ((300, 400, False, 56), 56, 64, 66, 18, 256),
-        ((300, 100, False, None), 56, 64, 66, 18, 256),
+        ((300, 400, False, None), 112, 64, 50, 18, 256),
+        ((300, 400, False, 56), 56, 64, 50, 18, 256),
+        ((300, 100, False, None), 56, 64, 50, 18, 256),
         ((50_000, 32, False, None), 28, 64, 20, 18, 256),
         ((300, 400, True, None), 224, 64, 800, 18, 512),
         ((10_000, 400, True, None), 224, 256, 200, 18, 512),

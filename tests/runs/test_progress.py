@@ -11,6 +11,7 @@ from jssl.runs.progress import (
     Progress,
     Speed,
     format_loss,
+    telling,
 )
 
 SPEED = Speed(images_per_second=1234.4, data_wait=0.012)
@@ -147,3 +148,12 @@ def test_standard_output_of_a_test_is_no_terminal(
 )
 def test_losses(loss: float, text: str) -> None:
     assert format_loss(loss) == text
+
+
+def test_the_first_step_says_that_it_is_compiled() -> None:
+    said: list[str] = []
+    step = telling(lambda x: x + len(said), said.append)
+    assert (step(1), step(1)) == (2, 3)  # it was said before the first call, and once
+    assert said[0] == 'compiling the step …'
+    assert said[1].startswith('compiled in ')
+    assert len(said) == 2
