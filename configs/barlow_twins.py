@@ -1,9 +1,9 @@
 """Barlow Twins (Zbontar et al. 2021, arXiv 2103.03230).
 
-    python -m jssl.main --config=configs/barlow_twins.py                  # embedded digits
-    python -m jssl.main --config=configs/barlow_twins.py:cifar10          # ResNet-18, 1000 epochs
-    python -m jssl.main --config=configs/barlow_twins.py:imagenet         # ResNet-50, 300 epochs
-    python -m jssl.main --config=configs/barlow_twins.py:imagenet-1000e
+    jssl train barlow_twins                  # embedded digits
+    jssl train barlow_twins:cifar10          # ResNet-18, 1000 epochs
+    jssl train barlow_twins:imagenet         # ResNet-50, 300 epochs
+    jssl train barlow_twins:imagenet-1000e
 
 Embedded: minutes on two CPU cores; accuracies are in docs/results.md.
 CIFAR-10: 92.1 % linear has been published for such a recipe (solo-learn).

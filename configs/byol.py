@@ -1,9 +1,9 @@
 """BYOL (Grill et al. 2020, arXiv 2006.07733).
 
-    python -m jssl.main --config=configs/byol.py                  # embedded digits
-    python -m jssl.main --config=configs/byol.py:cifar10          # ResNet-18, 1000 epochs
-    python -m jssl.main --config=configs/byol.py:imagenet         # ResNet-50, 200 epochs
-    python -m jssl.main --config=configs/byol.py:imagenet-300e
+    jssl train byol                  # embedded digits
+    jssl train byol:cifar10          # ResNet-18, 1000 epochs
+    jssl train byol:imagenet         # ResNet-50, 200 epochs
+    jssl train byol:imagenet-300e
 
 Embedded: minutes on two CPU cores; accuracies are in docs/results.md.
 CIFAR-10: 92.6 % linear has been published for such a recipe (solo-learn).

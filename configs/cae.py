@@ -1,7 +1,7 @@
 """CAE (Chen et al. 2022, arXiv 2202.03026).
 
-    python -m jssl.main --config=configs/cae.py             # embedded digits
-    python -m jssl.main --config=configs/cae.py:imagenet    # ViT-B/16, 300 epochs
+    jssl train cae             # embedded digits
+    jssl train cae:imagenet    # ViT-B/16, 300 epochs
 
 Embedded: a tokenizer without weights, `BrightnessTokenizer`; minutes on two CPU cores, what it
 reaches is in docs/results.md.

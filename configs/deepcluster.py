@@ -1,8 +1,8 @@
 """DeepCluster (Caron et al. 2018, arXiv 1807.05520).
 
-    python -m jssl.main --config=configs/deepcluster.py                   # embedded digits
-    python -m jssl.main --config=configs/deepcluster.py:imagenet          # ResNet-50, 200 epochs
-    python -m jssl.main --config=configs/deepcluster.py:imagenet-sobel    # on edges, as the paper
+    jssl train deepcluster                   # embedded digits
+    jssl train deepcluster:imagenet          # ResNet-50, 200 epochs
+    jssl train deepcluster:imagenet-sobel    # on edges, as the paper
 
 Embedded: minutes on two CPU cores; accuracies are in docs/results.md.
 ImageNet: the reference's recipe for 8 GPUs with batch norm over 64 images; weights of its

@@ -1,7 +1,7 @@
 """DenseCL (Wang et al. 2021, arXiv 2011.09157).
 
-    python -m jssl.main --config=configs/densecl.py             # embedded digits
-    python -m jssl.main --config=configs/densecl.py:imagenet    # ResNet-50, 200 epochs
+    jssl train densecl             # embedded digits
+    jssl train densecl:imagenet    # ResNet-50, 200 epochs
 
 Embedded: minutes on two CPU cores; accuracies are in docs/results.md.
 ImageNet: the reference's recipe for 8 GPUs with batch norm over 32 images; its own run reaches

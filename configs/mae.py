@@ -1,8 +1,8 @@
 """MAE (He et al. 2022, arXiv 2111.06377).
 
-    python -m jssl.main --config=configs/mae.py                         # embedded digits
-    python -m jssl.main --config=configs/mae.py:imagenet                # ViT-B/16, 400 epochs
-    python -m jssl.main --config=configs/mae.py:imagenet-large-1600e    # ViT-L/16
+    jssl train mae                         # embedded digits
+    jssl train mae:imagenet                # ViT-B/16, 400 epochs
+    jssl train mae:imagenet-large-1600e    # ViT-L/16
 
 Embedded: minutes on two CPU cores; what it reaches is in docs/results.md.
 ImageNet: the reference's recipes for 8 GPUs; fine-tuned (linear) its own runs reach

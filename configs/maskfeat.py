@@ -1,7 +1,7 @@
 """MaskFeat with HOG targets (Wei et al. 2022, arXiv 2112.09133).
 
-    python -m jssl.main --config=configs/maskfeat.py             # embedded digits
-    python -m jssl.main --config=configs/maskfeat.py:imagenet    # ViT-B/16, 300 epochs
+    jssl train maskfeat             # embedded digits
+    jssl train maskfeat:imagenet    # ViT-B/16, 300 epochs
 
 Embedded: minutes on two CPU cores; what it reaches is in docs/results.md.
 ImageNet: the reference's recipe for 8 GPUs; fine-tuned its own runs reach 83.4 %.

@@ -1,9 +1,9 @@
 """MoCo v2 (Chen et al. 2020, arXiv 2003.04297) and v1 (He et al. 2020, arXiv 1911.05722).
 
-    python -m jssl.main --config=configs/moco.py                # embedded digits
-    python -m jssl.main --config=configs/moco.py:cifar10        # v2, ResNet-18, 1000 epochs
-    python -m jssl.main --config=configs/moco.py:imagenet       # v2, ResNet-50, 200 epochs
-    python -m jssl.main --config=configs/moco.py:imagenet-v1
+    jssl train moco                # embedded digits
+    jssl train moco:cifar10        # v2, ResNet-18, 1000 epochs
+    jssl train moco:imagenet       # v2, ResNet-50, 200 epochs
+    jssl train moco:imagenet-v1
 
 Embedded: minutes on two CPU cores; accuracies are in docs/results.md.
 CIFAR-10: 91.9 % linear has been published for such a recipe with a loss in both directions

@@ -1,9 +1,9 @@
 """MoCo v3 (Chen, Xie, He 2021, arXiv 2104.02057).
 
-    python -m jssl.main --config=configs/mocov3.py                       # embedded digits
-    python -m jssl.main --config=configs/mocov3.py:cifar10               # ResNet-18, 1000 epochs
-    python -m jssl.main --config=configs/mocov3.py:imagenet              # ResNet-50, 300 epochs
-    python -m jssl.main --config=configs/mocov3.py:imagenet-vit-base     # ViT-B/16, 300 epochs
+    jssl train mocov3                       # embedded digits
+    jssl train mocov3:cifar10               # ResNet-18, 1000 epochs
+    jssl train mocov3:imagenet              # ResNet-50, 300 epochs
+    jssl train mocov3:imagenet-vit-base     # ViT-B/16, 300 epochs
 
 Embedded: minutes on two CPU cores; accuracies are in docs/results.md.
 CIFAR-10: 93.1 % linear has been published for such a recipe (solo-learn).

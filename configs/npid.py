@@ -1,8 +1,8 @@
 """NPID, instance discrimination (Wu et al. 2018, arXiv 1805.01978).
 
-    python -m jssl.main --config=configs/npid.py                          # embedded digits
-    python -m jssl.main --config=configs/npid.py:imagenet                 # ResNet-50, 200 epochs
-    python -m jssl.main --config=configs/npid.py:imagenet-ensure-neg
+    jssl train npid                          # embedded digits
+    jssl train npid:imagenet                 # ResNet-50, 200 epochs
+    jssl train npid:imagenet-ensure-neg
 
 Embedded: minutes on two CPU cores; accuracies are in docs/results.md.
 ImageNet: the reference's recipe for 8 GPUs; its own run reaches 58.3 % linear. The bank takes 656

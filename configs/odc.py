@@ -1,7 +1,7 @@
 """ODC, online deep clustering (Zhan et al. 2020, arXiv 2006.10645).
 
-    python -m jssl.main --config=configs/odc.py              # embedded digits
-    python -m jssl.main --config=configs/odc.py:imagenet     # ResNet-50, 440 epochs
+    jssl train odc              # embedded digits
+    jssl train odc:imagenet     # ResNet-50, 440 epochs
 
 Embedded: minutes on two CPU cores; what it reaches is in docs/results.md.
 ImageNet: the reference's recipe for 8 GPUs; weights of its predecessor reach 53.4 % linear. It

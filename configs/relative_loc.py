@@ -1,7 +1,7 @@
 """Relative location (Doersch et al. 2015, arXiv 1505.05192).
 
-    python -m jssl.main --config=configs/relative_loc.py              # embedded digits
-    python -m jssl.main --config=configs/relative_loc.py:imagenet     # ResNet-50, 70 epochs
+    jssl train relative_loc              # embedded digits
+    jssl train relative_loc:imagenet     # ResNet-50, 70 epochs
 
 Embedded: patches of 16 pixels from digits enlarged to 64; `accuracy` is that of the pretext task,
 1/8 by chance, and cannot come near 1, for many patches are empty. Minutes on two CPU cores; what it

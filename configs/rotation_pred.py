@@ -1,7 +1,7 @@
 """Rotation prediction (Gidaris et al. 2018, arXiv 1803.07728).
 
-    python -m jssl.main --config=configs/rotation_pred.py              # embedded digits
-    python -m jssl.main --config=configs/rotation_pred.py:imagenet     # ResNet-50, 70 epochs
+    jssl train rotation_pred              # embedded digits
+    jssl train rotation_pred:imagenet     # ResNet-50, 70 epochs
 
 Embedded: `accuracy` is that of the pretext task, 1/4 by chance; a 0, 1 or 8 looks the same upside
 down and a 6 like a 9, so it cannot come near 1. Minutes on two CPU cores; what it reaches is in

@@ -1,8 +1,8 @@
 """SimCLR (Chen et al. 2020, arXiv 2002.05709).
 
-    python -m jssl.main --config=configs/simclr.py            # embedded digits
-    python -m jssl.main --config=configs/simclr.py:cifar10    # ResNet-18, 1000 epochs
-    python -m jssl.main --config=configs/simclr.py:imagenet   # ResNet-50, batch 4096, 200 epochs
+    jssl train simclr            # embedded digits
+    jssl train simclr:cifar10    # ResNet-18, 1000 epochs
+    jssl train simclr:imagenet   # ResNet-50, batch 4096, 200 epochs
 
 Embedded: kNN and linear accuracy above 0.85 on held-out digits in 3 minutes on two CPU cores.
 CIFAR-10: appendix B.9 of the paper with SGD at batch 512; 92 % linear has been published for it.

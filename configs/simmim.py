@@ -1,8 +1,8 @@
 """SimMIM (Xie et al. 2022, arXiv 2111.09886).
 
-    python -m jssl.main --config=configs/simmim.py                        # embedded digits
-    python -m jssl.main --config=configs/simmim.py:imagenet               # Swin-B, 100 epochs
-    python -m jssl.main --config=configs/simmim.py:imagenet-large-800e    # Swin-L, 800 epochs
+    jssl train simmim                        # embedded digits
+    jssl train simmim:imagenet               # Swin-B, 100 epochs
+    jssl train simmim:imagenet-large-800e    # Swin-L, 800 epochs
 
 Embedded: minutes on two CPU cores; what it reaches is in docs/results.md.
 ImageNet: the reference's recipes for 16 GPUs at 192 pixels; fine-tuned its own runs reach Swin-B

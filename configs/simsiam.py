@@ -1,9 +1,9 @@
 """SimSiam (Chen and He 2021, arXiv 2011.10566).
 
-    python -m jssl.main --config=configs/simsiam.py                  # embedded digits
-    python -m jssl.main --config=configs/simsiam.py:cifar10          # ResNet-18, 800 epochs
-    python -m jssl.main --config=configs/simsiam.py:imagenet         # ResNet-50, 200 epochs
-    python -m jssl.main --config=configs/simsiam.py:imagenet-100e
+    jssl train simsiam                  # embedded digits
+    jssl train simsiam:cifar10          # ResNet-18, 800 epochs
+    jssl train simsiam:imagenet         # ResNet-50, 200 epochs
+    jssl train simsiam:imagenet-100e
 
 Embedded: minutes on two CPU cores; accuracies are in docs/results.md.
 CIFAR-10: appendix D of the paper, which reports 91.8 % linear.

@@ -1,8 +1,8 @@
 """SwAV (Caron et al. 2020, arXiv 2006.09882).
 
-    python -m jssl.main --config=configs/swav.py             # embedded digits
-    python -m jssl.main --config=configs/swav.py:cifar10     # ResNet-18, 1000 epochs
-    python -m jssl.main --config=configs/swav.py:imagenet    # ResNet-50, 2x224 + 6x96, 200 epochs
+    jssl train swav             # embedded digits
+    jssl train swav:cifar10     # ResNet-18, 1000 epochs
+    jssl train swav:imagenet    # ResNet-50, 2x224 + 6x96, 200 epochs
 
 Embedded: minutes on two CPU cores; accuracies are in docs/results.md.
 CIFAR-10: 89.2 % linear has been published for such a recipe (solo-learn).

@@ -1,9 +1,9 @@
 """Fine-tuning: a classifier whose backbone begins with the weights of a run and is trained too.
 
-    python -m jssl.main --config=configs/eval/finetune.py --config.pretrained=RUN
-    python -m jssl.main --config=configs/eval/finetune.py --config.pretrained=RUN \
+    jssl train eval/finetune --config.pretrained=RUN
+    jssl train eval/finetune --config.pretrained=RUN \
         --config.data.split='train[:100]' --config.batch_size=50 --config.epochs=100
-    python -m jssl.main --config=configs/eval/finetune.py:imagenet-mae-base \
+    jssl train eval/finetune:imagenet-mae-base \
         --config.pretrained=WEIGHTS
 
 RUN is the --workdir of any run; without a variant its backbone, its data (labels are needed) and

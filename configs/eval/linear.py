@@ -1,7 +1,7 @@
 """The linear probe: a classifier of one layer on the frozen backbone of a run.
 
-    python -m jssl.main --config=configs/eval/linear.py --config.pretrained=RUN
-    python -m jssl.main --config=configs/eval/linear.py:imagenet-lars --config.pretrained=WEIGHTS
+    jssl train eval/linear --config.pretrained=RUN
+    jssl train eval/linear:imagenet-lars --config.pretrained=WEIGHTS
 
 RUN is the --workdir of any run; without a variant its backbone, its data (labels are needed) and
 its evaluation view are taken over, and --config.… sets fields on top. WEIGHTS may be a RUN, a

@@ -22,6 +22,7 @@ from jssl.cli.parser import Parser
 from jssl.compilation_cache import keep_programs
 from jssl.errors import JsslError, suggest
 from jssl.interrupts import Interrupted, run_command
+from jssl.training.huge_pages import restart_with_huge_pages
 
 VERBS = {
     'train': 'trains what a config describes, or goes on where it stopped',
@@ -75,12 +76,13 @@ def _run(verb: str, *arguments: str) -> int:
     parser = Parser(f'jssl {verb}', module.__doc__)
     module.add_arguments(parser)
     if {'-h', '--help'} & set(arguments):
-        print(parser.format_help())
+        print(parser.help_on(arguments))
         return 0
     return module.run(parser.read(arguments))
 
 
 def command() -> int:
     """What the installed command `jssl` runs."""
+    restart_with_huge_pages()
     keep_programs()
     return run_command(main)

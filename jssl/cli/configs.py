@@ -1,5 +1,6 @@
 """Config files: those that come along, found by name from any folder, and a user's own."""
 
+import ast
 import importlib.util
 import os
 import sys
@@ -88,6 +89,12 @@ def find(name: str) -> Path:
     beside = sorted(str(other) for other in file.parent.glob('*.py') if other.is_file())
     remedy = suggest(name, beside) if beside else f'Those that come along: {", ".join(known)}.'
     raise JsslError(f'--config={name}: there is no file {name!r} in {os.getcwd()}. {remedy}')
+
+
+def about(named: str) -> list[str]:
+    """The lines that a config's file says of itself; the first is what it is, in a line."""
+    source = find(named.partition(':')[0]).read_text(encoding='utf-8')
+    return (ast.get_docstring(ast.parse(source)) or 'without a word of its own').splitlines()
 
 
 def title(name: str) -> str:

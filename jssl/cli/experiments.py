@@ -6,10 +6,13 @@ import shlex
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from jssl.cli import configs
 from jssl.cli.own_data import add_data, load
 from jssl.cli.parser import Parser
 from jssl.config import TOP, WEIGHTS
+from jssl.describe import describe_config
 from jssl.errors import JsslError
+from jssl.errors import show as shown
 from jssl.fitting.inheritance import inherited
 from jssl.foreign import names
 from jssl.overrides import Override, advise, apply
@@ -33,6 +36,21 @@ def add_config(parser: Parser) -> None:
         help='sets any field of the config, such as --config.optimizer.lr=0.01',
     )
     add_data(parser)
+    parser.explain = explain
+
+
+def explain(options: argparse.Namespace) -> str:
+    """The configs that come along, or the fields of the one that the options name."""
+    named = options.named or options.config
+    if not named:
+        width = max(map(len, configs.shipped()))
+        lines = [f'  {name:{width}}  {configs.about(name)[0]}' for name in configs.shipped()]
+        return '\n'.join(['configs that come along (a name with --help lists its fields):', *lines])
+    fields = [
+        f'  --config.{field.name}={shown(field.value)}\n      {field.meaning} Takes: {field.takes}.'
+        for field in describe_config(settle(options).config)
+    ]
+    return '\n'.join([*configs.about(named), '', 'its fields:', *fields])
 
 
 def settle(options: argparse.Namespace, others: Sequence[str] = ()) -> argparse.Namespace:

@@ -1,7 +1,7 @@
 """The parser of every verb; what is wrong with the arguments is one paragraph."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from jssl.errors import JsslError, suggest
@@ -11,11 +11,13 @@ class Parser(argparse.ArgumentParser):
     """Raises what is wrong with the arguments, as everything else does.
 
     Attributes:
+      explain: gives what else there is to say of the arguments in a call for help.
       takes_config: whether fields of a config may stand among the arguments: then `read` gives them
         as `overrides`, what it does not know as `rest`, and what it knows as `known`.
     """
 
     takes_config = False
+    explain: Callable[[argparse.Namespace], str] | None = None
 
     def __init__(self, name: str, description: str | None) -> None:
         """A parser without arguments.
@@ -51,6 +53,14 @@ class Parser(argparse.ArgumentParser):
         options, rest = self.parse_known_args(arguments)
         options.overrides, options.rest, options.known = overrides, rest, self.names
         return options
+
+    def help_on(self, argv: Sequence[str]) -> str:
+        """The help, and what there is to say of the arguments beside those that ask for it."""
+        text = self.format_help()
+        if self.explain is None:
+            return text
+        asked = [argument for argument in argv if argument not in ('-h', '--help')]
+        return f'{text}\n{self.explain(self.read(asked))}'
 
     @property
     def names(self) -> list[str]:

@@ -29,6 +29,20 @@ def test_every_verb_says_what_it_takes(verb: str, capsys: pytest.CaptureFixture[
     assert f'\n    jssl {verb} ' in said  # an example
 
 
+def test_help_names_the_configs_and_the_fields_of_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(['train', '--help']) == 0
+    said = capsys.readouterr().out
+    assert '  simclr         SimCLR (Chen et al. 2020' in said
+    assert '  eval/linear ' in said
+    for asked in (['views', '--config=simclr'], ['train', 'simclr', '--config.epochs=7']):
+        assert cli.main([*asked, '--help']) == 0
+        said = capsys.readouterr().out
+        assert 'Chen et al. 2020' in said
+        assert '\n  --config.optimizer.lr=0.006\n' in said
+        epochs = 7 if 'train' in asked else 20
+        assert f'\n  --config.epochs={epochs}\n' in said
+
+
 @pytest.mark.parametrize(
     ('argv', 'words'),
     [
