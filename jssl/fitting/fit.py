@@ -97,21 +97,16 @@ def fit(
     with Progress(experiment.plan.steps) as progress, quiet():
         directory = make_workdir(workdir, name)
         with claimed(directory, report=progress.print) as check:
-            listings = experiment.listings
-            check_job_agrees(listings)
+            check_job_agrees(experiment.listings)
             open_workdir(
                 directory,
                 config,
                 name,
-                listings=listings,
+                listings=experiment.listings,
                 same_data=same_data,
                 report=progress.print,
             )
-            progress.print(f'{directory}: {_summary(experiment)}')
-            tell_remarks(experiment, progress.print)
-            if experiment.pretrained:
-                tell_changed_data(experiment.pretrained, config, listings, progress.print)
-            announce(experiment, progress.print)
+            introduce(experiment, directory, config, progress.print)
             with kept_config(directory, check=check, report=progress.print) as record:
                 called = Callbacks(callbacks, directory, progress.print)
                 outcome = carry_out(
@@ -119,6 +114,20 @@ def fit(
                 )
         called.end(outcome)
         return outcome
+
+
+def introduce(
+    experiment: Experiment,
+    directory: Path,
+    config: Mapping[str, Any],
+    report: Callable[[str], None],
+) -> None:
+    """Says what is about to run, and what is remarkable about it."""
+    report(f'{directory}: {_summary(experiment)}')
+    tell_remarks(experiment, report)
+    if experiment.pretrained:
+        tell_changed_data(experiment.pretrained, config, experiment.listings, report)
+    announce(experiment, report)
 
 
 def carry_out(

@@ -75,23 +75,17 @@ def conclude(
     None of them costs another one: of what fails a sentence says why, here and in the report.
 
     Args:
-      experiment: what was carried out.
-      evaluator: who evaluated it.
+      experiment, evaluator: what was carried out, and who evaluated it.
       train_state: after the last step.
       rows: of the run's metrics; empty in all processes but the first.
-      directory: of the run.
-      config: what its config.json holds.
+      directory, config: of the run, and what its config.json holds.
       stopwatch: how long it has taken.
       progress: where the table is shown.
     """
     from jssl.fitting import reporting  # which imports matplotlib
 
     missing: list[str] = []
-
-    def tell(sentence: str) -> None:
-        missing.append(sentence)
-        progress.print(sentence)
-
+    tell = _both(missing.append, progress.print)
     gather = jax.jit(lambda tree: tree, out_shardings=replicated(experiment.mesh))
     params, state = gather((train_state.params, train_state.state))
     files: list[Path | None] = []
@@ -106,18 +100,9 @@ def conclude(
     painted = attempt('The picture of reconstructions', paint, tell)
     if painted is not None:
         progress.print(f'{"reconstructions":<16} {painted.summary}')
-    outcome = Outcome(
-        train_state,
-        final_scores(rows),
-        baseline_scores(rows),
-        directory,
-        stopped_by=next((row['subject'] for row in of_kind(rows, STOPPED)), None),
-    )
+    outcome = in_rows(train_state, rows, directory)
     known = reporting.Known(
-        rows=rows,
-        scores=outcome.scores,
-        baselines=outcome.baselines,
-        config=config,
+        *(rows, outcome.scores, outcome.baselines, config),
         epochs=int(train_state.step) / experiment.plan.steps_per_epoch,
         seconds=stopwatch.seconds,
         stopped_by=outcome.stopped_by,
@@ -134,6 +119,27 @@ def conclude(
     )
     show_table(outcome, stopwatch.seconds, progress)
     return outcome
+
+
+def _both(*told: Callable[[str], None]) -> Callable[[str], None]:
+    """Tells all of them."""
+
+    def tell(sentence: str) -> None:
+        for one in told:
+            one(sentence)
+
+    return tell
+
+
+def in_rows(train_state: TrainState, rows: Sequence[Row], directory: Path) -> Outcome:
+    """The outcome as far as the metrics tell it."""
+    return Outcome(
+        train_state,
+        final_scores(rows),
+        baseline_scores(rows),
+        directory,
+        stopped_by=next((row['subject'] for row in of_kind(rows, STOPPED)), None),
+    )
 
 
 def export(

@@ -154,17 +154,17 @@ def commands(experiment: Experiment, directory: Path) -> dict[str, str]:
         return {}
     run, out = shlex.quote(str(directory)), shlex.quote(f'{directory.name}.safetensors')
     known = {
-        'Features of images of your own:': (
+        'Features of your own images': (
             f'jssl embed {run} --data=folder:photos --out=features.npz'
         ),
-        'The backbone in a file for others:': f'jssl export {run} --out={out}',
+        'The backbone in a file for others': f'jssl export {run} --out={out}',
     }
     if experiment.algorithm.predicts == 'classes':
         return known
     pretrained = f'--config.pretrained={run}'
     return known | {
-        'A linear probe as in the papers:': f'jssl train eval/linear {pretrained}',
-        'Fine-tuning with labels:': f'jssl train eval/finetune {pretrained}',
+        'A linear probe as in papers': f'jssl train eval/linear {pretrained}',
+        'Fine-tuning with labels': f'jssl train eval/finetune {pretrained}',
     }
 
 

@@ -50,9 +50,12 @@ tr.result th, tr.result td { font-weight: 700; }
   margin-top: .3rem; max-width: 11rem; min-width: 4rem; }
 .bar span { display: block; height: 100%; border-radius: .2rem; background: var(--faint); }
 tr.result .bar span { background: var(--accent); }
-.terms { max-width: 52rem; margin: 1rem 0 0; font-size: .92rem; }
+.terms { display: grid; grid-template-columns: minmax(8rem, auto) 1fr; gap: .35rem 1.4rem;
+  margin: 1.1rem 0 0; font-size: .92rem; }
 .terms dt { font-weight: 600; }
-.terms dd { margin: 0 0 .5rem; color: var(--faint); }
+.terms dd { margin: 0; color: var(--faint); max-width: 46rem; }
+code { font: 13px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace;
+  color: var(--ink); }
 .panels { display: grid;
   grid-template-columns: repeat(auto-fill, minmax(min(18rem, 100%), 1fr));
   gap: 1.6rem 2rem; }
@@ -91,6 +94,8 @@ footer { margin-top: 3rem; font-size: .85rem; }
   .results td { display: grid; grid-template-columns: 9rem 1fr; }
   .results td::before { content: attr(data-name); color: var(--faint); font-weight: 400; }
   .results .bar { grid-column: 2; }
+  .terms { grid-template-columns: minmax(0, 1fr); gap: .1rem; }
+  .terms dd { margin: 0 0 .6rem; }
   .neighbors { grid-template-columns: repeat(4, minmax(0, 1fr)); margin-bottom: 1.6rem; }
   .neighbors .query { grid-column: 1 / -1; max-width: 6.4rem; }
 }

@@ -59,16 +59,12 @@ def write_report(
       config: the resolved config; `versions` in it is shown as a table.
       facts: what kind of run it is, its time, what its scores are of, what can be done next.
       views: uint8 (rows, columns, h, w, C), the first column the originals.
-      features: (N, D), of the test images; a few thousand are plenty.
-      labels: (N,) class indices, if any.
+      features, labels: (N, D) and (N,), if any, of the test images; a few thousand are plenty.
       label_names: of the classes.
       neighbors: images beside those that the features call alike.
       reconstructions: what a masked image model makes of held-out images, if it is one.
       missing: sentences about what there should have been.
       tell: is told, in a sentence each, of parts that cannot be made.
-
-    Returns:
-      `path`.
 
     Raises:
       JsslError: features and labels of different lengths.
@@ -76,8 +72,6 @@ def write_report(
     """
     if features is not None and labels is not None and len(features) != len(labels):
         raise JsslError(f'Features and labels differ in length: {len(features)}, {len(labels)}.')
-    seen = facts.purpose != PRE_TRAINING
-    draw = None if features is None else partial(map_section, features, labels, label_names)
     parts = [
         f'<header><h1>{escape(title)}</h1></header>\n',
         *map(warning, missing),
@@ -86,7 +80,7 @@ def write_report(
         part('What can be done next', partial(next_section, facts.commands), tell),
         curves_section(metrics, baselines, tell),
         *_pictures(views, reconstructions, tell),
-        '' if draw is None else part('The map of the features', partial(draw, seen=seen), tell),
+        *_map(features, labels, label_names, facts, tell),
         *_neighbors(neighbors, label_names, tell),
         part('The configuration', partial(_configuration, config), tell),
         '<footer>Written by jssl. Nothing on this page is loaded from a network.</footer>\n',
@@ -105,6 +99,19 @@ def _pictures(
     if reconstructions is not None:
         draw = partial(_reconstructions, reconstructions)
         yield part('The picture of reconstructions', draw, tell)
+
+
+def _map(
+    features: np.ndarray | None,
+    labels: np.ndarray | None,
+    label_names: Sequence[str] | None,
+    facts: Facts,
+    tell: Tell,
+) -> Iterator[str]:
+    if features is not None:
+        seen = facts.purpose != PRE_TRAINING
+        draw = partial(map_section, features, labels, label_names, seen=seen)
+        yield part('The map of the features', draw, tell)
 
 
 def _neighbors(

@@ -122,12 +122,12 @@ def _cell(key: str, value: float | None) -> str:
 
 def next_section(commands: Mapping[str, str]) -> str:
     """What can be done with the run, as it is typed."""
-    lines = [
-        f'<p>{escape(what)}</p>\n<pre>{_command(command)}</pre>\n'
+    lines = ''.join(
+        f'<dt>{escape(what)}</dt><dd><code>{_command(command)}</code></dd>\n'
         for what, command in commands.items()
-    ]
+    )
     text = 'Typed in the folder where the run was started.'
-    return section('What next', text, *lines) if lines else ''
+    return section('What next', text, f'<dl class="terms">\n{lines}</dl>\n') if lines else ''
 
 
 def _command(line: str) -> str:
