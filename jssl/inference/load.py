@@ -23,6 +23,7 @@ from jssl.interop.metadata import parsed, read_metadata
 from jssl.interop.safetensors import PREFIX, has_reference_names, own_names
 from jssl.kinds import MODEL, VIEW, Backbone
 from jssl.paths import expanded
+from jssl.precision import with_dtype
 from jssl.runs.checkpoints import read_parts
 from jssl.runs.datasets import PLACES
 from jssl.runs.describe import describe
@@ -100,7 +101,8 @@ def _of_run(run: Path, view: EvalView | None, trusted: Collection[str]) -> Pretr
     """From config.json, and the newest checkpoint or else the exported backbone."""
     record = read_config(run)
     config, where = record['config'], f'{run / CONFIG}'
-    algorithm = _built('model', config['model'], where, trusted)
+    made = _built('model', config['model'], where, trusted)
+    algorithm = with_dtype(made, config.get('dtype'))
     if view is None:
         view = _built('eval_view', config.get('eval_view'), where, trusted)
     try:

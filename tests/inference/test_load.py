@@ -184,6 +184,16 @@ def test_a_class_that_a_file_names_is_not_run(run: Path, tmp_path: Path) -> None
         jssl.load(path)
 
 
+def test_a_network_computes_in_the_type_of_its_run(run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / 'copy'))
+    record = json.loads((copy / 'config.json').read_text())
+    record['config']['dtype'] = 'bfloat16'
+    (copy / 'config.json').write_text(json.dumps(record))
+    network = jssl.load(copy)
+    assert network.backbone.dtype == 'bfloat16'
+    assert jssl.load(network.save(tmp_path / 'it.npz')).backbone.dtype == 'bfloat16'
+
+
 def test_nothing_there_is_said(tmp_path: Path) -> None:
     with refused('no such file', '--workdir'):
         jssl.load(tmp_path / 'nowhere')
