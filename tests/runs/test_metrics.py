@@ -15,7 +15,7 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event
 
 from jssl.errors import JsslError
-from jssl.runs.metrics import METRICS, MetricsWriter, metrics_of, of_kind, read_metrics
+from jssl.runs.metrics import METRICS, MetricsWriter, Stopwatch, metrics_of, of_kind, read_metrics
 
 FIRST, SECOND = (f'{{"step": {step}, "kind": "step"}}' for step in (1, 2))
 
@@ -184,6 +184,18 @@ def test_a_link_is_replaced_and_its_target_stays(tmp_path: Path) -> None:
         writer.write(1, {'loss': 1.0}, kind='step', epoch=0)
     assert (tmp_path / 'precious').read_bytes() == b''
     assert [row['step'] for row in read_metrics(tmp_path / METRICS)] == [1]
+
+
+def test_a_run_takes_the_time_of_all_its_sessions(tmp_path: Path) -> None:
+    now = [100.0]
+    for session, step in ((10.0, 1), (5.0, 2)):  # with a pause between them, which does not count
+        stopwatch = Stopwatch(lambda: now[0])
+        with MetricsWriter(tmp_path, stopwatch=stopwatch) as writer:
+            writer.truncate(step - 1 or -1)
+            now[0] += session
+            writer.write(step, {}, kind='step', epoch=0)
+        now[0] += 1000.0
+    assert [row['seconds'] for row in read_metrics(tmp_path / METRICS)] == [10.0, 15.0]
 
 
 def test_a_killed_process_loses_no_line(tmp_path: Path) -> None:
