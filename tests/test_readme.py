@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from jssl.cli import VERBS
+from jssl.cli.configs import shipped
 from jssl.interop.safetensors import load_backbone
 from jssl.main import main
 from jssl.runs.metrics import read_metrics
@@ -119,3 +121,10 @@ def test_commands_are_those_of_the_ci() -> None:
     assert script.index('--collect-only') < script.index('torch==') < script.index('"$command"')
     for config in re.findall(r'--config=(configs/\w+\.py)', README):
         assert (ROOT / config).is_file()
+
+
+def test_the_table_of_commands_is_that_of_the_program() -> None:
+    rows = re.findall(r'^\| `jssl (\w+)[^|]*` \| (.*) \|$', README, flags=re.MULTILINE)
+    assert [verb for verb, _ in rows] == list(VERBS)
+    for config in re.findall(r'jssl train ([a-z]\w+)', README):
+        assert config in shipped()
