@@ -3,8 +3,9 @@
 A config is a nested dict. `model`, `data`, `test_data`, `probe_data`, `sampler`, `views`,
 `eval_view`, `optimizer` and `schedule` each describe a component: a `type` and its fields.
 `canvas`, `channels`, `batch_size` and `epochs` are numbers, `dtype` is what the networks compute
-in, `pretrained` says where the backbone's weights come from and `inherit` what is taken over from
-that run (`jssl.fitting.inheritance`). The other keys are the fields of
+in, `metrics` is a list of functions that measure features besides kNN and the linear probe,
+`pretrained` says where the backbone's weights come from and `inherit` what is taken over from that
+run (`jssl.fitting.inheritance`). The other keys are the fields of
 `jssl.training.settings.Runtime`.
 """
 
@@ -42,7 +43,7 @@ WEIGHTS = ('pretrained', 'inherit')
 HINTS: dict[str, Any] = hints_of(Experiment)
 TOP: dict[str, Any] = {key: HINTS['algorithm' if key == 'model' else key] for key in COMPONENTS}
 TOP |= dict.fromkeys(NUMBERS, Count) | {'pretrained': str | None, 'inherit': tuple[str, ...]}
-TOP |= {'dtype': HINTS['dtype']} | hints_of(Runtime)
+TOP |= {key: HINTS[key] for key in ('dtype', 'metrics')} | hints_of(Runtime)
 SECTIONS: dict[str, type] = {
     name: hint
     for name, hint in hints_of(Runtime).items()
@@ -77,7 +78,7 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
       JsslError: names an unknown or missing key, a wrong type, or what a component objects to.
     """
     runtime_keys = [field.name for field in dataclasses.fields(Runtime)]
-    valid = (*COMPONENTS, *NUMBERS, *WEIGHTS, 'dtype', *runtime_keys)
+    valid = (*COMPONENTS, *NUMBERS, *WEIGHTS, 'dtype', 'metrics', *runtime_keys)
     for key in config:
         if key not in valid:
             raise JsslError(f'config.{key} is not a key of a config. {suggest(str(key), valid)}')
@@ -89,6 +90,7 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
         check_value(f'config.{key}', value, Count)
     check_value('config.dtype', config.get('dtype'), TOP['dtype'])
     arguments['dtype'] = config.get('dtype')
+    arguments['metrics'] = _build_metrics(config.get('metrics') or ())
     arguments['pretrained'] = config.get('pretrained') or ''
     if not isinstance(arguments['pretrained'], str):
         raise JsslError(
@@ -126,6 +128,25 @@ def _build_optimizer(path: str, hint: Any, given: Mapping[str, Any]) -> Any:
 
 
 BUILDERS = {'optimizer': _build_optimizer}
+
+
+def _build_metrics(given: Any) -> list[Any]:
+    """The metrics of a config: of a class what is made of it, a function as it stands."""
+    if not isinstance(given, tuple | list):
+        raise JsslError(
+            f"config.metrics={show(given)} must be a list of dicts with a 'type', such as "
+            "[dict(type='my_module:my_metric')]."
+        )
+    return [_build_metric(f'metrics.{place}', part) for place, part in enumerate(given)]
+
+
+def _build_metric(path: str, given: Any) -> Any:
+    hint = inside(TOP['metrics'], 0)
+    if isinstance(given, Mapping) and given.keys() == {'type'}:
+        found = find(path, hint, given['type'])
+        if inspect.isfunction(found):
+            return found
+    return build_at(path, hint, given)
 
 
 def _options(path: str, options: type, given: Mapping[str, Any]) -> Any:

@@ -45,6 +45,21 @@ class Labelled(Noise):
         return super().__getitem__(index) | {'label': index % 3}
 
 
+def spread(train: Any, test: Any) -> dict[str, float]:
+    """A metric of a user's own."""
+    return {'my_spread': 1.0}
+
+
+@dataclasses.dataclass(frozen=True)
+class Width:
+    """The same with a setting."""
+
+    scale: float = 1.0
+
+    def __call__(self, train: Any, test: Any) -> dict[str, float]:
+        return {'my_width': self.scale}
+
+
 PART = {'type': f'{__name__}:Part'}
 DATA = {'type': f'{__name__}:Noise'}
 CONFIG = {
@@ -59,6 +74,18 @@ CONFIG = {
     'batch_size': 16,
     'epochs': 2,
 }
+
+
+def test_metrics_are_functions_as_they_stand_and_classes_that_are_made() -> None:
+    metrics = [{'type': f'{__name__}:spread'}, {'type': f'{__name__}:Width', 'scale': 2.0}]
+    assert experiment({**CONFIG, 'metrics': metrics}).metrics == [spread, Width(2.0)]
+    for wrong, words in (
+        (f'{__name__}:spread', "[dict(type='my_module:my_metric')]"),
+        ([{'type': f'{__name__}:spred'}], "Did you mean 'spread'?"),
+        ([{'type': f'{__name__}:Width', 'scal': 2}], "Did you mean 'scale'?"),
+    ):
+        with refused('config.metrics', words):
+            experiment({**CONFIG, 'metrics': wrong})
 
 
 def test_an_experiment_has_the_components_and_numbers_of_its_config() -> None:
