@@ -18,6 +18,7 @@ from jssl.algorithm import Algorithm, Params, State
 from jssl.errors import JsslError, suggest
 from jssl.interop.mmselfsup import export_state
 from jssl.interop.safetensors import backbone_arrays, has_backbone, own_names
+from jssl.kinds import MODEL
 from jssl.paths import expanded
 from jssl.weights.files import brief
 
@@ -45,7 +46,8 @@ class Parcel:
         """The weights by the reference's names; what has none there keeps its own."""
         if not self.whole and has_backbone(self.params):
             return backbone_arrays(self.params, self.state)
-        if not type(self.algorithm).__module__.startswith('jssl.'):
+        bases = type(self.algorithm).__mro__
+        if not any(base.__module__.startswith(f'{MODEL.package}.') for base in bases):
             return own_names(self.params) | own_names(self.state)
         named = export_state(self.params, self.state, algorithm=self.algorithm)
         return {key: np.asarray(value, order='C') for key, value in named.items()}
