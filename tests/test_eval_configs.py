@@ -50,8 +50,9 @@ def on_fake_images(described: dict[str, Any]) -> Experiment:
     images, backbone = np.full((16, 8, 8, 3), 128, np.uint8), described['model']['backbone']
     if backbone['type'] != 'ResNet':
         backbone['arch'] = VIT if backbone['type'] == 'VisionTransformer' else SWIN
-    kinds = ('model', 'views', 'eval_view', 'optimizer', 'schedule')
-    parts = {kind: build(kind, described[kind]) for kind in kinds}
+    kinds = {'views': 'view', 'eval_view': 'view'}
+    fields = ('model', 'views', 'eval_view', 'optimizer', 'schedule')
+    parts = {field: build(kinds.get(field, field), described[field]) for field in fields}
     return Experiment(
         algorithm=parts.pop('model'),
         data=Arrays(images, np.arange(984, 1000)),
