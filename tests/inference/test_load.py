@@ -23,6 +23,7 @@ from jssl.inference.pretrained import Frozen, Pretrained
 from jssl.interop.metadata import read_metadata
 from jssl.runs.describe import describe
 from tests.checks import refused, well_scaled
+from tests.inference.conftest import carry_out
 from tests.training import toy
 
 
@@ -243,13 +244,13 @@ def test_an_algorithm_of_ones_own_needs_no_backbone(tmp_path: Path) -> None:
         'eval_view': {'type': 'CenterView', 'size': 8, 'resize': 8},
         'canvas': 8,
     }
-    outcome = jssl.fit(found, workdir=tmp_path / 'run', config=config)
+    trained = carry_out(found, tmp_path, config)
     with refused(repr(name), 'trusted='):
-        jssl.load(outcome.workdir)
-    network = jssl.load(outcome.workdir, trusted=[name])
+        jssl.load(tmp_path)
+    network = jssl.load(tmp_path, trusted=[name])
     image = toy.images(1, 5)
     normal = view(Canvas(jnp.asarray(image[0]), jnp.array([8, 8])))
-    kernel = outcome.train_state.params['encoder']['kernel']
+    kernel = trained.params['encoder']['kernel']
     np.testing.assert_allclose(network.features(image)[0], normal.reshape(-1) @ kernel, rtol=1e-4)
     with refused('Toy has no part called backbone'):
         _ = network.backbone
