@@ -28,6 +28,18 @@ def test_the_examples_run(name: str) -> None:
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
+def test_every_function_of_a_memory_has_an_example() -> None:
+    names = [name for name in modules() if name.startswith('jssl.memories.')]
+    public = [
+        part
+        for name in names
+        for key, part in vars(importlib.import_module(name)).items()
+        if inspect.isfunction(part) and part.__module__ == name and not key.startswith('_')
+    ]
+    assert len(public) > 20
+    assert not [part.__name__ for part in public if '>>> ' not in (inspect.getdoc(part) or '')]
+
+
 def test_every_loss_has_an_example_and_a_place_in_the_list() -> None:
     losses = {name: part for name, part in vars(jssl.losses).items() if callable(part)}
     assert len(losses) > 20

@@ -57,14 +57,17 @@ class BYOL(Algorithm):
     ) -> tuple[jax.Array, tuple[State, Metrics]]:
         """Equation 2 for both orders of the views, without its constant 4: from -4 to 4."""
         views, steps = two_views(batch, 'BYOL'), self.known_run.steps
-        z, stats = each(self.network, params, state['batch_stats'], views, method='encode')
+        (z1, z2), stats = each(self.network, params, state['batch_stats'], views, method='encode')
         momentum = cosine_momentum(state['teacher']['steps'], steps, base=self.base_momentum)
         teacher = update_teacher(state['teacher'], params, stats, momentum)
         slow = teacher['params'], teacher['batch_stats']
-        targets, teacher['batch_stats'] = each(self.network, *slow, views, method='encode')
-        predictions, stats = each(self.network, params, stats, z, method='predict')
-        scales = {'shift': 2 * self.head.shift, 'scale': 2 * self.head.scale}
-        first = byol_regression(predictions[0], targets[1], **scales)
-        second = byol_regression(predictions[1], targets[0], **scales)
-        metrics = {'momentum': momentum, 'feature_std': feature_std(z[0])}
-        return first + second, ({**state, 'batch_stats': stats, 'teacher': teacher}, metrics)
+        (t1, t2), teacher['batch_stats'] = each(self.network, *slow, views, method='encode')
+        (p1, p2), stats = each(self.network, params, stats, (z1, z2), method='predict')
+        loss = self.distance(p1, t2) + self.distance(p2, t1)
+        metrics = {'momentum': momentum, 'feature_std': feature_std(z1)}
+        return loss, ({**state, 'batch_stats': stats, 'teacher': teacher}, metrics)
+
+    def distance(self, prediction: jax.Array, target: jax.Array) -> jax.Array:
+        """Twice the negative cosine of predictions and targets (B, D), as the head scales it."""
+        shift, scale = 2 * self.head.shift, 2 * self.head.scale
+        return byol_regression(prediction, target, shift=shift, scale=scale)

@@ -58,18 +58,18 @@ class MoCoV3(Algorithm):
     ) -> tuple[jax.Array, tuple[State, Metrics]]:
         """Algorithm 1 of the paper; the targets of the global batch are the classes."""
         views, steps = two_views(batch, 'MoCoV3'), self.known_run.steps
-        z, stats = each(self.network, params, state['batch_stats'], views, method='encode')
+        (z1, z2), stats = each(self.network, params, state['batch_stats'], views, method='encode')
         momentum = cosine_momentum(state['teacher']['steps'], steps, base=self.base_momentum)
         teacher = update_teacher(state['teacher'], params, stats, momentum)
         slow = teacher['params'], teacher['batch_stats']
-        keys, teacher['batch_stats'] = each(self.network, *slow, views, method='encode')
-        queries, stats = each(self.network, params, stats, z, method='predict')
-        first = in_batch_contrast(queries[0], keys[1], self.head.temperature)
-        second = in_batch_contrast(queries[1], keys[0], self.head.temperature)
-        found = batch_similarities(queries[0], keys[1]).argmax(axis=1)
+        (k1, k2), teacher['batch_stats'] = each(self.network, *slow, views, method='encode')
+        (q1, q2), stats = each(self.network, params, stats, (z1, z2), method='predict')
+        first = in_batch_contrast(q1, k2, self.head.temperature)
+        second = in_batch_contrast(q2, k1, self.head.temperature)
+        found = batch_similarities(q1, k2).argmax(axis=1)
         metrics = {
             'momentum': momentum,
-            'feature_std': feature_std(z[0]),
+            'feature_std': feature_std(z1),
             'accuracy': jnp.mean(found == jnp.arange(len(found))),
         }
         loss = self.head.loss_weight * (first + second)

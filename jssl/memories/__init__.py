@@ -1,4 +1,14 @@
-"""What algorithms remember from step to step: arrays, and pure functions that update them."""
+"""What algorithms remember from step to step: arrays, and pure functions that update them.
+
+Each concept is a file: `queue` of MoCo, `feature_queue` of SwAV, `bank` of NPID, `kmeans`, `odc`,
+`teacher`. They need JAX, Flax, optax and NumPy alone.
+"""
 
 from jssl.memories.bank import SimpleMemory as SimpleMemory
 from jssl.memories.odc import ODCMemory as ODCMemory
+from jssl.memories.queue import enqueue as enqueue
+from jssl.memories.queue import init_queue as init_queue
+from jssl.memories.teacher import cosine_momentum as cosine_momentum
+from jssl.memories.teacher import init_teacher as init_teacher
+from jssl.memories.teacher import linear_momentum as linear_momentum
+from jssl.memories.teacher import update_teacher as update_teacher

@@ -27,6 +27,11 @@ def alias_table(weights: Sequence[float]) -> dict[str, np.ndarray]:
 
     Raises:
       JsslError: a weight is negative or not finite, or none is positive.
+
+    Example:
+      >>> table = alias_table([1.0, 3.0])
+      >>> print(table['prob'], table['alias'])
+      [0.5 1. ] [1 0]
     """
     values = np.asarray(weights, np.float64)
     valid = values.ndim == 1 and np.isfinite(values).all() and not (values < 0).any()
@@ -51,7 +56,13 @@ def alias_table(weights: Sequence[float]) -> dict[str, np.ndarray]:
 
 
 def draw_alias(key: jax.Array, table: Table, shape: tuple[int, ...]) -> jax.Array:
-    """Independent draws, int32 of that shape, from the probabilities behind a table."""
+    """Independent draws, int32 of that shape, from the probabilities behind a table.
+
+    Example:
+      >>> import jax
+      >>> print(draw_alias(jax.random.key(0), alias_table([0.0, 1.0]), (3,)))
+      [1 1 1]
+    """
     column_key, keep_key = jax.random.split(key)
     column = jax.random.randint(column_key, shape, 0, len(table['prob']), jnp.int32)
     own = jax.random.uniform(keep_key, shape, jnp.float32) < table['prob'][column]

@@ -82,7 +82,11 @@ class SimpleMemory(Checked):
 
 
 def check_dominance(weights: Sequence[float] | None) -> None:
-    """Refuses weights with which some sample would hardly ever have another as its negative."""
+    """Refuses weights with which some sample would hardly ever have another as its negative.
+
+    Example:
+      >>> check_dominance([1.0, 1.0, 2.0])  # the last sample has no more than half
+    """
     values = np.asarray([1, 1] if weights is None else weights, np.float64)
     if values.max() > values.sum() / 2:
         raise JsslError(
@@ -110,6 +114,12 @@ def draw_negatives(
 
     Returns:
       int32 (B, M), each in [0, N).
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> drawn = draw_negatives(jax.random.key(0), (1, 99), length=3, exclude=jnp.array([1]))
+      >>> print(drawn.shape, jnp.unique(drawn))
+      (1, 99) [0 2]
     """
     if table is not None:
         drawn = draw_alias(key, table, shape)
@@ -150,6 +160,11 @@ def similarities(bank: jax.Array, features: jax.Array, rows: jax.Array) -> jax.A
 
     Returns:
       (B, M), in at least float32.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(similarities(jnp.eye(3), jnp.array([[0.6, 0.8, 0.0]]), jnp.array([[0, 2]])))
+      [[0.6 0. ]]
     """
     wide = jnp.promote_types(bank.dtype, jnp.float32)
     features = features.astype(bank.dtype)
@@ -194,6 +209,14 @@ def update_rows(
 
     Returns:
       The bank, and the new rows (B, D) in at least float32.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> new = jnp.array([[0.0, 5.0]])
+      >>> bank, rows = update_rows(jnp.eye(2), jnp.array([0]), new, momentum=0.5)
+      >>> print(bank.round(2))  # half of (1, 0) and half of (0, 1), of unit length
+      [[0.71 0.71]
+       [0.   1.  ]]
     """
     new = l2_normalize(jax.lax.stop_gradient(features))
     rows = l2_normalize((1 - momentum) * bank[index].astype(new.dtype) + momentum * new)
@@ -205,6 +228,11 @@ def last_occurrences(index: jax.Array, length: int) -> jax.Array:
     """`index` (B,) with all but the last of equal entries replaced by `length`, out of bounds.
 
     Writing to one place twice has no order on an accelerator; this gives it one.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(last_occurrences(jnp.array([2, 0, 2]), length=4))
+      [4 0 2]
     """
     again = jnp.triu(index[:, None] == index, k=1).any(axis=1)
     return jnp.where(again, length, index)

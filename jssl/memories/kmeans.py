@@ -49,6 +49,13 @@ def cluster(
 
     Raises:
       JsslError: fewer features than clusters, or more dimensions than they have.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> features = jnp.array([[1.0, 0.0], [5.0, 1.0], [0.0, 1.0], [1.0, 9.0]])
+      >>> labels = cluster(features, 2, jax.random.key(0)).labels
+      >>> print(labels[0] == labels[1], labels[0] == labels[2], labels[2] == labels[3])
+      True False True
     """
     if count > len(features):
         raise JsslError(
@@ -73,6 +80,12 @@ def whiten(features: jax.Array, dimensions: int) -> jax.Array:
 
     Returns:
       (N, dimensions); the sign of each is arbitrary.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> features = jnp.array([[0.0, 0.0], [4.0, 0.0], [0.0, 1.0], [4.0, 1.0]])
+      >>> print(jnp.abs(whiten(features, 1)[:, 0]).round(3))
+      [0.5 0.5 0.5 0.5]
     """
     if not 1 <= dimensions <= features.shape[1]:
         raise JsslError(
@@ -97,6 +110,13 @@ def kmeans(
       centroids: (k, D), where to start.
       rng: for the choice of the clusters that are split.
       iterations: how often centroids are moved.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> points = jnp.array([[0.0], [1.0], [10.0], [11.0]])
+      >>> found = kmeans(points, jnp.array([[0.0], [1.0]]), jax.random.key(0))
+      >>> print(found.labels, found.centroids[:, 0], found.inertia)
+      [0 0 1 1] [ 0.5 10.5] 1.0
     """
     parts = _parts(points, len(centroids))
 
@@ -112,7 +132,14 @@ def kmeans(
 
 
 def nearest(points: jax.Array, centroids: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The nearest centroid of each point, int32 (N,), and its squared distance (N,)."""
+    """The nearest centroid of each point, int32 (N,), and its squared distance (N,).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> labels, distances = nearest(jnp.array([[1.0], [8.0]]), jnp.array([[0.0], [10.0]]))
+      >>> print(labels, distances)
+      [0 1] [1. 4.]
+    """
     products = jnp.matmul(points, -2 * centroids.T, precision=HIGHEST)
     gaps = products + jnp.square(centroids).sum(axis=1)
     smallest = gaps.min(axis=1)

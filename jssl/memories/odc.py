@@ -77,7 +77,13 @@ class ODCMemory(Checked):
 
 
 def cluster_sizes(labels: jax.Array, count: int) -> jax.Array:
-    """How many of `labels` (N,) each of `count` clusters has, int32 (count,)."""
+    """How many of `labels` (N,) each of `count` clusters has, int32 (count,).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(cluster_sizes(jnp.array([0, 2, 2]), 3))
+      [1 0 2]
+    """
     return jnp.zeros(count, jnp.int32).at[labels].add(1)
 
 
@@ -85,6 +91,12 @@ def class_weights(labels: jax.Array, count: int, power: float = 0.5) -> jax.Arra
     """Weights of the loss that favour small clusters: ``(1 / (size + 1e-10))^power``, sum 1.
 
     An empty cluster gets 1e5 before they are scaled, which leaves next to nothing to the others.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> weights = class_weights(jnp.array([0, 0, 0, 0, 1]), 2)
+      >>> print(f'{weights[1] / weights[0]:.3f}')  # clusters of one and of four
+      2.000
     """
     weights = (1 / (cluster_sizes(labels, count).astype(float) + 1e-10)) ** power
     return weights / weights.sum()
@@ -103,6 +115,13 @@ def update_samples(
 
     Returns:
       The memory, and the share of the batch whose label changed.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> memory = Memory(jnp.eye(2), labels=jnp.array([0, 0]), centroids=jnp.eye(2))
+      >>> memory, changed = update_samples(memory, jnp.array([1]), jnp.array([[0.0, 1.0]]), 0.5)
+      >>> print(memory.labels, changed)
+      [0 1] 1.0
     """
     bank, rows = update_rows(memory.bank, index, features, momentum)
     products = jnp.matmul(rows, memory.centroids.T, precision=HIGHEST)
@@ -113,7 +132,15 @@ def update_samples(
 
 
 def update_centroids(memory: Memory) -> Memory:
-    """All centroids as the means of their members; one without members stays where it is."""
+    """All centroids as the means of their members; one without members stays where it is.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> memory = Memory(jnp.eye(2), labels=jnp.array([0, 0]), centroids=jnp.zeros((2, 2)))
+      >>> print(update_centroids(memory).centroids)
+      [[0.5 0.5]
+       [0.  0. ]]
+    """
     sizes = cluster_sizes(memory.labels, len(memory.centroids))[:, None]
     sums = jnp.zeros_like(memory.centroids).at[memory.labels].add(memory.bank)
     means = jnp.where(sizes > 0, sums / jnp.maximum(sizes, 1), memory.centroids)
@@ -130,6 +157,13 @@ def merge_small_clusters(memory: Memory, min_cluster: int) -> Memory:
 
     Raises:
       JsslError: if all clusters could be small.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> bank = jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+      >>> memory = Memory(bank, labels=jnp.zeros(4, jnp.int32), centroids=jnp.eye(2))
+      >>> print(cluster_sizes(merge_small_clusters(memory, min_cluster=1).labels, 2))
+      [2 2]
     """
     if len(memory.labels) < len(memory.centroids) * min_cluster:
         raise JsslError(
@@ -154,7 +188,14 @@ def merge_small_clusters(memory: Memory, min_cluster: int) -> Memory:
 
 
 def dissolve(memory: Memory, small: jax.Array) -> Memory:
-    """Moves the members of `small` (k,) clusters to the nearest of the others."""
+    """Moves the members of `small` (k,) clusters to the nearest of the others.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> memory = Memory(jnp.eye(2), labels=jnp.array([0, 1]), centroids=jnp.eye(2))
+      >>> print(dissolve(memory, small=jnp.array([False, True])).labels)
+      [0 0]
+    """
     bank, labels, centroids = memory
     rows = min(len(labels), 4 * ROWS)
 
@@ -181,7 +222,14 @@ class Members(NamedTuple):
 
 
 def find_members(labels: jax.Array, cluster: jax.Array) -> Members:
-    """Where `labels` (N,) say `cluster`."""
+    """Where `labels` (N,) say `cluster`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> members = find_members(jnp.array([0, 1, 0]), jnp.array(0))
+      >>> print(members.size, members.places[:3])
+      2 [0 2 3]
+    """
     size = -(-len(labels) // ROWS) * ROWS
     found = labels == cluster
     return Members(jnp.nonzero(found, size=size, fill_value=len(labels))[0], found.sum())
@@ -192,6 +240,12 @@ def split_in_two(bank: jax.Array, members: Members) -> jax.Array:
 
     The start is drawn by a fixed key (Arthur and Vassilvitskii 2007, section 2.2). Where all
     members are equal every second one belongs to it.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> members = find_members(jnp.array([0, 0]), jnp.array(0))
+      >>> print(split_in_two(jnp.eye(2), members)[:2].sum())  # one of two opposites
+      1
     """
     centres = _far_apart(bank, members)
 
@@ -219,6 +273,15 @@ def move_part(
 
     Returns:
       The memory with both centroids at the means of their members, and the two sizes (2,).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> memory = Memory(jnp.eye(2), labels=jnp.array([0, 0]), centroids=jnp.zeros((2, 2)))
+      >>> members = find_members(memory.labels, jnp.array(0))
+      >>> second = members.places == 1
+      >>> moved, sizes = move_part(memory, members, second, jnp.array(0), jnp.array(1))
+      >>> print(moved.labels, sizes)
+      [0 1] [1 1]
     """
     places = jnp.where(part, members.places, len(memory.labels))
     labels = memory.labels.at[places].set(empty.astype(memory.labels.dtype), mode='drop')
