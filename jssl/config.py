@@ -78,10 +78,9 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
       JsslError: names an unknown or missing key, a wrong type, or what a component objects to.
     """
     runtime_keys = [field.name for field in dataclasses.fields(Runtime)]
-    valid = (*COMPONENTS, *NUMBERS, *WEIGHTS, 'dtype', 'metrics', *runtime_keys)
     for key in config:
-        if key not in valid:
-            raise JsslError(f'config.{key} is not a key of a config. {suggest(str(key), valid)}')
+        if key not in TOP:
+            raise JsslError(f'config.{key} is not a key of a config. {suggest(str(key), TOP)}')
     missing = [key for key in (*COMPONENTS, *NUMBERS) if key not in (*config, *OPTIONAL)]
     if missing:
         raise JsslError(f'The config lacks {", ".join(missing)}; configs/simclr.py shows them all.')
