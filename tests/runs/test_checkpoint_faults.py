@@ -11,7 +11,7 @@ import pytest
 from jssl.errors import JsslError
 from jssl.runs.checkpoints import ITEM, Checkpoints, read_parts
 from jssl.runs.contents import CONTENTS, Damaged, read_contents, write_contents
-from tests.runs.test_checkpoints import assert_same, files_of, make_state, target_of
+from tests.runs.states import assert_same, files_of, make_state, target_of
 
 pytestmark = [
     pytest.mark.slow,

@@ -1,105 +1,36 @@
-"""Checkpoints are written by Orbax and damaged by hand, on the file system."""
+"""Checkpoints as Orbax writes and restores them; see test_checkpoint_damage.py for others."""
 
 import json
 import logging
-import os
 import re
 import resource
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import zlib
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jssl.errors import JsslError
-from jssl.runs.checkpoints import ITEM, Checkpoints, read_parts
-from jssl.runs.contents import read_contents, write_contents
+from jssl.runs.checkpoints import Checkpoints
+from jssl.runs.contents import read_contents
 from tests.checks import refused
-
-
-@flax.struct.dataclass
-class State:
-    """Has every kind of leaf and of empty branch that a train state can have."""
-
-    step: Any
-    params: Any
-    state: Any
-    opt_state: Any
-    rng: Any
-
-
-def make_state(step: int = 1, *, width: int = 16) -> State:
-    rng = np.random.default_rng(step)
-    kernel = jnp.asarray(rng.normal(size=(8, width)), jnp.float32)
-    params = {
-        'layer1.0': {'kernel': kernel, 'bias': jnp.asarray(kernel[0], jnp.bfloat16)},
-        'no parameters': {},
-    }
-    mask = {'layer1.0': True, 'no parameters': {}}
-    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.masked(optax.adamw(1e-3), mask))
-    return State(
-        step=jnp.asarray(step, jnp.int32),
-        params=params,
-        state={'batch_stats': {}, 'labels': None, 'queue': (kernel[0], jnp.asarray(True))},
-        opt_state=optimizer.init(params),
-        rng=jax.random.fold_in(jax.random.key(3), step),
-    )
-
-
-def shardings(tree: Any, devices: int) -> Any:
-    mesh = jax.make_mesh(
-        (devices,), ('data',), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices]
-    )
-    rows, whole = (NamedSharding(mesh, spec) for spec in (PartitionSpec('data'), PartitionSpec()))
-    return jax.tree.map(lambda leaf: rows if leaf.ndim == 2 else whole, tree)
-
-
-def target_of(tree: Any, devices: int = 1) -> Any:
-    return jax.tree.map(
-        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
-        tree,
-        shardings(tree, devices),
-    )
-
-
-def assert_same(found: Any, expected: Any) -> None:
-    assert jax.tree.structure(found) == jax.tree.structure(expected)
-    for path, leaf in jax.tree_util.tree_leaves_with_path(expected):
-        other = dict(jax.tree_util.tree_leaves_with_path(found))[path]
-        assert other.dtype == leaf.dtype, path
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            leaf, other = jax.random.key_data(leaf), jax.random.key_data(other)
-        assert np.asarray(other).tobytes() == np.asarray(leaf).tobytes(), path
-
-
-@pytest.fixture(scope='module')
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the checkpoints of steps 1 and 2."""
-    folder = tmp_path_factory.mktemp('finished')
-    checkpoints = Checkpoints(folder)
-    for step in (1, 2):
-        checkpoints.save(step, make_state(step))
-    checkpoints.close()
-    return folder
-
-
-@pytest.fixture
-def folder(finished: Path, tmp_path: Path) -> Path:
-    """A copy of them that a test may damage."""
-    return Path(shutil.copytree(finished, tmp_path / 'checkpoints'))
+from tests.runs.states import (
+    State,
+    assert_same,
+    contents,
+    files_of,
+    make_state,
+    shardings,
+    steps_in,
+    target_of,
+)
 
 
 def lose(folder: Path, after: int) -> Callable[[], None]:
@@ -149,10 +80,6 @@ def test_the_checkpoint_of_another_run_is_skipped(tmp_path: Path) -> None:
         restored = saver.restore(target_of(make_state()))
     assert restored is not None
     assert restored[1] == 1  # of a time without names
-
-
-def steps_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.mark.parametrize(('before', 'after'), [(1, 1), (8, 2), (8, 1), (2, 8)])
@@ -216,181 +143,6 @@ def test_alone_there_is_no_preemption_to_agree_on(tmp_path: Path) -> None:
 def test_unknown_step_is_refused(folder: Path) -> None:
     with pytest.raises(JsslError, match=r'no checkpoint of step 7 .* only of \[2, 1\]'):
         Checkpoints(folder).restore(target_of(make_state()), step=7)
-
-
-def files_of(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob('*') if path.is_file())
-
-
-def largest(folder: Path) -> Path:
-    return max(files_of(folder / 'train_state' / 'ocdbt.process_0'), key=lambda p: p.stat().st_size)
-
-
-def empty_all(folder: Path) -> None:
-    for path in files_of(folder):
-        path.write_bytes(b'')
-
-
-def cut_in_half(choose: Callable[[Path], Path], folder: Path) -> None:
-    path = choose(folder)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def remove(choose: Callable[[Path], Path], folder: Path) -> None:
-    choose(folder).unlink()
-
-
-def flip_a_bit(folder: Path) -> None:
-    content = bytearray(largest(folder).read_bytes())
-    content[len(content) // 2] ^= 1
-    largest(folder).write_bytes(content)
-
-
-def contents(folder: Path) -> Path:
-    return folder / 'contents.json'
-
-
-def metadata(folder: Path) -> Path:
-    return folder / 'train_state' / '_METADATA'
-
-
-def list_is(text: str, folder: Path) -> None:
-    contents(folder).write_text(text)
-
-
-def list_altered(folder: Path) -> None:
-    text = contents(folder).read_text()
-    contents(folder).write_text(text.replace('float32[8, 16]', 'float32[8, 17]'))
-
-
-def list_of_odd_things(folder: Path) -> None:
-    """Its checksum is right."""
-    listed = json.loads(contents(folder).read_text())
-    listed['files'] = {'train_state/_METADATA': 5, '../../secret': [1, 1]}
-    del listed['checksum']
-    checksum = zlib.crc32(json.dumps(listed, sort_keys=True).encode())
-    contents(folder).write_text(json.dumps(listed | {'checksum': checksum}))
-
-
-def becomes_a_file(folder: Path) -> None:
-    shutil.rmtree(folder)
-    folder.write_text('')
-
-
-def pipe(choose: Callable[[Path], Path], folder: Path) -> None:
-    path = choose(folder)
-    path.unlink()
-    os.mkfifo(path)
-
-
-def of_another_step(folder: Path) -> None:
-    shutil.rmtree(folder)
-    shutil.copytree(folder.with_name('1'), folder)
-
-
-def as_orbax_never_wrote_it(folder: Path) -> None:
-    """The files are those of the list."""
-    leaves = read_contents(folder)['leaves']
-    metadata(folder).write_text('[' * 100_000)
-    write_contents(folder, ITEM, step=2, leaves=leaves, data={})
-
-
-DAMAGES = {
-    'every file empty': (empty_all, 'contents.json cannot be read'),
-    'data cut in half': (partial(cut_in_half, largest), r'has \d+ of \d+ bytes'),
-    'data missing': (partial(remove, largest), 'is missing'),
-    'data altered': (flip_a_bit, 'has been altered'),
-    'metadata cut in half': (partial(cut_in_half, metadata), r'_METADATA has \d+ of \d+ bytes'),
-    'metadata missing': (partial(remove, metadata), 'train_state/_METADATA is missing'),
-    'list cut in half': (partial(cut_in_half, contents), 'contents.json cannot be read'),
-    'list missing': (partial(remove, contents), 'contents.json is missing'),
-    'list missing but for a pipe': (partial(pipe, contents), 'contents.json is missing'),
-    'list altered': (list_altered, 'contents.json has been altered'),
-    'list of another kind': (partial(list_is, '[1]'), 'contents.json cannot be read'),
-    'list nested deeply': (partial(list_is, '[' * 100_000), 'contents.json cannot be read'),
-    'list of odd things': (list_of_odd_things, 'contents.json lists what it never does'),
-    'data missing but for a pipe': (partial(pipe, largest), 'is missing'),
-    'a file instead': (becomes_a_file, 'contents.json is missing'),
-    'that of another step': (of_another_step, 'it was saved as that of step 1'),
-    'not what Orbax writes': (as_orbax_never_wrote_it, 'loading it failed: .*'),
-    'nothing left': (lambda folder: shutil.rmtree(folder) or folder.mkdir(), 'is missing'),
-}
-
-
-@pytest.mark.parametrize('damage', DAMAGES)
-def test_damaged_newest_checkpoint_gives_way_to_the_one_before(
-    damage: str, folder: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    hurt, message = DAMAGES[damage]
-    hurt(folder / '2')
-    lines: list[str] = []
-    checkpoints = Checkpoints(folder, report=lines.append)
-    restored = checkpoints.restore(target_of(make_state()))
-    assert restored is not None
-    assert_same(restored[0], make_state(1))
-    assert restored[1] == checkpoints.latest_step() == 1
-    assert len(lines) == 1
-    assert f'Checkpoint 2 in {folder} is unreadable' in lines[0]
-    assert re.search(message, lines[0])
-    assert steps_in(folder) == ['1', '2']  # reading changes nothing
-    assert read_parts(folder, ('step',), report=lines.append) == ({'step': 1}, 1)
-    assert lines[1:] == lines[:1]
-    checkpoints.save(2, make_state(2))  # the run comes past this step again
-    checkpoints.close()
-    assert steps_in(folder) == ['1', '2', 'unreadable-2']
-    assert checkpoints.latest_step() == 2
-    assert capfd.readouterr() == ('', '')
-
-
-@pytest.mark.parametrize('content', [b'', b'{', b'[]', b'{"item_handlers": 5}', b'\xff'])
-def test_what_orbax_notes_beside_the_data_decides_nothing(content: bytes, folder: Path) -> None:
-    (folder / '2' / '_CHECKPOINT_METADATA').write_bytes(content)
-    restored = Checkpoints(folder).restore(target_of(make_state()))
-    assert restored is not None
-    assert_same(restored[0], make_state(2))
-
-
-def test_what_only_resembles_a_checkpoint_is_left_alone(folder: Path) -> None:
-    for name in ('007', 'latest', '2.orbax', '\N{FULLWIDTH DIGIT THREE}'):
-        (folder / name).mkdir()
-    checkpoints = Checkpoints(folder, keep=2)
-    assert checkpoints.latest_step() == 2
-    checkpoints.save(3, make_state(3))
-    checkpoints.close()
-    assert steps_in(folder) == sorted(
-        ['2', '3', '007', 'latest', '2.orbax', '\N{FULLWIDTH DIGIT THREE}']
-    )
-
-
-def test_parts_of_no_checkpoint_are_refused(folder: Path) -> None:
-    lines: list[str] = []
-    for step in ('1', '2'):
-        empty_all(folder / step)
-    for place in (folder, folder / 'nowhere'):
-        with pytest.raises(JsslError, match='no checkpoint that can be read in'):
-            read_parts(place, ('params',), report=lines.append)
-    assert len(lines) == 2
-
-
-def test_a_second_damaged_checkpoint_of_a_step_gets_its_own_name(folder: Path) -> None:
-    for _ in range(2):
-        checkpoints = Checkpoints(folder, report=lambda line: None)
-        contents(folder / '2').unlink()
-        checkpoints.restore(target_of(make_state()))
-        checkpoints.save(2, make_state(2))
-        checkpoints.close()
-    assert steps_in(folder) == ['1', '2', 'unreadable-2', 'unreadable-2-2']
-
-
-def test_no_readable_checkpoint_is_an_error_every_time(folder: Path) -> None:
-    for step in ('1', '2'):
-        empty_all(folder / step)
-    for _ in range(2):
-        lines: list[str] = []
-        with pytest.raises(JsslError, match=r'can be read \(tried \[2, 1\]\).*--workdir'):
-            Checkpoints(folder, report=lines.append).restore(target_of(make_state()))
-        assert len(lines) == 2
-    assert steps_in(folder) == ['1', '2']
 
 
 def rename(state: State, name: str) -> State:
