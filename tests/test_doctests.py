@@ -28,15 +28,18 @@ def test_the_examples_run(name: str) -> None:
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
-def test_every_function_of_a_memory_has_an_example() -> None:
-    names = [name for name in modules() if name.startswith('jssl.memories.')]
+@pytest.mark.parametrize(
+    ('place', 'least'), [('augment.ops', 35), ('memories', 20), ('optim.schedules', 1)]
+)
+def test_every_function_of_a_place_has_an_example(place: str, least: int) -> None:
+    names = [name for name in modules() if name.startswith(f'jssl.{place}')]
     public = [
         part
         for name in names
         for key, part in vars(importlib.import_module(name)).items()
         if inspect.isfunction(part) and part.__module__ == name and not key.startswith('_')
     ]
-    assert len(public) > 20
+    assert len(public) >= least
     assert not [part.__name__ for part in public if '>>> ' not in (inspect.getdoc(part) or '')]
 
 

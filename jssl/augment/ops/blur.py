@@ -65,6 +65,13 @@ def gaussian_blur(
 
     Returns:
       Float32 `(H, W, C)`, whole levels.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.augment.ops.blur import gaussian_blur
+      >>> dot = jnp.zeros((1, 5, 1)).at[0, 2].set(255.0)
+      >>> print(gaussian_blur(dot, sigma=1.0)[0, :, 0])
+      [ 15.  60. 103.  60.  15.]
     """
     reach = int((math.sqrt(4 * largest_sigma**2 + 1) - 1) / 2) + 1
     weights = _box_weights(jnp.minimum(sigma, largest_sigma), reach)

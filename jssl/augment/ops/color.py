@@ -49,6 +49,13 @@ def adjust_brightness(image: jax.Array, factor: jax.Array | float) -> jax.Array:
 
     Returns:
       Float32 `(H, W, 3)`, whole levels, equal to Pillow's within one level.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.augment.ops.color import adjust_brightness
+      >>> pixel = jnp.array([[[200.0, 100.0, 50.0]]])
+      >>> print(adjust_brightness(pixel, 0.5))
+      [[[100.  50.  25.]]]
     """
     return _blend(0.0, image, factor)
 
@@ -62,6 +69,13 @@ def adjust_contrast(image: jax.Array, factor: jax.Array | float) -> jax.Array:
 
     Returns:
       Float32 `(H, W, 3)`, whole levels, equal to Pillow's within one level.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.augment.ops.color import adjust_contrast
+      >>> image = jnp.array([[[100.0] * 3, [200.0] * 3]])
+      >>> print(adjust_contrast(image, 0.5)[..., 0])
+      [[125. 175.]]
     """
     return _blend(_rounded_mean(_luma(_to_planes(image))), image, factor)
 
@@ -75,6 +89,13 @@ def adjust_saturation(image: jax.Array, factor: jax.Array | float) -> jax.Array:
 
     Returns:
       Float32 `(H, W, 3)`, whole levels, equal to Pillow's within one level.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.augment.ops.color import adjust_saturation
+      >>> pixel = jnp.array([[[200.0, 100.0, 50.0]]])
+      >>> print(adjust_saturation(pixel, 0.0))
+      [[[124. 124. 124.]]]
     """
     return _blend(_luma(_to_planes(image))[..., None], image, factor)
 
@@ -133,6 +154,13 @@ def adjust_hue(image: jax.Array, shift: jax.Array | float) -> jax.Array:
 
     Returns:
       Float32 `(H, W, 3)`, whole levels, equal to Pillow's within one level.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.augment.ops.color import adjust_hue
+      >>> red = jnp.array([[[255.0, 0.0, 0.0]]])
+      >>> print(adjust_hue(red, 1 / 3))
+      [[[  0. 255.   0.]]]
     """
     return _to_image(_shift_hue(_to_planes(image), shift))
 
@@ -146,6 +174,13 @@ def to_gray(image: jax.Array, weights: Sequence[float] = ITU_WEIGHTS) -> jax.Arr
 
     Returns:
       Float32 `(H, W, C)`, whole levels, all channels equal.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.augment.ops.color import to_gray
+      >>> pixel = jnp.array([[[200.0, 100.0, 50.0]]])
+      >>> print(to_gray(pixel))
+      [[[124. 124. 124.]]]
     """
     total = sum(weights)
     planes = zip(weights, _to_planes(image), strict=True)
@@ -155,7 +190,15 @@ def to_gray(image: jax.Array, weights: Sequence[float] = ITU_WEIGHTS) -> jax.Arr
 
 
 def solarize(image: jax.Array, threshold: float = 128) -> jax.Array:
-    """Invert the levels from `threshold` on: `ImageOps.solarize`; `(H, W, C)`, whole levels."""
+    """Invert the levels from `threshold` on: `ImageOps.solarize`; `(H, W, C)`, whole levels.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.augment.ops.color import solarize
+      >>> pixel = jnp.array([[[200.0, 100.0, 50.0]]])
+      >>> print(solarize(pixel))
+      [[[ 55. 100.  50.]]]
+    """
     return jnp.where(image < threshold, image, 255 - image)
 
 
@@ -179,6 +222,14 @@ def color_jitter(image: jax.Array, factors: jax.Array, order: jax.Array) -> jax.
 
     Returns:
       Float32 `(H, W, 3)`, whole levels.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.augment.ops.color import color_jitter
+      >>> pixel = jnp.array([[[200.0, 100.0, 50.0]]])
+      >>> factors = jnp.array([0.5, 1.0, 0.0])  # half as bright, and without colour
+      >>> print(color_jitter(pixel, factors, order=jnp.array([0, 1, 2])))
+      [[[62. 62. 62.]]]
     """
     planes = _to_planes(image)
     if factors.shape[0] == HUE:
@@ -210,6 +261,13 @@ def draw_color_jitter(
 
     Returns:
       `factors`, float32, and `order`, int32, both `(4,)`, or `(3,)` without hue.
+
+    Example:
+      >>> import jax
+      >>> from jssl.augment.ops.color import draw_color_jitter
+      >>> factors, order = draw_color_jitter(jax.random.key(0), 0.4, 0.4, 0.4, hue=0.1)
+      >>> print(factors.shape, sorted(order.tolist()))
+      (4,) [0, 1, 2, 3]
     """
     factor_key, order_key = jax.random.split(key)
     strengths = (brightness, contrast, saturation)
@@ -239,6 +297,13 @@ def random_color_jitter(
 
     Returns:
       Float32 `(H, W, 3)`, whole levels.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jssl.augment.ops.color import random_color_jitter
+      >>> pixel = jnp.array([[[200.0, 100.0, 50.0]]])
+      >>> print(random_color_jitter(jax.random.key(0), pixel, 0.0, 0.0, 0.0, hue=0.0))
+      [[[200. 100.  50.]]]
     """
     factors, order = draw_color_jitter(key, brightness, contrast, saturation, hue)
     return color_jitter(image, factors, order)

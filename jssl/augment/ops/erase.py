@@ -26,6 +26,13 @@ def erase_box(
 
     Returns:
       Int32 `(4,)`: top, left, height and width.
+
+    Example:
+      >>> import jax
+      >>> from jssl.augment.ops.erase import erase_box
+      >>> box = erase_box(jax.random.key(0), 32, 32, area=(0.25, 0.25), aspect=(1.0, 1.0))
+      >>> print(box[2:])
+      [16 16]
     """
     area_key, aspect_key, place_key = jax.random.split(key, 3)
     pixels = height * width * jax.random.uniform(area_key, (), jnp.float32, *area)
@@ -46,6 +53,14 @@ def inside_box(box: jax.Array, height: int, width: int) -> jax.Array:
 
     Returns:
       Bool `(height, width)`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.augment.ops.erase import inside_box
+      >>> print(inside_box(jnp.array([0, 1, 2, 2]), height=3, width=4).astype(int))
+      [[0 1 1 0]
+       [0 1 1 0]
+       [0 0 0 0]]
     """
     top, left, tall, wide = box
     row, column = jnp.arange(height)[:, None] - top, jnp.arange(width) - left
@@ -72,6 +87,14 @@ def random_erase(
 
     Returns:
       Float `(H, W, C)`.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jssl.augment.ops.erase import random_erase
+      >>> image = jnp.ones((8, 8, 3))
+      >>> erased = random_erase(jax.random.key(0), image, probability=1.0, area=(0.25, 0.25))
+      >>> print(bool((erased != 1).any()), bool((erased == 1).any()))
+      True True
     """
     chance_key, box_key, noise_key = jax.random.split(key, 3)
     height, width, _ = image.shape

@@ -28,7 +28,14 @@ KERNELS: dict[str, tuple[Callable[[jax.Array], jax.Array], tuple[int, ...]]] = {
 
 
 def flip_horizontal(image: jax.Array) -> jax.Array:
-    """Mirror `(H, W, C)` left to right."""
+    """Mirror `(H, W, C)` left to right.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.augment.ops.geometry import flip_horizontal
+      >>> print(flip_horizontal(jnp.array([[[1.0], [2.0]]]))[0, :, 0])
+      [2. 1.]
+    """
     return image[:, ::-1]
 
 
@@ -41,6 +48,11 @@ def rotation_matrix(degrees: jax.Array | float, height: int, width: int) -> jax.
 
     Returns:
       Float32 `(6,)`.
+
+    Example:
+      >>> from jssl.augment.ops.geometry import rotation_matrix
+      >>> print(rotation_matrix(90, height=4, width=4))
+      [ 0. -1.  4.  1.  0.  0.]
     """
     angle = jnp.deg2rad(jnp.asarray(degrees, jnp.float32) % 360)
     factors = jnp.stack([jnp.cos(angle), jnp.sin(angle)])
@@ -53,12 +65,24 @@ def rotation_matrix(degrees: jax.Array | float, height: int, width: int) -> jax.
 
 
 def shear_matrix(x: jax.Array | float = 0.0, y: jax.Array | float = 0.0) -> jax.Array:
-    """The matrix that moves rows by `x` times their height in the image, columns by `y`; `(6,)`."""
+    """The matrix that moves rows by `x` times their height in the image, columns by `y`; `(6,)`.
+
+    Example:
+      >>> from jssl.augment.ops.geometry import shear_matrix
+      >>> print(shear_matrix(x=0.5))
+      [1.  0.5 0.  0.  1.  0. ]
+    """
     return jnp.stack([jnp.asarray(number, jnp.float32) for number in (1, x, 0, y, 1, 0)])
 
 
 def translation_matrix(x: jax.Array | float = 0.0, y: jax.Array | float = 0.0) -> jax.Array:
-    """The matrix that moves the image left by `x` and up by `y` pixels; float32 `(6,)`."""
+    """The matrix that moves the image left by `x` and up by `y` pixels; float32 `(6,)`.
+
+    Example:
+      >>> from jssl.augment.ops.geometry import translation_matrix
+      >>> print(translation_matrix(x=2.0))
+      [1. 0. 2. 0. 1. 0.]
+    """
     return jnp.stack([jnp.asarray(number, jnp.float32) for number in (1, 0, x, 0, 1, y)])
 
 
@@ -86,6 +110,13 @@ def affine(
 
     Raises:
       JsslError: `interpolation` is not known.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.augment.ops.geometry import affine, translation_matrix
+      >>> image = jnp.array([[[10.0], [20.0], [30.0]]])
+      >>> print(affine(image, translation_matrix(x=1.0), fill=5.0)[0, :, 0])
+      [20. 30.  5.]
     """
     if interpolation == 'nearest':
         levels, inside = _nearest(image, matrix)
@@ -155,6 +186,14 @@ def rotate(
 
     Raises:
       JsslError: `interpolation` is not known.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.augment.ops.geometry import rotate
+      >>> image = jnp.array([[[1.0], [2.0]], [[3.0], [4.0]]])
+      >>> print(rotate(image, 90)[..., 0])
+      [[2. 4.]
+       [1. 3.]]
     """
     height, width, _ = image.shape
     return affine(image, rotation_matrix(degrees, height, width), interpolation, fill)
@@ -174,6 +213,14 @@ def rotate_quarters(image: jax.Array, quarters: jax.Array | int) -> jax.Array:
 
     Raises:
       JsslError: the image is not square.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.augment.ops.geometry import rotate_quarters
+      >>> image = jnp.array([[[1.0], [2.0]], [[3.0], [4.0]]])
+      >>> print(rotate_quarters(image, 1)[..., 0])
+      [[3. 1.]
+       [4. 2.]]
     """
     if image.shape[0] != image.shape[1]:
         raise JsslError(

@@ -30,6 +30,14 @@ def mixup(key: jax.Array, images: jax.Array, targets: jax.Array, alpha: float = 
 
     Raises:
       JsslError: `alpha` is not positive, or `targets` is not `(B, K)`.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jssl.augment.ops.mixing import mixup
+      >>> images, labels = jnp.ones((4, 8, 8, 3)), jnp.array([0, 1, 2, 2])
+      >>> images, targets = mixup(jax.random.key(0), images, jax.nn.one_hot(labels, 3))
+      >>> print(images.shape, targets.sum(axis=1).round(3))
+      (4, 8, 8, 3) [1. 1. 1. 1.]
     """
     ratio_key, partner_key = jax.random.split(key)
     weights, ratio = mixup_weights(ratio_key, images.shape[1], images.shape[2], alpha)
@@ -54,6 +62,14 @@ def cutmix(key: jax.Array, images: jax.Array, targets: jax.Array, alpha: float =
 
     Raises:
       JsslError: `alpha` is not positive, or `targets` is not `(B, K)`.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jssl.augment.ops.mixing import cutmix
+      >>> images, labels = jnp.ones((4, 8, 8, 3)), jnp.array([0, 1, 2, 2])
+      >>> images, targets = cutmix(jax.random.key(0), images, jax.nn.one_hot(labels, 3))
+      >>> print(images.shape, targets.sum(axis=1).round(3))
+      (4, 8, 8, 3) [1. 1. 1. 1.]
     """
     box_key, partner_key = jax.random.split(key)
     weights, ratio = cutmix_weights(box_key, images.shape[1], images.shape[2], alpha)
@@ -80,6 +96,14 @@ def mix(
 
     Raises:
       JsslError: an alpha is not positive, or `targets` is not `(B, K)`.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jssl.augment.ops.mixing import mix
+      >>> images, labels = jnp.ones((4, 8, 8, 3)), jnp.array([0, 1, 2, 2])
+      >>> images, targets = mix(jax.random.key(0), images, jax.nn.one_hot(labels, 3))
+      >>> print(images.shape, targets.sum(axis=1).round(3))
+      (4, 8, 8, 3) [1. 1. 1. 1.]
     """
     chance_key, mixup_key, cutmix_key, partner_key = jax.random.split(key, 4)
     _, height, width, _ = images.shape
@@ -94,7 +118,15 @@ def mix(
 def mixup_weights(
     key: jax.Array, height: int, width: int, alpha: float
 ) -> tuple[jax.Array, jax.Array]:
-    """How much of its own image each pixel keeps, `(height, width)`, and the target, `()`."""
+    """How much of its own image each pixel keeps, `(height, width)`, and the target, `()`.
+
+    Example:
+      >>> import jax
+      >>> from jssl.augment.ops.mixing import mixup_weights
+      >>> weights, ratio = mixup_weights(jax.random.key(0), height=2, width=2, alpha=0.8)
+      >>> print(weights.shape, bool((weights == ratio).all()))
+      (2, 2) True
+    """
     ratio = _draw_ratio(key, alpha)
     return jnp.broadcast_to(ratio, (height, width)), ratio
 
@@ -106,6 +138,13 @@ def cutmix_weights(
 
     The box has the image's aspect and a fraction of its area that is one minus the ratio drawn;
     its centre is uniform over all pixels, so the image may cut it.
+
+    Example:
+      >>> import jax
+      >>> from jssl.augment.ops.mixing import cutmix_weights
+      >>> weights, ratio = cutmix_weights(jax.random.key(0), height=8, width=8, alpha=1.0)
+      >>> print(bool(weights.mean() == ratio))
+      True
     """
     ratio_key, place_key = jax.random.split(key)
     image = jnp.array([height, width])

@@ -27,6 +27,12 @@ def normalize(
 
     Returns:
       Float `(H, W, C)`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.augment.ops.normalize import normalize
+      >>> print(normalize(jnp.array([[[0.0, 255.0]]]), mean=(127.5, 127.5), std=(127.5, 127.5)))
+      [[[-1.  1.]]]
     """
     return (image - jnp.asarray(mean, image.dtype)) / jnp.asarray(std, image.dtype)
 
@@ -42,6 +48,11 @@ def denormalize(
 
     Returns:
       `(..., C)`, levels 0..255, not rounded.
+
+    Example:
+      >>> from jssl.augment.ops.normalize import denormalize
+      >>> print(denormalize([-1.0, 0.0, 1.0], mean=127.5, std=127.5))
+      [  0.  127.5 255. ]
     """
     levels = np.asarray(images, np.float32) * np.asarray(std, np.float32)
     return (levels + np.asarray(mean, np.float32)).clip(0, 255)

@@ -81,6 +81,13 @@ def draw_operations(
 
     Returns:
       The draw; each field is `(count,)`.
+
+    Example:
+      >>> import jax
+      >>> from jssl.augment.ops.rand_augment import draw_operations
+      >>> draw = draw_operations(jax.random.key(0), count=2, level=5.0, std=0.0)
+      >>> print(draw.operation.shape, draw.strength)
+      (2,) [0.5 0.5]
     """
     operation_key, level_key, sign_key, chance_key = jax.random.split(key, 4)
     levels = level + std * jax.random.normal(level_key, (count,), jnp.float32)
@@ -101,6 +108,12 @@ def solarize_add(image: jax.Array, amount: jax.Array | float) -> jax.Array:
 
     Returns:
       Float32 `(H, W, C)`, whole levels.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.augment.ops.rand_augment import solarize_add
+      >>> print(solarize_add(jnp.array([[[100.0, 120.0, 200.0]]]), 50))
+      [[[150. 170. 200.]]]
     """
     return jnp.where(image < 128, jnp.minimum(image + jnp.floor(amount), 255), image)
 
@@ -137,6 +150,14 @@ def apply_operation(
 
     Returns:
       Float32 `(H, W, 3)`, whole levels.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.augment.ops.rand_augment import OPERATIONS, Draw, apply_operation
+      >>> operation, one = jnp.array(OPERATIONS.index('invert')), jnp.array(1.0)
+      >>> draw = Draw(operation, strength=one, sign=one, applied=jnp.array(True))
+      >>> print(apply_operation(jnp.array([[[200.0, 100.0, 50.0]]]), draw))
+      [[[ 55. 155. 205.]]]
     """
     height, width, _ = image.shape
 
@@ -171,6 +192,13 @@ def rand_augment(
 
     Raises:
       JsslError: the image has not three channels, or `interpolation` is not known.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jssl.augment.ops.rand_augment import rand_augment
+      >>> keys, images = jax.random.split(jax.random.key(0), 4), jnp.ones((4, 32, 32, 3))
+      >>> print(jax.eval_shape(jax.vmap(rand_augment), keys, images).shape)
+      (4, 32, 32, 3)
     """
     if image.shape[-1] != 3:
         raise JsslError(

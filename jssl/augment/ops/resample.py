@@ -115,6 +115,14 @@ def crop_and_resize(
 
     Returns:
       Float32 `(size, size, C)`, whole levels.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.augment.ops.resample import crop_and_resize
+      >>> pixels = jnp.arange(16.0).reshape(4, 4, 1)
+      >>> print(crop_and_resize(pixels, jnp.array([0, 0, 4, 4]), size=2)[..., 0])
+      [[ 4.  5.]
+       [10. 11.]]
     """
     top, left, height, width = box
     matrix = functools.partial(
@@ -150,6 +158,13 @@ def resize_and_center_crop(
 
     Returns:
       Float32 `(size, size, C)`, whole levels, equal to Pillow's within one level.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.augment.ops.resample import resize_and_center_crop
+      >>> canvas = jnp.full((64, 64, 3), 7, jnp.uint8)
+      >>> print(resize_and_center_crop(canvas, jnp.array([48, 64]), resize=32, size=28).shape)
+      (28, 28, 3)
     """
     resized = resize * size_hw // jnp.min(size_hw)
     first = jnp.round((resized - size) / 2).astype(jnp.int32)
@@ -179,6 +194,14 @@ def resize_and_crop(
 
     Returns:
       Float32 `(size, size, C)`, whole levels.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.augment.ops.resample import resize_and_crop
+      >>> canvas, size = jnp.arange(16.0).reshape(4, 4, 1), jnp.array([4, 4])
+      >>> print(resize_and_crop(canvas, size, size, first=jnp.array([1, 2]), size=2)[..., 0])
+      [[ 6.  7.]
+       [10. 11.]]
     """
     rows, columns = (
         _resize_matrix(
@@ -215,6 +238,13 @@ def random_resized_crop_box(
 
     Returns:
       Int32 `(4,)`: top, left, height and width.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jssl.augment.ops.resample import random_resized_crop_box
+      >>> box = random_resized_crop_box(jax.random.key(0), jnp.array([32, 48]), scale=(1.0, 1.0))
+      >>> print(box[2:])  # no attempt fits: the largest box of aspect 4 / 3
+      [32 43]
     """
     area_key, ratio_key, place_key = jax.random.split(key, 3)
     image = size_hw.astype(jnp.float32)

@@ -19,7 +19,14 @@ PCA_VECTORS = (
 
 
 def invert(image: jax.Array) -> jax.Array:
-    """Replace each level by its complement: `ImageOps.invert`; `(H, W, C)`, whole levels."""
+    """Replace each level by its complement: `ImageOps.invert`; `(H, W, C)`, whole levels.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.augment.ops.tone import invert
+      >>> print(invert(jnp.array([[[200.0, 100.0, 50.0]]])))
+      [[[ 55. 155. 205.]]]
+    """
     return 255 - image
 
 
@@ -32,6 +39,12 @@ def posterize(image: jax.Array, bits: jax.Array | int) -> jax.Array:
 
     Returns:
       Float32 `(H, W, C)`, whole levels, equal to Pillow's.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.augment.ops.tone import posterize
+      >>> print(posterize(jnp.array([[[200.0, 100.0, 50.0]]]), bits=2))
+      [[[192.  64.   0.]]]
     """
     step = jnp.left_shift(1, 8 - jnp.asarray(bits, jnp.int32)).astype(image.dtype)
     return jnp.floor(image / step) * step
@@ -46,6 +59,13 @@ def auto_contrast(image: jax.Array) -> jax.Array:
     Returns:
       Float32 `(H, W, C)`, whole levels, equal to Pillow's within one level, for Pillow truncates a
       product that it has rounded before. A channel of a single level stays as it is.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.augment.ops.tone import auto_contrast
+      >>> image = jnp.array([[[50.0], [100.0], [150.0]]])
+      >>> print(auto_contrast(image)[0, :, 0])
+      [  0. 127. 255.]
     """
     low = jnp.min(image, axis=(0, 1))
     span = jnp.max(image, axis=(0, 1)) - low
@@ -74,6 +94,13 @@ def equalize(image: jax.Array) -> jax.Array:
 
     Returns:
       Float32 `(H, W, C)`, whole levels, equal to Pillow's.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.augment.ops.tone import equalize
+      >>> ramp = (jnp.arange(512.0) // 4).reshape(1, 512, 1)
+      >>> print(equalize(ramp)[0, ::128, 0])
+      [  0. 128. 255. 255.]
     """
     planes = jnp.moveaxis(image, -1, 0).astype(jnp.int32).reshape(image.shape[-1], -1)
     tables = jax.vmap(_equalizing_table)(planes)
@@ -93,6 +120,15 @@ def adjust_sharpness(image: jax.Array, factor: jax.Array | float) -> jax.Array:
 
     Returns:
       Float32 `(H, W, C)`, whole levels, equal to Pillow's within one level.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.augment.ops.tone import adjust_sharpness
+      >>> dot = jnp.zeros((3, 3, 1)).at[1, 1].set(130.0)
+      >>> print(adjust_sharpness(dot, 0.0)[..., 0])
+      [[ 0.  0.  0.]
+       [ 0. 50.  0.]
+       [ 0.  0.  0.]]
     """
     height, width, _ = image.shape
     if min(height, width) < 3:
@@ -118,6 +154,13 @@ def lighting(key: jax.Array, image: jax.Array, std: float = 0.1) -> jax.Array:
 
     Returns:
       Float32 `(H, W, 3)`, whole levels.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from jssl.augment.ops.tone import lighting
+      >>> pixel = jnp.array([[[200.0, 100.0, 50.0]]])
+      >>> print(lighting(jax.random.key(0), pixel, std=0.0))
+      [[[200. 100.  50.]]]
     """
     weights = std * jax.random.normal(key, (3,), jnp.float32) * jnp.array(PCA_DEVIATIONS)
     shift = jnp.sum(jnp.array(PCA_VECTORS) * weights, axis=1)
