@@ -14,13 +14,10 @@ ImageNet: the reference's recipe for 8 GPUs at batch 2048; its 300 epochs reach 
 import functools
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from jssl import recipes
-from jssl.config import choose
+from jssl.config import ConfigDict, choose
 from jssl.optim.optimizers import NO_DECAY_NO_ADAPT
-from jssl.recipes import policies
-from jssl.recipes.own_images import OwnImages
+from jssl.recipes import Config, OwnImages, policies
 
 # The reference scales the rate of norms and biases where the original scales the loss.
 SLOW = {key: group | dict(lr_mult=0.024) for key, group in NO_DECAY_NO_ADAPT.items()}
@@ -29,69 +26,55 @@ SLOW = {key: group | dict(lr_mult=0.024) for key, group in NO_DECAY_NO_ADAPT.ite
 def get_config(variant: str = '') -> ConfigDict:
     """The experiment called `variant`."""
     real = {f'imagenet-{n}e': functools.partial(imagenet, n) for n in (100, 300, 1000)}
-    experiment = choose(
+    return choose(
         variant, embedded=embedded, cifar10=cifar10, imagenet=real['imagenet-300e'], **real
     )
-    return ConfigDict(experiment, allow_dotted_keys=True)
 
 
-def embedded() -> dict[str, Any]:
+def embedded() -> Config:
     """A small ResNet on 6,000 images of handwritten digits, in minutes on a laptop."""
     light = recipes.digit_views(jitter=0.8, brightness=0.6, contrast=0.6, solarize=0.0)
     return dict(
         model=model(recipes.edge_resnet(), in_channels=64, width=256, off_diagonal_weight=0.03),
         **recipes.digits(),
         views=policies.byol(**light),
-        batch_size=128,
-        epochs=30,
-        optimizer=dict(type='AdamW', lr=1e-2, weight_decay=1e-4),
-        schedule=dict(type='WarmupCosine', warmup_epochs=2.0),
+        **recipes.cosine(recipes.adamw(1e-2), batch_size=128, epochs=30, warmup_epochs=2.0),
     )
 
 
-def own(images: OwnImages) -> dict[str, Any]:
+def own(images: OwnImages) -> Config:
     """The user's own images: what `--data=folder:photos` trains on."""
     network = model(images.resnet(), in_channels=images.width, width=512, off_diagonal_weight=0.02)
     return dict(model=network, views=policies.byol(images.size), **images.run())
 
 
-def cifar10() -> dict[str, Any]:
+def cifar10() -> Config:
     """ResNet-18 with the 3x3 stem, without blur."""
+    optimizer = recipes.lars(0.3, weight_decay=1e-4, eta=0.02)
     return dict(
         model=model(recipes.cifar_resnet18(), in_channels=512, width=2048, loss_weight=0.1),
         **recipes.cifar10(),
         views=policies.byol(size=32, blur=0.0),
-        batch_size=256,
-        epochs=1000,
-        optimizer=dict(
-            type='LARS',
-            lr=0.3,
-            momentum=0.9,
-            weight_decay=1e-4,
-            eta=0.02,
-            custom_keys=NO_DECAY_NO_ADAPT,
-        ),
-        schedule=dict(type='WarmupCosine', warmup_epochs=10.0),
+        **recipes.cosine(optimizer, batch_size=256, epochs=1000, warmup_epochs=10.0),
     )
 
 
-def imagenet(epochs: int) -> dict[str, Any]:
+def imagenet(epochs: int) -> Config:
     """ResNet-50 with LARS; each of 8 processes normalised its 256 images and averaged 1/8 of C."""
     per_process = dict(bn_group_size=256, loss_weight=1 / 8)
+    optimizer = recipes.lars(1.6, weight_decay=1e-6, custom_keys=SLOW)
+    rate = dict(warmup_epochs=10.0, warmup_factor=1.6e-4, min_lr=0.0016)
     return dict(
         model=model(
             recipes.resnet50(zero_init_residual=True), in_channels=2048, width=8192, **per_process
         ),
         **recipes.imagenet(),
         views=policies.byol(size=224),
-        batch_size=2048,
-        epochs=epochs,
-        optimizer=dict(type='LARS', lr=1.6, momentum=0.9, weight_decay=1e-6, custom_keys=SLOW),
-        schedule=dict(type='WarmupCosine', warmup_epochs=10.0, warmup_factor=1.6e-4, min_lr=0.0016),
+        **recipes.cosine(optimizer, batch_size=2048, epochs=epochs, **rate),
     )
 
 
-def model(backbone: dict[str, Any], *, in_channels: int, width: int, **head: Any) -> dict[str, Any]:
+def model(backbone: Config, *, in_channels: int, width: int, **head: Any) -> Config:
     """The algorithm, in the shape MMSelfSup's users know."""
     neck = dict(in_channels=in_channels, hid_channels=width, out_channels=width, num_layers=3)
     return dict(

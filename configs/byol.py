@@ -12,76 +12,63 @@ Those it also gives for 8 GPUs accumulate batches of 256 or 2048; here all 4096 
 """
 
 import functools
-from typing import Any
-
-from ml_collections import ConfigDict
 
 from jssl import recipes
-from jssl.config import choose
-from jssl.optim.optimizers import NO_DECAY_NO_ADAPT
-from jssl.recipes import policies
-from jssl.recipes.own_images import OwnImages
+from jssl.config import ConfigDict, choose
+from jssl.recipes import Config, OwnImages, policies
 
 
 def get_config(variant: str = '') -> ConfigDict:
     """The experiment called `variant`."""
     real = {f'imagenet-{n}e': functools.partial(imagenet, n) for n in (100, 200, 300)}
     real['imagenet'] = real['imagenet-200e']
-    return ConfigDict(
-        choose(variant, embedded=embedded, cifar10=cifar10, **real), allow_dotted_keys=True
-    )
+    return choose(variant, embedded=embedded, cifar10=cifar10, **real)
 
 
-def embedded() -> dict[str, Any]:
+def embedded() -> Config:
     """A small ResNet on 6,000 images of handwritten digits, in minutes on a laptop."""
     normalized = dict(with_last_bn=True, with_last_bn_affine=False)  # else few directions are used
     return dict(
         model=model(recipes.edge_resnet(), (64, 256, 256), 0.9, **normalized),
         **recipes.digits(),
         views=policies.byol(**recipes.digit_views(solarize=0.0)),
-        batch_size=64,
-        epochs=34,
-        optimizer=dict(type='AdamW', lr=4e-3, weight_decay=1e-4),
-        schedule=dict(type='WarmupCosine', warmup_epochs=2.0),
+        **recipes.cosine(recipes.adamw(4e-3), batch_size=64, epochs=34, warmup_epochs=2.0),
         evaluate=dict(every_epochs=6),
     )
 
 
-def own(images: OwnImages) -> dict[str, Any]:
+def own(images: OwnImages) -> Config:
     """The user's own images: what `--data=folder:photos` trains on."""
     network = model(images.resnet(), (images.width, 1024, 256), base_momentum=0.99)
     return dict(model=network, views=policies.byol(images.size), **images.run())
 
 
-def cifar10() -> dict[str, Any]:
+def cifar10() -> Config:
     """ResNet-18 with the 3x3 stem, after solo-learn, whose LARS also bounds the local rate by 1."""
+    optimizer = recipes.lars(1.0, weight_decay=1e-5, eta=0.02)
     return dict(
         model=model(recipes.cifar_resnet18(), (512, 4096, 256), base_momentum=0.99),
         **recipes.cifar10(),
         views=policies.byol(size=32),
-        batch_size=256,
-        epochs=1000,
-        optimizer=lars(lr=1.0, weight_decay=1e-5, eta=0.02),
-        schedule=dict(type='WarmupCosine', warmup_epochs=10.0),
+        **recipes.cosine(optimizer, batch_size=256, epochs=1000, warmup_epochs=10.0),
     )
 
 
-def imagenet(epochs: int) -> dict[str, Any]:
+def imagenet(epochs: int) -> Config:
     """ResNet-50 with LARS."""
+    optimizer = recipes.lars(7.2 if epochs == 100 else 4.8, weight_decay=1e-6)
+    rate = dict(warmup_epochs=10.0, by_epoch=True)
     return dict(
         model=model(recipes.resnet50(), (2048, 4096, 256), base_momentum=0.99),
         **recipes.imagenet(),
         views=policies.byol(size=224),
-        batch_size=4096,
-        epochs=epochs,
-        optimizer=lars(lr=7.2 if epochs == 100 else 4.8, weight_decay=1e-6),
-        schedule=dict(type='WarmupCosine', warmup_epochs=10.0, by_epoch=True),
+        **recipes.cosine(optimizer, batch_size=4096, epochs=epochs, **rate),
     )
 
 
 def model(
-    backbone: dict[str, Any], widths: tuple[int, int, int], base_momentum: float, **neck: bool
-) -> dict[str, Any]:
+    backbone: Config, widths: tuple[int, int, int], base_momentum: float, **neck: bool
+) -> Config:
     """The algorithm, in the shape MMSelfSup's users know."""
     _, hidden, out = widths
     return dict(
@@ -93,8 +80,3 @@ def model(
             type='LatentPredictHead', predictor=recipes.predictor(out, hidden, with_bias=True)
         ),
     )
-
-
-def lars(**settings: float) -> dict[str, Any]:
-    """LARS, with the exclusions of the paper (section 3.3)."""
-    return dict(type='LARS', momentum=0.9, custom_keys=NO_DECAY_NO_ADAPT, **settings)

@@ -11,14 +11,10 @@ which --config.model.normalize_weights=False brings back.
 """
 
 import functools
-from typing import Any
-
-from ml_collections import ConfigDict
 
 from jssl import recipes
-from jssl.config import choose
-from jssl.recipes import policies
-from jssl.recipes.own_images import OwnImages
+from jssl.config import ConfigDict, choose
+from jssl.recipes import Config, OwnImages, policies
 
 FRESH_HEAD = {'head': dict(momentum=0.0)}  # it is drawn anew at every clustering
 
@@ -27,10 +23,10 @@ def get_config(variant: str = '') -> ConfigDict:
     """The experiment called `variant`."""
     experiments = dict(embedded=embedded, imagenet=imagenet)
     experiments['imagenet-sobel'] = functools.partial(imagenet, backbone='ResNetSobel')
-    return ConfigDict(choose(variant, **experiments), allow_dotted_keys=True)
+    return choose(variant, **experiments)
 
 
-def embedded() -> dict[str, Any]:
+def embedded() -> Config:
     """A small ResNet on 6,000 images of handwritten digits, in minutes on a laptop."""
     return dict(
         # Clusters of twelve images tell digits apart; of a hundred, grey levels and places do.
@@ -38,14 +34,11 @@ def embedded() -> dict[str, Any]:
         **recipes.digits(),
         sampler=dict(type='ClassBalanced', num_classes=500),
         views=policies.deepcluster(**recipes.harsh_light()),
-        batch_size=64,
-        epochs=40,
-        optimizer=dict(type='AdamW', lr=5e-3, weight_decay=1e-4),
-        schedule=dict(type='WarmupCosine', warmup_epochs=1.0),
+        **recipes.cosine(recipes.adamw(5e-3), batch_size=64, epochs=40, warmup_epochs=1.0),
     )
 
 
-def own(images: OwnImages) -> dict[str, Any]:
+def own(images: OwnImages) -> Config:
     """The user's own images: what `--data=folder:photos` trains on."""
     clusters = images.clusters
     network = model(images.resnet(), images.width, clusters, images.components, images.now_and_then)
@@ -54,7 +47,7 @@ def own(images: OwnImages) -> dict[str, Any]:
     return dict(model=network, sampler=sampler, views=views, **images.run())
 
 
-def imagenet(backbone: str = 'ResNet') -> dict[str, Any]:
+def imagenet(backbone: str = 'ResNet') -> Config:
     """ResNet-50 with SGD at a constant rate, 10,000 clusters made anew after every epoch."""
     network = recipes.resnet50(bn_group_size=64) | dict(type=backbone)
     return dict(
@@ -70,8 +63,8 @@ def imagenet(backbone: str = 'ResNet') -> dict[str, Any]:
 
 
 def model(
-    backbone: dict[str, Any], width: int, clusters: int, pca_dim: int, refresh_every: int = 1
-) -> dict[str, Any]:
+    backbone: Config, width: int, clusters: int, pca_dim: int, refresh_every: int = 1
+) -> Config:
     """The algorithm, in the shape MMSelfSup's users know."""
     return dict(
         type='DeepCluster',

@@ -14,32 +14,29 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from jssl import recipes
-from jssl.config import choose
-from jssl.recipes import policies
-from jssl.recipes.own_images import OwnImages
+from jssl.config import ConfigDict, choose
+from jssl.recipes import Config, OwnImages, policies
 
-NO_DECAY = {
-    key: dict(decay_mult=0.0) for key in ('ln', 'bias', 'pos_embed', 'mask_token', 'cls_token')
-}
+# AdamW as the paper has it (appendix A.1).
+NO_DECAY = ('ln', 'bias', 'pos_embed', 'mask_token', 'cls_token')
+adamw = functools.partial(recipes.adamw_of_transformers, no_decay=NO_DECAY, betas=(0.9, 0.95))
 EPOCHS = {'base': (300, 400, 800, 1600), 'large': (300, 400, 800, 1600), 'huge': (1600,)}
 WIDTHS = {'base': 768, 'large': 1024, 'huge': 1280}
 
 
 def get_config(variant: str = '') -> ConfigDict:
     """The experiment called `variant`."""
-    real: dict[str, Callable[[], dict[str, Any]]] = {
+    real: dict[str, Callable[[], Config]] = {
         f'imagenet-{arch}-{epochs}e': functools.partial(imagenet, arch, epochs)
         for arch, lengths in EPOCHS.items()
         for epochs in lengths
     }
     experiments = {'embedded': embedded, 'imagenet': real['imagenet-base-400e'], **real}
-    return ConfigDict(choose(variant, **experiments), allow_dotted_keys=True)
+    return choose(variant, **experiments)
 
 
-def embedded() -> dict[str, Any]:
+def embedded() -> Config:
     """A small ViT on 6,000 images of handwritten digits, in minutes on a laptop."""
     arch = dict(embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=256)
     decoder = dict(decoder_embed_dim=48, decoder_depth=1, decoder_num_heads=4)
@@ -48,35 +45,31 @@ def embedded() -> dict[str, Any]:
         model=model(arch, size=32, patch=4, norm_pix=False, decoder=decoder | dict(embed_dim=64)),
         **recipes.digits(),
         views=policies.mae(size=32, scale=(0.5, 1.0), flip=0.0),
-        batch_size=32,
-        epochs=16,
-        optimizer=adamw(lr=2e-3),
-        schedule=dict(type='WarmupCosine', warmup_epochs=3.0),
+        **recipes.cosine(adamw(lr=2e-3), batch_size=32, epochs=16, warmup_epochs=3.0),
     )
 
 
-def own(images: OwnImages) -> dict[str, Any]:
+def own(images: OwnImages) -> Config:
     """The user's own images: what `--data=folder:photos` trains on."""
     width, heads = images.arch['embed_dims'], images.arch['num_heads']
     decoder = dict(decoder_embed_dim=width // 2, decoder_depth=2, decoder_num_heads=heads)
-    shape: dict[str, Any] = dict(size=images.size, patch=images.patch, norm_pix=True)
+    shape: Config = dict(size=images.size, patch=images.patch, norm_pix=True)
     network = model(images.arch, decoder=decoder | dict(embed_dim=width), **shape)
     return dict(model=network, views=policies.mae(images.size), **images.run(adamw(images.lr)))
 
 
-def imagenet(arch: str, epochs: int) -> dict[str, Any]:
+def imagenet(arch: str, epochs: int) -> Config:
     """ViT-B/16, L/16 or H/14 in bfloat16, with AdamW."""
     decoder = dict(embed_dim=WIDTHS[arch], dtype='bfloat16')
     patch = 14 if arch == 'huge' else 16
     factor = 1e-9 if epochs == 800 else 1e-4
+    optimizer = adamw(lr=2.4e-3)
+    rate = dict(warmup_epochs=40.0, warmup_factor=factor)
     return dict(
         model=model(arch, size=224, patch=patch, norm_pix=True, decoder=decoder, dtype='bfloat16'),
         **recipes.imagenet(interpolation='bicubic'),
         views=policies.mae(size=224),
-        batch_size=4096,
-        epochs=epochs,
-        optimizer=adamw(lr=2.4e-3),
-        schedule=dict(type='WarmupCosine', warmup_epochs=40.0, warmup_factor=factor),
+        **recipes.cosine(optimizer, batch_size=4096, epochs=epochs, **rate),
     )
 
 
@@ -86,9 +79,9 @@ def model(
     size: int,
     patch: int,
     norm_pix: bool,
-    decoder: dict[str, Any],
+    decoder: Config,
     **backbone: Any,
-) -> dict[str, Any]:
+) -> Config:
     """The algorithm, in the shape MMSelfSup's users know."""
     patches = dict(num_patches=(size // patch) ** 2, patch_size=patch)
     return dict(
@@ -97,9 +90,3 @@ def model(
         neck=dict(type='MAEPretrainDecoder', **patches, **decoder),
         head=dict(type='MAEPretrainHead', norm_pix=norm_pix, patch_size=patch),
     )
-
-
-def adamw(lr: float) -> dict[str, Any]:
-    """AdamW as the paper has it (appendix A.1)."""
-    settings = dict(betas=(0.9, 0.95), weight_decay=0.05, custom_keys=NO_DECAY)
-    return dict(type='AdamW', lr=lr, **settings)

@@ -12,24 +12,18 @@ ImageNet: the reference's recipes for 8 GPUs with batch norm over 32 images; its
 67.5 % linear for v2, and OpenSelfSup reports 61.0 % for v1.
 """
 
-from typing import Any
-
-from ml_collections import ConfigDict
-
 from jssl import recipes
-from jssl.config import choose
-from jssl.recipes import policies
-from jssl.recipes.own_images import OwnImages
+from jssl.config import ConfigDict, choose
+from jssl.recipes import Config, OwnImages, policies
 
 
 def get_config(variant: str = '') -> ConfigDict:
     """The experiment called `variant`."""
     real = {'imagenet': imagenet, 'imagenet-v2': imagenet, 'imagenet-v1': imagenet_v1}
-    experiments = dict(embedded=embedded, cifar10=cifar10, **real)
-    return ConfigDict(choose(variant, **experiments), allow_dotted_keys=True)
+    return choose(variant, embedded=embedded, cifar10=cifar10, **real)
 
 
-def embedded() -> dict[str, Any]:
+def embedded() -> Config:
     """A small ResNet on 6,000 images of handwritten digits, in minutes on a laptop."""
     memory = dict(queue_len=128, momentum=0.98)  # a longer queue holds more of the same digits
     neck = recipes.mlp(64, 256, 64, with_last_bn_affine=False)
@@ -37,66 +31,50 @@ def embedded() -> dict[str, Any]:
         model=model(recipes.edge_resnet(), neck, 0.1, **memory),
         **recipes.digits(),
         views=policies.moco_v2(**recipes.digit_views()),
-        batch_size=64,
-        epochs=30,
-        optimizer=dict(type='AdamW', lr=6e-3, weight_decay=1e-4),
-        schedule=dict(type='WarmupCosine', warmup_epochs=2.0),
+        **recipes.cosine(recipes.adamw(6e-3), batch_size=64, epochs=30, warmup_epochs=2.0),
     )
 
 
-def own(images: OwnImages) -> dict[str, Any]:
+def own(images: OwnImages) -> Config:
     """The user's own images: what `--data=folder:photos` trains on."""
     memory = dict(queue_len=images.queue, momentum=0.99)
     network = model(images.resnet(), v2(images.width, images.width, 128), 0.2, **memory)
     return dict(model=network, views=policies.moco_v2(images.size), **images.run())
 
 
-def cifar10() -> dict[str, Any]:
+def cifar10() -> Config:
     """v2 on ResNet-18 with the 3x3 stem, batch norm over groups of 32, no blur."""
     memory = dict(queue_len=32768, momentum=0.99)
     return dict(
         model=model(recipes.cifar_resnet18(bn_group_size=32), v2(512, 2048, 256), 0.2, **memory),
         **recipes.cifar10(),
         views=policies.moco_v2(size=32, blur=0.0),
-        batch_size=256,
-        epochs=1000,
-        optimizer=dict(type='SGD', lr=0.3, momentum=0.9, weight_decay=1e-4),
-        schedule=dict(type='WarmupCosine', warmup_epochs=10.0),
+        **recipes.cosine(recipes.sgd(0.3), batch_size=256, epochs=1000, warmup_epochs=10.0),
     )
 
 
-def imagenet() -> dict[str, Any]:
+def imagenet() -> Config:
     """v2 on ResNet-50: an MLP as neck, more augmentation and a cosine schedule."""
     return dict(
         model=model(recipes.resnet50(bn_group_size=32), v2(2048, 2048, 128), 0.2),
         **recipes.imagenet(),
         views=policies.moco_v2(size=224),
-        schedule=dict(type='WarmupCosine', by_epoch=True),
-        **small_batches(),
+        **recipes.cosine(recipes.sgd(0.03), batch_size=256, epochs=200, by_epoch=True),
     )
 
 
-def imagenet_v1() -> dict[str, Any]:
+def imagenet_v1() -> Config:
     """v1 on ResNet-50: a linear neck, and the rate falls after 120 and 160 epochs."""
     neck = dict(type='LinearNeck', in_channels=2048, out_channels=128)
     return dict(
         model=model(recipes.resnet50(bn_group_size=32), neck, 0.07),
         **recipes.imagenet(),
         views=policies.moco_v1(size=224),
-        schedule=dict(type='MultiStep', milestones=(120, 160)),
-        **small_batches(),
+        **recipes.steps(recipes.sgd(0.03), batch_size=256, epochs=200, milestones=(120, 160)),
     )
 
 
-def small_batches() -> dict[str, Any]:
-    """What both versions share."""
-    optimizer = dict(type='SGD', lr=0.03, momentum=0.9, weight_decay=1e-4)
-    return dict(batch_size=256, epochs=200, optimizer=optimizer)
-
-
-def model(
-    backbone: dict[str, Any], neck: dict[str, Any], temperature: float, **memory: float
-) -> dict[str, Any]:
+def model(backbone: Config, neck: Config, temperature: float, **memory: float) -> Config:
     """The algorithm, in the shape MMSelfSup's users know."""
     return dict(
         type='MoCo',
@@ -108,7 +86,7 @@ def model(
     )
 
 
-def v2(in_channels: int, hid_channels: int, out_channels: int) -> dict[str, Any]:
+def v2(in_channels: int, hid_channels: int, out_channels: int) -> Config:
     """The neck of v2."""
     widths = dict(in_channels=in_channels, hid_channels=hid_channels, out_channels=out_channels)
     return dict(type='MoCoV2Neck', **widths)

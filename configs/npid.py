@@ -12,22 +12,19 @@ MB, or half with --config.model.memory_bank.dtype=bfloat16; --config.mesh.fsdp=8
 import functools
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from jssl import recipes
-from jssl.config import choose
-from jssl.recipes import policies
-from jssl.recipes.own_images import OwnImages
+from jssl.config import ConfigDict, choose
+from jssl.recipes import Config, OwnImages, policies
 
 
 def get_config(variant: str = '') -> ConfigDict:
     """The experiment called `variant`."""
     experiments = dict(embedded=embedded, imagenet=imagenet)
     experiments['imagenet-ensure-neg'] = functools.partial(imagenet, ensure_neg=True)
-    return ConfigDict(choose(variant, **experiments), allow_dotted_keys=True)
+    return choose(variant, **experiments)
 
 
-def embedded() -> dict[str, Any]:
+def embedded() -> Config:
     """A small ResNet on 6,000 images of handwritten digits, in minutes on a laptop."""
     return dict(
         model=model(
@@ -40,14 +37,11 @@ def embedded() -> dict[str, Any]:
         ),
         **recipes.digits(),
         views=policies.npid(**recipes.digit_views()),
-        batch_size=64,
-        epochs=36,
-        optimizer=dict(type='AdamW', lr=6e-3, weight_decay=1e-4),
-        schedule=dict(type='WarmupCosine', warmup_epochs=2.0),
+        **recipes.cosine(recipes.adamw(6e-3), batch_size=64, epochs=36, warmup_epochs=2.0),
     )
 
 
-def own(images: OwnImages) -> dict[str, Any]:
+def own(images: OwnImages) -> Config:
     """The user's own images: what `--data=folder:photos` trains on."""
     neck = dict(type='LinearNeck', in_channels=images.width, out_channels=128)
     negatives = dict(neg_num=images.negatives, ensure_neg=True)
@@ -55,8 +49,9 @@ def own(images: OwnImages) -> dict[str, Any]:
     return dict(model=network, views=policies.npid(images.size), **images.run())
 
 
-def imagenet(ensure_neg: bool = False) -> dict[str, Any]:
+def imagenet(ensure_neg: bool = False) -> Config:
     """ResNet-50 with SGD and 65,536 negatives of each image."""
+    optimizer = recipes.sgd(0.03)
     return dict(
         model=model(
             recipes.resnet50(),
@@ -68,20 +63,13 @@ def imagenet(ensure_neg: bool = False) -> dict[str, Any]:
         ),
         **recipes.imagenet(),
         views=policies.npid(size=224),
-        batch_size=256,
-        epochs=200,
-        optimizer=dict(type='SGD', lr=0.03, momentum=0.9, weight_decay=1e-4),
-        schedule=dict(type='MultiStep', milestones=(120, 160), gamma=0.1),
+        **recipes.steps(optimizer, batch_size=256, epochs=200, milestones=(120, 160), gamma=0.1),
     )
 
 
 def model(
-    backbone: dict[str, Any],
-    neck: dict[str, Any],
-    feat_dim: int,
-    temperature: float,
-    **settings: Any,
-) -> dict[str, Any]:
+    backbone: Config, neck: Config, feat_dim: int, temperature: float, **settings: Any
+) -> Config:
     """The algorithm, in the shape MMSelfSup's users know."""
     return dict(
         type='NPID',

@@ -11,20 +11,17 @@ brings back.
 
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from jssl import recipes
-from jssl.config import choose
-from jssl.recipes import policies
-from jssl.recipes.own_images import OwnImages
+from jssl.config import ConfigDict, choose
+from jssl.recipes import Config, OwnImages, policies
 
 
 def get_config(variant: str = '') -> ConfigDict:
     """The experiment called `variant`."""
-    return ConfigDict(choose(variant, embedded=embedded, imagenet=imagenet), allow_dotted_keys=True)
+    return choose(variant, embedded=embedded, imagenet=imagenet)
 
 
-def embedded() -> dict[str, Any]:
+def embedded() -> Config:
     """A small ResNet on 6,000 images of handwritten digits, in minutes on a laptop."""
     # Rows that move by 0.02 keep the labels for some epochs, and a long warm-up the features alike
     # from which the rows are mixed; a batch norm in place of the neck's ReLU sets clusters apart.
@@ -40,15 +37,12 @@ def embedded() -> dict[str, Any]:
         **recipes.digits(),
         sampler=dict(type='WithReplacement'),
         views=policies.deepcluster(**recipes.harsh_light()),
-        batch_size=64,
-        epochs=42,
-        optimizer=dict(type='AdamW', lr=3.5e-3, weight_decay=1e-4),
-        schedule=dict(type='WarmupCosine', warmup_epochs=10.0),
+        **recipes.cosine(recipes.adamw(3.5e-3), batch_size=64, epochs=42, warmup_epochs=10.0),
         evaluate=dict(every_epochs=6),
     )
 
 
-def own(images: OwnImages) -> dict[str, Any]:
+def own(images: OwnImages) -> Config:
     """The user's own images: what `--data=folder:photos` trains on."""
     network = model(
         images.resnet(),
@@ -62,9 +56,10 @@ def own(images: OwnImages) -> dict[str, Any]:
     return dict(model=network, sampler=sampler, views=views, **images.run())
 
 
-def imagenet() -> dict[str, Any]:
+def imagenet() -> Config:
     """ResNet-50 with SGD, 10,000 clusters that are made once and move with every batch."""
     fresh_head = {'head': dict(momentum=0.0)}
+    optimizer = recipes.sgd(0.06, weight_decay=1e-5, custom_keys=fresh_head)
     return dict(
         model=model(
             recipes.resnet50(),
@@ -76,23 +71,18 @@ def imagenet() -> dict[str, Any]:
         **recipes.imagenet(),
         sampler=dict(type='WithReplacement'),
         views=policies.deepcluster(size=224),
-        batch_size=512,
-        epochs=440,
-        optimizer=dict(
-            type='SGD', lr=0.06, momentum=0.9, weight_decay=1e-5, custom_keys=fresh_head
-        ),
-        schedule=dict(type='MultiStep', milestones=(400,), gamma=0.4),
+        **recipes.steps(optimizer, batch_size=512, epochs=440, milestones=(400,), gamma=0.4),
     )
 
 
 def model(
-    backbone: dict[str, Any],
+    backbone: Config,
     widths: tuple[int, int, int],
     clusters: int,
-    memory: dict[str, Any],
+    memory: Config,
     centroid_interval: int,
     **neck: Any,
-) -> dict[str, Any]:
+) -> Config:
     """The algorithm, in the shape MMSelfSup's users know; `widths` are those of the neck."""
     names = ('in_channels', 'hid_channels', 'out_channels')
     return dict(

@@ -12,20 +12,17 @@ run reaches 40.4 % linear.
 
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from jssl import recipes
-from jssl.config import choose
-from jssl.recipes import policies
-from jssl.recipes.own_images import OwnImages
+from jssl.config import ConfigDict, choose
+from jssl.recipes import Config, OwnImages, policies
 
 
 def get_config(variant: str = '') -> ConfigDict:
     """The experiment called `variant`."""
-    return ConfigDict(choose(variant, embedded=embedded, imagenet=imagenet), allow_dotted_keys=True)
+    return choose(variant, embedded=embedded, imagenet=imagenet)
 
 
-def embedded() -> dict[str, Any]:
+def embedded() -> Config:
     """A small ResNet on 6,000 images of handwritten digits, in minutes on a laptop."""
     backbone = recipes.small_resnet(strides=(1, 1, 2))
     # Exactly twice the canvas: at 66 pixels the interpolation gave a patch's place away, for it
@@ -36,37 +33,31 @@ def embedded() -> dict[str, Any]:
         # The features are judged on digits of the size that the patches show.
         **(recipes.digits() | dict(eval_view=policies.evaluation(side, side))),
         views=policies.relative_loc(resize=side, crop=60, patch=16),
-        batch_size=32,
-        epochs=8,
-        optimizer=dict(type='AdamW', lr=4e-3, weight_decay=1e-4),
-        schedule=dict(type='WarmupCosine', warmup_epochs=1.0),
+        **recipes.cosine(recipes.adamw(4e-3), batch_size=32, epochs=8, warmup_epochs=1.0),
     )
 
 
-def own(images: OwnImages) -> dict[str, Any]:
+def own(images: OwnImages) -> Config:
     """The user's own images: what `--data=folder:photos` trains on."""
     lengths = dict(resize=292, crop=255, patch=64)
     views = policies.relative_loc(**{key: images.scaled(side) for key, side in lengths.items()})
     return dict(model=model(images.resnet(), (images.width, 512)), views=views, **images.run())
 
 
-def imagenet() -> dict[str, Any]:
+def imagenet() -> Config:
     """ResNet-50 with SGD; the decay of neck and head is five times that of the backbone."""
     more_decay = {part: dict(decay_mult=5.0) for part in ('neck', 'head')}
+    optimizer = recipes.sgd(0.2, custom_keys=more_decay)
+    rate = dict(milestones=(30, 50), gamma=0.1, warmup_epochs=5.0, warmup_factor=0.1)
     return dict(
         model=model(recipes.resnet50(bn_group_size=512), widths=(2048, 4096), bn_group_size=512),
         **recipes.imagenet(),
         views=policies.relative_loc(),
-        batch_size=512,
-        epochs=70,
-        optimizer=dict(type='SGD', lr=0.2, momentum=0.9, weight_decay=1e-4, custom_keys=more_decay),
-        schedule=dict(
-            type='MultiStep', milestones=(30, 50), gamma=0.1, warmup_epochs=5.0, warmup_factor=0.1
-        ),
+        **recipes.steps(optimizer, batch_size=512, epochs=70, **rate),
     )
 
 
-def model(backbone: dict[str, Any], widths: tuple[int, int], **neck: Any) -> dict[str, Any]:
+def model(backbone: Config, widths: tuple[int, int], **neck: Any) -> Config:
     """The algorithm, in the shape MMSelfSup's users know; `widths` are those of the neck."""
     width, out = widths
     return dict(

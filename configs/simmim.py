@@ -11,32 +11,30 @@ ImageNet: the reference's recipes for 16 GPUs at 192 pixels; fine-tuned its own 
 
 import functools
 from collections.abc import Callable
-from typing import Any
-
-from ml_collections import ConfigDict
 
 from jssl import recipes
-from jssl.config import choose
-from jssl.recipes import policies
-from jssl.recipes.own_images import OwnImages
+from jssl.config import ConfigDict, choose
+from jssl.recipes import Config, OwnImages, policies
 
-NO_DECAY = {key: dict(decay_mult=0.0) for key in ('norm', 'bias', 'relative_position_bias_table')}
+# The mask token is decayed, as in the reference.
+NO_DECAY = ('norm', 'bias', 'relative_position_bias_table')
+adamw = functools.partial(recipes.adamw_of_transformers, no_decay=NO_DECAY, clip=5.0)
 
 
 def get_config(variant: str = '') -> ConfigDict:
     """The experiment called `variant`."""
     base_100 = functools.partial(imagenet, 'base', 100)
-    experiments: dict[str, Callable[[], dict[str, Any]]] = {
+    experiments: dict[str, Callable[[], Config]] = {
         'embedded': embedded,
         'imagenet': base_100,
         'imagenet-base-100e': base_100,
         'imagenet-base-800e': functools.partial(imagenet, 'base', 800),
         'imagenet-large-800e': functools.partial(imagenet, 'large', 800),
     }
-    return ConfigDict(choose(variant, **experiments), allow_dotted_keys=True)
+    return choose(variant, **experiments)
 
 
-def embedded() -> dict[str, Any]:
+def embedded() -> Config:
     """A small Swin on 6,000 images of handwritten digits, in minutes on a laptop."""
     arch = dict(embed_dims=48, depths=(2, 2), num_heads=(3, 6))
     size = dict(img_size=32, patch_size=4, window_size=4, out_indices=(1,))
@@ -49,14 +47,11 @@ def embedded() -> dict[str, Any]:
         ),
         **recipes.digits(),
         views=policies.simmim(size=32, scale=(0.5, 1.0), flip=0.0),
-        batch_size=32,
-        epochs=17,
-        optimizer=adamw(lr=4e-3),
-        schedule=dict(type='WarmupCosine', warmup_epochs=1.0),
+        **recipes.cosine(adamw(lr=4e-3), batch_size=32, epochs=17, warmup_epochs=1.0),
     )
 
 
-def own(images: OwnImages) -> dict[str, Any]:
+def own(images: OwnImages) -> Config:
     """The user's own images: what `--data=folder:photos` trains on."""
     side, stages = images.scaled(192), images.stages
     width, stride = images.base_channels * 3 // 2, 2 ** (stages + 1)
@@ -70,7 +65,7 @@ def own(images: OwnImages) -> dict[str, Any]:
     return dict(model=network, views=policies.simmim(side), **images.run(adamw(images.lr), side))
 
 
-def imagenet(arch: str, epochs: int) -> dict[str, Any]:
+def imagenet(arch: str, epochs: int) -> Config:
     """Swin-B with windows of 6 tokens or Swin-L with windows of 12, in bfloat16."""
     large = arch == 'large'
     window = dict(window_size=12, pad_small_map=True) if large else dict(window_size=6)
@@ -87,7 +82,7 @@ def imagenet(arch: str, epochs: int) -> dict[str, Any]:
     )
 
 
-def schedule(epochs: int) -> dict[str, Any]:
+def schedule(epochs: int) -> Config:
     """Half a cosine for 100 epochs, one step towards the end for 800."""
     warmup = dict(warmup_epochs=10.0, warmup_factor=0.005)
     if epochs == 100:
@@ -95,9 +90,7 @@ def schedule(epochs: int) -> dict[str, Any]:
     return dict(type='MultiStep', milestones=(710,), gamma=0.1, **warmup)
 
 
-def model(
-    backbone: dict[str, Any], neck: dict[str, Any], *, patch_size: int, mask_patch_size: int
-) -> dict[str, Any]:
+def model(backbone: Config, neck: Config, *, patch_size: int, mask_patch_size: int) -> Config:
     """The algorithm, in the shape MMSelfSup's users know."""
     return dict(
         type='SimMIM',
@@ -106,8 +99,3 @@ def model(
         head=dict(type='SimMIMHead', patch_size=patch_size),
         mask_patch_size=mask_patch_size,
     )
-
-
-def adamw(lr: float) -> dict[str, Any]:
-    """AdamW with clipping; the mask token is decayed, as in the reference."""
-    return dict(type='AdamW', lr=lr, weight_decay=0.05, clip=5.0, custom_keys=NO_DECAY)

@@ -12,79 +12,60 @@ and 200 epochs.
 """
 
 import functools
-from typing import Any
-
-from ml_collections import ConfigDict
 
 from jssl import recipes
-from jssl.config import choose
-from jssl.recipes import policies
-from jssl.recipes.own_images import OwnImages
-
-# The predictor keeps its learning rate to the end (section 4.2 of the paper).
-FIXED_PREDICTOR = {'predictor': {'fix_lr': True}}
+from jssl.config import ConfigDict, choose
+from jssl.recipes import Config, OwnImages, policies
 
 
 def get_config(variant: str = '') -> ConfigDict:
     """The experiment called `variant`."""
     real = {f'imagenet-{n}e': functools.partial(imagenet, n) for n in (100, 200)}
     real['imagenet'] = real['imagenet-200e']
-    return ConfigDict(
-        choose(variant, embedded=embedded, cifar10=cifar10, **real), allow_dotted_keys=True
-    )
+    return choose(variant, embedded=embedded, cifar10=cifar10, **real)
 
 
-def embedded() -> dict[str, Any]:
+def embedded() -> Config:
     """A small ResNet on 6,000 images of handwritten digits, in minutes on a laptop."""
     return dict(
         model=model(recipes.edge_resnet(), (64, 256, 256), layers=2, bottleneck=256),
         **recipes.digits(),
         views=policies.moco_v2(**recipes.digit_views()),
-        batch_size=64,
-        epochs=34,
-        optimizer=dict(type='AdamW', lr=3e-3, weight_decay=1e-4),
-        schedule=dict(type='WarmupCosine', warmup_epochs=2.0),
+        **recipes.cosine(recipes.adamw(3e-3), batch_size=64, epochs=34, warmup_epochs=2.0),
         evaluate=dict(every_epochs=6),
     )
 
 
-def own(images: OwnImages) -> dict[str, Any]:
+def own(images: OwnImages) -> Config:
     """The user's own images: what `--data=folder:photos` trains on."""
     network = model(images.resnet(), (images.width, 512, 512), layers=2, bottleneck=128)
     return dict(model=network, views=policies.moco_v2(images.size), **images.run())
 
 
-def cifar10() -> dict[str, Any]:
-    """ResNet-18 with the 3x3 stem, a neck of two layers and no blur."""
+def cifar10() -> Config:
+    """ResNet-18 with the 3x3 stem, a neck of two layers and no blur; base rate 0.03 for 256."""
     return dict(
         model=model(recipes.cifar_resnet18(), (512, 2048, 2048), layers=2, bottleneck=512),
         **recipes.cifar10(),
         views=policies.moco_v2(size=32, blur=0.0),
-        batch_size=512,
-        epochs=800,
-        # The paper's base rate of 0.03 for 256 images.
-        optimizer=sgd(lr=0.06, weight_decay=5e-4),
-        schedule=dict(type='WarmupCosine'),
+        **recipes.cosine(sgd(0.06, weight_decay=5e-4), batch_size=512, epochs=800),
     )
 
 
-def imagenet(epochs: int) -> dict[str, Any]:
+def imagenet(epochs: int) -> Config:
     """ResNet-50 with SGD at batch 256."""
     backbone = recipes.resnet50(zero_init_residual=True)
     return dict(
         model=model(backbone, (2048, 2048, 2048), layers=3, bottleneck=512),
         **recipes.imagenet(),
         views=policies.moco_v2(size=224),
-        batch_size=256,
-        epochs=epochs,
-        optimizer=sgd(lr=0.05, weight_decay=1e-4),
-        schedule=dict(type='WarmupCosine', by_epoch=True),
+        **recipes.cosine(sgd(0.05), batch_size=256, epochs=epochs, by_epoch=True),
     )
 
 
 def model(
-    backbone: dict[str, Any], widths: tuple[int, int, int], *, layers: int, bottleneck: int
-) -> dict[str, Any]:
+    backbone: Config, widths: tuple[int, int, int], *, layers: int, bottleneck: int
+) -> Config:
     """The algorithm, in the shape MMSelfSup's users know."""
     predictor = recipes.predictor(widths[-1], bottleneck, with_last_bias=True)
     return dict(
@@ -95,7 +76,6 @@ def model(
     )
 
 
-def sgd(lr: float, weight_decay: float) -> dict[str, Any]:
-    """SGD that leaves the predictor's rate alone."""
-    settings = dict(momentum=0.9, weight_decay=weight_decay, custom_keys=FIXED_PREDICTOR)
-    return dict(type='SGD', lr=lr, **settings)
+def sgd(lr: float, **fields: float) -> Config:
+    """SGD that leaves the predictor's rate alone (section 4.2 of the paper)."""
+    return recipes.sgd(lr, custom_keys={'predictor': {'fix_lr': True}}, **fields)

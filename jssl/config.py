@@ -15,6 +15,8 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ml_collections import ConfigDict as ConfigDict
+
 from jssl.checks import Count, NonNegative, check_value
 from jssl.components import build_at, find, make, prepare
 from jssl.errors import JsslError, show, suggest
@@ -51,7 +53,7 @@ SECTIONS: dict[str, type] = {
 }
 
 
-def choose(variant: str, **experiments: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def choose(variant: str, **experiments: Callable[[], dict[str, Any]]) -> ConfigDict:
     """The experiment called `variant`, the first one when it is empty, with the runtime's defaults.
 
     A section of the runtime, such as `evaluate`, need not be given whole.
@@ -68,7 +70,7 @@ def choose(variant: str, **experiments: Callable[[], dict[str, Any]]) -> dict[st
         section = defaults.get(key)
         both = isinstance(section, dict) and isinstance(value, dict)
         defaults[key] = section | value if both else value
-    return defaults
+    return ConfigDict(defaults, allow_dotted_keys=True)
 
 
 def experiment(config: Mapping[str, Any]) -> Experiment:

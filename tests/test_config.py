@@ -176,18 +176,18 @@ def test_a_wrong_component_is_refused_under_its_key() -> None:
 def test_the_first_experiment_is_the_default_and_has_the_runtime_s_defaults() -> None:
     experiments = {'small': lambda: {'epochs': 1}, 'large': lambda: {'epochs': 9, 'seed': 3}}
     defaults = {**dataclasses.asdict(Runtime()), 'channels': 3}
-    assert choose('', **experiments) == {**defaults, 'epochs': 1}
-    assert choose('large', **experiments) == {**defaults, 'epochs': 9, 'seed': 3}
+    assert choose('', **experiments).to_dict() == {**defaults, 'epochs': 1}
+    assert choose('large', **experiments).to_dict() == {**defaults, 'epochs': 9, 'seed': 3}
 
 
 def test_a_section_of_the_runtime_need_not_be_given_whole() -> None:
-    chosen = choose('', small=lambda: {'evaluate': {'every_epochs': 9}})
+    chosen = choose('', small=lambda: {'evaluate': {'every_epochs': 9}}).to_dict()
     assert chosen['evaluate'] == {**dataclasses.asdict(Evaluate()), 'every_epochs': 9}
     assert chosen['mesh'] == dataclasses.asdict(MeshShape())
 
 
 def test_a_section_that_is_no_dict_is_left_to_the_check_that_names_it() -> None:
-    chosen = choose('', small=lambda: {**CONFIG, 'mesh': 8})
+    chosen = choose('', small=lambda: {**CONFIG, 'mesh': 8}).to_dict()
     with refused('config.mesh=8'):
         experiment(chosen)
 

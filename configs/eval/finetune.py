@@ -14,13 +14,10 @@ recipes, whose results docs/evaluation.md lists.
 """
 
 import functools
-from typing import Any
-
-from ml_collections import ConfigDict
 
 from jssl import recipes
-from jssl.config import choose
-from jssl.recipes import policies
+from jssl.config import ConfigDict, choose
+from jssl.recipes import Config, policies
 
 FROM_RUN = ('model.backbone', 'data', 'test_data', 'canvas', 'channels', 'eval_view')
 MEAN_OF_TOKENS = dict(avg_token=True, final_norm=False)
@@ -30,7 +27,7 @@ SLOW = dict(warmup=20.0)
 SWIN = dict(factor=2e-4, clip=5.0, no_decay=('.norm', '.bias', 'relative_position_bias'), **SLOW)
 MOCO = dict(factor=1e-3, floor=1e-5, clip=5.0, init_std=0.02)
 # Backbone; then batch size, epochs, base rate, its decay from layer to layer, and the rest.
-RECIPES: dict[str, tuple[dict[str, Any], tuple[int, int, float, float | None], dict[str, Any]]] = {
+RECIPES: dict[str, tuple[Config, tuple[int, int, float, float | None], Config]] = {
     'mae-base': (MEAN_OF_TOKENS, (1024, 100, 2e-3, 0.65), {}),
     'mae-large': (dict(arch='large', **MEAN_OF_TOKENS), (1024, 50, 4e-3, 0.75), {}),
     'mae-huge': (
@@ -52,11 +49,7 @@ RECIPES: dict[str, tuple[dict[str, Any], tuple[int, int, float, float | None], d
         (2048, 100, 5e-3, 0.9),
         dict(size=192, resize=219, **SWIN),
     ),
-    'simmim-224': (
-        dict(type='SwinTransformer', window_size=7),
-        (2048, 100, 5e-3, 0.9),
-        SWIN,
-    ),
+    'simmim-224': (dict(type='SwinTransformer', window_size=7), (2048, 100, 5e-3, 0.9), SWIN),
     'simmim-large': (
         dict(
             type='SwinTransformer',
@@ -77,30 +70,26 @@ def get_config(variant: str = '') -> ConfigDict:
         f'imagenet-{name}': functools.partial(imagenet, backbone, *numbers, **options)
         for name, (backbone, numbers, options) in RECIPES.items()
     }
-    return ConfigDict(choose(variant, any_run=any_run, **real), allow_dotted_keys=True)
+    return choose(variant, any_run=any_run, **real)
 
 
-def any_run() -> dict[str, Any]:
+def any_run() -> Config:
     """Whatever the run was; crops alone, so that it fits many kinds of images."""
+    optimizer = dict(type='AdamW', lr=3e-3, weight_decay=0.05)
     return dict(
         pretrained='',
         inherit=FROM_RUN,
         model=dict(
-            type='ImageClassifier',
-            backbone=recipes.small_resnet(),
-            head=dict(type='LinearClsHead'),
+            type='ImageClassifier', backbone=recipes.small_resnet(), head=dict(type='LinearClsHead')
         ),
         **recipes.digits(),
         views=policies.linear_probe(size=32, scale=(0.5, 1.0), flip=0.0),
-        batch_size=64,
-        epochs=10,
-        optimizer=dict(type='AdamW', lr=3e-3, weight_decay=0.05),
-        schedule=dict(type='WarmupCosine', warmup_epochs=1.0),
+        **recipes.cosine(optimizer, batch_size=64, epochs=10, warmup_epochs=1.0),
     )
 
 
 def imagenet(
-    backbone: dict[str, Any],
+    backbone: Config,
     batch_size: int,
     epochs: int,
     lr: float,
@@ -113,14 +102,23 @@ def imagenet(
     floor: float = 1e-6,
     clip: float | None = None,
     init_std: float = 2e-5,
-    view: dict[str, Any] | None = None,
+    view: Config | None = None,
     jitter: float = 0.0,
     no_decay: tuple[str, ...] = ('.ln', '.bias', '.cls_token', '.pos_embed'),
-) -> dict[str, Any]:
+) -> Config:
     """RandAugment, erasing, Mixup or CutMix, label smoothing 0.1 and AdamW."""
     network = dict(type='VisionTransformer', arch='base', img_size=size, drop_path_rate=0.1)
     loss = dict(type='CrossEntropyLoss', label_smoothing=0.1)
     normalise = view or {}
+    optimizer = dict(
+        type='AdamW',
+        lr=lr,
+        weight_decay=0.05,
+        layer_decay_rate=layer_decay_rate,
+        clip=clip,
+        custom_keys={key: dict(decay_mult=0.0) for key in no_decay},
+    )
+    rate = dict(warmup_epochs=warmup, warmup_factor=factor, min_lr=floor)
     return dict(
         pretrained='',
         model=dict(
@@ -132,17 +130,5 @@ def imagenet(
         ),
         **recipes.imagenet(size=size, resize=resize, interpolation='bicubic', **normalise),
         views=policies.fine_tune(size=size, jitter=jitter, **normalise),
-        batch_size=batch_size,
-        epochs=epochs,
-        optimizer=dict(
-            type='AdamW',
-            lr=lr,
-            weight_decay=0.05,
-            layer_decay_rate=layer_decay_rate,
-            clip=clip,
-            custom_keys={key: dict(decay_mult=0.0) for key in no_decay},
-        ),
-        schedule=dict(
-            type='WarmupCosine', warmup_epochs=warmup, warmup_factor=factor, min_lr=floor
-        ),
+        **recipes.cosine(optimizer, batch_size=batch_size, epochs=epochs, **rate),
     )

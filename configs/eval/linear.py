@@ -11,11 +11,9 @@ recipes (docs/evaluation.md says which method uses which), with the backbone tha
 
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from jssl import recipes
-from jssl.config import choose
-from jssl.recipes import policies
+from jssl.config import ConfigDict, choose
+from jssl.recipes import Config, policies
 
 FROM_RUN = ('model.backbone', 'data', 'test_data', 'canvas', 'channels', 'eval_view')
 BY_EPOCH = dict(type='WarmupCosine', by_epoch=True)
@@ -34,10 +32,10 @@ def get_config(variant: str = '') -> ConfigDict:
         'stages': stages,
     }
     experiments = {f'imagenet-{name}': describe for name, describe in real.items()}
-    return ConfigDict(choose(variant, any_run=any_run, **experiments), allow_dotted_keys=True)
+    return choose(variant, any_run=any_run, **experiments)
 
 
-def any_run() -> dict[str, Any]:
+def any_run() -> Config:
     """Whatever the run was: batch norm gives its features the scale that the rate is made for."""
     return dict(
         pretrained='',
@@ -45,16 +43,11 @@ def any_run() -> dict[str, Any]:
         model=model(recipes.small_resnet(), neck=dict(type='ClsBatchNormNeck')),
         **recipes.digits(),
         views=policies.linear_probe(size=32, scale=(0.9, 1.0), flip=0.0),
-        batch_size=128,
-        epochs=20,
-        optimizer=sgd(0.1),
-        schedule=dict(type='WarmupCosine', warmup_epochs=0.0),
+        **recipes.cosine(sgd(0.1), batch_size=128, epochs=20, warmup_epochs=0.0),
     )
 
 
-def resnet(
-    batch_size: int, epochs: int, optimizer: dict[str, Any], schedule: dict[str, Any]
-) -> dict[str, Any]:
+def resnet(batch_size: int, epochs: int, optimizer: Config, schedule: Config) -> Config:
     """ResNet-50 and its average-pooled features."""
     return imagenet(
         model(recipes.resnet50(), neck=dict(type='GlobalAveragePooling')),
@@ -65,26 +58,25 @@ def resnet(
     )
 
 
-def mocov3_vit() -> dict[str, Any]:
+def mocov3_vit() -> Config:
     """MoCo v3's ViT-B/16 and its class token."""
     head = dict(type='VisionTransformerClsHead', init_std=0.01)
     network = model(dict(type='VisionTransformer', arch='base'), head=head)
     return imagenet(network, batch_size=1024, epochs=90, optimizer=sgd(12.0), schedule=BY_EPOCH)
 
 
-def mae() -> dict[str, Any]:
+def mae() -> Config:
     """MAE's ViT-B/16, its class token after a batch norm."""
     backbone = dict(type='VisionTransformer', arch='base')
     return imagenet(
         model(backbone, neck=dict(type='ClsBatchNormNeck')),
-        batch_size=16384,
-        epochs=90,
-        optimizer=dict(type='LARS', lr=6.4, momentum=0.9),
-        schedule=dict(type='WarmupCosine', warmup_epochs=10.0),
+        **recipes.cosine(
+            dict(type='LARS', lr=6.4, momentum=0.9), batch_size=16384, epochs=90, warmup_epochs=10.0
+        ),
     )
 
 
-def stages() -> dict[str, Any]:
+def stages() -> Config:
     """A probe on the stem and on every stage of ResNet-50."""
     head = dict(type='MultiClsHead', in_indices=(0, 1, 2, 3, 4))
     optimizer = sgd(0.01, nesterov=True, weight_decay=1e-4)
@@ -99,18 +91,18 @@ def stages() -> dict[str, Any]:
     return described | dict(views=views)
 
 
-def imagenet(network: dict[str, Any], **run: Any) -> dict[str, Any]:
+def imagenet(network: Config, **run: Any) -> Config:
     """What all ImageNet probes share: one crop, mirrored in half, without weight decay."""
     views = policies.linear_probe()
     return dict(pretrained='', model=network, **recipes.imagenet(), views=views, **run)
 
 
-def sgd(lr: float, **fields: Any) -> dict[str, Any]:
+def sgd(lr: float, **fields: Any) -> Config:
     """SGD with momentum."""
     return dict(type='SGD', lr=lr, momentum=0.9, **fields)
 
 
-def model(backbone: dict[str, Any], **parts: dict[str, Any]) -> dict[str, Any]:
+def model(backbone: Config, **parts: Config) -> Config:
     """A classifier whose backbone is frozen; the data say how many classes there are."""
     head = parts.pop('head', dict(type='LinearClsHead'))
     return dict(type='ImageClassifier', frozen_backbone=True, backbone=backbone, head=head, **parts)

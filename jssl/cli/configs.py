@@ -66,7 +66,7 @@ def own(named: str) -> Callable[[OwnImages], dict[str, Any]] | None:
     make = getattr(_module(find(name)), 'own', None)
     if make is None or variant not in ('', DEFAULT):
         return None
-    return lambda images: choose('', own=lambda: make(images))
+    return lambda images: choose('', own=lambda: make(images)).to_dict()
 
 
 def find(name: str) -> Path:

@@ -8,7 +8,8 @@ recipe for ImageNet fits when it is shrunk: a patch is 1/14 of the side whatever
 import dataclasses
 from typing import Any
 
-from jssl.recipes import policies, resnet
+from jssl.recipes import policies
+from jssl.recipes.networks import resnet
 
 Config = dict[str, Any]
 SIZES = (28, 56, 112, 224)  # pixels that the network sees on a side

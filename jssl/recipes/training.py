@@ -1,0 +1,43 @@
+"""Optimizers and schedules that many configs share, with the size and the length of a run."""
+
+from typing import Any
+
+from jssl.optim.optimizers import NO_DECAY_NO_ADAPT
+
+Config = dict[str, Any]
+
+
+def adamw(lr: float, **fields: Any) -> Config:
+    """AdamW, with a weight decay of 1e-4."""
+    return dict(type='AdamW', lr=lr, **(dict(weight_decay=1e-4) | fields))
+
+
+def adamw_of_transformers(lr: float, no_decay: tuple[str, ...], **fields: Any) -> Config:
+    """AdamW with a weight decay of 0.05, but none of the parameters whose names hold `no_decay`."""
+    keys = {key: dict(decay_mult=0.0) for key in no_decay}
+    return adamw(lr, **(dict(weight_decay=0.05, custom_keys=keys) | fields))
+
+
+def sgd(lr: float, **fields: Any) -> Config:
+    """SGD with a momentum of 0.9 and a weight decay of 1e-4."""
+    return dict(type='SGD', lr=lr, **(dict(momentum=0.9, weight_decay=1e-4) | fields))
+
+
+def lars(lr: float, **fields: Any) -> Config:
+    """LARS with a momentum of 0.9; norms and biases neither decay nor adapt."""
+    return dict(type='LARS', lr=lr, **(dict(momentum=0.9, custom_keys=NO_DECAY_NO_ADAPT) | fields))
+
+
+def cosine(optimizer: Config, *, batch_size: int, epochs: int, **fields: Any) -> Config:
+    """A run whose rate falls along half a cosine, after a warm-up where `fields` have one."""
+    return _run(optimizer, batch_size, epochs, 'WarmupCosine', fields)
+
+
+def steps(optimizer: Config, *, batch_size: int, epochs: int, **fields: Any) -> Config:
+    """A run whose rate falls at the epochs `milestones`."""
+    return _run(optimizer, batch_size, epochs, 'MultiStep', fields)
+
+
+def _run(optimizer: Config, batch_size: int, epochs: int, name: str, fields: Config) -> Config:
+    schedule = dict(type=name, **fields)
+    return dict(batch_size=batch_size, epochs=epochs, optimizer=optimizer, schedule=schedule)
