@@ -13,6 +13,7 @@ import jssl
 from jssl.algorithms import SimCLR
 from jssl.augment.views import View
 from jssl.backbones import ResNet
+from jssl.checks import DType
 from jssl.components import build
 from jssl.data.loading.samplers import Sampler
 from jssl.data.sources import Source
@@ -271,7 +272,7 @@ def test_a_kind_has_its_own_classes_alone() -> None:
 def test_messages_name_what_can_be_typed_and_no_other_library(kind: str, name: str) -> None:
     fields = fields_of(classes_of(KINDS[kind])[name])
     wrong: list[dict[str, Any]] = [{}, {'name_of_no_field': 1}, {'parent': None}, {'name': ()}]
-    odd = ('odd', 1.5, (), [()], {}, {'type': 'Odd'}, object, True, None)
+    odd: tuple[Any, ...] = ('odd', 1.5, (), [()], {}, {'type': 'Odd'}, object, True, None)
     wrong += [{field: value} for field in fields for value in odd]
     for given in wrong:
         try:
@@ -291,7 +292,8 @@ def test_what_is_missing_is_added_on_the_command_line_or_in_the_config() -> None
     with refused('SimCLR expects dict(type=...)', 'add --config.model.backbone.type=ResNet.'):
         build('model', {**MODEL, 'backbone': 'ResNet'})
     with refused('add --config.backbone.type=ResNet.'):
-        build('backbone', 'ResNet')
+        described: Any = 'ResNet'
+        build('backbone', described)
 
 
 @pytest.mark.parametrize(
@@ -336,6 +338,7 @@ from typing import Any, Protocol
 import flax.linen as nn
 
 from jssl.augment.views import View
+from jssl.checks import DType
 from jssl.heads import ClsHead
 from jssl.kinds import Backbone, Head, Loss, Neck
 
@@ -452,8 +455,9 @@ def test_what_is_no_part_of_the_kind_is_refused(
 
 
 def test_a_description_is_no_part_where_a_class_is_called() -> None:
+    described: Any = BACKBONE
     with refused('SimCLR.backbone=', 'must be a backbone that was made', 'jssl.backbones'):
-        SimCLR(backbone=BACKBONE, neck=NonLinearNeck(4, 4, 4), head=ContrastiveHead())
+        SimCLR(backbone=described, neck=NonLinearNeck(4, 4, 4), head=ContrastiveHead())
 
 
 def test_names_are_unique_over_all_kinds() -> None:
@@ -467,6 +471,7 @@ def test_names_are_unique_over_all_kinds() -> None:
     [
         (int, []),
         (str | None, []),
+        (DType | None, []),
         (tuple[View, ...], []),
         (View | None, ['view']),
         (jssl.Algorithm, ['model']),

@@ -226,6 +226,7 @@ def test_a_function_that_takes_a_learning_rate_follows_the_schedule(
     optimizer: dict[str, Any], rates: list[float]
 ) -> None:
     found = experiment({**CONFIG, 'optimizer': optimizer, 'schedule': COSINE})
+    assert found.rate is not None
     assert [found.rate(step) for step in (0, 1)] == pytest.approx(rates)
     params = {'w': jnp.ones(2)}
     assert found.transformation.init(params)
@@ -251,6 +252,7 @@ def test_a_function_of_ones_own_may_have_its_rate_in_it() -> None:
 def test_a_schedule_of_optax_multiplies_the_rate() -> None:
     curve = {'type': 'optax:linear_schedule', 'init_value': 1.0, 'end_value': 0.0}
     found = experiment({**CONFIG, 'schedule': curve | {'transition_steps': 4}})
+    assert found.rate is not None
     assert [float(found.rate(step)) for step in (0, 2)] == pytest.approx([0.1, 0.05])
 
 

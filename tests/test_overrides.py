@@ -189,7 +189,7 @@ def test_switches(text: str) -> None:
         ('data.path=x', ['Folder, ImageList have it; add --config.data.type=Folder']),
         ('backbone.depth=50', ['Did you mean --config.model.backbone.depth=50?']),
         ('backbone=ResNet', ['Did you mean --config.model.backbone.type=ResNet?']),
-        ('dtype=bfloat16', ['Did you mean --config.model.backbone.dtype=bfloat16 or ']),
+        ('remat=True', ['Did you mean --config.model.backbone.remat=True?']),
         ('model.backbone.type=MLP', ["config.model.backbone.type='MLP' is not known"]),
         (
             'model.backbone.type=MoCoV2Neck',

@@ -24,7 +24,7 @@ from jssl.optim import (
 from tests.checks import assert_trees_close, refused
 
 PARAMS = {'backbone': {'kernel': jnp.array([1.0, -2.0])}, 'head': {'bias': jnp.array([0.5])}}
-LENGTH = {'steps_per_epoch': 2, 'epochs': 3}
+LENGTH: dict[str, Any] = {'steps_per_epoch': 2, 'epochs': 3}
 
 
 def trajectory(optimizer: optax.GradientTransformation, steps: int = 6) -> Any:
@@ -51,6 +51,7 @@ def test_a_function_of_optax_follows_our_schedule() -> None:
     # Here the momentum holds no rates, as in PyTorch, so the two are the same.
     assert_trees_close(found, ours, rtol=1e-6)
     rate = learning_rate(recipe, schedule, **LENGTH)
+    assert rate is not None
     assert [rate(step) for step in (1, 5)] == pytest.approx([0.3, 0.01 + 0.29 * 0.14644661])
 
 
@@ -65,14 +66,16 @@ def test_a_schedule_of_optax_multiplies_the_base_rate_of_every_group() -> None:
         expected = -0.2 * 0.5 * (1 - step / 4)
         np.testing.assert_allclose(updates['head']['bias'], expected, rtol=1e-6)
         np.testing.assert_allclose(updates['backbone']['kernel'], -0.2, rtol=1e-6)
-    assert float(learning_rate(recipe, curve, **LENGTH)(2)) == pytest.approx(0.1)
+    rate = learning_rate(recipe, curve, **LENGTH)
+    assert rate is not None
+    assert float(rate(2)) == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(
     'recipe', [optax.adamw(0.1, weight_decay=1.0), Scheduled(optax.adamw, lr=0.1)]
 )
 def test_frozen_parameters_stay_as_they_are_whatever_the_decay(recipe: Any) -> None:
-    frozen = {'is_frozen': lambda name: name == 'backbone.kernel'}
+    frozen: dict[str, Any] = {'is_frozen': lambda name: name == 'backbone.kernel'}
     after = trajectory(make_optimizer(recipe, Constant(), **LENGTH, **frozen))
     assert after['backbone']['kernel'].tolist() == [1.0, -2.0]
     assert after['head']['bias'][0] < 0.5
