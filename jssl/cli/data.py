@@ -24,7 +24,11 @@ def source_of(text: str, *, argument: str = '--data', **fields: Any) -> Source:
     Raises:
       JsslError: not written as it should be, or what the source objects to.
     """
-    return build('data', described(text, argument=argument, **fields))
+    try:
+        return build('data', described(text, argument=argument, **fields))
+    except JsslError as error:
+        said = str(error).removeprefix('config.data: ')
+        raise JsslError(said if said.startswith('--') else f'{argument}={text}: {said}') from error
 
 
 def described(

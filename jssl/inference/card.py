@@ -43,14 +43,14 @@ def card_text(name: str, network: Pretrained, *, whole: bool = False) -> str:
       whole: whether all that the algorithm has is in the file.
     """
     told = {key: _read(value) for key, value in network.metadata.items()}
-    method = told.get('algorithm', 'a method that is not known')
+    method = told.get('algorithm')
     backbone = told.get('backbone') or {}
     kind = backbone.get('type', type(getattr(network.algorithm, 'backbone', None)).__name__)
     parts = [
-        f'# {kind}, pre-trained by {method}',
+        f'# {kind}, pre-trained by {method}' if method else f'# {kind}',
         f'{"All weights of the algorithm" if whole else "The backbone"} in `{name}`, written by '
         'jssl. Names and layouts of the arrays are those of MMSelfSup.',
-        _table('', {'method': method} | _training(told)),
+        _table('', _training(told)),
         _table('Scores', _scores(told.get('scores') or {})),
         _table('Preparation of images', _preparation(network)),
         _table('Network', backbone),
@@ -67,7 +67,7 @@ def _read(value: str) -> Any:
 
 
 def _training(told: Mapping[str, Any]) -> dict[str, Any]:
-    names = ('data', 'images', 'epochs', 'steps', 'batch_size')
+    names = ('algorithm', 'data', 'images', 'epochs', 'steps', 'batch_size')
     return {name.replace('_', ' '): told[name] for name in names if told.get(name) is not None}
 
 

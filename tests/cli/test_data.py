@@ -40,3 +40,8 @@ def test_each_kind_is_the_source_of_its_name(photos: Path, digits_dir: str) -> N
 def test_another_form_is_refused_with_the_right_one(text: str, meant: str) -> None:
     with refused(f'--test_data={text}', meant):
         source_of(text, argument='--test_data')
+
+
+def test_what_is_not_there_is_told_by_the_argument() -> None:
+    with refused('--test_data=folder:nowhere: the folder', 'nowhere'):
+        source_of('folder:nowhere', argument='--test_data')
