@@ -126,7 +126,8 @@ def facts(experiment: Experiment, evaluator: RunEvaluator, directory: Path, know
 def purpose(experiment: Experiment) -> str:
     """What kind of run it is, in words."""
     if experiment.algorithm.predicts != 'classes':
-        return PRE_TRAINING
+        began = f', begun with the backbone of {experiment.pretrained}'
+        return PRE_TRAINING + (began if experiment.pretrained else '')
     if getattr(experiment.algorithm, 'frozen_backbone', False):
         return f'linear probe: a classifier on the frozen backbone of {experiment.pretrained}'
     if experiment.pretrained:

@@ -18,7 +18,6 @@ from jssl.visualization.images import is_small, picture_uri, view_grid
 from jssl.visualization.page import folded, image, page, pairs, part, section, warning
 from jssl.visualization.reconstructions import Reconstructions
 from jssl.visualization.results import (
-    PRE_TRAINING,
     Facts,
     Scores,
     headline,
@@ -109,8 +108,7 @@ def _map(
     tell: Tell,
 ) -> Iterator[str]:
     if features is not None:
-        seen = facts.purpose != PRE_TRAINING
-        draw = partial(map_section, features, labels, label_names, seen=seen)
+        draw = partial(map_section, features, labels, label_names, seen=facts.labelled)
         yield part('The map of the features', draw, tell)
 
 

@@ -39,6 +39,11 @@ class Facts:
     stopped_by: str | None = None
     commands: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
+    @property
+    def labelled(self) -> bool:
+        """Whether it trains with labels: it has no untrained network to beat."""
+        return not self.purpose.startswith(PRE_TRAINING)
+
 
 def headline(scores: Scores, baselines: Mapping[str, Scores], facts: Facts) -> str:
     """What the run is, its decisive numbers, and what is wrong with them."""
@@ -51,7 +56,7 @@ def headline(scores: Scores, baselines: Mapping[str, Scores], facts: Facts) -> s
     )
     kind = f'<p class="kind">{escape(facts.purpose)}{escape(early)}</p>\n'
     warnings = [facts.warning] if facts.warning else []
-    if facts.purpose == PRE_TRAINING:
+    if not facts.labelled:
         warnings += shortfalls(scores, baselines, facts)
     return kind + cards(values) + ''.join(map(warning, warnings))
 
@@ -90,7 +95,7 @@ def results_section(scores: Scores, baselines: Mapping[str, Scores], facts: Fact
     if not keys:
         return ''
     text = 'On held-out images. '
-    if facts.purpose == PRE_TRAINING:
+    if not facts.labelled:
         text = (
             'On held-out images, with frozen features. Training has to beat the raw pixels and the '
             'untrained network: what lies above them is what it has learned.'

@@ -92,6 +92,7 @@ class Classifier(toy.Toy):
     ('algorithm', 'pretrained', 'words'),
     [
         (toy.Toy(), '', 'pre-training'),
+        (toy.Toy(), 'runs/a', 'pre-training, begun with the backbone of runs/a'),
         (Classifier(), '', 'training with labels, from scratch'),
         (Classifier(), 'runs/mae', 'fine-tuning with labels of the backbone of runs/mae'),
         (Classifier(frozen_backbone=True), 'runs/mae', 'on the frozen backbone of runs/mae'),
