@@ -244,10 +244,16 @@ def make_optimizer(
         get_layer_depth=get_layer_depth,
         layer_decay_rate=optimizer.layer_decay_rate,
     )
+    return _chained(optimizer, functools.partial(factory_of(schedule), **length), groups, length)
+
+
+def _chained(
+    optimizer: Optimizer, rates: Rate, groups: Groups, length: dict[str, Any]
+) -> optax.GradientTransformation:
+    """An optimizer of ours for a run of that length."""
     clip = [] if optimizer.clip is None else [clip_gradients(optimizer.clip)]
     final = optimizer.final_weight_decay
     curve: ScheduleFactory = Constant() if final is None else WarmupCosine(min_lr=final)
-    rates = functools.partial(factory_of(schedule), **length)
     steps = optimizer.transformations(groups, rates, curve(optimizer.weight_decay, **length))
     return optax.chain(*clip, *steps, descend(groups))
 
