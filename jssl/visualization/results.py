@@ -1,7 +1,7 @@
 """The first sections of a report: what a run is, what it reached, and what that is worth."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from jssl.durations import format_duration
@@ -57,35 +57,36 @@ def headline(scores: Scores, baselines: Mapping[str, Scores], facts: Facts) -> s
     kind = f'<p class="kind">{escape(facts.purpose)}{escape(early)}</p>\n'
     warnings = [facts.warning] if facts.warning else []
     if not facts.labelled:
-        warnings += shortfalls(scores, baselines, facts)
+        warnings += filter(None, [shortfall(scores, baselines, facts)])
     return kind + cards(values) + ''.join(map(warning, warnings))
 
 
-def shortfalls(scores: Scores, baselines: Mapping[str, Scores], facts: Facts) -> Iterator[str]:
-    """A sentence for each baseline that the run does not beat, with what to try."""
-    for subject, beaten in baselines.items():
-        keys = [key for key in DECISIVE if key in scores and key in beaten]
-        below = [key for key in keys if scores[key] <= beaten[key]]
-        if not below:
-            continue
-        numbers = ' and '.join(
-            f'{wording(key).name} {written(key, scores[key])} against {written(key, beaten[key])}'
-            for key in below
-        )
-        yield (
-            f'The features are no better than {_the(subject)}: {numbers}. What to try: more epochs '
-            f'(--config.epochs={_more(facts.epochs)}), another learning rate '
-            '(--config.optimizer.lr=…), and a look at the views below: what differs along a row is '
-            'what the network learns to ignore, and the classes must not hang on it.'
-        )
+def shortfall(scores: Scores, baselines: Mapping[str, Scores], facts: Facts) -> str:
+    """What the run does not beat, and what to try; empty where it beats all."""
+    found = {subject: _below(scores, beaten) for subject, beaten in baselines.items()}
+    said = [f'{_the(subject)} ({numbers})' for subject, numbers in found.items() if numbers]
+    if not said:
+        return ''
+    return (
+        f'The features are no better than {" and ".join(said)}. What to try: more epochs '
+        f'(--config.epochs={max(2, round(4 * facts.epochs))}), another learning rate '
+        '(config.optimizer.lr), and a look at the views below: what differs along a row is what '
+        'the network learns to ignore, and the classes must not hang on it.'
+    )
+
+
+def _below(scores: Scores, beaten: Scores) -> str:
+    """The numbers that are no better, beside those that they do not beat."""
+    keys = [key for key in DECISIVE if key in scores and key in beaten]
+    return ', '.join(
+        f'{wording(key).name} {written(key, scores[key])} against {written(key, beaten[key])}'
+        for key in keys
+        if scores[key] <= beaten[key]
+    )
 
 
 def _the(subject: str) -> str:
     return 'the untrained network' if subject == 'random network' else subject
-
-
-def _more(epochs: float) -> int:
-    return max(2, round(4 * epochs))
 
 
 def results_section(scores: Scores, baselines: Mapping[str, Scores], facts: Facts) -> str:

@@ -226,12 +226,12 @@ def test_what_was_not_measured_is_left_out(tmp_path):
 @pytest.mark.parametrize(
     ('scores', 'words'),
     [
-        ({'knn': 0.5, 'linear': 0.9}, ['no better than raw pixels: kNN 50.0 % against 53.0 %']),
+        ({'knn': 0.5, 'linear': 0.9}, ['no better than raw pixels (kNN 50.0 % against 53.0 %).']),
         (
             {'knn': 0.1},
             [
-                'no better than raw pixels: kNN 10.0 % against 53.0 %',
-                'no better than the untrained network: kNN 10.0 % against 12.0 %',
+                'no better than raw pixels (kNN 10.0 % against 53.0 %)',
+                ' and the untrained network (kNN 10.0 % against 12.0 %).',
             ],
         ),
         ({'knn': 0.54, 'feature_std': 0.01}, []),
@@ -239,7 +239,7 @@ def test_what_was_not_measured_is_left_out(tmp_path):
 )
 def test_a_run_below_its_baselines_says_so_and_what_to_try(scores, words, tmp_path):
     page = Page(report(tmp_path, **PLAIN, scores=scores))
-    assert page.all('p').count({'class': 'warning'}) == len(words)
+    assert page.all('p').count({'class': 'warning'}) == bool(words)
     for sentence in words:
         assert sentence in page.text['p']
         assert '--config.epochs=16' in page.text['p']
