@@ -11,7 +11,7 @@ import jssl.losses
 from tests.conftest import ROOT
 
 # By name, so that an example is found however its module is imported.
-PLACES = ('augment.ops', 'losses', 'memories', 'networks', 'optim')
+PLACES = ('augment.masks', 'augment.ops', 'losses', 'memories', 'networks', 'optim', 'precision')
 
 
 def modules() -> list[str]:

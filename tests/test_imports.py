@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import ROOT
 
 LONGEST = 400  # lines of a file
+HOUSE = ('jssl', 'configs', 'examples', 'experiments', 'tests')
 NAMES = re.compile(r'`(\w+)`')
 HEAVY = ('tensorflow_datasets', 'matplotlib', 'sklearn', 'orbax', 'tensorboardX')
 
@@ -27,18 +28,19 @@ def modules() -> dict[str, Path]:
 
 
 def imported(file: Path) -> Iterator[str]:
-    """The modules of jssl that a file imports anywhere: in functions and for type checkers too."""
+    """The modules of ours that a file imports anywhere: in functions, for type checkers too."""
     for node in ast.walk(ast.parse(file.read_text(encoding='utf-8'))):
         if isinstance(node, ast.Import):
-            yield from (name.name for name in node.names if name.name.split('.')[0] == 'jssl')
-        elif isinstance(node, ast.ImportFrom) and (node.module or '').split('.')[0] == 'jssl':
+            yield from (name.name for name in node.names if name.name.split('.')[0] in HOUSE)
+        elif isinstance(node, ast.ImportFrom) and (node.module or '').split('.')[0] in HOUSE:
             parts = (f'{node.module}.{name.name}' for name in node.names)
             yield from (part if part in modules() else str(node.module) for part in parts)
 
 
 def room(module: str) -> str:
-    """The folder or file in jssl/ that a module is in; of jssl itself `__init__`."""
-    return [*module.split('.'), '__init__'][1]
+    """The folder or file in jssl/ that a module is in, `__init__` of jssl itself."""
+    house, *inside = module.split('.')
+    return (inside or ['__init__'])[0] if house == 'jssl' else house
 
 
 def allowed() -> dict[str, set[str]]:

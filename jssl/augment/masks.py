@@ -31,6 +31,11 @@ def random_masking(noise: jax.Array, keep: int) -> tuple[jax.Array, jax.Array, j
 
     Raises:
       JsslError: `keep` is not between 1 and L.
+
+    Example:
+      >>> keep, restore, mask = random_masking(jnp.array([0.3, 0.9, 0.1, 0.5]), keep=2)
+      >>> print(keep, mask.astype(int))
+      [2 0] [0 1 0 1]
     """
     length = noise.shape[-1]
     if not 1 <= keep <= length:
@@ -56,6 +61,10 @@ def patch_mask(key: jax.Array, grid: int = 6, cell: int = 8, ratio: float = 0.6)
 
     Raises:
       JsslError: `ratio` is not between 0 and 1.
+
+    Example:
+      >>> print(patch_mask(jax.random.key(0), grid=4, cell=1, ratio=0.5).sum())
+      8
     """
     if not 0 <= ratio <= 1:
         raise JsslError(f'ratio is {ratio!r}; give a number between 0 and 1.')
@@ -88,6 +97,10 @@ def block_mask(key: jax.Array, grid: int = 14, count: int = 75, smallest: int = 
 
     Raises:
       JsslError: `grid`, `count` or `smallest` is out of its range.
+
+    Example:
+      >>> print(block_mask(jax.random.key(0), grid=8, count=20, smallest=4).sum())
+      20
     """
     _check_blocks(grid, count, smallest)
     loop_key, fill_key = jax.random.split(key)
