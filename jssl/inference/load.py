@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -11,9 +11,11 @@ import numpy as np
 
 from jssl.algorithm import Algorithm, Params, State
 from jssl.augment.views import CenterView
+from jssl.checks import Count, check_value
 from jssl.components import build_at
 from jssl.data.canvas import Canvas
-from jssl.errors import JsslError, show
+from jssl.data.reading.decoding import check_channels
+from jssl.errors import JsslError, in_words, show
 from jssl.evaluation.features import EvalView
 from jssl.fitting.outcome import final_scores
 from jssl.fitting.pretrained import WEIGHTS, place_weights, read_weights
@@ -33,6 +35,13 @@ from jssl.runs.workdir import CHECKPOINTS, CONFIG, read_config
 HINTS = {'model': Annotated[Any, MODEL], 'eval_view': Annotated[Any, VIEW], 'backbone': Backbone}
 CANVAS = 2  # times the side of the view, where a file does not say it
 Weights = Mapping[str, np.ndarray]
+
+
+class Sizes(NamedTuple):
+    """Side of the canvas, and channels of an image."""
+
+    canvas: int
+    channels: int
 
 
 def load(
@@ -105,21 +114,43 @@ def _of_run(run: Path, view: EvalView | None, trusted: Collection[str]) -> Pretr
     algorithm = with_dtype(made, config.get('dtype'))
     if view is None:
         view = _built('eval_view', config.get('eval_view'), where, trusted)
+    size = _sizes(config, where)
     try:
         tree, step = read_parts(run / CHECKPOINTS, ('params',), ('state',))
-        params, state = tree.get('params', {}), tree.get('state', {})
-        metadata = facts(run, record, algorithm, view, step)
     except JsslError:  # none is left
         if not (run / WEIGHTS).is_file():
             raise
         weights, metadata = read_weights(str(run)), read_metadata(run / WEIGHTS)
-        params, state = fitted(algorithm.backbone, weights, view, config, str(run))
-    size = {name: int(config[name]) for name in ('canvas', 'channels') if name in config}
-    return Pretrained(algorithm, params, state, view, config=config, metadata=metadata, **size)
+        params, state = fitted(algorithm.backbone, weights, view, size, str(run))
+    else:
+        params, state = tree.get('params', {}), tree.get('state', {})
+        metadata = facts(run, record, algorithm, view, size, step)
+    return Pretrained(algorithm, params, state, view, *size, config=config, metadata=metadata)
+
+
+def _sizes(config: Mapping[str, Any], where: str) -> Sizes:
+    """Canvas and channels, as a file says them.
+
+    Raises:
+      JsslError: it says no canvas, or one that is none.
+    """
+    channels = config.get('channels', 3)
+    try:
+        check_value('canvas', config.get('canvas'), Count)
+        check_value('channels', channels, Count)
+        check_channels(channels)
+    except JsslError as error:
+        raise JsslError(f'{where}: {error}') from error
+    return Sizes(config['canvas'], channels)
 
 
 def facts(
-    run: Path, record: Mapping[str, Any], algorithm: Algorithm, view: EvalView, step: int
+    run: Path,
+    record: Mapping[str, Any],
+    algorithm: Algorithm,
+    view: EvalView,
+    size: Sizes,
+    step: int,
 ) -> dict[str, str]:
     """What a file with the weights of a run says of itself."""
     config = record['config']
@@ -127,16 +158,23 @@ def facts(
     return describe(
         getattr(algorithm, 'backbone', None),
         view,
-        int(config['canvas']),
-        int(config.get('channels', 3)),
+        *size,
         algorithm=type(algorithm).__name__,
         steps=step,
         epochs=config.get('epochs'),
         batch_size=config.get('batch_size'),
         images=found.get('number'),
         data=_without_places(config.get('data')) or None,
-        scores=final_scores(read_metrics(run / METRICS)) or None,
+        scores=_scores(run) or None,
     )
+
+
+def _scores(run: Path) -> dict[str, float]:
+    """Those of the last evaluation; none where the metrics are gone or damaged."""
+    try:
+        return final_scores(read_metrics(run / METRICS))
+    except JsslError:
+        return {}
 
 
 def _without_places(data: Any) -> Any:
@@ -153,7 +191,7 @@ def _of_file(
     """From what the file says of itself, or from what the caller says."""
     metadata, config = read_metadata(path), {}
     for name in ('backbone', 'eval_view', 'canvas', 'channels'):
-        if (value := parsed(metadata, name)) is not None:
+        if (value := parsed(metadata, name, str(path))) is not None:
             config[name] = value
     if backbone is None:
         if 'backbone' not in config:
@@ -175,12 +213,11 @@ def _of_file(
                 f'jssl.load({str(path)!r}, view=CenterView(size=224)); it is in jssl.augment.views.'
             )
     config.setdefault('canvas', CANVAS * getattr(view, 'resize', 256))
-    params, state = fitted(backbone, read_weights(str(path)), view, config, str(path))
-    size = {name: int(config[name]) for name in ('canvas', 'channels') if name in config}
-    said = describe(backbone, view, size['canvas'], size.get('channels', 3))
-    metadata = {**metadata, **said}
+    size = _sizes(config, str(path))
+    params, state = fitted(backbone, read_weights(str(path)), view, size, str(path))
+    metadata = {**metadata, **describe(backbone, view, *size)}
     return Pretrained(
-        Frozen(backbone), params, state, view, config=config, metadata=metadata, **size
+        Frozen(backbone), params, state, view, *size, config=config, metadata=metadata
     )
 
 
@@ -210,18 +247,27 @@ def _tidy(value: Any) -> Any:
 
 
 def fitted(
-    backbone: nn.Module, weights: Weights, view: EvalView, config: Mapping[str, Any], path: str
+    backbone: nn.Module, weights: Weights, view: EvalView, size: Sizes, path: str
 ) -> tuple[Params, State]:
     """Weights by the reference's names in the place of a backbone's parameters and statistics.
 
     Raises:
       JsslError: they are of another network.
     """
-    side, channels = int(config['canvas']), int(config.get('channels', 3))
-    canvas = Canvas(jnp.zeros((side, side, channels), jnp.uint8), jnp.array([side, side]))
-    shapes = jax.eval_shape(
-        lambda: Frozen(backbone).init(jax.random.key(0), {'views': (view(canvas)[None],)})
-    )
+
+    def init() -> tuple[Params, State]:
+        side, channels = size
+        canvas = Canvas(jnp.zeros((side, side, channels), jnp.uint8), jnp.array([side, side]))
+        return Frozen(backbone).init(jax.random.key(0), {'views': (view(canvas)[None],)})
+
+    try:
+        shapes = jax.eval_shape(init)
+    except Exception as error:  # of a view or a network that a file describes
+        raise JsslError(
+            f'{path!r}: {type(backbone).__name__} cannot be made for images of canvas '
+            f'{size.canvas} as {type(view).__name__} prepares them: '
+            f'{in_words(error).rstrip(".")}. Give backbone= and view= that go together.'
+        ) from error
     params, state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     fresh = {'params': params, 'state': {'batch_stats': {'backbone': {}}} | state}
     try:

@@ -41,8 +41,8 @@ def read_metadata(path: Path | str) -> dict[str, str]:
     return {name: value for name, value in texts if isinstance(value, str)}
 
 
-def parsed(metadata: Mapping[str, str], name: str) -> Any:
-    """A section or a number of the metadata; None where the file does not say it.
+def parsed(metadata: Mapping[str, str], name: str, path: str) -> Any:
+    """A section or a number of the metadata; None where the file at `path` does not say it.
 
     Raises:
       JsslError: it is no JSON.
@@ -53,7 +53,7 @@ def parsed(metadata: Mapping[str, str], name: str) -> Any:
         return json.loads(metadata[name])
     except (ValueError, RecursionError) as error:
         raise JsslError(
-            f'the metadata of the file are damaged: {name!r} is {metadata[name]!r:.80}. Take the '
+            f'the metadata of {path} are damaged: {name!r} is {metadata[name]!r:.80}. Take the '
             'file anew from where it was written.'
         ) from error
 

@@ -181,7 +181,7 @@ def test_a_class_that_a_file_names_is_not_run(run: Path, tmp_path: Path) -> None
         jssl.load(path)
     told['backbone'] = '{'
     save_file(load_file(run / 'backbone.safetensors'), path, metadata=told)
-    with refused('metadata of the file are damaged', "'backbone'"):
+    with refused(f'metadata of {path} are damaged', "'backbone'"):
         jssl.load(path)
 
 
@@ -193,6 +193,39 @@ def test_a_network_computes_in_the_type_of_its_run(run: Path, tmp_path: Path) ->
     network = jssl.load(copy)
     assert network.backbone.dtype == 'bfloat16'
     assert jssl.load(network.save(tmp_path / 'it.npz')).backbone.dtype == 'bfloat16'
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'words'),
+    [
+        ('canvas', '"x"', 'canvas'),
+        ('canvas', '-1', 'canvas'),
+        ('canvas', '1e9', 'canvas'),
+        ('channels', '7', 'channels'),
+        ('eval_view', '[]', 'eval_view'),
+        ('eval_view', '{"type": "View"}', 'as View prepares them'),
+        ('backbone', 'null', 'which network'),
+        ('backbone', '{"type": "ResNet", "depth": 10, "name": "x"}', 'name'),
+        ('backbone', '[' * 100_000, 'damaged'),
+    ],
+)
+def test_metadata_that_somebody_changed_are_refused(
+    run: Path, tmp_path: Path, name: str, value: str, words: str
+) -> None:
+    path = tmp_path / 'it.safetensors'
+    told = read_metadata(run / 'backbone.safetensors') | {name: value}
+    save_file(load_file(run / 'backbone.safetensors'), path, metadata=told)
+    with refused(str(path), words):
+        jssl.load(path)
+
+
+def test_a_run_without_its_metrics_has_no_scores(run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / 'copy'))
+    assert 'knn' in jssl.load(copy).metadata['scores']
+    (copy / 'metrics.jsonl').write_text('{\n{\n')
+    assert 'scores' not in jssl.load(copy).metadata
+    (copy / 'metrics.jsonl').unlink()
+    assert jssl.load(copy).metadata['steps'] == '8'
 
 
 def test_nothing_there_is_said(tmp_path: Path) -> None:
