@@ -4,6 +4,7 @@ It is for commands: nothing happens when `jssl` is imported, and a program of on
 itself by JAX's option `jax_compilation_cache_dir`, or calls `keep_programs` before it imports JAX.
 """
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -65,8 +66,10 @@ def _abilities() -> str:
 
 def prune(folder: Path, bound: int) -> None:
     """Deletes the oldest programs under a folder, so that the others take `bound` bytes at most."""
-    found = [(path.stat(), path) for path in folder.rglob('*-cache') if path.is_file()]
-    taken = 0
+    found, taken = [], 0
+    for path in folder.rglob('*-cache'):
+        with contextlib.suppress(FileNotFoundError):  # another process prunes too
+            found.append((path.stat(), path))
     for status, path in sorted(found, key=lambda pair: pair[0].st_mtime, reverse=True):
         taken += status.st_size
         if taken > bound:
