@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jssl.algorithm import Algorithm, Run, TrainState
+from jssl.algorithm import Algorithm, Run, TrainState, image_batch, one_view
 from tests.checks import assert_trees_close, refused, tiny_simclr, well_scaled
 
 IMAGES = jax.random.normal(jax.random.key(1), (4, 8, 8, 3))
@@ -51,6 +51,14 @@ def test_what_nobody_said_is_asked_for_in_words_that_can_be_typed() -> None:
         _ = Nothing().known_run
     run = Run(samples=10, steps_per_epoch=3, epochs=4)
     assert dataclasses.replace(Nothing(), run=run).known_run.steps == 12
+
+
+def test_images_are_a_batch_of_one_view_outside_of_training() -> None:
+    batch = image_batch(IMAGES)
+    assert batch.keys() == {'views', 'index', 'step'}
+    assert one_view(batch, 'Nothing') is IMAGES
+    np.testing.assert_array_equal(batch['index'], range(4))
+    assert int(batch['step']) == 0
 
 
 def test_an_algorithm_tells_which_parts_it_has() -> None:

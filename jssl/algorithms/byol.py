@@ -56,7 +56,7 @@ class BYOL(Algorithm):
         self, params: Params, state: State, batch: Batch
     ) -> tuple[jax.Array, tuple[State, Metrics]]:
         """Equation 2 for both orders of the views, without its constant 4: from -4 to 4."""
-        views, steps = two_views(batch, 'BYOL'), self.known_run.steps
+        views, steps = two_views(batch, type(self).__name__), self.known_run.steps
         (z1, z2), stats = each(self.network, params, state['batch_stats'], views, method='encode')
         momentum = cosine_momentum(state['teacher']['steps'], steps, base=self.base_momentum)
         teacher = update_teacher(state['teacher'], params, stats, momentum)

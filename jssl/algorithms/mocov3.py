@@ -57,7 +57,7 @@ class MoCoV3(Algorithm):
         self, params: Params, state: State, batch: Batch
     ) -> tuple[jax.Array, tuple[State, Metrics]]:
         """Algorithm 1 of the paper; the targets of the global batch are the classes."""
-        views, steps = two_views(batch, 'MoCoV3'), self.known_run.steps
+        views, steps = two_views(batch, type(self).__name__), self.known_run.steps
         (z1, z2), stats = each(self.network, params, state['batch_stats'], views, method='encode')
         momentum = cosine_momentum(state['teacher']['steps'], steps, base=self.base_momentum)
         teacher = update_teacher(state['teacher'], params, stats, momentum)
