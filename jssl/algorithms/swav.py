@@ -116,7 +116,7 @@ class SwAV(Algorithm):
         codes, queues = self._assign(state, batch['step'], prototypes, *seen)
         loss = swapped_prediction(scores, codes, self.head.crops_for_assign, self.head.temperature)
         state = {**state, **queues, 'batch_stats': stats}
-        return loss, (state, watch(codes, state))
+        return loss, (state, code_metrics(codes, state))
 
     def after_step(self, params: Params, state: State, step: jax.Array) -> tuple[Params, State]:
         """Puts the prototypes back on the sphere."""
@@ -244,7 +244,7 @@ def with_unit_prototypes(params: Params) -> Params:
     return with_prototypes(params, l2_normalize(kernel, axis=0).astype(kernel.dtype))
 
 
-def watch(codes: Sequence[jax.Array], state: State) -> Metrics:
+def code_metrics(codes: Sequence[jax.Array], state: State) -> Metrics:
     """How many prototypes the codes of a batch use, and the state of the queue.
 
     Returns:
