@@ -2,8 +2,7 @@
 
     jssl train byol                  # embedded digits
     jssl train byol:cifar10          # ResNet-18, 1000 epochs
-    jssl train byol:imagenet         # ResNet-50, 200 epochs
-    jssl train byol:imagenet-300e
+    jssl train byol:imagenet         # ResNet-50, 200 epochs; imagenet-100e, imagenet-300e
 
 Embedded: minutes on two CPU cores; accuracies are in docs/results.md.
 CIFAR-10: 92.6 % linear has been published for such a recipe (solo-learn).
@@ -70,13 +69,11 @@ def model(
     backbone: Config, widths: tuple[int, int, int], base_momentum: float, **neck: bool
 ) -> Config:
     """The algorithm, in the shape MMSelfSup's users know."""
-    _, hidden, out = widths
+    predictor = recipes.predictor(widths[2], widths[1], with_bias=True)
     return dict(
         type='BYOL',
         base_momentum=base_momentum,
         backbone=backbone,
         neck=recipes.mlp(*widths, **(dict(with_bias=True, with_last_bn=False) | neck)),
-        head=dict(
-            type='LatentPredictHead', predictor=recipes.predictor(out, hidden, with_bias=True)
-        ),
+        head=dict(type='LatentPredictHead', predictor=predictor),
     )

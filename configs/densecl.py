@@ -51,11 +51,10 @@ def model(
     backbone: Config, widths: tuple[int, int, int], temperature: float, **fields: float
 ) -> Config:
     """The algorithm, in the shape MMSelfSup's users know."""
-    names = ('in_channels', 'hid_channels', 'out_channels')
     return dict(
         type='DenseCL',
         backbone=backbone,
-        neck=dict(type='DenseCLNeck', **dict(zip(names, widths, strict=True))),
+        neck=dict(type='DenseCLNeck', **recipes.widths(*widths)),
         head=dict(type='ContrastiveHead', temperature=temperature),
         feat_dim=widths[2],
         **fields,

@@ -11,7 +11,6 @@ base 300e 82.8 (60.8), 400e 83.3 (62.5), 800e 83.3 (65.1), 1600e 83.5 (67.1) %; 
 """
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 from jssl import recipes
@@ -27,13 +26,9 @@ WIDTHS = {'base': 768, 'large': 1024, 'huge': 1280}
 
 def get_config(variant: str = '') -> ConfigDict:
     """The experiment called `variant`."""
-    real: dict[str, Callable[[], Config]] = {
-        f'imagenet-{arch}-{epochs}e': functools.partial(imagenet, arch, epochs)
-        for arch, lengths in EPOCHS.items()
-        for epochs in lengths
-    }
-    experiments = {'embedded': embedded, 'imagenet': real['imagenet-base-400e'], **real}
-    return choose(variant, **experiments)
+    lengths = [(arch, epochs) for arch in EPOCHS for epochs in EPOCHS[arch]]
+    real = {f'imagenet-{a}-{n}e': functools.partial(imagenet, a, n) for a, n in lengths}
+    return choose(variant, embedded=embedded, imagenet=real['imagenet-base-400e'], **real)
 
 
 def embedded() -> Config:
@@ -62,25 +57,17 @@ def imagenet(arch: str, epochs: int) -> Config:
     """ViT-B/16, L/16 or H/14 in bfloat16, with AdamW."""
     decoder = dict(embed_dim=WIDTHS[arch], dtype='bfloat16')
     patch = 14 if arch == 'huge' else 16
-    factor = 1e-9 if epochs == 800 else 1e-4
-    optimizer = adamw(lr=2.4e-3)
-    rate = dict(warmup_epochs=40.0, warmup_factor=factor)
+    rate = dict(warmup_epochs=40.0, warmup_factor=1e-9 if epochs == 800 else 1e-4)
     return dict(
         model=model(arch, size=224, patch=patch, norm_pix=True, decoder=decoder, dtype='bfloat16'),
         **recipes.imagenet(interpolation='bicubic'),
         views=policies.mae(size=224),
-        **recipes.cosine(optimizer, batch_size=4096, epochs=epochs, **rate),
+        **recipes.cosine(adamw(lr=2.4e-3), batch_size=4096, epochs=epochs, **rate),
     )
 
 
 def model(
-    arch: str | dict[str, int],
-    *,
-    size: int,
-    patch: int,
-    norm_pix: bool,
-    decoder: Config,
-    **backbone: Any,
+    arch: str | Config, *, size: int, patch: int, norm_pix: bool, decoder: Config, **backbone: Any
 ) -> Config:
     """The algorithm, in the shape MMSelfSup's users know."""
     patches = dict(num_patches=(size // patch) ** 2, patch_size=patch)

@@ -26,16 +26,11 @@ def embedded() -> Config:
     """A small ViT on 6,000 images of handwritten digits, in minutes on a laptop."""
     arch = dict(embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=256)
     network = dict(arch=arch, img_size=32, patch_size=8, fixed_positions=True, init_std=0.1)
+    neck = dict(in_channels=64, out_channels=27)
     # Histograms over fewer than 8 x 8 of these noisy pixels are of the noise, and what lies two
     # patches away says nothing of them: few are masked, and seldom side by side.
     return dict(
-        model=model(
-            network,
-            neck=dict(in_channels=64, out_channels=27),
-            hog=dict(pool=8, patch_size=8),
-            masked_patches=3,
-            smallest_block=1,
-        ),
+        model=model(network, neck, dict(pool=8, patch_size=8), masked_patches=3, smallest_block=1),
         **recipes.digits(),
         views=policies.mae(size=32, flip=0.0),
         **recipes.cosine(adamw(lr=4e-3, clip=1.0), batch_size=32, epochs=34, warmup_epochs=2.0),
@@ -45,29 +40,22 @@ def embedded() -> Config:
 def own(images: OwnImages) -> Config:
     """The user's own images: what `--data=folder:photos` trains on."""
     patch, pool = images.patch, min(images.patch, 8)
-    network = model(
-        dict(arch=images.arch, img_size=images.size, patch_size=patch),
-        neck=dict(in_channels=images.arch['embed_dims'], out_channels=27 * (patch // pool) ** 2),
-        hog=dict(pool=pool, gaussian_window=2 * pool, patch_size=patch),
-        masked_patches=78,
-        smallest_block=15,
-    )
+    backbone = dict(arch=images.arch, img_size=images.size, patch_size=patch)
+    neck = dict(in_channels=images.arch['embed_dims'], out_channels=27 * (patch // pool) ** 2)
+    hog = dict(pool=pool, gaussian_window=2 * pool, patch_size=patch)
+    network = model(backbone, neck, hog, masked_patches=78, smallest_block=15)
     views = policies.mae(images.size, scale=(0.5, 1.0))
     return dict(model=network, views=views, **images.run(adamw(images.lr, clip=1.0)))
 
 
 def imagenet() -> Config:
     """ViT-B/16 in bfloat16; 78 of 196 patches are masked in blocks of at least 15."""
+    backbone = dict(arch='base', dtype='bfloat16')
+    neck = dict(in_channels=768, out_channels=108, init_std=0.02)
     optimizer = adamw(lr=1.6e-3, clip=0.02)
     rate = dict(warmup_epochs=30.0, warmup_factor=1e-6)
     return dict(
-        model=model(
-            dict(arch='base', dtype='bfloat16'),
-            neck=dict(in_channels=768, out_channels=108, init_std=0.02),
-            hog=dict(patch_size=16),
-            masked_patches=78,
-            smallest_block=15,
-        ),
+        model=model(backbone, neck, dict(patch_size=16), masked_patches=78, smallest_block=15),
         **recipes.imagenet(interpolation='bicubic'),
         views=policies.mae(size=224, scale=(0.5, 1.0)),
         **recipes.cosine(optimizer, batch_size=2048, epochs=300, **rate),

@@ -1,8 +1,7 @@
 """NPID, instance discrimination (Wu et al. 2018, arXiv 1805.01978).
 
     jssl train npid                          # embedded digits
-    jssl train npid:imagenet                 # ResNet-50, 200 epochs
-    jssl train npid:imagenet-ensure-neg
+    jssl train npid:imagenet                 # ResNet-50, 200 epochs; imagenet-ensure-neg
 
 Embedded: minutes on two CPU cores; accuracies are in docs/results.md.
 ImageNet: the reference's recipe for 8 GPUs; its own run reaches 58.3 % linear. The bank takes 656

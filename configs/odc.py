@@ -25,15 +25,9 @@ def embedded() -> Config:
     """A small ResNet on 6,000 images of handwritten digits, in minutes on a laptop."""
     # Rows that move by 0.02 keep the labels for some epochs, and a long warm-up the features alike
     # from which the rows are mixed; a batch norm in place of the neck's ReLU sets clusters apart.
+    memory = dict(momentum=0.02, min_cluster=3)
     return dict(
-        model=model(
-            recipes.edge_resnet(),
-            widths=(64, 1024, 256),
-            clusters=500,
-            memory=dict(momentum=0.02, min_cluster=3),
-            centroid_interval=93,
-            with_last_bn=True,
-        ),
+        model=model(recipes.edge_resnet(), (64, 1024, 256), 500, 93, memory, with_last_bn=True),
         **recipes.digits(),
         sampler=dict(type='WithReplacement'),
         views=policies.deepcluster(**recipes.harsh_light()),
@@ -44,13 +38,8 @@ def embedded() -> Config:
 
 def own(images: OwnImages) -> Config:
     """The user's own images: what `--data=folder:photos` trains on."""
-    network = model(
-        images.resnet(),
-        widths=(images.width, 512, 256),
-        clusters=images.clusters,
-        memory=dict(momentum=0.5, min_cluster=3),
-        centroid_interval=images.steps_per_epoch,
-    )
+    widths, memory = (images.width, 512, 256), dict(momentum=0.5, min_cluster=3)
+    network = model(images.resnet(), widths, images.clusters, images.steps_per_epoch, memory)
     sampler = dict(type='WithReplacement')
     views = policies.deepcluster(images.size)
     return dict(model=network, sampler=sampler, views=views, **images.run())
@@ -58,16 +47,11 @@ def own(images: OwnImages) -> Config:
 
 def imagenet() -> Config:
     """ResNet-50 with SGD, 10,000 clusters that are made once and move with every batch."""
+    memory = dict(momentum=0.5, min_cluster=20)
     fresh_head = {'head': dict(momentum=0.0)}
     optimizer = recipes.sgd(0.06, weight_decay=1e-5, custom_keys=fresh_head)
     return dict(
-        model=model(
-            recipes.resnet50(),
-            widths=(2048, 512, 256),
-            clusters=10000,
-            memory=dict(momentum=0.5, min_cluster=20),
-            centroid_interval=10,
-        ),
+        model=model(recipes.resnet50(), (2048, 512, 256), 10000, 10, memory),
         **recipes.imagenet(),
         sampler=dict(type='WithReplacement'),
         views=policies.deepcluster(size=224),
@@ -79,16 +63,15 @@ def model(
     backbone: Config,
     widths: tuple[int, int, int],
     clusters: int,
-    memory: Config,
     centroid_interval: int,
+    memory: Config,
     **neck: Any,
 ) -> Config:
     """The algorithm, in the shape MMSelfSup's users know; `widths` are those of the neck."""
-    names = ('in_channels', 'hid_channels', 'out_channels')
     return dict(
         type='ODC',
         backbone=backbone,
-        neck=dict(type='ODCNeck', **dict(zip(names, widths, strict=True)), **neck),
+        neck=dict(type='ODCNeck', **recipes.widths(*widths), **neck),
         head=dict(type='ClsHead', in_channels=widths[2], num_classes=clusters),
         memory_bank=dict(type='ODCMemory', feat_dim=widths[2], num_classes=clusters, **memory),
         centroid_interval=centroid_interval,

@@ -11,7 +11,6 @@ ImageNet: the reference's recipe for 16 GPUs; its own runs reach 66.9 % linear.
 
 from jssl import recipes
 from jssl.config import ConfigDict, choose
-from jssl.optim.optimizers import NO_DECAY_NO_ADAPT
 from jssl.recipes import Config, OwnImages, policies
 
 
@@ -23,11 +22,7 @@ def get_config(variant: str = '') -> ConfigDict:
 def embedded() -> Config:
     """A small ResNet on 6,000 images of handwritten digits, in minutes on a laptop."""
     return dict(
-        model=model(
-            recipes.small_resnet(),
-            neck=dict(in_channels=64, hid_channels=128, out_channels=64),
-            temperature=0.1,
-        ),
+        model=model(recipes.small_resnet(), (64, 128, 64), temperature=0.1),
         **recipes.digits(),
         views=policies.simclr(**recipes.digit_views()),
         **recipes.cosine(recipes.adamw(6e-3), batch_size=64, epochs=20, warmup_epochs=2.0),
@@ -36,8 +31,7 @@ def embedded() -> Config:
 
 def own(images: OwnImages) -> Config:
     """The user's own images: what `--data=folder:photos` trains on."""
-    neck = dict(in_channels=images.width, hid_channels=256, out_channels=128)
-    network = model(images.resnet(), neck, temperature=0.2)
+    network = model(images.resnet(), (images.width, 256, 128), temperature=0.2)
     return dict(model=network, views=policies.simclr(images.size), **images.run())
 
 
@@ -46,11 +40,7 @@ def cifar10() -> Config:
     jitter = dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
     optimizer = recipes.sgd(0.6, weight_decay=1e-6)
     return dict(
-        model=model(
-            recipes.cifar_resnet18(),
-            neck=dict(in_channels=512, hid_channels=512, out_channels=128),
-            temperature=0.5,
-        ),
+        model=model(recipes.cifar_resnet18(), (512, 512, 128), temperature=0.5),
         **recipes.cifar10(),
         views=policies.simclr(size=32, blur=0.0, **jitter),
         **recipes.cosine(optimizer, batch_size=512, epochs=1000, warmup_epochs=10.0),
@@ -59,28 +49,22 @@ def cifar10() -> Config:
 
 def imagenet() -> Config:
     """ResNet-50 with LARS; the loss weighs 1/16 because 16 processes averaged its gradient."""
-    optimizer = dict(
-        type='LARS', lr=4.8, momentum=0.9, weight_decay=1e-6, custom_keys=NO_DECAY_NO_ADAPT
-    )
+    backbone = recipes.resnet50(zero_init_residual=True)
+    optimizer = recipes.lars(4.8, weight_decay=1e-6)
     rate = dict(warmup_epochs=10.0, warmup_factor=1e-4, by_epoch=True)
     return dict(
-        model=model(
-            recipes.resnet50(zero_init_residual=True),
-            neck=dict(in_channels=2048, hid_channels=2048, out_channels=128),
-            temperature=0.1,
-            loss_weight=1 / 16,
-        ),
+        model=model(backbone, (2048, 2048, 128), temperature=0.1, loss_weight=1 / 16),
         **recipes.imagenet(),
         views=policies.simclr(size=224),
         **recipes.cosine(optimizer, batch_size=4096, epochs=200, **rate),
     )
 
 
-def model(backbone: Config, neck: Config, **head: float) -> Config:
+def model(backbone: Config, widths: tuple[int, int, int], **head: float) -> Config:
     """The algorithm, in the shape MMSelfSup's users know."""
     return dict(
         type='SimCLR',
         backbone=backbone,
-        neck=dict(type='NonLinearNeck', num_layers=2, **neck),
+        neck=recipes.mlp(*widths, num_layers=2),
         head=dict(type='ContrastiveHead', **head),
     )

@@ -2,8 +2,7 @@
 
     jssl train simsiam                  # embedded digits
     jssl train simsiam:cifar10          # ResNet-18, 800 epochs
-    jssl train simsiam:imagenet         # ResNet-50, 200 epochs
-    jssl train simsiam:imagenet-100e
+    jssl train simsiam:imagenet         # ResNet-50, 200 epochs; imagenet-100e
 
 Embedded: minutes on two CPU cores; accuracies are in docs/results.md.
 CIFAR-10: appendix D of the paper, which reports 91.8 % linear.

@@ -15,6 +15,7 @@ from jssl.recipes.networks import predictor as predictor
 from jssl.recipes.networks import resnet as resnet
 from jssl.recipes.networks import resnet50 as resnet50
 from jssl.recipes.networks import small_resnet as small_resnet
+from jssl.recipes.networks import widths as widths
 from jssl.recipes.own_images import OwnImages as OwnImages
 from jssl.recipes.training import adamw as adamw
 from jssl.recipes.training import adamw_of_transformers as adamw_of_transformers

@@ -38,10 +38,15 @@ def resnet(depth: int, **fields: Any) -> Config:
     return dict(type='ResNet', **(dict(depth=depth, out_indices=(4,)) | fields))
 
 
+def widths(in_channels: int, hid_channels: int, out_channels: int) -> dict[str, int]:
+    """The fields of a neck that say how wide its input, its hidden layers and its output are."""
+    return dict(in_channels=in_channels, hid_channels=hid_channels, out_channels=out_channels)
+
+
 def mlp(in_channels: int, hid_channels: int, out_channels: int, **fields: Any) -> Config:
     """A neck or a predictor of linear layers with batch norm between them, two unless told."""
-    widths = dict(in_channels=in_channels, hid_channels=hid_channels, out_channels=out_channels)
-    return dict(type='NonLinearNeck', **widths, **fields)
+    layers = widths(in_channels, hid_channels, out_channels)
+    return dict(type='NonLinearNeck', **layers, **fields)
 
 
 def predictor(in_channels: int, hid_channels: int, **fields: Any) -> Config:
