@@ -33,7 +33,7 @@ def embedded() -> Config:
     depths = dict(regressor_depth=1, decoder_depth=1)
     neck = dict(num_classes=256, embed_dims=64, num_heads=4, mask_tokens_num=8, **depths)
     return dict(
-        model=model(backbone, neck, brightness(8), smallest_block=2),
+        model=model(backbone, neck, recipes.brightness_tokenizer(8), smallest_block=2),
         **recipes.digits(),
         views=policies.cae(size=32, token_size=32, scale=(0.5, 1.0), flip=0.0),
         **recipes.cosine(adamw(lr=2e-3), batch_size=64, epochs=30, warmup_epochs=2.0),
@@ -47,7 +47,7 @@ def own(images: OwnImages) -> Config:
     width, depths = arch['embed_dims'], dict(regressor_depth=2, decoder_depth=2)
     backbone = dict(arch=arch, img_size=images.size, patch_size=patch)
     neck = dict(num_classes=256, embed_dims=width, num_heads=arch['num_heads'], **depths)
-    network = model(backbone, neck, brightness(patch))
+    network = model(backbone, neck, recipes.brightness_tokenizer(patch))
     views = policies.cae(images.size, token_size=images.size)
     return dict(model=network, views=views, **images.run(adamw(images.lr)))
 
@@ -64,11 +64,6 @@ def imagenet() -> Config:
         views=policies.cae(size=224, token_size=112),
         **recipes.cosine(adamw(lr=1.5e-3), batch_size=2048, epochs=300, **rate),
     )
-
-
-def brightness(patch: int) -> Config:
-    """A tokenizer without weights: four levels of brightness in each quarter of a patch."""
-    return dict(type='BrightnessTokenizer', patch_size=patch, cells=2, levels=4)
 
 
 def model(backbone: Config, neck: Config, tokenizer: Config, **fields: Any) -> Config:

@@ -62,7 +62,7 @@ def imagenet() -> Config:
     )
 
 
-def model(backbone: Config, neck: dict[str, float], hog: dict[str, int], **mask: int) -> Config:
+def model(backbone: Config, neck: Config, hog: Config, **mask: int) -> Config:
     """The algorithm, in the shape MMSelfSup's users know."""
     return dict(
         type='MaskFeat',

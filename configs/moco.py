@@ -19,8 +19,7 @@ from jssl.recipes import Config, OwnImages, policies
 
 def get_config(variant: str = '') -> ConfigDict:
     """The experiment called `variant`."""
-    v1 = functools.partial(imagenet, first=True)
-    real = {'imagenet': imagenet, 'imagenet-v2': imagenet, 'imagenet-v1': v1}
+    real = {f'imagenet{name}': functools.partial(imagenet, name) for name in ('', '-v2', '-v1')}
     return choose(variant, embedded=embedded, cifar10=cifar10, **real)
 
 
@@ -38,33 +37,34 @@ def embedded() -> Config:
 
 def own(images: OwnImages) -> Config:
     """The user's own images: what `--data=folder:photos` trains on."""
-    memory = dict(queue_len=images.queue, momentum=0.99)
-    network = model(images.resnet(), v2(images.width, images.width, 128), 0.2, **memory)
+    neck = recipes.moco_v2_neck(images.width, images.width, 128)
+    network = model(images.resnet(), neck, 0.2, queue_len=images.queue, momentum=0.99)
     return dict(model=network, views=policies.moco_v2(images.size), **images.run())
 
 
 def cifar10() -> Config:
     """v2 on ResNet-18 with the 3x3 stem, batch norm over groups of 32, no blur."""
-    memory = dict(queue_len=32768, momentum=0.99)
+    backbone = recipes.cifar_resnet18(bn_group_size=32)
+    neck = recipes.moco_v2_neck(512, 2048, 256)
     return dict(
-        model=model(recipes.cifar_resnet18(bn_group_size=32), v2(512, 2048, 256), 0.2, **memory),
+        model=model(backbone, neck, 0.2, queue_len=32768, momentum=0.99),
         **recipes.cifar10(),
         views=policies.moco_v2(size=32, blur=0.0),
         **recipes.cosine(recipes.sgd(0.3), batch_size=256, epochs=1000, warmup_epochs=10.0),
     )
 
 
-def imagenet(first: bool = False) -> Config:
+def imagenet(name: str) -> Config:
     """v2 on ResNet-50; v1 has a linear neck, weaker augmentation and a rate that falls in steps."""
     linear = dict(type='LinearNeck', in_channels=2048, out_channels=128)
-    neck, temperature = (linear, 0.07) if first else (v2(2048, 2048, 128), 0.2)
+    neck = linear if name == '-v1' else recipes.moco_v2_neck(2048, 2048, 128)
     run: Config = dict(optimizer=recipes.sgd(0.03), batch_size=256, epochs=200)
     falls = recipes.steps(milestones=(120, 160), **run)
     return dict(
-        model=model(recipes.resnet50(bn_group_size=32), neck, temperature),
+        model=model(recipes.resnet50(bn_group_size=32), neck, 0.07 if name == '-v1' else 0.2),
         **recipes.imagenet(),
-        views=policies.moco_v1() if first else policies.moco_v2(),
-        **(falls if first else recipes.cosine(by_epoch=True, **run)),
+        views=policies.moco_v1() if name == '-v1' else policies.moco_v2(),
+        **(falls if name == '-v1' else recipes.cosine(by_epoch=True, **run)),
     )
 
 
@@ -78,8 +78,3 @@ def model(backbone: Config, neck: Config, temperature: float, **memory: float) -
         feat_dim=neck['out_channels'],
         **(dict(queue_len=65536, momentum=0.999) | memory),
     )
-
-
-def v2(*widths: int) -> Config:
-    """The neck of v2."""
-    return dict(type='MoCoV2Neck', **recipes.widths(*widths))

@@ -119,7 +119,7 @@ def resnet(options: argparse.Namespace) -> dict[str, Any]:
     backbone = {'type': 'ResNet', 'depth': options.depth, 'base_channels': options.base_channels}
     return model(
         backbone | {'cifar_stem': options.cifar_stem, 'out_indices': (4,)},
-        neck={'in_channels': features, 'hid_channels': features, 'out_channels': 128},
+        (features, features, 128),
         temperature=0.1,
     )
 

@@ -8,9 +8,11 @@ from typing import Any
 from ml_collections.config_dict import placeholder
 
 from jssl.recipes import policies as policies
+from jssl.recipes.networks import brightness_tokenizer as brightness_tokenizer
 from jssl.recipes.networks import cifar_resnet18 as cifar_resnet18
 from jssl.recipes.networks import edge_resnet as edge_resnet
 from jssl.recipes.networks import mlp as mlp
+from jssl.recipes.networks import moco_v2_neck as moco_v2_neck
 from jssl.recipes.networks import predictor as predictor
 from jssl.recipes.networks import resnet as resnet
 from jssl.recipes.networks import resnet50 as resnet50

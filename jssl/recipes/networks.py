@@ -53,3 +53,13 @@ def predictor(in_channels: int, hid_channels: int, **fields: Any) -> Config:
     """An `mlp` from projections to as wide predictions, with no batch norm after them."""
     own = dict(with_avg_pool=False, with_last_bn=False)
     return mlp(in_channels, hid_channels, in_channels, **(own | fields))
+
+
+def moco_v2_neck(in_channels: int, hid_channels: int, out_channels: int) -> Config:
+    """The neck of MoCo's second version, two linear layers."""
+    return dict(type='MoCoV2Neck', **widths(in_channels, hid_channels, out_channels))
+
+
+def brightness_tokenizer(patch: int) -> Config:
+    """A tokenizer without weights: four levels of brightness in each quarter of a patch."""
+    return dict(type='BrightnessTokenizer', patch_size=patch, cells=2, levels=4)
