@@ -12,7 +12,7 @@ import pytest
 
 from jssl.algorithm import Batch, Run, State
 from jssl.algorithms import SwAV
-from jssl.algorithms.swav import by_size, watch
+from jssl.algorithms.swav import by_size, code_metrics
 from jssl.backbones import ResNet
 from jssl.heads import SwAVHead
 from jssl.interop import mmselfsup
@@ -286,9 +286,9 @@ def test_copies_of_one_image_stay_together() -> None:
 
 def test_how_many_prototypes_are_used() -> None:
     evenly, alone = jnp.full((5, 4), 0.25), jnp.eye(4)[jnp.zeros(5, int)]
-    assert float(watch([evenly, evenly], {})['prototypes_used']) == pytest.approx(4)
-    assert float(watch([alone, alone], {})['prototypes_used']) == pytest.approx(1)
-    assert float(watch([alone, jnp.eye(4)[jnp.ones(5, int)]], {})['prototypes_used']) == 2
+    assert float(code_metrics([evenly, evenly], {})['prototypes_used']) == pytest.approx(4)
+    assert float(code_metrics([alone, alone], {})['prototypes_used']) == pytest.approx(1)
+    assert float(code_metrics([alone, jnp.eye(4)[jnp.ones(5, int)]], {})['prototypes_used']) == 2
 
 
 def test_bfloat16_compute_keeps_the_loss_in_float32() -> None:
