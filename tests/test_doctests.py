@@ -11,7 +11,10 @@ import jssl.losses
 from tests.conftest import ROOT
 
 # By name, so that an example is found however its module is imported.
-PLACES = ('augment.masks', 'augment.ops', 'losses', 'memories', 'networks', 'optim', 'precision')
+PLACES = (
+    *('augment.masks', 'augment.ops', 'inference', 'losses', 'memories', 'networks', 'optim'),
+    *('precision', 'runs.describe'),
+)
 
 
 def modules() -> list[str]:

@@ -17,7 +17,7 @@ from jssl.runs.workdir import open_workdir
 from jssl.training.experiment import Experiment
 from tests import tiny
 
-PLAIN = {f'views__view__{stage}': 0 for stage in ('jitter', 'gray', 'blur', 'flip')}
+PLAIN: dict[str, Any] = {f'views__view__{stage}': 0 for stage in ('jitter', 'gray', 'blur', 'flip')}
 
 
 def carry_out(found: Experiment, workdir: Path, config: dict[str, Any]) -> TrainState:
@@ -32,8 +32,8 @@ def carry_out(found: Experiment, workdir: Path, config: dict[str, Any]) -> Train
 def run(digits_dir: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a run of SimCLR on 256 digits, which has ended."""
     workdir = tmp_path_factory.mktemp('runs') / 'first'
-    options = PLAIN | {'mesh__devices': 1}
-    config = recordable(parse(tiny.arguments(digits_dir, **options)).config)
+    given = tiny.arguments(digits_dir, mesh__devices=1, **PLAIN)
+    config = recordable(parse(given).config)
     found = experiment(config)
     state = carry_out(found, workdir, config)
     export(found, state.params, state.state, workdir, found.plan.steps)

@@ -28,7 +28,7 @@ def test_exported_files_and_their_page(
         assert main(['export', str(run), f'--out={name}', *more]) == 0
         assert capsys.readouterr().out.splitlines() == [name, f'{name}.md']
         page = Path(f'{name}.md').read_text()
-        code = re.search('```python\n(.*?)```', page, flags=re.DOTALL)[1]
+        code = re.findall('```python\n(.*?)```', page, flags=re.DOTALL)[0]
         assert len(code.splitlines()) == 3
         code = code.replace("['a.jpg', 'b.jpg']", 'IMAGE')
         found: dict[str, Any] = {'IMAGE': IMAGE}

@@ -17,13 +17,11 @@ from tests.algorithms.runs import Stem, linear, tiny_mae
 from tests.checks import refused, well_scaled
 
 VIT = {'embed_dims': 8, 'num_layers': 2, 'num_heads': 2, 'feedforward_channels': 16}
-IMAGES = np.random.default_rng(0).random((2, 8, 8, 3), 'float32')
+IMAGES = jnp.asarray(np.random.default_rng(0).random((2, 8, 8, 3), 'float32'))
 
 
 def variables(algorithm: Algorithm) -> tuple[Any, Any]:
-    return well_scaled(
-        jax.eval_shape(algorithm.init, jax.random.key(0), {'views': (jnp.asarray(IMAGES),)})
-    )
+    return well_scaled(jax.eval_shape(algorithm.init, jax.random.key(0), {'views': (IMAGES,)}))
 
 
 def take(algorithm: Algorithm, parts: tuple[Any, Any], layer: Any) -> np.ndarray:

@@ -234,7 +234,7 @@ def test_nothing_there_is_said(tmp_path: Path) -> None:
     with refused('no run that can be loaded', 'config.json'):
         jssl.load(tmp_path)
     with refused('Flax module', 'ResNet(depth=50)'):
-        jssl.load(tmp_path, backbone='ResNet')
+        jssl.load(tmp_path, backbone='ResNet')  # type: ignore[arg-type]
 
 
 def test_the_whole_algorithm_of_a_run_is_there(network: Any) -> None:
