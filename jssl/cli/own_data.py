@@ -63,10 +63,20 @@ def load(options: argparse.Namespace) -> dict[str, Any]:
         count = len(build('data', parts['data']))
         accelerated = jax.default_backend() != 'cpu'
         images = OwnImages(count, median_side(made['data']), accelerated, options.size)
-        config, said = own(images), [*images.sentences(), *said]
+        config = own(images)
+        larger = f'  larger: --size, --config.epochs, or {options.named.partition(":")[0]}:imagenet'
+        said = [*images.sentences(), _network(config['model']['backbone']), *said, larger]
     if jax.process_index() == 0:
         print('\n'.join(said))
     return config | dict(test_data=None, probe_data=None) | parts
+
+
+def _network(backbone: Mapping[str, Any]) -> str:
+    """What the backbone is, in a line."""
+    fields = [
+        f'{key}={backbone[key]}' for key in ('depth', 'base_channels', 'arch') if key in backbone
+    ]
+    return f'  network {backbone["type"]} with {", ".join(fields)} (--config.model.backbone)'
 
 
 def held_out(

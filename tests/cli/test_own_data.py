@@ -61,6 +61,8 @@ def test_labelled_images_are_judged_on_a_part_that_is_held_out(
     said = capsys.readouterr().out
     assert '32 images to train on, of 60 pixels' in said
     assert 'every 5th image of data, held out' in said
+    assert 'network ResNet with depth=18, base_channels=32' in said
+    assert 'simclr:imagenet' in said
 
 
 def test_without_labels_the_spread_alone_is_watched(
