@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jssl.errors import JsslError as JsslError
 
 if TYPE_CHECKING:
+    from jssl import losses as losses
     from jssl.algorithm import Algorithm as Algorithm
     from jssl.algorithm import Run as Run
     from jssl.algorithm import TrainState as TrainState
@@ -37,7 +38,7 @@ _HOMES = {
 }
 
 
-__all__ = ('JsslError', *_HOMES)
+__all__ = ('JsslError', 'losses', *_HOMES)
 
 
 def __dir__() -> list[str]:
@@ -47,6 +48,8 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     """The public names, each imported when it is first used, so that `import jssl` is quick."""
+    if name == 'losses':
+        return importlib.import_module('jssl.losses')
     if name not in _HOMES:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     return getattr(importlib.import_module(_HOMES[name]), name)
