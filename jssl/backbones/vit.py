@@ -15,7 +15,7 @@ from jssl.errors import JsslError
 from jssl.layers.attention import Implementation
 from jssl.layers.drop_path import drop_path_rates
 from jssl.layers.patches import replace_masked
-from jssl.layers.position_embedding import resize_positions, sincos_positions
+from jssl.layers.position_embedding import Interpolation, resize_positions, sincos_positions
 from jssl.layers.transformer import (
     PatchEmbedding,
     TransformerBlock,
@@ -68,6 +68,7 @@ class VisionTransformer(Checked, nn.Module):
       img_size: side in pixels of the images that the position table is made for.
       patch_size: side of a patch in pixels.
       fixed_positions: sine-cosine positions that are not trained, in place of learned ones.
+      interpolation: of the position table for images of another size, see `resize_positions`.
       final_norm: whether a layer norm `ln1` follows the last block.
       avg_token: give ((B, C),), the mean of the patch tokens after a layer norm `ln2` of its own,
         as the fine-tuning of MAE has it.
@@ -95,6 +96,7 @@ class VisionTransformer(Checked, nn.Module):
     img_size: Count = 224
     patch_size: Count = 16
     fixed_positions: bool = False
+    interpolation: Interpolation = 'plain'
     final_norm: bool = True
     avg_token: bool = False
     qkv_bias: bool = True
@@ -210,7 +212,9 @@ class VisionTransformer(Checked, nn.Module):
         """Class tokens (B, 1, C) and patch tokens (B, h, w, C), both with their positions."""
         batch, rows, columns, width = patches.shape
         self._check_grid(rows, columns)
-        positions = resize_positions(self._positions(), (rows, columns)).astype(patches.dtype)
+        positions = resize_positions(
+            self._positions(), (rows, columns), interpolation=self.interpolation
+        ).astype(patches.dtype)
         cls_token = self.param('cls_token', self.init_values.token, (1, 1, width))
         cls_token = cls_token.astype(patches.dtype) + positions[:, :1]
         patches += positions[:, 1:].reshape(1, rows, columns, width)

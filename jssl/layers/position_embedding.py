@@ -1,10 +1,14 @@
 """Position tables of vision transformers: fixed sine-cosine ones, and resizing a stored one."""
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jssl.errors import JsslError
+
+Interpolation = Literal['plain', 'offset', 'antialiased']
 
 
 def sincos_positions(
@@ -49,17 +53,25 @@ def sincos_positions(
 
 
 def resize_positions(
-    table: jax.Array, grid: tuple[int, int], *, extra_tokens: int = 1
+    table: jax.Array,
+    grid: tuple[int, int],
+    *,
+    extra_tokens: int = 1,
+    interpolation: Interpolation = 'plain',
 ) -> jax.Array:
-    """A position table for another grid, bicubic with a = -0.75 as PyTorch's and no antialiasing.
+    """A position table for another grid, bicubic as PyTorch's; differentiable in the table.
 
     Args:
       table: (1, extra_tokens + n * n, C), row-major.
       grid: rows and columns of the new one.
       extra_tokens: rows at the front that stay as they are, the class token's.
+      interpolation: 'plain' samples at (i + 0.5) n / size - 0.5 with a = -0.75; 'offset' puts
+        size + 0.1 in place of the size, as DINO, iBOT and DINOv2 without registers do;
+        'antialiased' is a = -0.5 with a kernel as wide as the step, where that is more than 1, and
+        border weights that sum to 1, as in DINOv2 with registers.
 
     Returns:
-      (1, extra_tokens + rows * columns, C).
+      (1, extra_tokens + rows * columns, C); the table itself where the grid is its own.
 
     Raises:
       JsslError: if the table's patches are no square grid.
@@ -74,25 +86,44 @@ def resize_positions(
     if grid == (side, side):
         return table
     square = patches.reshape(side, side, -1)
-    rows, columns = (jnp.asarray(_cubic_weights(side, size), table.dtype) for size in grid)
+    rows, columns = (
+        jnp.asarray(_resize_weights(side, size, interpolation), table.dtype) for size in grid
+    )
     resized = jnp.einsum(
         'yi,xj,ijc->yxc', rows, columns, square, precision=jax.lax.Precision.HIGHEST
     )
     return jnp.concatenate([extra, resized.reshape(1, -1, table.shape[-1])], axis=1)
 
 
-def _cubic_weights(source: int, target: int) -> np.ndarray:
-    """The matrix (target, source) of Keys' cubic convolution; the border repeats outwards."""
-    places = (np.arange(target) + 0.5) * source / target - 0.5
+def _resize_weights(source: int, target: int, interpolation: Interpolation) -> np.ndarray:
+    """The matrix (target, source) of an interpolation along one axis."""
+    if interpolation == 'antialiased':
+        return _smooth_weights(source, target)
+    return _cubic_weights(source, target, 0.1 if interpolation == 'offset' else 0.0)
+
+
+def _cubic_weights(source: int, target: int, offset: float) -> np.ndarray:
+    """Keys' cubic convolution with a = -0.75; the border repeats outwards."""
+    places = (np.arange(target) + 0.5) * source / (target + offset) - 0.5
     first = np.floor(places).astype(int) - 1
     weights = np.zeros((target, source))
     for tap in range(4):
         index = np.clip(first + tap, 0, source - 1)
-        np.add.at(weights, (np.arange(target), index), _cubic(np.abs(places - first - tap)))
+        np.add.at(weights, (np.arange(target), index), _cubic(places - first - tap, a=-0.75))
     return weights
 
 
-def _cubic(x: np.ndarray, a: float = -0.75) -> np.ndarray:
+def _smooth_weights(source: int, target: int) -> np.ndarray:
+    """The cubic kernel with a = -0.5, stretched to the step; what is outside does not count."""
+    step = source / target
+    centers = (np.arange(target) + 0.5) * step
+    distances = np.arange(source) + 0.5 - centers[:, None]
+    weights = _cubic(distances / max(step, 1.0), a=-0.5)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def _cubic(x: np.ndarray, a: float) -> np.ndarray:
+    x = np.abs(x)
     near = (a + 2) * x**3 - (a + 3) * x**2 + 1
     far = a * (x**3 - 5 * x**2 + 8 * x - 4)
     return np.where(x <= 1, near, np.where(x < 2, far, 0.0))

@@ -1,10 +1,11 @@
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jssl.layers.position_embedding import resize_positions, sincos_positions
+from jssl.layers.position_embedding import Interpolation, resize_positions, sincos_positions
 from tests import golden
 from tests.checks import refused
 
@@ -48,6 +49,62 @@ def test_resizing_is_that_of_torch(grid: tuple[int, int]) -> None:
     np.testing.assert_array_equal(resized[:, 0], table[:, 0])
     ours = np.asarray(resized[0, 1:]).reshape(*grid, 6)
     np.testing.assert_allclose(ours, expected[0].permute(1, 2, 0), atol=1e-5)
+
+
+@golden.each('part_dino_pos_interpolation', 'part_dinov2_pos_interpolation')
+def test_the_interpolations_of_the_reference(path: Path) -> None:
+    with golden.whole(path) as saved:
+        for number, options in enumerate(saved.meta['settings']):
+            patch, side = options['patch'], options['grid']
+            grid = (options['height'] // patch, options['width'] // patch)
+            antialiased = 'interpolate_antialias' in options and options['interpolate_antialias']
+            offset = options.get('interpolate_offset', 0.1)
+            assert offset in (0.0, 0.1)
+            mode: Interpolation = 'offset' if offset else 'plain'
+            table = saved.arrays[f'in/pos_embed{number}']
+            assert table.shape[1] == 1 + side * side
+            compare_tables(saved, number, table, grid, 'antialiased' if antialiased else mode)
+
+
+def compare_tables(
+    saved: golden.File,
+    number: int,
+    table: np.ndarray,
+    grid: tuple[int, int],
+    interpolation: Interpolation,
+) -> None:
+    """Compares in float32, and in float64 where the file has it."""
+    resized = resize_positions(jnp.asarray(table), grid, interpolation=interpolation)
+    np.testing.assert_allclose(resized, saved.arrays[f'out/pos_embed{number}'], atol=2e-5)
+    if f'out64/pos_embed{number}' in saved.arrays:
+        with jax.enable_x64(True):
+            wide = jnp.asarray(table, jnp.float64)
+            resized = resize_positions(wide, grid, interpolation=interpolation)
+        np.testing.assert_allclose(resized, saved.arrays[f'out64/pos_embed{number}'], atol=1e-12)
+
+
+@pytest.mark.parametrize('grid', [(2, 3), (9, 5)])
+def test_antialiasing_is_that_of_torch(grid: tuple[int, int]) -> None:
+    torch = pytest.importorskip('torch')
+    table = np.random.default_rng(0).standard_normal((1, 25, 6)).astype('float32')
+    square = torch.from_numpy(table).reshape(1, 5, 5, 6).permute(0, 3, 1, 2)
+    expected = torch.nn.functional.interpolate(square, grid, mode='bicubic', antialias=True)
+    ours = resize_positions(
+        jnp.asarray(table), grid, extra_tokens=0, interpolation='antialiased'
+    ).reshape(*grid, 6)
+    np.testing.assert_allclose(ours, expected[0].permute(1, 2, 0), atol=1e-5)
+
+
+@pytest.mark.parametrize('interpolation', ['plain', 'offset', 'antialiased'])
+def test_gradients_flow_through_the_interpolation(interpolation: Interpolation) -> None:
+    def total(table: jax.Array) -> jax.Array:
+        return resize_positions(table, (2, 3), interpolation=interpolation)[0, 1:, 0].sum()
+
+    # What each old position contributes to the new ones: their weights sum to 1.
+    gradients = jax.grad(total)(jnp.ones((1, 1 + 16, 2)))
+    assert float(gradients[0, 0].sum()) == 0
+    assert float(gradients[..., 0].sum()) == pytest.approx(6, abs=1e-4)
+    assert float(jnp.abs(gradients[0, 1:, 0]).min()) > 0
 
 
 def test_the_same_grid_and_a_table_without_class_token() -> None:
