@@ -80,8 +80,8 @@ class OwnImages:
         return self.base_channels * (32 if self.depth == 50 else 8)
 
     def resnet(self, **fields: Any) -> Config:
-        """The ResNet; small images get a stem of 3 x 3 pixels, for the usual one halves twice."""
-        small = dict(cifar_stem=True) if self.size < 112 else {}
+        """The ResNet; small images get a stem of 3 x 3 pixels, which halves once and not twice."""
+        small = dict(cifar_stem=True, cifar_stem_stride=2) if self.size < 112 else {}
         return resnet(self.depth, base_channels=self.base_channels, **small, **fields)
 
     @property
