@@ -15,9 +15,11 @@ from jssl.optim.optimizers import LARS as LARS
 from jssl.optim.optimizers import SGD as SGD
 from jssl.optim.optimizers import AdamW as AdamW
 from jssl.optim.optimizers import Optimizer as Optimizer
+from jssl.optim.optimizers import TrustRatioLARS as TrustRatioLARS
 from jssl.optim.optimizers import learning_rate as learning_rate
 from jssl.optim.optimizers import make_optimizer as make_optimizer
 from jssl.optim.scheduled import Scheduled as Scheduled
 from jssl.optim.schedules import Constant as Constant
 from jssl.optim.schedules import MultiStep as MultiStep
+from jssl.optim.schedules import TruncatedCosine as TruncatedCosine
 from jssl.optim.schedules import WarmupCosine as WarmupCosine

@@ -8,24 +8,29 @@ has them, and those of `jssl.optim.transformations`, which treat every parameter
 import abc
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, get_args
 
 import optax
 
 from jssl.checks import BelowOne, Checked, NonNegative, Positive, Share
 from jssl.errors import JsslError, show
 from jssl.optim.parameter_groups import NO_DECAY_NO_ADAPT as NO_DECAY_NO_ADAPT
-from jssl.optim.parameter_groups import CustomKeys, check_custom_keys, parameter_groups
+from jssl.optim.parameter_groups import (
+    CustomKeys,
+    check_custom_keys,
+    check_group,
+    parameter_groups,
+)
 from jssl.optim.scheduled import Scheduled
 from jssl.optim.schedules import (
     Constant,
     Schedule,
     ScheduleFactory,
-    WarmupCosine,
     factory_of,
 )
 from jssl.optim.transformations import (
+    ClipBy,
     Groups,
     Rate,
     accumulate_momentum,
@@ -34,7 +39,10 @@ from jssl.optim.transformations import (
     decay_weights,
     descend,
     keep_frozen,
+    scale_by_moments,
     scale_by_rate,
+    scale_by_trust,
+    skip_at_first,
 )
 
 
@@ -45,10 +53,14 @@ class Optimizer(Checked, abc.ABC):
     Attributes:
       lr: base learning rate.
       weight_decay: factor of the decay towards 0.
-      final_weight_decay: where half a cosine over the run takes the decay, as in DINO (Caron et al.
-        2021, section 3.2); None keeps it constant.
-      clip: bound of the gradient's global L2 norm; None for no bound.
+      decay_schedule: of the decay over the run; `WarmupCosine(min_lr=0.4)` takes it to 0.4 as in
+        DINO (Caron et al. 2021, section 3.2).
+      clip: bound of the gradient's L2 norm; None for no bound.
+      clip_by: whether that is the norm of 'all' gradients, of each 'part', such as the backbone, or
+        of each 'tensor', see `clip_gradients`.
       custom_keys: settings of groups of parameters, see `parameter_groups`.
+      vectors: settings of all parameters of one dimension, biases and the scales of norms; what
+        `custom_keys` says of one goes before.
       layer_decay_rate: of the learning rates from each layer to the one before it, for fine-tuning;
         None for the same rate everywhere.
 
@@ -58,17 +70,27 @@ class Optimizer(Checked, abc.ABC):
 
     lr: NonNegative
     weight_decay: NonNegative = 0.0
-    final_weight_decay: NonNegative | None = None
+    decay_schedule: ScheduleFactory = dataclasses.field(default_factory=Constant)
     clip: Positive | None = None
+    clip_by: ClipBy = 'all'
     custom_keys: CustomKeys = dataclasses.field(default_factory=dict)
+    vectors: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     layer_decay_rate: Share | None = None
 
-    entries: ClassVar[tuple[str, ...]] = ('lr_mult', 'decay_mult', 'fix_lr')
+    entries: ClassVar[tuple[str, ...]] = (
+        *('lr_mult', 'decay_mult', 'fix_lr', 'frozen_epochs', 'zero_lr_epochs'),
+    )
 
     def __post_init__(self) -> None:
         """Refuses numbers out of range and unknown entries of `custom_keys`."""
         super().__post_init__()
         check_custom_keys(self.custom_keys, self.entries)
+        check_group('optimizer.vectors', self.vectors, self.entries)
+        if self.clip_by not in get_args(ClipBy):
+            raise JsslError(
+                f'optimizer.clip_by={show(self.clip_by)} must be one of '
+                f'{", ".join(map(repr, get_args(ClipBy)))}, such as --config.optimizer.clip_by=all.'
+            )
 
     @abc.abstractmethod
     def transformations(
@@ -114,8 +136,8 @@ class SGD(_WithMomentum):
     """Stochastic gradient descent: v <- momentum v + (g + decay w), w <- w - lr v (as PyTorch's).
 
     Attributes:
-      lr, weight_decay, final_weight_decay, clip, custom_keys: see `Optimizer`; a group may set its
-        `momentum`.
+      lr, weight_decay, decay_schedule, clip, clip_by, custom_keys, vectors: see `Optimizer`; a
+        group may set its `momentum`.
       momentum: the part of v that is kept.
       nesterov: subtract lr (g + momentum v) instead (Sutskever et al. 2013, as PyTorch has it).
       dampening: the part of a new g that v does not take up, but for the first.
@@ -140,8 +162,8 @@ class LARS(_WithMomentum):
     is inside v: when it changes, what v holds already is not rescaled.
 
     Attributes:
-      lr, weight_decay, final_weight_decay, clip, custom_keys: see `Optimizer`; a group may set its
-        `momentum` and `lars_exclude`.
+      lr, weight_decay, decay_schedule, clip, clip_by, custom_keys, vectors: see `Optimizer`; a
+        group may set its `momentum` and `lars_exclude`.
       momentum, nesterov, dampening: as for `SGD`, of the adapted and scaled g.
       eta: trust coefficient of the local rate.
       eps: added to the local rate's denominator.
@@ -164,12 +186,43 @@ class LARS(_WithMomentum):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class TrustRatioLARS(_WithMomentum):
+    """LARS as the authors of VICReg and Barlow Twins compute it, by the decayed gradient.
+
+    d <- g + decay w, d <- d eta |w| / |d|, v <- momentum v + d, w <- w - lr v. Three things differ
+    from `LARS`: the norm includes the decay, the rate is outside v, and nothing is added to |d|.
+    Their recipes leave vectors out: ``vectors={'decay_mult': 0.0, 'lars_exclude': True}``.
+
+    Attributes:
+      lr, weight_decay, decay_schedule, clip, clip_by, custom_keys, vectors: see `Optimizer`; a
+        group may set its `momentum` and `lars_exclude`.
+      momentum, nesterov, dampening: as for `SGD`, of the adapted d.
+      eta: trust coefficient of the local rate.
+    """
+
+    eta: NonNegative = 0.001
+
+    entries: ClassVar[tuple[str, ...]] = LARS.entries
+
+    def transformations(
+        self, groups: Groups, rate: Rate, decay: Schedule
+    ) -> list[optax.GradientTransformation]:
+        """Decay, adaptation, momentum, learning rate."""
+        return [
+            decay_weights(decay, groups),
+            scale_by_trust(self.eta, groups),
+            self._accumulate(groups),
+            scale_by_rate(rate, self.lr, groups),
+        ]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class AdamW(Optimizer):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2), as PyTorch's.
 
     Attributes:
-      lr, weight_decay, final_weight_decay, clip, custom_keys: see `Optimizer`; the decay is
-        multiplied by the rate.
+      lr, weight_decay, decay_schedule, clip, clip_by, custom_keys, vectors: see `Optimizer`; the
+        decay is multiplied by the rate.
       betas: what is kept of the mean of the gradient and of its square.
       eps: added to the root of the second.
     """
@@ -183,7 +236,7 @@ class AdamW(Optimizer):
     ) -> list[optax.GradientTransformation]:
         """Adam, decay, learning rate."""
         return [
-            optax.scale_by_adam(*self.betas, eps=self.eps),
+            scale_by_moments(self.betas, self.eps, groups),
             decay_weights(decay, groups),
             scale_by_rate(rate, self.lr, groups),
         ]
@@ -240,6 +293,8 @@ def make_optimizer(
     groups = functools.partial(
         parameter_groups,
         custom_keys=optimizer.custom_keys,
+        vectors=optimizer.vectors,
+        steps_per_epoch=steps_per_epoch,
         is_frozen=is_frozen,
         get_layer_depth=get_layer_depth,
         layer_decay_rate=optimizer.layer_decay_rate,
@@ -251,11 +306,17 @@ def _chained(
     optimizer: Optimizer, rates: Rate, groups: Groups, length: dict[str, Any]
 ) -> optax.GradientTransformation:
     """An optimizer of ours for a run of that length."""
-    clip = [] if optimizer.clip is None else [clip_gradients(optimizer.clip)]
-    final = optimizer.final_weight_decay
-    curve: ScheduleFactory = Constant() if final is None else WarmupCosine(min_lr=final)
-    steps = optimizer.transformations(groups, rates, curve(optimizer.weight_decay, **length))
-    return optax.chain(*clip, *steps, descend(groups))
+    clip = [] if optimizer.clip is None else [clip_gradients(optimizer.clip, optimizer.clip_by)]
+    decay = factory_of(optimizer.decay_schedule)(optimizer.weight_decay, **length)
+    steps = optimizer.transformations(groups, rates, decay)
+    skip = [skip_at_first(groups)] if _skips(optimizer) else []
+    return optax.chain(*clip, *steps, *skip, descend(groups))
+
+
+def _skips(optimizer: Optimizer) -> bool:
+    """Whether it leaves out some parameters at first."""
+    groups = (optimizer.vectors, *optimizer.custom_keys.values())
+    return any(group.get('frozen_epochs') for group in groups)
 
 
 def learning_rate(

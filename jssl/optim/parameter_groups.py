@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from jssl.checks import BelowOne, Checked, NonNegative, check_value, constrained
+from jssl.checks import BelowOne, Checked, Count, NonNegative, check_value, constrained
 from jssl.errors import JsslError, suggest
 
 CustomKeys = Mapping[str, Mapping[str, Any]]
@@ -33,7 +33,12 @@ class ParameterGroup(Checked):
       momentum: replaces the optimizer's momentum; None keeps it.
       lars_exclude: whether LARS uses the plain learning rate.
       fix_lr: whether the learning rate keeps its base value whatever the schedule.
+      frozen_epochs: epochs at the start of the run in which the optimizer skips the parameter: no
+        decay, no moments, no counting of steps (Caron et al. 2021, DINO's last layer).
+      zero_lr_epochs: epochs at the start of the run in which its rate is 0, while moments gather
+        (Oquab et al. 2023, DINOv2's last layer).
       frozen: whether the parameter stays as it is.
+      steps_per_epoch: optimizer steps in an epoch.
     """
 
     lr_mult: NonNegative = 1.0
@@ -41,12 +46,24 @@ class ParameterGroup(Checked):
     momentum: BelowOne | None = None
     lars_exclude: bool = False
     fix_lr: bool = False
+    frozen_epochs: NonNegative = 0
+    zero_lr_epochs: NonNegative = 0
     frozen: bool = False
+    steps_per_epoch: Count = 1
+
+    @property
+    def frozen_steps(self) -> int:
+        """The steps in which the optimizer skips the parameter."""
+        return round(self.frozen_epochs * self.steps_per_epoch)
+
+    @property
+    def zero_lr_steps(self) -> int:
+        """The steps in which its rate is 0."""
+        return round(self.zero_lr_epochs * self.steps_per_epoch)
 
 
 def check_custom_keys(custom_keys: CustomKeys, entries: Iterable[str]) -> None:
     """Raises a `JsslError` unless every key has a group made of `entries`, within their ranges."""
-    valid, ranges = frozenset(entries), constrained(ParameterGroup)
     for key, group in custom_keys.items():
         if not isinstance(key, str):
             raise JsslError(
@@ -58,19 +75,27 @@ def check_custom_keys(custom_keys: CustomKeys, entries: Iterable[str]) -> None:
                 f'optimizer.custom_keys[{key!r}] is {group!r}; make it a dict such as '
                 "{'decay_mult': 0.0}."
             )
-        for entry in group:
-            if entry not in valid:
-                raise JsslError(
-                    f'optimizer.custom_keys[{key!r}] has the entry {entry!r}, which this '
-                    f'optimizer does not know. {suggest(str(entry), valid)}'
-                )
-            check_value(f'optimizer.custom_keys[{key!r}].{entry}', group[entry], ranges.get(entry))
+        check_group(f'optimizer.custom_keys[{key!r}]', group, entries)
+
+
+def check_group(name: str, group: Mapping[str, Any], entries: Iterable[str]) -> None:
+    """Raises a `JsslError` about `name` unless a group is made of `entries`, in their ranges."""
+    valid, ranges = frozenset(entries), constrained(ParameterGroup)
+    for entry, value in group.items():
+        if entry not in valid:
+            raise JsslError(
+                f'{name} has the entry {entry!r}, which this optimizer does not know. '
+                f'{suggest(str(entry), valid)}'
+            )
+        check_value(f'{name}.{entry}', value, ranges.get(entry))
 
 
 def parameter_groups(
     params: Any,
     custom_keys: CustomKeys,
     *,
+    vectors: Mapping[str, Any] | None = None,
+    steps_per_epoch: int = 1,
     is_frozen: Callable[[str], bool] | None = None,
     get_layer_depth: Callable[[str], tuple[int, int]] | None = None,
     layer_decay_rate: float | None = None,
@@ -84,6 +109,9 @@ def parameter_groups(
     Args:
       params: pytree of arrays.
       custom_keys: for each key the fields of `ParameterGroup` that differ from the default.
+      vectors: those of parameters of one dimension, biases and the scales of norms; what a key says
+        of one goes before.
+      steps_per_epoch: optimizer steps in an epoch.
       is_frozen: name of a parameter -> whether it stays as it is; None freezes nothing.
       get_layer_depth: name of a parameter -> how deep it lies, and the number of depths.
       layer_decay_rate: of the learning rates from each layer to the one before it (Bao et al. 2022,
@@ -101,10 +129,11 @@ def parameter_groups(
     if layer_decay_rate is not None:
         keys.reverse()
 
-    def group(path: Any, _: Any) -> ParameterGroup:
+    def group(path: Any, value: Any) -> ParameterGroup:
         name = name_of(path)
         key = next((key for key in keys if key in name), None)
-        group = ParameterGroup() if key is None else ParameterGroup(**custom_keys[key])
+        fields = {**(vectors or {} if value.ndim <= 1 else {}), **custom_keys.get(key or '', {})}
+        group = ParameterGroup(**fields, steps_per_epoch=steps_per_epoch)
         if get_layer_depth is not None and layer_decay_rate is not None:
             depth, depths = get_layer_depth(name)
             lr_mult = group.lr_mult * layer_decay_rate ** (depths - 1 - depth)

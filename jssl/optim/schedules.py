@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jssl.checks import BelowOne, Checked, Count, Natural, NonNegative, check_value
+from jssl.checks import BelowOne, Checked, Count, Natural, NonNegative, Positive, check_value
 from jssl.errors import JsslError
 from jssl.kinds import SCHEDULE
 
@@ -38,15 +38,22 @@ class Constant(Checked):
     """The base rate, after an optional linear warm-up (Goyal et al. 2017, section 2.2).
 
     At step t of W warm-up steps the rate is base (f + (1 - f) t / (W - 1)): it starts at f base and
-    reaches the base rate at step W - 1, the last of the warm-up.
+    reaches the base rate at step W - 1, the last of the warm-up; with W in place of W - 1 at the
+    first step after it.
 
     >>> rate = Constant(warmup_epochs=1, warmup_factor=0.5)(0.2, steps_per_epoch=3, epochs=2)
     >>> rate(np.arange(4)).round(3).tolist()
     [0.1, 0.15, 0.2, 0.2]
+    >>> rate = Constant(warmup_epochs=1, warmup_factor=0, warmup_endpoint=False)
+    >>> rate(0.3, steps_per_epoch=3, epochs=2)(np.arange(4)).round(3).tolist()
+    [0.0, 0.1, 0.2, 0.3]
 
     Attributes:
       warmup_epochs: length of the warm-up in epochs; 0 for none.
       warmup_factor: f, the fraction of the base rate at step 0.
+      warmup_endpoint: whether the last step of the warm-up has the base rate (MMEngine, DINO), or
+        the first one after it (VICReg, I-JEPA, DINOv3).
+      first_step: the number that the schedule gives the first step of the run: 1 in I-JEPA.
 
     Raises:
       JsslError: if a field is out of range, or, when called, if the warm-up fills the run.
@@ -54,6 +61,8 @@ class Constant(Checked):
 
     warmup_epochs: NonNegative = 0
     warmup_factor: BelowOne = 1e-4
+    warmup_endpoint: bool = True
+    first_step: Natural = 0
 
     def __call__(self, base_lr: float, *, steps_per_epoch: int, epochs: float) -> Schedule:
         """The rate as a function of the step.
@@ -80,7 +89,7 @@ class Constant(Checked):
 
         def schedule(step: Any) -> Any:
             # an int32 step would make float32 rates even where JAX has float64
-            step = _numpy_of(step).asarray(step, int)
+            step = _numpy_of(step).asarray(step, int) + self.first_step
             return self._warmup(step, run) * self._decay(base_lr, step, run)
 
         return schedule
@@ -91,7 +100,8 @@ class Constant(Checked):
         if steps == 0:
             return 1.0
         # one warm-up step alone starts at f too, and has no W - 1 to divide by
-        progress = _numpy_of(step).minimum(step / max(steps - 1, 1), 1.0)
+        last = max(steps - 1, 1) if self.warmup_endpoint else steps
+        progress = _numpy_of(step).minimum(step / last, 1.0)
         return self.warmup_factor + (1.0 - self.warmup_factor) * progress
 
     def _decay(self, base_lr: float, step: Any, run: _Run) -> Any:
@@ -106,29 +116,70 @@ class WarmupCosine(Constant):
     """Half a cosine from the base rate to a floor (Loshchilov and Hutter 2017, equation 5).
 
     s steps (or epochs) into the T that the warm-up leaves, the rate is
-    floor + (base - floor) (1 + cos(pi s / T)) / 2; after the run it stays at s = T - 1.
+    floor + (base - floor) (1 + cos(pi s / T)) / 2; after the run it stays at s = T - 1. With T - 1
+    in place of T the last one is the floor itself.
 
     >>> rate = WarmupCosine(min_lr=0.1)(0.2, steps_per_epoch=2, epochs=2)
     >>> rate(np.arange(4)).round(3).tolist()
     [0.2, 0.185, 0.15, 0.115]
+    >>> rate = WarmupCosine(endpoint=True, cosine_epochs=1.5)(0.2, steps_per_epoch=2, epochs=2)
+    >>> rate(np.arange(4)).round(3).tolist()
+    [0.2, 0.1, 0.0, 0.0]
 
     Attributes:
-      warmup_epochs, warmup_factor: see `Constant`.
-      min_lr: the floor, the same for all parameter groups, whatever their multiplier.
+      warmup_epochs, warmup_factor, warmup_endpoint, first_step: see `Constant`.
+      min_lr: the floor, the same for all parameter groups, whatever their multiplier; as a schedule
+        of the weight decay it is often above the base.
       by_epoch: whether the rate stays constant inside an epoch. The warm-up never does.
+      cosine_epochs: T in epochs, None for what the warm-up leaves. Longer, the run ends before the
+        cosine does (I-JEPA, whose cosine is a quarter longer); shorter, its last rate stays.
+      endpoint: whether the last step of the cosine has the floor (DINOv3).
     """
 
     min_lr: NonNegative = 0.0
     by_epoch: bool = False
+    cosine_epochs: Positive | None = None
+    endpoint: bool = False
 
     def _decay(self, base_lr: float, step: Any, run: _Run) -> Any:
         numpy = _numpy_of(step)
         now = step // run.steps_per_epoch if self.by_epoch else step
         unit = 1 if self.by_epoch else run.steps_per_epoch
-        length = (run.epochs - self.warmup_epochs) * unit
-        elapsed = numpy.clip(now - self.warmup_epochs * unit, 0, max(length - 1, 0))
-        cosine = numpy.cos(math.pi * elapsed / length)
+        length = (self.cosine_epochs or run.epochs - self.warmup_epochs) * unit
+        last = max(length - 1 + self.first_step, 0)
+        elapsed = numpy.clip(now - self.warmup_epochs * unit, 0, last)
+        cosine = numpy.cos(math.pi * elapsed / (max(length - 1, 1) if self.endpoint else length))
         return self.min_lr + (base_lr - self.min_lr) * (1.0 + cosine) / 2.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TruncatedCosine(Constant):
+    """A cosine cut off before its flat end, and stretched so that it still ends at the floor.
+
+    With c(s) the cosine over (1 + extra) T steps, both ends included, the rate is
+    floor + (base - floor) (c(s) - c(T - 1)) / (c(0) - c(T - 1)), as in DINOv3's truncated schedule.
+
+    >>> rate = TruncatedCosine(min_lr=0.1, extra=0.5)(0.2, steps_per_epoch=4, epochs=1)
+    >>> rate(np.arange(4)).round(3).tolist()
+    [0.2, 0.185, 0.147, 0.1]
+
+    Attributes:
+      warmup_epochs, warmup_factor, warmup_endpoint, first_step: see `Constant`.
+      min_lr: the floor.
+      extra: the part that is cut off, as a share of the rest.
+    """
+
+    min_lr: NonNegative = 0.0
+    extra: NonNegative = 0.0
+
+    def _decay(self, base_lr: float, step: Any, run: _Run) -> Any:
+        numpy = _numpy_of(step)
+        warmup = self.warmup_epochs * run.steps_per_epoch
+        last = max(run.epochs * run.steps_per_epoch - warmup - 1, 1)
+        angle = math.pi / max(int((1 + self.extra) * (last + 1)) - 1, 1)
+        cosine = numpy.cos(angle * numpy.clip(step - warmup, 0, last))
+        end = math.cos(angle * last)
+        return self.min_lr + (base_lr - self.min_lr) * (cosine - end) / (1.0 - end)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -140,7 +191,7 @@ class MultiStep(Constant):
     [0.2, 0.02, 0.002]
 
     Attributes:
-      warmup_epochs, warmup_factor: see `Constant`.
+      warmup_epochs, warmup_factor, warmup_endpoint, first_step: see `Constant`.
       milestones: epochs, counted from the start of the run, warm-up included. Those past its end
         never come.
       gamma: the factor.

@@ -6,7 +6,7 @@ of the reference that their docstrings name.
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from jssl.optim.schedules import Schedule
 Groups = Callable[[Any], Any]  # params (or a tree like them) -> tree of ParameterGroup
 Rate = Callable[[float], Schedule]  # base rate -> schedule
 Change = Callable[..., Any]  # (updates, params, groups, step) -> updates
+ClipBy = Literal['all', 'part', 'tensor']
 
 
 class MomentumState(NamedTuple):
@@ -27,18 +28,76 @@ class MomentumState(NamedTuple):
     trace: Any
 
 
-def clip_gradients(max_norm: float) -> optax.GradientTransformation:
-    """Multiplies all gradients by min(1, max_norm / (norm + 1e-6)), norm being their joint L2 norm.
+def clip_gradients(max_norm: float, by: ClipBy = 'all') -> optax.GradientTransformation:
+    """Multiplies gradients by min(1, max_norm / (norm + 1e-6)).
 
     optax's own clipping has no 1e-6; PyTorch's and so the reference's has.
+
+    >>> updates = {'a': jnp.array([3.0]), 'b': jnp.array([4.0, 0.0])}
+    >>> print(clip_gradients(2.0).update(updates, optax.EmptyState())[0]['a'].round(3))
+    [1.2]
+    >>> print(clip_gradients(2.0, 'tensor').update(updates, optax.EmptyState())[0]['a'].round(3))
+    [2.]
+
+    Args:
+      max_norm: bound of the L2 norm.
+      by: what has a norm of its own: 'all' together; each 'part' that the tree of parameters has at
+        its top, such as backbone and head (DINOv2); or each 'tensor' (DINO, iBOT).
     """
 
-    def clip(updates: Any, params: Any) -> Any:
-        del params
+    def together(updates: Any) -> Any:
         factor = jnp.minimum(1.0, max_norm / (optax.tree.norm(updates) + 1e-6))
         return jax.tree.map(lambda g: g * factor.astype(g.dtype), updates)
 
+    def clip(updates: Any, params: Any) -> Any:
+        del params
+        if by == 'part':
+            return {name: together(part) for name, part in updates.items()}
+        return together(updates) if by == 'all' else jax.tree.map(together, updates)
+
     return optax.stateless(clip)
+
+
+def skip_at_first(groups: Groups) -> optax.GradientTransformation:
+    """g -> 0 in the first `frozen_steps` of a parameter's group, at the end, decay or not."""
+
+    def change(updates: Any, params: Any, members: Any, step: jax.Array) -> Any:
+        del params
+        return jax.tree.map(functools.partial(_hold, step), updates, members)
+
+    return _by_step(change, groups)
+
+
+def scale_by_moments(
+    betas: tuple[float, float], eps: float, groups: Groups
+) -> optax.GradientTransformation:
+    """Adam's direction (Kingma and Ba 2015, algorithm 1), the steps counted for each parameter.
+
+    m <- b1 m + (1 - b1) g, v <- b2 v + (1 - b2) g^2, g -> m' / (sqrt(v') + eps), where m' is
+    m / (1 - b1^t) and v' is v / (1 - b2^t). optax's own counts t from the start of the run for all;
+    here it starts after the `frozen_steps` of the group.
+    """
+
+    def init(params: Any) -> optax.ScaleByAdamState:
+        mu, nu = jax.tree.map(jnp.zeros_like, params), jax.tree.map(jnp.zeros_like, params)
+        return optax.ScaleByAdamState(jnp.zeros([], jnp.int32), mu, nu)
+
+    def update(updates: Any, state: optax.ScaleByAdamState, params: Any = None) -> Any:
+        del params
+        count, members = optax.safe_increment(state.count), groups(updates)
+        updates = jax.tree.map(functools.partial(_hold, state.count), updates, members)
+        mu = optax.tree.update_moment(updates, state.mu, betas[0], 1)
+        nu = optax.tree.update_moment_per_elem_norm(updates, state.nu, betas[1], 2)
+
+        def direction(m: jax.Array, v: jax.Array, group: ParameterGroup) -> jax.Array:
+            taken = jnp.maximum(count - group.frozen_steps, 1)
+            first, second = ((1 - beta**taken).astype(m.dtype) for beta in betas)
+            return m / first / (jnp.sqrt(v / second) + eps)
+
+        found = jax.tree.map(direction, mu, nu, members)
+        return found, optax.ScaleByAdamState(count, mu, nu)
+
+    return optax.GradientTransformation(init, update)
 
 
 def decay_weights(decay: Schedule, groups: Groups) -> optax.GradientTransformation:
@@ -80,10 +139,30 @@ def adapt_layers(
     return _by_step(change, groups)
 
 
+def scale_by_trust(eta: float, groups: Groups) -> optax.GradientTransformation:
+    """g -> g eta |w| / |g| for each tensor, after the decay; as it is where w or g is all 0.
+
+    A group with `lars_exclude` keeps g.
+    """
+
+    def change(updates: Any, params: Any) -> Any:
+        def scale(g: jax.Array, w: jax.Array, group: ParameterGroup) -> jax.Array:
+            if group.lars_exclude:
+                return g
+            g_norm, w_norm = jnp.linalg.norm(g.ravel()), jnp.linalg.norm(w.ravel())
+            moves = (w_norm > 0) & (g_norm > 0)
+            return g * jnp.where(moves, eta * w_norm / jnp.where(moves, g_norm, 1.0), 1.0)
+
+        return jax.tree.map(scale, updates, params, groups(updates))
+
+    return optax.stateless(change)
+
+
 def scale_by_rate(rate: Rate, lr: float, groups: Groups) -> optax.GradientTransformation:
     """g -> lr(step) g, the schedule starting from `lr` times the group's `lr_mult`.
 
-    A group with `fix_lr` keeps `lr` times its `lr_mult` for ever.
+    A group with `fix_lr` keeps `lr` times its `lr_mult` for ever; in the first `zero_lr_steps` of a
+    group its rate is 0.
     """
 
     def change(updates: Any, params: Any, members: Any, step: jax.Array) -> Any:
@@ -92,7 +171,10 @@ def scale_by_rate(rate: Rate, lr: float, groups: Groups) -> optax.GradientTransf
 
         def scale(g: jax.Array, group: ParameterGroup) -> jax.Array:
             base = lr * group.lr_mult
-            return g * jnp.asarray(base if group.fix_lr else scheduled(base), g.dtype)
+            now = base if group.fix_lr else scheduled(base)
+            if group.zero_lr_steps:
+                now = jnp.where(step < group.zero_lr_steps, 0.0, now)
+            return g * jnp.asarray(now, g.dtype)
 
         return jax.tree.map(scale, updates, members)
 
@@ -116,9 +198,10 @@ def accumulate_momentum(
     def update(updates: Any, state: MomentumState, params: Any = None) -> Any:
         del params
         members = groups(updates)
-        share = jnp.where(state.step == 0, 1.0, 1.0 - dampening)
+        updates = jax.tree.map(functools.partial(_hold, state.step), updates, members)
 
         def accumulate(g: jax.Array, v: jax.Array, group: ParameterGroup) -> jax.Array:
+            share = jnp.where(state.step <= group.frozen_steps, 1.0, 1.0 - dampening)
             return kept(group) * v + share.astype(g.dtype) * g if kept(group) else g
 
         trace = jax.tree.map(accumulate, updates, state.trace, members)
@@ -157,6 +240,11 @@ def keep_frozen(is_frozen: Callable[[str], bool]) -> optax.GradientTransformatio
         )
 
     return optax.stateless(change)
+
+
+def _hold(step: jax.Array, g: jax.Array, group: ParameterGroup) -> jax.Array:
+    """g, or 0 while the optimizer skips the parameter: moments that start at 0 stay there."""
+    return jnp.where(step < group.frozen_steps, 0, g) if group.frozen_steps else g
 
 
 def _by_step(change: Change, groups: Groups) -> optax.GradientTransformation:

@@ -5,7 +5,7 @@ import optax
 import pytest
 
 from jssl.errors import JsslError
-from jssl.optim.optimizers import LARS, SGD, AdamW, make_optimizer
+from jssl.optim.optimizers import LARS, SGD, AdamW, TrustRatioLARS, make_optimizer
 from jssl.optim.schedules import Constant, MultiStep, WarmupCosine
 from tests import golden
 
@@ -65,10 +65,19 @@ def test_lars_against_the_reference(path, float64):
         group = golden.plain(saved.meta['excluded_group'])
         assert group.pop('weight_decay') == 0
         keys = {name: {'decay_mult': 0.0, **group} for name in saved.meta['excluded']}
-        compare_trajectories(saved, keys, float64, bounds)
+        compare_trajectories(saved, float64, bounds, LARS, custom_keys=keys)
 
 
-def compare_trajectories(saved, keys, float64, bounds):
+@pytest.mark.parametrize('float64', [True, False])
+@golden.each('part_vicreg_lars')
+def test_the_other_lars_against_the_reference(path, float64):
+    bounds = {'rtol': 1e-12, 'atol': 1e-15} if float64 else {'rtol': 1e-6, 'atol': 2e-7}
+    with jax.enable_x64(float64), golden.whole(path, f'out{"" if float64 else "64"}/*') as saved:
+        alone = {'decay_mult': 0.0, 'lars_exclude': True}
+        compare_trajectories(saved, float64, bounds, TrustRatioLARS, vectors=alone, momentum=0.9)
+
+
+def compare_trajectories(saved, float64, bounds, make, **fields):
     dtype = np.float64 if float64 else np.float32
     steps = len({key.split('/')[1] for key in saved.arrays if key.startswith('in/grad')})
     start, *gradients = (
@@ -76,7 +85,7 @@ def compare_trajectories(saved, keys, float64, bounds):
         for part in ('start', *(f'grad{step}' for step in range(steps)))
     )
     for number, settings in enumerate(saved.meta['settings']):
-        optimizer = LARS(**settings, custom_keys=keys)
+        optimizer = make(**{**fields, **golden.plain(settings)})
         for step, params in enumerate(trajectory(optimizer, start, gradients)):
             assert all(value.dtype == dtype for value in params.values())
             expected = saved.group(f'out{"64" * float64}/setting{number}/step{step}')
@@ -156,6 +165,50 @@ def test_the_other_momenta_of_sgd_against_torch(extra):
     assert_trees_close(found, expected, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize('make', ['SGD', 'AdamW'])
+def test_parameters_that_are_skipped_at_first_against_torch(make):
+    params, gradients = arrays(0), [arrays(seed) for seed in range(1, 7)]
+    settings = {'lr': 0.1, 'weight_decay': 0.2}
+    extra = {'momentum': 0.9, 'dampening': 0.3} if make == 'SGD' else {}
+
+    def of_torch(optim, tensors):
+        made = getattr(optim, make)(tensors.values(), **settings, **extra)
+        step, count = made.step, iter(range(6))
+
+        def skip():
+            if next(count) < 4:
+                tensors['conv'].grad = None
+            step()
+
+        made.step = skip
+        return made
+
+    keys = {'conv': {'frozen_epochs': 2}}  # of two steps each
+    ours = {'SGD': SGD, 'AdamW': AdamW}[make](**settings, **extra, custom_keys=keys)
+    with jax.enable_x64(True):
+        found = trajectory(ours, params, gradients)
+    expected = torch_trajectory(of_torch, params, gradients, [0.1] * 6)
+    np.testing.assert_array_equal(found[3]['conv'], params['conv'])
+    assert_trees_close(found, expected, rtol=1e-12, atol=1e-13)
+
+
+def test_a_rate_of_0_at_first_lets_moments_gather():
+    params, gradients = arrays(0), [arrays(seed) for seed in range(1, 5)]
+    keys = {'conv': {'zero_lr_epochs': 1}}
+    with jax.enable_x64(True):
+        found = trajectory(AdamW(lr=0.1, custom_keys=keys), params, gradients)
+        plain = trajectory(AdamW(lr=0.1, weight_decay=0), params, gradients)
+        late = trajectory(AdamW(lr=0.1, weight_decay=0, custom_keys=keys), params, gradients)
+    np.testing.assert_array_equal(found[1]['conv'], params['conv'])
+    for step in (2, 3):  # the same directions as without
+        np.testing.assert_allclose(
+            late[step]['conv'] - late[step - 1]['conv'],
+            plain[step]['conv'] - plain[step - 1]['conv'],
+            rtol=1e-10,
+        )
+    np.testing.assert_array_equal(late[0]['bn'], plain[0]['bn'])
+
+
 def test_a_fixed_rate_ignores_the_schedule_and_keeps_its_multiplier():
     params = {name: np.zeros(shape, np.float32) for name, shape in SHAPES.items()}
     gradients = [{name: np.ones(shape, np.float32) for name, shape in SHAPES.items()}] * 3
@@ -174,7 +227,8 @@ def test_weight_decay_moves_to_its_final_value_on_half_a_cosine(make, final):
     params = {'w': np.array([1.0]), 'bias': np.array([1.0])}
     idle = [{'w': np.zeros(1), 'bias': np.zeros(1)}] * 4
     keys = {'bias': {'decay_mult': 0.5}}
-    optimizer = make(lr=0.1, weight_decay=0.04, final_weight_decay=final, custom_keys=keys)
+    curve = WarmupCosine(min_lr=final)
+    optimizer = make(lr=0.1, weight_decay=0.04, decay_schedule=curve, custom_keys=keys)
     steps = 8  # of which `trajectory` takes the first four: two an epoch, one a gradient
     decay = final + (0.04 - final) * (1 + np.cos(np.pi * np.arange(4) / steps)) / 2
     with jax.enable_x64(True):
@@ -259,7 +313,10 @@ def test_the_floor_of_the_schedule_is_not_multiplied_by_a_group():
         (lambda: LARS(lr=0.1, dampening=1.0), 'LARS.dampening=1.0'),
         (lambda: LARS(lr=0.1, nesterov=True), 'nesterov=True needs a momentum.*momentum=0.9'),
         (lambda: SGD(lr=0.1, momentum=0.9, dampening=0.1, nesterov=True), 'dampening 0.1'),
-        (lambda: SGD(lr=0.1, final_weight_decay=-1), 'SGD.final_weight_decay=-1'),
+        (lambda: SGD(lr=0.1, decay_schedule=3), 'decay_schedule=3'),
+        (lambda: AdamW(lr=0.1, clip=1.0, clip_by='row'), "clip_by='row'.*'all', 'part', 'tensor'"),
+        (lambda: AdamW(lr=0.1, vectors={'decay': 0}), "optimizer.vectors.*'decay_mult'"),
+        (lambda: SGD(lr=0.1, custom_keys={'bn': {'frozen_epochs': -1}}), 'frozen_epochs=-1'),
         (lambda: AdamW(lr=0.1, betas=(0.9, 1.0)), r'AdamW.betas=\(0.9, 1.0\)'),
         (lambda: AdamW(lr=0.1, clip=0), 'AdamW.clip=0.*None'),
         (lambda: AdamW(lr=0.1, clip=-3.0), 'AdamW.clip=-3.0'),

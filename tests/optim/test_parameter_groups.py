@@ -98,6 +98,20 @@ def test_the_winning_key_decides_alone():
     assert groups['fc']['bias'] == ParameterGroup(lr_mult=2.0)
 
 
+def test_vectors_have_settings_of_their_own_to_which_a_key_adds():
+    params = {'fc': {'bias': jnp.ones(3), 'kernel': jnp.ones((3, 3))}, 'ln': jnp.ones(3)}
+    groups = parameter_groups(params, {'fc': {'lr_mult': 0.2}}, vectors={'decay_mult': 0.0})
+    assert groups['ln'] == ParameterGroup(decay_mult=0.0)
+    assert groups['fc']['bias'] == ParameterGroup(decay_mult=0.0, lr_mult=0.2)
+    assert groups['fc']['kernel'] == ParameterGroup(lr_mult=0.2)
+
+
+def test_epochs_at_the_start_are_whole_steps():
+    keys = {'w': {'frozen_epochs': 0.5, 'zero_lr_epochs': 2}}
+    group = parameter_groups({'w': jnp.ones(1)}, keys, steps_per_epoch=9)['w']
+    assert (group.frozen_steps, group.zero_lr_steps) == (4, 18)
+
+
 def test_names_go_through_dotted_keys_and_lists():
     params = {'layer1.0': [{'bn': jnp.ones(2)}, {'bn': jnp.ones(2)}]}
     groups = parameter_groups(params, {'layer1.0.1.bn': {'lr_mult': 2.0}})

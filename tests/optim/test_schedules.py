@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jssl.errors import JsslError
-from jssl.optim.schedules import Constant, MultiStep, WarmupCosine
+from jssl.optim.schedules import Constant, MultiStep, TruncatedCosine, WarmupCosine
 from tests import golden
 
 
@@ -39,6 +39,104 @@ def test_the_reference_curves(path):
             assert on_device.dtype == jnp.float32
             # A cosine near its end is a difference of ones: rounding, relative to the base rate.
             np.testing.assert_allclose(on_device, expected, rtol=1e-6, atol=1e-6 * meta['base_lr'])
+
+
+def rates(schedule, base_lr, expected, length=None):
+    """Compares a schedule of one epoch a step with `expected`, in float64 and in float32."""
+    length = length or len(expected)
+    made = schedule(base_lr, steps_per_epoch=1, epochs=length)
+    expected = expected[:length]  # the references' curves go on beyond the run that they are for
+    np.testing.assert_allclose(made(np.arange(length)), expected, rtol=1e-12, atol=1e-18)
+    on_device = jax.jit(made)(jnp.arange(length))
+    np.testing.assert_allclose(on_device, expected, rtol=1e-6, atol=1e-6 * max(expected))
+
+
+@golden.each('part_dino_schedules')
+def test_curves_of_dino(path):
+    with golden.whole(path) as saved:
+        for number, setting in enumerate(saved.meta['settings']):
+            if 'teacher_temp' in setting:
+                first, last, warmup, _ = setting['teacher_temp']
+                schedule = Constant(warmup_epochs=warmup, warmup_factor=min(first / last, 0.999))
+                name = f'out/teacher_temp{number - 3}'
+                rates(schedule, last, saved.arrays[name])
+                continue
+            epoch, warmup = setting['iters'], setting['warmup_epochs']
+            assert setting['start'] == 0
+            schedule = WarmupCosine(
+                warmup_epochs=warmup * epoch, warmup_factor=0, min_lr=setting['final']
+            )
+            expected = saved.arrays[f'out/schedule{number}']
+            assert len(expected) == setting['epochs'] * epoch
+            rates(schedule, setting['base'], expected)
+
+
+@golden.each('part_vicreg_schedule')
+def test_curve_of_vicreg(path):
+    with golden.whole(path) as saved:
+        setting, expected = saved.meta['settings'], saved.arrays['out/lr']
+        base, epochs = setting['base_lr'] * setting['batch_size'] / 256, setting['epochs']
+        schedule = WarmupCosine(
+            warmup_epochs=10, warmup_factor=0, warmup_endpoint=False, min_lr=0.001 * base
+        )
+        steps = np.arange(len(expected))
+        found = schedule(base, steps_per_epoch=len(expected) // epochs, epochs=epochs)(steps)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+@golden.each('part_dinov3_schedules')
+def test_curves_of_dinov3(path):
+    with golden.whole(path) as saved:
+        for number, setting in enumerate(saved.meta['settings']):
+            if 'truncated' in setting:
+                inner = setting['truncated']
+                schedule = TruncatedCosine(
+                    warmup_epochs=inner['warmup'],
+                    warmup_factor=0,
+                    min_lr=inner['final'],
+                    extra=inner['trunc_extra'],
+                )
+                rates(schedule, inner['base'], saved.arrays['out/truncated'], inner['total'])
+                continue
+            expected = saved.arrays[f'out/linear_warmup_cosine{number}']
+            start, peak, warmup = setting['start'], setting['peak'], setting['warmup_iterations']
+            cosine = setting.get('cosine_iterations')
+            factor = {'warmup_factor': start / peak} if start < peak else {}
+            schedule = WarmupCosine(
+                warmup_epochs=warmup if factor else 0,
+                warmup_endpoint=False,
+                cosine_epochs=cosine,
+                endpoint=True,
+                min_lr=setting['end'],
+                **factor,
+            )
+            length = setting['total_iterations']
+            if not factor:  # it stays at the peak for as long as a warm-up would last
+                expected, length = expected[warmup:], length - warmup
+            rates(schedule, peak, expected, length)
+
+
+@golden.each('part_ijepa_schedules')
+def test_curves_of_ijepa(path):
+    with golden.whole(path) as saved:
+        for number, setting in enumerate(saved.meta['settings']):
+            length, warmup, base = setting['T_max'], setting['warmup_steps'], setting['ref_lr']
+            counted = {'first_step': 1, 'warmup_endpoint': False}
+            schedule = WarmupCosine(
+                warmup_epochs=warmup,
+                warmup_factor=setting['start_lr'] / base,
+                min_lr=setting['final_lr'],
+                **counted,
+            )
+            rates(schedule, base, saved.arrays[f'out/lr{number}'], length)
+            decay = WarmupCosine(min_lr=setting['final_wd'], **counted)
+            rates(decay, setting['wd'], saved.arrays[f'out/wd{number}'], length)
+
+
+def test_a_run_may_end_before_its_cosine_does():
+    whole = WarmupCosine(min_lr=0.1)(1.0, steps_per_epoch=2, epochs=5)
+    short = WarmupCosine(min_lr=0.1, cosine_epochs=5)(1.0, steps_per_epoch=2, epochs=4)
+    np.testing.assert_array_equal(short(np.arange(8)), whole(np.arange(8)))
 
 
 def test_the_jitted_schedule_is_float64_where_jax_is():
@@ -99,6 +197,8 @@ def test_without_warmup_a_constant_is_the_base_rate_for_steps_of_any_shape():
         (lambda: WarmupCosine(warmup_factor=2), 'warmup_factor=2'),
         (lambda: WarmupCosine(min_lr='0.1'), "min_lr='0.1'"),
         (lambda: Constant(warmup_epochs=float('nan')), 'warmup_epochs=nan'),
+        (lambda: WarmupCosine(cosine_epochs=0), 'cosine_epochs=0'),
+        (lambda: TruncatedCosine(extra=-1), 'extra=-1'),
         (lambda: MultiStep(milestones=(3, -2)), r'milestones=\(3, -2\)'),
         (lambda: MultiStep(milestones=(3,), gamma=-0.1), 'gamma=-0.1'),
     ],

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ from jssl.optim.transformations import (
     decay_weights,
     scale_by_rate,
 )
+from tests import golden
 from tests.checks import refused
 
 SHAPES = {'conv': (2, 3), 'bn': (3,)}
@@ -50,6 +52,27 @@ def test_clipping_against_torch(scale: float) -> None:
     found, _ = clip_gradients(1.0).update(small, optax.EmptyState())
     for name, tensor in tensors.items():
         np.testing.assert_allclose(found[name], tensor.grad.numpy(), rtol=1e-6)
+
+
+@golden.each('part_dino_clip')
+@pytest.mark.parametrize('float64', [True, False])
+def test_clipping_of_each_tensor_against_the_reference(path: Path, float64: bool) -> None:
+    with jax.enable_x64(float64), golden.whole(path) as saved:
+        gradients = {name: jnp.asarray(value, float) for name, value in saved.group('in').items()}
+        expected = saved.group('out')
+        norms = [optax.tree.norm(gradient) for gradient in gradients.values()]
+        np.testing.assert_allclose(norms, expected.pop('norms'), rtol=1e-6)
+        clip = clip_gradients(saved.meta['clip'], 'tensor')
+        found, _ = clip.update(gradients, optax.EmptyState())
+        for name, value in expected.items():
+            np.testing.assert_allclose(found[name], value, rtol=1e-6)
+
+
+def test_every_part_is_clipped_by_its_own_norm() -> None:
+    gradients = {'backbone': tree(3.0), 'head': tree(0.01)}
+    found, _ = clip_gradients(1.0, 'part').update(gradients, optax.EmptyState())
+    assert float(optax.tree.norm(found['backbone'])) == pytest.approx(1, abs=1e-5)
+    assert optax.tree.norm(found['head']) == optax.tree.norm(gradients['head'])
 
 
 def test_decay_follows_the_step_and_the_group() -> None:
