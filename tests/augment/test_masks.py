@@ -11,7 +11,7 @@ from jssl.augment import masks
 from tests.checks import refused
 
 
-def test_random_masking_keeps_the_least_noise_in_its_order():
+def test_random_masking_keeps_the_least_noise_in_its_order() -> None:
     noise = np.random.default_rng(0).random((3, 16), np.float32)
     keep, restore, mask = jax.jit(masks.random_masking, static_argnums=1)(noise, 4)
     assert keep.dtype == restore.dtype == jnp.int32
@@ -23,7 +23,7 @@ def test_random_masking_keeps_the_least_noise_in_its_order():
         assert set(np.flatnonzero(~mask[row])) == set(order[:4])
 
 
-def test_random_masking_restores_the_order_of_the_patches():
+def test_random_masking_restores_the_order_of_the_patches() -> None:
     noise = jax.random.uniform(jax.random.key(0), (196,))
     keep, restore, mask = masks.random_masking(noise, 49)
     shuffled = np.concatenate([keep, np.full(147, -1)])
@@ -33,7 +33,7 @@ def test_random_masking_restores_the_order_of_the_patches():
 
 
 @pytest.mark.parametrize('keep', [0, 17])
-def test_random_masking_refuses_a_count_out_of_range(keep):
+def test_random_masking_refuses_a_count_out_of_range(keep: int) -> None:
     with refused(f'keep is {keep}', 'at most 16'):
         masks.random_masking(jnp.zeros(16), keep)
 
@@ -44,7 +44,7 @@ def patches() -> np.ndarray:
     return np.asarray(jax.jit(jax.vmap(masks.patch_mask))(keys))
 
 
-def test_patch_mask_covers_22_of_36_whole_cells(patches):
+def test_patch_mask_covers_22_of_36_whole_cells(patches: np.ndarray) -> None:
     assert patches.shape == (4000, 48, 48)
     assert patches.dtype == bool
     assert (patches.sum(axis=(1, 2)) == 1408).all()
@@ -52,7 +52,7 @@ def test_patch_mask_covers_22_of_36_whole_cells(patches):
     assert np.array_equal(patches, cells.repeat(8, axis=1).repeat(8, axis=2))
 
 
-def test_patch_mask_is_uniform_over_cells_and_pairs(patches):
+def test_patch_mask_is_uniform_over_cells_and_pairs(patches: np.ndarray) -> None:
     cells = patches[:, ::8, ::8].reshape(4000, 36).astype(float)
     assert np.abs(cells.mean(axis=0) - 22 / 36).max() < 4 * 0.0077
     pairs = (cells.T @ cells / 4000)[~np.eye(36, dtype=bool)]
@@ -60,7 +60,7 @@ def test_patch_mask_is_uniform_over_cells_and_pairs(patches):
 
 
 @pytest.mark.parametrize('ratio', [-0.1, 1.5, float('nan')])
-def test_patch_mask_refuses_a_ratio_out_of_range(ratio):
+def test_patch_mask_refuses_a_ratio_out_of_range(ratio) -> None:
     with refused(f'ratio is {ratio!r}', 'between 0 and 1'):
         masks.patch_mask(jax.random.key(0), ratio=ratio)
 
@@ -90,7 +90,7 @@ def blocks() -> np.ndarray:
     return np.asarray(jax.jit(jax.vmap(masks.block_mask))(keys))
 
 
-def test_block_mask_has_exactly_75_patches_and_the_golden_frequencies(blocks):
+def test_block_mask_has_exactly_75_patches_and_the_golden_frequencies(blocks: np.ndarray) -> None:
     assert blocks.shape == (2000, 14, 14)
     assert blocks.dtype == bool
     assert (blocks.sum(axis=(1, 2)) == 75).all()
@@ -106,7 +106,7 @@ def symmetric(frequency: np.ndarray) -> np.ndarray:
     return np.mean([*turns, *(turn.T for turn in turns)], axis=0)
 
 
-def test_block_mask_is_distributed_as_one_attempt_after_the_other(blocks):
+def test_block_mask_is_distributed_as_one_attempt_after_the_other(blocks: np.ndarray) -> None:
     rng = np.random.default_rng(2)
     expected = np.stack([reference_block_mask(rng) for _ in range(1500)])
     difference = symmetric(blocks.mean(axis=0)) - symmetric(expected.mean(axis=0))
@@ -124,7 +124,7 @@ def gap(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.abs(one - two).max())
 
 
-def test_first_block_has_the_area_and_the_aspect_of_the_rule():
+def test_first_block_has_the_area_and_the_aspect_of_the_rule() -> None:
     draw = jax.jit(jax.vmap(lambda key: masks._add_block(key, jnp.zeros((14, 14), bool), 75, 16)))
     drawn = np.asarray(draw(jax.random.split(jax.random.key(5), 4000)))
     height, width = (drawn.any(axis=axis).sum(axis=1) for axis in (2, 1))
@@ -137,14 +137,14 @@ def test_first_block_has_the_area_and_the_aspect_of_the_rule():
     assert gap(height / width, sides[0] / sides[1]) < 0.034
 
 
-def test_block_mask_is_exact_for_counts_that_blocks_alone_cannot_reach():
+def test_block_mask_is_exact_for_counts_that_blocks_alone_cannot_reach() -> None:
     for grid, count, smallest in [(4, 16, 1), (5, 25, 20)]:
         keys = jax.random.split(jax.random.key(3), 20)
         draw = jax.jit(jax.vmap(lambda key, a=(grid, count, smallest): masks.block_mask(key, *a)))
         assert (np.asarray(draw(keys)).sum(axis=(1, 2)) == count).all()
 
 
-def test_filling_up_keeps_the_mask_and_adds_random_patches():
+def test_filling_up_keeps_the_mask_and_adds_random_patches() -> None:
     mask = jnp.eye(4, dtype=bool)
     filled = jax.vmap(lambda key: masks._fill_up(key, mask, 7))(
         jax.random.split(jax.random.key(4), 400)
@@ -165,6 +165,6 @@ def test_filling_up_keeps_the_mask_and_adds_random_patches():
         (dict(grid=4, count=6), ('smallest is 16', 'less than 16')),
     ],
 )
-def test_block_mask_refuses_what_cannot_be_masked(options, words):
+def test_block_mask_refuses_what_cannot_be_masked(options, words: tuple[str, ...]) -> None:
     with refused(*words):
         masks.block_mask(jax.random.key(0), **options)

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from tests.conftest import ROOT
 
 
 @pytest.fixture
-def images(tmp_path):
+def images(tmp_path: Path):
     """Four images in two classes, and a list of two of them."""
     for number in range(4):
         path = tmp_path / 'images' / 'ab'[number % 2] / f'{number}.png'
@@ -38,7 +39,7 @@ def sources(*given: str, **options: str):
     return read_sources(parser.read([*arguments, '--out=x', '--size=4']))
 
 
-def test_what_it_prints_is_a_source_of_a_config(images, capsys):
+def test_what_it_prints_is_a_source_of_a_config(images, capsys: pytest.CaptureFixture[str]) -> None:
     folder, out = images / 'images', images / 'tfds' / 'small'
     argv = [f'--source=train=folder:{folder}', f'--source=test=folder:{folder}', f'--out={out}']
     assert main(['prepare', *argv, '--size=4', '--encoding=png', '--workers=1']) == 0
@@ -51,7 +52,7 @@ def test_what_it_prints_is_a_source_of_a_config(images, capsys):
         assert [source[row]['label'] for row in range(4)] == [0, 0, 1, 1]
 
 
-def test_ctrl_c_stops_it_and_the_same_command_continues(images):
+def test_ctrl_c_stops_it_and_the_same_command_continues(images) -> None:
     folder, out = images / 'many', images / 'tfds' / 'many'
     folder.mkdir()
     for number in range(200):
@@ -73,7 +74,7 @@ def test_ctrl_c_stops_it_and_the_same_command_continues(images):
     assert len(TFDS('many', 'train', str(images / 'tfds'))) == 200
 
 
-def test_kinds_of_sources(images, digits_dir):
+def test_kinds_of_sources(images, digits_dir: str) -> None:
     root = str(images / 'images')
     found = sources(
         f'folder:{root}',
@@ -90,26 +91,28 @@ def test_kinds_of_sources(images, digits_dir):
 
 
 @pytest.mark.parametrize('wrong', ['/data/images', 'dir:/data', 'folder:', 'tfds:/'])
-def test_a_source_that_is_written_wrong(wrong):
+def test_a_source_that_is_written_wrong(wrong: str) -> None:
     with refused('must be written as folder:PATH', '--source='):
         sources(wrong)
 
 
 @pytest.mark.parametrize('split', ['all', 'é', '1'])
-def test_a_split_that_could_not_be_read_again(split, images):
+def test_a_split_that_could_not_be_read_again(split: str, images) -> None:
     with refused(f'cannot be called {split!r}', '--source=train=folder:PATH'):
         sources(f'{split}=folder:{images}')
     with refused(f'cannot be called {split!r}'):
         prepare({split: Folder(str(images))}, images / 'x', Target(4))
 
 
-def test_a_backward_part_of_a_split_is_no_damage(digits_dir):
+def test_a_backward_part_of_a_split_is_no_damage(digits_dir: str) -> None:
     with refused('ends before it begins'):
         sources('tfds:embedded_digits/train[10%:5%]', data_dir=digits_dir)
 
 
 @pytest.mark.parametrize('name', ['embedded_digits', 'imagenet_resized'])
-def test_a_name_that_reads_another_data_set_is_taken(name, images, capsys):
+def test_a_name_that_reads_another_data_set_is_taken(
+    name: str, images, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = images / name
     assert main(['prepare', f'--source=folder:{images}', f'--out={out}', '--size=4']) == 2
     assert '--out=' in (said := capsys.readouterr().err)
@@ -127,13 +130,13 @@ def test_a_name_that_reads_another_data_set_is_taken(name, images, capsys):
         ('shard', {'shard': 0}),
     ],
 )
-def test_numbers_are_checked_where_python_calls_it_too(name, options, images):
+def test_numbers_are_checked_where_python_calls_it_too(name: str, options, images) -> None:
     arguments = {'target': Target(4)} | options
     with refused(f'{name}=', 'must be a'):
         prepare({'train': Folder(str(images))}, images / 'x', **arguments)
 
 
-def test_two_sources_for_one_split(images):
+def test_two_sources_for_one_split(images) -> None:
     with refused("is a second 'train'", 'SPLIT=KIND:WHERE'):
         sources(f'folder:{images}', f'folder:{images}')
 
@@ -158,7 +161,9 @@ def test_two_sources_for_one_split(images):
         ),
     ],
 )
-def test_wrong_arguments_are_told_in_a_line(argv, words, capsys):
+def test_wrong_arguments_are_told_in_a_line(
+    argv, words, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(['prepare', *argv]) == 2
     said = capsys.readouterr().err
     assert words in said

@@ -40,7 +40,7 @@ def evaluator(labelled=True, **options):
     return Evaluator(algorithm=Projection(), view=VIEW, **batches, **options)
 
 
-def test_scores_are_those_of_the_features(params):
+def test_scores_are_those_of_the_features(params) -> None:
     found = evaluator(metrics=(KNN(k=5), Linear()))
     scores = found.evaluate(params, {})
     train, test = (found.extract(params, {}, batches) for batches in (found.train, found.test))
@@ -51,7 +51,7 @@ def test_scores_are_those_of_the_features(params):
     assert 1 < scores['rankme'] < 24
 
 
-def test_labels_that_occur_are_counted_whatever_their_numbers(params):
+def test_labels_that_occur_are_counted_whatever_their_numbers(params) -> None:
     plain = evaluator()
     ids = {name: dict(getattr(plain, name).arrays) for name in ('train', 'test')}
     for arrays in ids.values():
@@ -60,7 +60,7 @@ def test_labels_that_occur_are_counted_whatever_their_numbers(params):
     assert dataclasses.replace(plain, **odd).evaluate(params, {}) == plain.evaluate(params, {})
 
 
-def test_classes_of_the_test_data_may_be_numbered_anew(params):
+def test_classes_of_the_test_data_may_be_numbered_anew(params) -> None:
     plain = evaluator()
     arrays = {**plain.test.arrays, 'label': 9 - plain.test.arrays['label']}
     changes = {'test': ArrayBatches(arrays, 128), 'test_classes': np.arange(10)[::-1]}
@@ -69,7 +69,7 @@ def test_classes_of_the_test_data_may_be_numbered_anew(params):
     )
 
 
-def test_baselines(params):
+def test_baselines(params) -> None:
     found = evaluator()
     baselines = found.baselines(params, {})
     assert list(baselines) == ['raw pixels', 'random network']
@@ -78,13 +78,13 @@ def test_baselines(params):
     assert set(baselines['raw pixels']) == {'knn', 'knn_top5', 'linear'}
 
 
-def test_without_labels_only_collapse_is_measured(params):
+def test_without_labels_only_collapse_is_measured(params) -> None:
     found = evaluator(labelled=False)
     assert set(found.evaluate(params, {})) == {'feature_std', 'rankme'}
     assert list(found.baselines(params, {})) == ['random network']
 
 
-def test_diverged_network_is_an_error_in_words(params):
+def test_diverged_network_is_an_error_in_words(params) -> None:
     broken = {'kernel': params['kernel'] * np.nan}
     with pytest.raises(JsslError, match='diverged'):
         evaluator().evaluate(broken, {})

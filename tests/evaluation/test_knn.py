@@ -33,7 +33,7 @@ def brute_force_scores(train, labels, test, k, temperature, classes):
 
 
 @golden.each('part_knn')
-def test_reference_file(path):
+def test_reference_file(path) -> None:
     with golden.whole(path) as saved:
         data = [
             saved.arrays[f'in/{name}'] for name in ('train', 'train_labels', 'test', 'test_labels')
@@ -48,7 +48,7 @@ def test_reference_file(path):
 
 
 @pytest.mark.parametrize(('k', 'top5'), [(5, 0.86), (10, 0.84)])
-def test_reference_constants(k, top5):
+def test_reference_constants(k: int, top5: float) -> None:
     """Few neighbours leave classes without a vote, whose order decides the top-5 accuracy."""
     train, test = waves(30, 4, 0.1), waves(200, 4, 0.7)
     labels, test_labels = np.arange(30) % 6, np.arange(200) // 2 % 6
@@ -57,7 +57,7 @@ def test_reference_constants(k, top5):
 
 
 @pytest.mark.parametrize(('k', 'temperature'), [(1, 0.07), (9, 0.07), (40, 1.0)])
-def test_matches_brute_force(k, temperature):
+def test_matches_brute_force(k: int, temperature: float) -> None:
     train, labels = blobs(60, seed=1)
     test, _ = blobs(23, seed=2)
     ranking = knn_ranking(train, labels, test, k=k, temperature=temperature, num_classes=7)
@@ -67,7 +67,7 @@ def test_matches_brute_force(k, temperature):
     np.testing.assert_allclose(ranked, -np.sort(-scores, axis=1)[:, : ranked.shape[1]], rtol=1e-5)
 
 
-def test_is_independent_of_chunks(monkeypatch):
+def test_is_independent_of_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     train, labels = blobs(50, seed=1)
     test, _ = blobs(23, seed=2)
     whole = knn_ranking(train, labels, test, k=5)
@@ -78,19 +78,19 @@ def test_is_independent_of_chunks(monkeypatch):
 
 
 @pytest.mark.parametrize(('train', 'test'), [(5, 3), (6000, 1000), (1_281_167, 50_000), (10**9, 9)])
-def test_similarities_at_once_are_bounded(train, test):
+def test_similarities_at_once_are_bounded(train: int, test: int) -> None:
     rows = knn.chunk_rows(train, test)
     assert 1 <= rows <= test
     assert rows == 1 or rows * train <= 2**26
 
 
-def test_small_temperature_does_not_overflow():
+def test_small_temperature_does_not_overflow() -> None:
     train, labels = blobs(50, seed=1)
     ranking = knn_ranking(train, labels, train, k=5, temperature=1e-3)
     assert ranking_accuracy(ranking, labels) == 1  # the nearest neighbour is the image itself
 
 
-def test_float64_features_stay_float64():
+def test_float64_features_stay_float64() -> None:
     """Two neighbours that only float64 tells apart: single precision calls them equal."""
     train = np.array([[1.0, 0.0], [1.0, 1e-5]])
     test = np.array([[1.0, 1e-5]])
@@ -98,7 +98,7 @@ def test_float64_features_stay_float64():
         assert knn_accuracy(train, [0, 1], test, [1], k=1) == 1
 
 
-def test_ids_as_labels_are_counted():
+def test_ids_as_labels_are_counted() -> None:
     train, labels = blobs(60, seed=1)
     ids = 28_312_757 * labels + 5
     ranking = knn_ranking(train, labels, train, k=9)
@@ -121,14 +121,14 @@ def test_ids_as_labels_are_counted():
         ({'train_features': np.zeros((60, 2, 2, 3))}, 'pool feature maps first'),
     ],
 )
-def test_bad_input_is_named(changes, words):
+def test_bad_input_is_named(changes, words: str) -> None:
     train, labels = blobs(60, seed=1)
     data = {'train_features': train, 'train_labels': labels, 'test_features': train[:4]}
     with pytest.raises(JsslError, match=words):
         knn_ranking(**{**data, **changes})
 
 
-def test_test_labels_are_checked():
+def test_test_labels_are_checked() -> None:
     train, labels = blobs(60, seed=1)
     with pytest.raises(JsslError, match='test_labels'):
         knn_accuracy(train, labels, train[:4], labels[:3])

@@ -21,7 +21,7 @@ def probe(digits):
     return fit_linear(digits[0], digits[1], num_classes=10)
 
 
-def test_agrees_with_scikit_learn(digits, probe):
+def test_agrees_with_scikit_learn(digits, probe) -> None:
     train, labels, test, test_labels = digits
     reference = make_pipeline(StandardScaler(), LogisticRegression(C=1, tol=1e-6, max_iter=1000))
     reference.fit(train, labels)
@@ -33,18 +33,18 @@ def test_agrees_with_scikit_learn(digits, probe):
     np.testing.assert_allclose(probe.kernel, reference[-1].coef_.T, atol=0.05)
 
 
-def test_accuracy_is_that_of_the_probe(digits, probe):
+def test_accuracy_is_that_of_the_probe(digits, probe) -> None:
     _, _, test, test_labels = digits
     accuracy = linear_accuracy(*digits, num_classes=10)
     assert accuracy == pytest.approx(np.mean(np.asarray(probe.predict(test)) == test_labels))
 
 
-def test_is_deterministic(digits, probe):
+def test_is_deterministic(digits, probe) -> None:
     again = fit_linear(digits[0], digits[1], num_classes=10)
     np.testing.assert_array_equal(again.kernel, probe.kernel)
 
 
-def test_has_converged_when_it_stops(digits):
+def test_has_converged_when_it_stops(digits) -> None:
     """The gradient of the objective, computed in NumPy, is small against its start."""
     train, labels = digits[0], digits[1]
     probe = fit_linear(train, labels, num_classes=10)
@@ -60,12 +60,12 @@ def test_has_converged_when_it_stops(digits):
     assert gradient(np.asarray(probe.kernel, float), np.asarray(probe.bias, float)) < 1e-2 * start
 
 
-def test_l2_shrinks_the_kernel(digits, probe):
+def test_l2_shrinks_the_kernel(digits, probe) -> None:
     strong = fit_linear(digits[0], digits[1], num_classes=10, l2=100.0)
     assert np.linalg.norm(strong.kernel) < 0.5 * np.linalg.norm(probe.kernel)
 
 
-def test_constant_features_give_the_most_frequent_class():
+def test_constant_features_give_the_most_frequent_class() -> None:
     """Large constants differ by rounding alone, which must not be blown up to a signal."""
     features = np.full((60, 3), 1234.567, np.float32)
     labels = np.repeat([0, 1, 2], [10, 30, 20])
@@ -74,14 +74,14 @@ def test_constant_features_give_the_most_frequent_class():
     np.testing.assert_allclose(probe.kernel, 0, atol=1e-3)
 
 
-def test_scale_and_offset_of_a_feature_do_not_matter(digits, probe):
+def test_scale_and_offset_of_a_feature_do_not_matter(digits, probe) -> None:
     train, labels, test, _ = digits
     moved = fit_linear(100 * train + 7, labels, num_classes=10)
     same = np.asarray(moved.predict(100 * test + 7)) == np.asarray(probe.predict(test))
     assert same.mean() > 0.99
 
 
-def test_bad_input_is_named(digits):
+def test_bad_input_is_named(digits) -> None:
     train, labels, test, test_labels = digits
     with pytest.raises(JsslError, match='outside 0 to 4'):
         fit_linear(train, labels, num_classes=5)

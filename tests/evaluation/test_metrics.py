@@ -38,7 +38,7 @@ def test_without_labels_only_what_needs_none_is_measured(train: Extracted | None
     assert measure([KNN(), width], None, TEST._replace(labels=None))['learned'] == 0
 
 
-def broken(train, test):
+def broken(train, test) -> None:
     raise ZeroDivisionError('nobody thought')
 
 

@@ -53,13 +53,13 @@ def torch_trajectory(make, params, gradients, rates, clip=None):
     return after
 
 
-def assert_trees_close(found, expected, **tolerance):
+def assert_trees_close(found, expected, **tolerance) -> None:
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), found, expected)
 
 
 @pytest.mark.parametrize('float64', [True, False])
 @golden.each('part_lars')
-def test_lars_against_the_reference(path, float64):
+def test_lars_against_the_reference(path, float64: bool) -> None:
     bounds = {'rtol': 1e-12} if float64 else {'rtol': 1e-6, 'atol': 2e-7}
     with jax.enable_x64(float64), golden.whole(path, f'out{"" if float64 else "64"}/*') as saved:
         group = golden.plain(saved.meta['excluded_group'])
@@ -70,14 +70,14 @@ def test_lars_against_the_reference(path, float64):
 
 @pytest.mark.parametrize('float64', [True, False])
 @golden.each('part_vicreg_lars')
-def test_the_other_lars_against_the_reference(path, float64):
+def test_the_other_lars_against_the_reference(path, float64: bool) -> None:
     bounds = {'rtol': 1e-12, 'atol': 1e-15} if float64 else {'rtol': 1e-6, 'atol': 2e-7}
     with jax.enable_x64(float64), golden.whole(path, f'out{"" if float64 else "64"}/*') as saved:
         alone = {'decay_mult': 0.0, 'lars_exclude': True}
         compare_trajectories(saved, float64, bounds, TrustRatioLARS, vectors=alone, momentum=0.9)
 
 
-def compare_trajectories(saved, float64, bounds, make, **fields):
+def compare_trajectories(saved, float64: None, bounds, make, **fields) -> None:
     dtype = np.float64 if float64 else np.float32
     steps = len({key.split('/')[1] for key in saved.arrays if key.startswith('in/grad')})
     start, *gradients = (
@@ -92,7 +92,7 @@ def compare_trajectories(saved, float64, bounds, make, **fields):
             assert_trees_close(params, expected, **bounds)
 
 
-def test_golden_value_15():
+def test_golden_value_15() -> None:
     params = {'w': np.array([1.0, 2.0, -2.0]), 'plain': np.array([0.5])}
     gradients = [
         {'w': np.array([0.3, -0.1, 0.2]), 'plain': np.array([0.2])},
@@ -108,7 +108,7 @@ def test_golden_value_15():
     np.testing.assert_allclose([first['plain'][0], second['plain'][0]], [0.3, -0.08], **tolerance)
 
 
-def test_lars_gives_tensors_of_zeros_the_plain_rate():
+def test_lars_gives_tensors_of_zeros_the_plain_rate() -> None:
     params = {'zero': np.zeros(3, np.float32), 'idle': np.full(3, 2.0, np.float32)}
     gradient = {'zero': np.full(3, 0.5, np.float32), 'idle': np.zeros(3, np.float32)}
     (after,) = trajectory(LARS(lr=0.1, weight_decay=0.01), params, [gradient])
@@ -116,7 +116,7 @@ def test_lars_gives_tensors_of_zeros_the_plain_rate():
     np.testing.assert_allclose(after['idle'], 2.0 - 0.1 * 0.01 * 2.0, rtol=1e-6)
 
 
-def test_lars_keeps_the_rate_in_the_momentum():
+def test_lars_keeps_the_rate_in_the_momentum() -> None:
     params, gradient = {'w': np.ones(1, np.float32)}, {'w': np.ones(1, np.float32)}
     optimizer = LARS(lr=1.0, momentum=0.5, custom_keys={'w': {'lars_exclude': True}})
     drop = MultiStep(milestones=(1,), gamma=0.1)
@@ -125,7 +125,7 @@ def test_lars_keeps_the_rate_in_the_momentum():
     np.testing.assert_allclose(second['w'] - third['w'], 0.85, rtol=1e-6)
 
 
-def test_sgd_with_groups_against_torch():
+def test_sgd_with_groups_against_torch() -> None:
     params, gradients = arrays(0), [arrays(seed) for seed in range(1, 7)]
     keys = {'bn': {'decay_mult': 0.0, 'lr_mult': 0.5}, 'bias': {'momentum': 0.0, 'decay_mult': 5.0}}
     schedule = WarmupCosine(warmup_epochs=1, warmup_factor=0.1)
@@ -147,7 +147,7 @@ def test_sgd_with_groups_against_torch():
 
 
 @pytest.mark.parametrize('extra', [{'nesterov': True}, {'dampening': 0.3}], ids=str)
-def test_the_other_momenta_of_sgd_against_torch(extra):
+def test_the_other_momenta_of_sgd_against_torch(extra) -> None:
     params, gradients = arrays(0), [arrays(seed) for seed in range(1, 5)]
     settings = {'lr': 0.1, 'momentum': 0.9, 'weight_decay': 0.01, **extra}
     keys = {'bias': {'momentum': 0.0}}  # nothing is kept, so nothing is dampened
@@ -166,7 +166,7 @@ def test_the_other_momenta_of_sgd_against_torch(extra):
 
 
 @pytest.mark.parametrize('make', ['SGD', 'AdamW'])
-def test_parameters_that_are_skipped_at_first_against_torch(make):
+def test_parameters_that_are_skipped_at_first_against_torch(make: str) -> None:
     params, gradients = arrays(0), [arrays(seed) for seed in range(1, 7)]
     settings = {'lr': 0.1, 'weight_decay': 0.2}
     extra = {'momentum': 0.9, 'dampening': 0.3} if make == 'SGD' else {}
@@ -175,7 +175,7 @@ def test_parameters_that_are_skipped_at_first_against_torch(make):
         made = getattr(optim, make)(tensors.values(), **settings, **extra)
         step, count = made.step, iter(range(6))
 
-        def skip():
+        def skip() -> None:
             if next(count) < 4:
                 tensors['conv'].grad = None
             step()
@@ -192,7 +192,7 @@ def test_parameters_that_are_skipped_at_first_against_torch(make):
     assert_trees_close(found, expected, rtol=1e-12, atol=1e-13)
 
 
-def test_a_rate_of_0_at_first_lets_moments_gather():
+def test_a_rate_of_0_at_first_lets_moments_gather() -> None:
     params, gradients = arrays(0), [arrays(seed) for seed in range(1, 5)]
     keys = {'conv': {'zero_lr_epochs': 1}}
     with jax.enable_x64(True):
@@ -209,7 +209,7 @@ def test_a_rate_of_0_at_first_lets_moments_gather():
     np.testing.assert_array_equal(late[0]['bn'], plain[0]['bn'])
 
 
-def test_a_fixed_rate_ignores_the_schedule_and_keeps_its_multiplier():
+def test_a_fixed_rate_ignores_the_schedule_and_keeps_its_multiplier() -> None:
     params = {name: np.zeros(shape, np.float32) for name, shape in SHAPES.items()}
     gradients = [{name: np.ones(shape, np.float32) for name, shape in SHAPES.items()}] * 3
     keys = {'bn': {'fix_lr': True}, 'bias': {'fix_lr': True, 'lr_mult': 0.5}}
@@ -223,7 +223,7 @@ def test_a_fixed_rate_ignores_the_schedule_and_keeps_its_multiplier():
 
 @pytest.mark.parametrize('make', [SGD, LARS, AdamW])
 @pytest.mark.parametrize('final', [0.4, 0.0])
-def test_weight_decay_moves_to_its_final_value_on_half_a_cosine(make, final):
+def test_weight_decay_moves_to_its_final_value_on_half_a_cosine(make, final: float) -> None:
     params = {'w': np.array([1.0]), 'bias': np.array([1.0])}
     idle = [{'w': np.zeros(1), 'bias': np.zeros(1)}] * 4
     keys = {'bias': {'decay_mult': 0.5}}
@@ -237,7 +237,7 @@ def test_weight_decay_moves_to_its_final_value_on_half_a_cosine(make, final):
     np.testing.assert_allclose([p['bias'][0] for p in after], np.cumprod(1 - 0.05 * decay))
 
 
-def test_adamw_with_groups_and_clipping_against_torch():
+def test_adamw_with_groups_and_clipping_against_torch() -> None:
     params, gradients = arrays(0), [arrays(seed, 0.1 * seed) for seed in range(1, 7)]
     keys = {'bn': {'decay_mult': 0.0}, 'bias': {'decay_mult': 0.0, 'lr_mult': 2.0}}
 
@@ -267,7 +267,7 @@ def test_adamw_with_groups_and_clipping_against_torch():
     [SGD(lr=0.1, momentum=0.9, clip=1.0), LARS(lr=0.1, momentum=0.9), AdamW(lr=0.1)],
     ids=lambda optimizer: type(optimizer).__name__,
 )
-def test_a_donated_jit_compiled_step(optimizer):
+def test_a_donated_jit_compiled_step(optimizer) -> None:
     transformation = make_optimizer(optimizer, WarmupCosine(), steps_per_epoch=4, epochs=2)
     params = jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), arrays(0))
     gradient = jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), arrays(1))
@@ -287,7 +287,7 @@ def test_a_donated_jit_compiled_step(optimizer):
     assert_trees_close(found, (expected, expected_state), rtol=1e-6, atol=1e-7)
 
 
-def test_the_floor_of_the_schedule_is_not_multiplied_by_a_group():
+def test_the_floor_of_the_schedule_is_not_multiplied_by_a_group() -> None:
     params = {name: np.zeros(shape, np.float32) for name, shape in SHAPES.items()}
     gradient = {name: np.ones(shape, np.float32) for name, shape in SHAPES.items()}
     optimizer = SGD(lr=1.0, custom_keys={'bn': {'lr_mult': 0.1}})
@@ -324,12 +324,12 @@ def test_the_floor_of_the_schedule_is_not_multiplied_by_a_group():
         (lambda: SGD(lr=0.1, custom_keys={'bn': {'lr_mul': 2}}), "Did you mean 'lr_mult'"),
     ],
 )
-def test_bad_fields(make, message):
+def test_bad_fields(make, message: str) -> None:
     with pytest.raises(JsslError, match=message):
         make()
 
 
-def test_what_does_not_fit_the_run_or_the_parameters_fails_before_the_first_step():
+def test_what_does_not_fit_the_run_or_the_parameters_fails_before_the_first_step() -> None:
     with pytest.raises(JsslError, match='warmup_epochs'):
         make_optimizer(SGD(lr=0.1), Constant(warmup_epochs=5), steps_per_epoch=4, epochs=2)
     optimizer = AdamW(lr=0.1, custom_keys={'bnn': {'decay_mult': 0.0}})

@@ -59,7 +59,7 @@ OF_THE_RUN = [f'recipes.*.{name}' for name in ('recipe', 'accumulate', 'schedule
 
 
 @golden.each('part_param_groups')
-def test_the_groups_of_the_published_recipes(path):
+def test_the_groups_of_the_published_recipes(path) -> None:
     with golden.whole(path, *OF_THE_RUN, 'recipes.*.clip_grad*', 'recipes.*.optimizer.*') as saved:
         for name, recipe in saved.meta['recipes'].items():
             assert name in RECIPES, f'RECIPES has no keys for {name}'
@@ -78,7 +78,7 @@ def test_the_groups_of_the_published_recipes(path):
                 assert momentum == settings.get('momentum')
 
 
-def test_the_longest_key_wins_and_the_first_of_equally_long_ones():
+def test_the_longest_key_wins_and_the_first_of_equally_long_ones() -> None:
     params = nested(['head.fc.kernel', 'head.fc.bias', 'neck.fc.kernel'])
     keys = {
         'fc': {'lr_mult': 2.0},
@@ -92,13 +92,13 @@ def test_the_longest_key_wins_and_the_first_of_equally_long_ones():
     assert groups['neck']['fc']['kernel'] == ParameterGroup(lr_mult=4.0)
 
 
-def test_the_winning_key_decides_alone():
+def test_the_winning_key_decides_alone() -> None:
     keys = {'bias': {'lr_mult': 2.0}, 'fc': {'decay_mult': 0.0}}
     groups = parameter_groups(nested(['fc.bias']), keys)
     assert groups['fc']['bias'] == ParameterGroup(lr_mult=2.0)
 
 
-def test_vectors_have_settings_of_their_own_to_which_a_key_adds():
+def test_vectors_have_settings_of_their_own_to_which_a_key_adds() -> None:
     params = {'fc': {'bias': jnp.ones(3), 'kernel': jnp.ones((3, 3))}, 'ln': jnp.ones(3)}
     groups = parameter_groups(params, {'fc': {'lr_mult': 0.2}}, vectors={'decay_mult': 0.0})
     assert groups['ln'] == ParameterGroup(decay_mult=0.0)
@@ -106,19 +106,19 @@ def test_vectors_have_settings_of_their_own_to_which_a_key_adds():
     assert groups['fc']['kernel'] == ParameterGroup(lr_mult=0.2)
 
 
-def test_epochs_at_the_start_are_whole_steps():
+def test_epochs_at_the_start_are_whole_steps() -> None:
     keys = {'w': {'frozen_epochs': 0.5, 'zero_lr_epochs': 2}}
     group = parameter_groups({'w': jnp.ones(1)}, keys, steps_per_epoch=9)['w']
     assert (group.frozen_steps, group.zero_lr_steps) == (4, 18)
 
 
-def test_names_go_through_dotted_keys_and_lists():
+def test_names_go_through_dotted_keys_and_lists() -> None:
     params = {'layer1.0': [{'bn': jnp.ones(2)}, {'bn': jnp.ones(2)}]}
     groups = parameter_groups(params, {'layer1.0.1.bn': {'lr_mult': 2.0}})
     assert [group['bn'].lr_mult for group in groups['layer1.0']] == [1.0, 2.0]
 
 
-def test_the_usual_rule():
+def test_the_usual_rule() -> None:
     params = nested(['conv1.kernel', 'bn1.scale', 'downsample.1.scale', 'fc.bias'])
     groups = parameter_groups(params, NO_DECAY_NO_ADAPT)
     plain = ParameterGroup(decay_mult=0.0, lars_exclude=True)
@@ -128,7 +128,7 @@ def test_the_usual_rule():
     assert groups['fc']['bias'] == plain
 
 
-def test_a_key_that_matches_nothing_is_named_with_names_that_come_close():
+def test_a_key_that_matches_nothing_is_named_with_names_that_come_close() -> None:
     names = ['conv1.kernel', 'bn1.scale', 'fc.bias', 'fc.kernel', 'layer1.0.downsample.1.scale']
     with pytest.raises(JsslError, match=r"'downsampel\.1'.*close: layer1\.0\.downsample\.1\.scale"):
         parameter_groups(nested(names), {'downsampel.1': UNDECAYED})
@@ -146,6 +146,6 @@ def test_a_key_that_matches_nothing_is_named_with_names_that_come_close():
         ({'bn': 0}, r"\['bn'\] is 0; make it a dict"),
     ],
 )
-def test_bad_entries(keys, message):
+def test_bad_entries(keys, message: str) -> None:
     with pytest.raises(JsslError, match=message):
         check_custom_keys(keys, ('lr_mult', 'decay_mult'))

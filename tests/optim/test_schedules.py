@@ -25,7 +25,7 @@ def recipe(plan):
 
 
 @golden.each('part_lr_schedules')
-def test_the_reference_curves(path):
+def test_the_reference_curves(path) -> None:
     with golden.whole(path) as saved:
         meta, count, epoch = saved.meta, saved.meta['iters'], saved.meta['iters_per_epoch']
         assert meta['plans'].keys() == saved.group('out').keys()
@@ -41,7 +41,7 @@ def test_the_reference_curves(path):
             np.testing.assert_allclose(on_device, expected, rtol=1e-6, atol=1e-6 * meta['base_lr'])
 
 
-def rates(schedule, base_lr, expected, length=None):
+def rates(schedule, base_lr, expected, length=None) -> None:
     """Compares a schedule of one epoch a step with `expected`, in float64 and in float32."""
     length = length or len(expected)
     made = schedule(base_lr, steps_per_epoch=1, epochs=length)
@@ -52,7 +52,7 @@ def rates(schedule, base_lr, expected, length=None):
 
 
 @golden.each('part_dino_schedules')
-def test_curves_of_dino(path):
+def test_curves_of_dino(path) -> None:
     with golden.whole(path) as saved:
         for number, setting in enumerate(saved.meta['settings']):
             if 'teacher_temp' in setting:
@@ -72,7 +72,7 @@ def test_curves_of_dino(path):
 
 
 @golden.each('part_vicreg_schedule')
-def test_curve_of_vicreg(path):
+def test_curve_of_vicreg(path) -> None:
     with golden.whole(path) as saved:
         setting, expected = saved.meta['settings'], saved.arrays['out/lr']
         base, epochs = setting['base_lr'] * setting['batch_size'] / 256, setting['epochs']
@@ -85,7 +85,7 @@ def test_curve_of_vicreg(path):
 
 
 @golden.each('part_dinov3_schedules')
-def test_curves_of_dinov3(path):
+def test_curves_of_dinov3(path) -> None:
     with golden.whole(path) as saved:
         for number, setting in enumerate(saved.meta['settings']):
             if 'truncated' in setting:
@@ -117,7 +117,7 @@ def test_curves_of_dinov3(path):
 
 
 @golden.each('part_ijepa_schedules')
-def test_curves_of_ijepa(path):
+def test_curves_of_ijepa(path) -> None:
     with golden.whole(path) as saved:
         for number, setting in enumerate(saved.meta['settings']):
             length, warmup, base = setting['T_max'], setting['warmup_steps'], setting['ref_lr']
@@ -133,13 +133,13 @@ def test_curves_of_ijepa(path):
             rates(decay, setting['wd'], saved.arrays[f'out/wd{number}'], length)
 
 
-def test_a_run_may_end_before_its_cosine_does():
+def test_a_run_may_end_before_its_cosine_does() -> None:
     whole = WarmupCosine(min_lr=0.1)(1.0, steps_per_epoch=2, epochs=5)
     short = WarmupCosine(min_lr=0.1, cosine_epochs=5)(1.0, steps_per_epoch=2, epochs=4)
     np.testing.assert_array_equal(short(np.arange(8)), whole(np.arange(8)))
 
 
-def test_the_jitted_schedule_is_float64_where_jax_is():
+def test_the_jitted_schedule_is_float64_where_jax_is() -> None:
     schedule = WarmupCosine(warmup_epochs=2)(0.3, steps_per_epoch=5, epochs=8)
     with jax.enable_x64(True):
         on_device = jax.jit(schedule)(jnp.arange(40, dtype=jnp.int32))
@@ -147,7 +147,7 @@ def test_the_jitted_schedule_is_float64_where_jax_is():
         np.testing.assert_allclose(on_device, schedule(np.arange(40)), rtol=1e-12)
 
 
-def test_golden_value_28():
+def test_golden_value_28() -> None:
     recipe = WarmupCosine(warmup_epochs=2, warmup_factor=1e-4, min_lr=0.01)
     schedule = recipe(1.0, steps_per_epoch=10, epochs=5)
     steps = np.array([0, 1, 19, 20, 21, 35, 49])
@@ -155,7 +155,7 @@ def test_golden_value_28():
     np.testing.assert_allclose(schedule(steps), expected, atol=5e-9)
 
 
-def test_a_cosine_by_epoch_keeps_its_value_inside_an_epoch_and_its_warmup_does_not():
+def test_a_cosine_by_epoch_keeps_its_value_inside_an_epoch_and_its_warmup_does_not() -> None:
     recipe = WarmupCosine(warmup_epochs=2, warmup_factor=0.1, by_epoch=True)
     rates = recipe(0.5, steps_per_epoch=4, epochs=6)(np.arange(24)).reshape(6, 4)
     np.testing.assert_allclose(rates[:2].ravel(), 0.5 * np.linspace(0.1, 1, 8))
@@ -163,14 +163,14 @@ def test_a_cosine_by_epoch_keeps_its_value_inside_an_epoch_and_its_warmup_does_n
     np.testing.assert_allclose(rates[2:], np.repeat(cosine[:, None], 4, axis=1))
 
 
-def test_the_floor_is_absolute():
+def test_the_floor_is_absolute() -> None:
     recipe = WarmupCosine(min_lr=0.01)
     last = [recipe(lr, steps_per_epoch=1000, epochs=1)(999) for lr in (1.0, 0.1, 0.01)]
     np.testing.assert_allclose(last, 0.01, rtol=1e-3)
 
 
 @pytest.mark.parametrize(('by_epoch', 'progress'), [(True, 1.5 / 2.5), (False, 24 / 25)])
-def test_a_warmup_may_take_part_of_an_epoch(by_epoch, progress):
+def test_a_warmup_may_take_part_of_an_epoch(by_epoch: bool, progress: float) -> None:
     recipe = WarmupCosine(warmup_epochs=0.5, warmup_factor=0.0, by_epoch=by_epoch)
     rates = recipe(1.0, steps_per_epoch=10, epochs=3)(np.arange(30))
     np.testing.assert_allclose(rates[:5], [0, 0.25, 0.5, 0.75, 1])
@@ -178,12 +178,12 @@ def test_a_warmup_may_take_part_of_an_epoch(by_epoch, progress):
     np.testing.assert_allclose(rates[-1], (1 + np.cos(np.pi * progress)) / 2)
 
 
-def test_one_warmup_step_starts_at_the_factor():
+def test_one_warmup_step_starts_at_the_factor() -> None:
     schedule = Constant(warmup_epochs=1, warmup_factor=0.1)(2.0, steps_per_epoch=1, epochs=3)
     np.testing.assert_allclose([schedule(step) for step in range(3)], [0.2, 2.0, 2.0])
 
 
-def test_without_warmup_a_constant_is_the_base_rate_for_steps_of_any_shape():
+def test_without_warmup_a_constant_is_the_base_rate_for_steps_of_any_shape() -> None:
     schedule = Constant()(0.3, steps_per_epoch=7, epochs=2)
     assert schedule(13) == 0.3
     np.testing.assert_array_equal(schedule(np.arange(14)), np.full(14, 0.3))
@@ -203,7 +203,7 @@ def test_without_warmup_a_constant_is_the_base_rate_for_steps_of_any_shape():
         (lambda: MultiStep(milestones=(3,), gamma=-0.1), 'gamma=-0.1'),
     ],
 )
-def test_fields_out_of_range(make, message):
+def test_fields_out_of_range(make, message: str) -> None:
     with pytest.raises(JsslError, match=message):
         make()
 
@@ -219,6 +219,6 @@ def test_fields_out_of_range(make, message):
         ),
     ],
 )
-def test_runs_that_a_schedule_does_not_fit(run, message):
+def test_runs_that_a_schedule_does_not_fit(run, message: str) -> None:
     with pytest.raises(JsslError, match=message):
         WarmupCosine(warmup_epochs=3)(**run)

@@ -54,7 +54,7 @@ TURNED = view(1.0, 0.4, 0.4, 1.0, 0.5, rotate=2.0, blur=0.0)
         (policies.deepcluster(), 1, TURNED),
     ],
 )
-def test_copies_of_one_view_have_the_references_options(policy, copies, options):
+def test_copies_of_one_view_have_the_references_options(policy, copies: int, options) -> None:
     built = build('view', policy)
     assert built.copies == copies
     assert vars(built.view) == options
@@ -68,13 +68,13 @@ def test_copies_of_one_view_have_the_references_options(policy, copies, options)
         (policies.moco_v3(scale=(0.08, 1.0)), {}),
     ],
 )
-def test_pairs_have_the_references_options(policy, shared):
+def test_pairs_have_the_references_options(policy, shared) -> None:
     built = build('view', policy)
     assert vars(built.first) == view(*BYOL, **shared, **FIRST)
     assert vars(built.second) == view(*BYOL, **shared, **SECOND)
 
 
-def test_multi_crop_has_the_references_options():
+def test_multi_crop_has_the_references_options() -> None:
     built = build('view', policies.swav())
     assert (built.large_copies, built.small_copies) == (2, 6)
     assert vars(built.large) == view(*STRONG, scale=(0.14, 1.0))
@@ -90,13 +90,13 @@ def test_multi_crop_has_the_references_options():
         (policies.linear_probe(), {}),
     ],
 )
-def test_views_without_colour_have_the_references_options(policy, own):
+def test_views_without_colour_have_the_references_options(policy, own) -> None:
     built = build('view', policy).view
     strengths = jitter(0.0, *STRONG[1:])  # of a stage that is off
     assert vars(built) == {**view(0.0, *STRONG[1:]), **PLAIN, **strengths, **own}
 
 
-def test_other_policies_have_the_references_options():
+def test_other_policies_have_the_references_options() -> None:
     patches = Patches(292, 255, 64, 0.66, False, (124.0, 117.0, 104.0), (59.0, 58.0, 58.0))
     assert build('view', policies.relative_loc()) == patches
     crop = {'scale': (0.08, 1.0), 'ratio': (3 / 4, 4 / 3), 'flip': 0.5}
@@ -115,7 +115,7 @@ SIZES |= {'mae', 'simmim', 'linear_probe', 'fine_tune', 'swav', 'cae'}
 
 
 @pytest.mark.parametrize('name', sorted(SIZES))
-def test_fields_are_set_in_all_views_of_a_policy(name):
+def test_fields_are_set_in_all_views_of_a_policy(name) -> None:
     """The size by position, others by keyword; every policy can be traced in a small size."""
     own = {'swav': {'small_size': 8}, 'cae': {'token_size': 8}}.get(name, {})
     built = build('view', getattr(policies, name)(16, flip=0.25, **own))
@@ -129,12 +129,12 @@ def test_fields_are_set_in_all_views_of_a_policy(name):
     assert {view.shape for view in views[large:]} <= {(8, 8, 3)}
 
 
-def test_a_field_that_a_view_lacks_is_refused():
+def test_a_field_that_a_view_lacks_is_refused() -> None:
     with refused('config.view.second.blurr', "Did you mean 'blur'"):
         build('view', {**policies.byol(), 'second': policies.byol(blurr=1.0)['second']})
 
 
-def test_a_fifth_of_byols_second_views_is_solarized():
+def test_a_fifth_of_byols_second_views_is_solarized() -> None:
     """And none of the first. The other stages keep a white image above 0.6 * 255 = 153."""
     built = build('view', policies.byol(size=4, mean=[0.0] * 3, std=[1.0] * 3))
     canvas = Canvas(jnp.full((6, 6, 3), 255, jnp.uint8), jnp.array([6, 6]))
@@ -146,7 +146,7 @@ def test_a_fifth_of_byols_second_views_is_solarized():
     assert np.min(second[~dark]) > 150
 
 
-def test_deepclusters_views_turn_by_at_most_two_degrees():
+def test_deepclusters_views_turn_by_at_most_two_degrees() -> None:
     """Black triangles at the corners of a white image, no larger than that angle leaves open."""
     colors = {'jitter': 0.0, 'gray': 0.0, 'mean': [0.0] * 3, 'std': [1.0] * 3}
     built = build('view', policies.deepcluster(size=64, **colors))
@@ -161,7 +161,7 @@ def test_deepclusters_views_turn_by_at_most_two_degrees():
     assert (black.any(axis=(1, 2))).mean() > 0.3
 
 
-def test_the_example_of_the_docs_is_a_policy():
+def test_the_example_of_the_docs_is_a_policy() -> None:
     """docs/views.md: a policy of one's own, and every function that its table names."""
     page = (ROOT / 'docs' / 'views.md').read_text()
     code = next(

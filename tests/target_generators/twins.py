@@ -102,7 +102,9 @@ class CLIPLayer(nn.Module):
 class CLIP(nn.Module):
     """The image encoder of CLIP, with the names of the published file after `visual.`."""
 
-    def __init__(self, width: int, depth: int, heads: int, out: int, patch: int, tokens: int):
+    def __init__(
+        self, width: int, depth: int, heads: int, out: int, patch: int, tokens: int
+    ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, width, patch, patch, bias=False)
         self.class_embedding = nn.Parameter(torch.empty(width))

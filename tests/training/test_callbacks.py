@@ -41,7 +41,7 @@ class Told(jssl.Callback):
         assert json.loads((path / 'contents.json').read_text())['step'] == step
         return self._hear('checkpoint', step)
 
-    def on_end(self, outcome):
+    def on_end(self, outcome) -> None:
         assert outcome.files
         assert all(file.is_file() for file in outcome.files)
         self._hear('end', int(outcome.train_state.step))

@@ -43,13 +43,13 @@ def curve(name='kNN', points=30):
 
 
 @pytest.mark.parametrize('theme', [LIGHT, DARK])
-def test_text_and_lines_are_readable(theme):
+def test_text_and_lines_are_readable(theme) -> None:
     assert contrast(theme.ink, theme.page) > 7
     for color in (theme.faint, *theme.lines):
         assert contrast(color, theme.page) > 3.5
 
 
-def test_panel_shows_values_references_and_names():
+def test_panel_shows_values_references_and_names() -> None:
     lines = (curve('kNN'), curve('linear probe'))
     panel = Panel('Accuracy', lines, 'epoch', references={'raw pixels': 0.53})
     axes = draw_panel(panel, LIGHT).axes[0]
@@ -61,13 +61,13 @@ def test_panel_shows_values_references_and_names():
     assert axes.get_xlabel() == 'epoch'
 
 
-def test_panel_takes_the_colours_of_the_page():
+def test_panel_takes_the_colours_of_the_page() -> None:
     colors = {to_hex(draw_panel(Panel('x', (curve(),), 'step'), t).axes[0].lines[0].get_color())
               for t in (LIGHT, DARK)}  # fmt: skip
     assert colors == {LIGHT.lines[0], DARK.lines[0]}
 
 
-def test_smooth_panel_adds_the_running_mean():
+def test_smooth_panel_adds_the_running_mean() -> None:
     panel = Panel('Loss', (curve('loss', 100),), 'step', smooth=True, from_zero=True)
     axes = draw_panel(panel, LIGHT).axes[0]
     assert len(axes.lines) == 2
@@ -75,12 +75,12 @@ def test_smooth_panel_adds_the_running_mean():
 
 
 @pytest.mark.parametrize('points', [1, 2, 5000])
-def test_any_number_of_points_can_be_drawn(points):
+def test_any_number_of_points_can_be_drawn(points: int) -> None:
     panel = Panel('Loss', (curve('loss', points),), 'step', smooth=True)
     assert b'<svg' in to_svg(draw_panel(panel, DARK))
 
 
-def test_thin_keeps_the_ends():
+def test_thin_keeps_the_ends() -> None:
     values = np.arange(12345)
     thinned = thin(values)
     assert len(thinned) == MOST_POINTS
@@ -89,14 +89,14 @@ def test_thin_keeps_the_ends():
 
 
 @pytest.mark.parametrize('window', [1, 2, 5, 9])
-def test_running_mean_matches_a_loop(window):
+def test_running_mean_matches_a_loop(window: int) -> None:
     values = np.random.default_rng(0).normal(size=20)
     half = window // 2
     expected = [values[max(0, i - half) : i + half + 1].mean() for i in range(20)]
     np.testing.assert_allclose(running_mean(values, window), expected)
 
 
-def test_map_names_each_class_once():
+def test_map_names_each_class_once() -> None:
     points = np.random.default_rng(0).normal(size=(90, 2))
     labels = np.arange(90) % 3
     axes = draw_map(points, LIGHT, labels, names=['cat', 'dog', 'cost in $']).axes[0]
@@ -106,7 +106,7 @@ def test_map_names_each_class_once():
         np.testing.assert_allclose(offsets, points[labels == label])
 
 
-def test_map_of_many_classes_names_the_largest():
+def test_map_of_many_classes_names_the_largest() -> None:
     labels = np.repeat(np.arange(12), [5, 1, 5, 5, 5, 5, 5, 5, 2, 5, 5, 5])
     assert frequent_classes(labels) == [0, 2, 3, 4, 5, 6, 7, 9, 10, 11]
     axes = draw_map(np.zeros((len(labels), 2)), LIGHT, labels).axes[0]
@@ -114,7 +114,7 @@ def test_map_of_many_classes_names_the_largest():
     assert len(axes.collections[0].get_offsets()) == 3, 'the others are one grey group'
 
 
-def test_map_without_labels():
+def test_map_without_labels() -> None:
     figure = draw_map(np.random.default_rng(0).normal(size=(9, 2)), DARK)
     assert not figure.axes[0].texts
     assert len(figure.axes[0].collections[0].get_offsets()) == 9
@@ -123,7 +123,7 @@ def test_map_without_labels():
     assert image[..., 3].any()
 
 
-def test_long_names_are_shortened():
+def test_long_names_are_shortened() -> None:
     assert shorten('tench', 18) == 'tench'
     assert shorten('great white shark, white shark', 18) == 'great white shark…'
 
@@ -132,7 +132,7 @@ NAMES = ['_ant', 'cost in $ and $', '猫', 'bell\x07', 'caf\udce9', 'שלום', 
 DRAWN = ['_ant', 'cost in $ and $', '#2', r'bell\x07', r'caf\udce9', '#5', 'naïve', 'x' * 17 + '…']
 
 
-def test_map_shows_every_name_or_a_number():
+def test_map_shows_every_name_or_a_number() -> None:
     labels = np.arange(80) % 8
     points = np.random.default_rng(0).normal(size=(80, 2))
     with warnings.catch_warnings():
@@ -145,5 +145,5 @@ def test_map_shows_every_name_or_a_number():
 
 
 @pytest.mark.parametrize('names', [None, [], ['a']])
-def test_classes_without_a_name_show_their_number(names):
+def test_classes_without_a_name_show_their_number(names) -> None:
     assert [drawn_name(label, names) for label in (-1, 3)] == ['-1', '3']

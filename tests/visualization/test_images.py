@@ -19,7 +19,7 @@ def decode_uri(uri):
 
 
 @pytest.mark.parametrize('channels', [1, 3])
-def test_grid_places_every_image(channels):
+def test_grid_places_every_image(channels: int) -> None:
     views = noise(2, 3, 5, 4, channels)
     grid = np.asarray(view_grid(views, gap=2))
     assert grid.shape == (5 + 2 + 5, 4 + 4 + (2 + 4 + 2) + 4 - 2 + 2 - 2 + 2, 4)
@@ -33,17 +33,17 @@ def test_grid_places_every_image(channels):
     assert not grid[:, 4:10, 3].any(), 'the gap beside the originals is transparent'
 
 
-def test_transparent_images_stay_transparent():
+def test_transparent_images_stay_transparent() -> None:
     image = noise(5, 4, 4)
     np.testing.assert_array_equal(np.asarray(view_grid(image[None, None])), image)
 
 
-def test_grid_shrinks_large_images_only():
+def test_grid_shrinks_large_images_only() -> None:
     assert view_grid(noise(1, 1, 40, 80, 3), side=20).size == (20, 10)
     assert view_grid(noise(1, 1, 8, 8, 3), side=20).size == (8, 8)
 
 
-def test_pictures_are_stored_exactly_or_small():
+def test_pictures_are_stored_exactly_or_small() -> None:
     image = noise(32, 32, 3)
     head, picture = decode_uri(picture_uri(to_picture(image), lossless=True))
     assert head == 'data:image/png;base64'
@@ -55,12 +55,12 @@ def test_pictures_are_stored_exactly_or_small():
 
 
 @pytest.mark.parametrize('shape', [(4, 4), (4, 4, 2), (4, 4, 5)])
-def test_images_of_other_shapes_are_refused(shape):
+def test_images_of_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(JsslError, match='cannot be shown'):
         to_picture(noise(*shape))
 
 
-def test_images_that_are_not_uint8_are_refused():
+def test_images_that_are_not_uint8_are_refused() -> None:
     with pytest.raises(JsslError, match='normalised views'):
         view_grid(np.zeros((1, 1, 4, 4, 3), np.float32))
     with pytest.raises(JsslError, match='rows, columns'):

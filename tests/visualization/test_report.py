@@ -4,6 +4,7 @@ import re
 import sys
 import threading
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,20 +51,20 @@ def neighbors(labelled=True):
 class Page(HTMLParser):
     """What a browser would see: tags, attributes, text by element, and what was left open."""
 
-    def __init__(self, text):
+    def __init__(self, text) -> None:
         super().__init__()
         self.tags, self.text, self.open = [], {}, []
         self.feed(text)
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag, attrs) -> None:
         self.tags.append((tag, dict(attrs)))
         if tag not in ('meta', 'img', 'source'):
             self.open.append(tag)
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag) -> None:
         assert self.open.pop() == tag
 
-    def handle_data(self, data):
+    def handle_data(self, data) -> None:
         where = self.open[-1] if self.open else ''
         self.text[where] = self.text.get(where, '') + data
 
@@ -89,7 +90,7 @@ def report(path, labelled=True, **changes):
 
 
 @pytest.fixture(scope='module')
-def text(tmp_path_factory):
+def text(tmp_path_factory: pytest.TempPathFactory):
     return report(tmp_path_factory.mktemp('report'))
 
 
@@ -98,13 +99,13 @@ def seen(text):
     return Page(text)
 
 
-def test_page_is_well_formed(seen):
+def test_page_is_well_formed(seen) -> None:
     assert not seen.open
     assert seen.all('html') == [{'lang': 'en'}]
     assert seen.all('meta')[0] == {'charset': 'utf-8'}
 
 
-def test_page_is_self_contained(text, seen):
+def test_page_is_self_contained(text, seen) -> None:
     assert not {'script', 'link', 'iframe', 'object'} & {tag for tag, _ in seen.tags}
     for tag, attributes in seen.tags:
         for name in ('src', 'srcset', 'href', 'action', 'data', 'poster'):
@@ -113,7 +114,7 @@ def test_page_is_self_contained(text, seen):
     assert not re.search(r'https?:|//|@import|url\(', outside)
 
 
-def test_images_can_be_read_and_are_described(seen):
+def test_images_can_be_read_and_are_described(seen) -> None:
     images = seen.all('img')
     assert len(images) > 20
     for attributes in images:
@@ -123,13 +124,13 @@ def test_images_can_be_read_and_are_described(seen):
         assert attributes['alt']
 
 
-def test_plots_come_for_light_and_dark_pages(seen):
+def test_plots_come_for_light_and_dark_pages(seen) -> None:
     sources = seen.all('source')
     assert len(sources) == 8 + 1  # panels and map
     assert {source['media'] for source in sources} == {'(prefers-color-scheme: dark)'}
 
 
-def test_everything_is_escaped(tmp_path):
+def test_everything_is_escaped(tmp_path: Path) -> None:
     evil = {
         'title': EVIL,
         'scores': {**SCORES, EVIL: 0.5},
@@ -147,14 +148,14 @@ def test_everything_is_escaped(tmp_path):
         assert EVIL in page.text[tag], tag
 
 
-def test_config_and_versions_are_shown(text, seen):
+def test_config_and_versions_are_shown(text, seen) -> None:
     assert '"note": "<script>alert(\\"&\\")</script>"' in seen.text['pre']
     assert 'versions' not in seen.text['pre']
     assert 'jax' in seen.text['th']
     assert '0.10.2' in seen.text['td']
 
 
-def test_headline_and_table(seen):
+def test_headline_and_table(seen) -> None:
     values = ['82.3 %', '83.6 %', '9.2', '4', '1:52']
     assert seen.text['dd'].startswith(''.join(values))
     assert [name for name in ('this run', *BASELINES) if name in seen.text['th']] == [
@@ -166,7 +167,7 @@ def test_headline_and_table(seen):
     assert 'top-5' not in seen.text['th']
 
 
-def test_numbers_are_explained_where_they_stand(seen):
+def test_numbers_are_explained_where_they_stand(seen) -> None:
     said = seen.text['dd']
     for words in (
         '40 held-out',
@@ -179,7 +180,7 @@ def test_numbers_are_explained_where_they_stand(seen):
         assert words in said
 
 
-def test_whatever_was_logged_has_a_curve_in_a_group_with_a_name_in_words(seen):
+def test_whatever_was_logged_has_a_curve_in_a_group_with_a_name_in_words(seen) -> None:
     assert seen.text['h3'] == ''.join(
         (
             *('Result on held-out images', 'What it trains on', 'Spread of the features'),
@@ -195,7 +196,7 @@ def test_whatever_was_logged_has_a_curve_in_a_group_with_a_name_in_words(seen):
     )
 
 
-def test_neighbours_are_marked_and_named(seen):
+def test_neighbours_are_marked_and_named(seen) -> None:
     styles = [attributes.get('class') for attributes in seen.all('figure')]
     assert styles.count('query') == 10
     right, wrong = styles.count('right'), styles.count('wrong')
@@ -206,7 +207,7 @@ def test_neighbours_are_marked_and_named(seen):
     assert 'digits/3.png' in seen.text['small']
 
 
-def test_page_without_labels(tmp_path):
+def test_page_without_labels(tmp_path: Path) -> None:
     page = Page(report(tmp_path, labelled=False, scores={'feature_std': 0.4}, baselines={}))
     styles = [attributes.get('class') for attributes in page.all('figure')]
     assert 'right' not in styles
@@ -214,7 +215,7 @@ def test_page_without_labels(tmp_path):
     assert page.text['h2'].startswith('Result' + 'What next')
 
 
-def test_what_was_not_measured_is_left_out(tmp_path):
+def test_what_was_not_measured_is_left_out(tmp_path: Path) -> None:
     losses = [{**STEPS, 'step': step, 'loss': 1.0} for step in (1, 2)]
     page = Page(report(tmp_path, metrics=losses, scores={}, baselines={}))
     assert page.text['h4'] == 'loss'
@@ -237,7 +238,7 @@ def test_what_was_not_measured_is_left_out(tmp_path):
         ({'knn': 0.54, 'feature_std': 0.01}, []),
     ],
 )
-def test_a_run_below_its_baselines_says_so_and_what_to_try(scores, words, tmp_path):
+def test_a_run_below_its_baselines_says_so_and_what_to_try(scores, words, tmp_path: Path) -> None:
     page = Page(report(tmp_path, **PLAIN, scores=scores))
     assert page.all('p').count({'class': 'warning'}) == bool(words)
     for sentence in words:
@@ -245,7 +246,7 @@ def test_a_run_below_its_baselines_says_so_and_what_to_try(scores, words, tmp_pa
         assert '--config.epochs=16' in page.text['p']
 
 
-def test_a_run_with_labels_says_what_it_is(tmp_path):
+def test_a_run_with_labels_says_what_it_is(tmp_path: Path) -> None:
     facts = Facts(purpose='fine-tuning of the backbone of runs/mae', counts=COUNTS)
     scores = {'test_accuracy': 0.1, 'feature_std': 0.2}
     text = report(tmp_path, facts=facts, scores=scores, baselines={})
@@ -257,31 +258,31 @@ def test_a_run_with_labels_says_what_it_is(tmp_path):
         assert words not in text
 
 
-def test_what_can_be_done_next_is_typed_as_it_stands(seen):
+def test_what_can_be_done_next_is_typed_as_it_stands(seen) -> None:
     assert seen.all('span').count({'class': 'word'}) == len(RUN['Features:'].split())
     assert ''.join(RUN['Features:'].split()) in seen.text['span']
 
 
-def test_a_run_that_was_stopped_says_by_whom(tmp_path):
+def test_a_run_that_was_stopped_says_by_whom(tmp_path: Path) -> None:
     facts = dataclasses.replace(FACTS, epochs=2, stopped_by='EarlyStopping')
     page = Page(report(tmp_path, facts=facts, **PLAIN))
     assert 'pre-training, stopped by EarlyStopping after 2 of 4 epochs' in page.text['p']
 
 
-def test_nothing_asks_for_more_width_than_a_phone_has(text):
+def test_nothing_asks_for_more_width_than_a_phone_has(text) -> None:
     """What is wider than the page would be cut there, or hidden behind a scroll bar."""
     for words in ('overflow-x', 'nowrap;\n  text-overflow', 'class="scroll"'):
         assert words not in text
     assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in text
 
 
-def test_warning_is_shown(tmp_path):
+def test_warning_is_shown(tmp_path: Path) -> None:
     page = Page(report(tmp_path, facts=Facts(warning='The features collapse.')))
     assert {'class': 'warning'} in page.all('p')
     assert 'The features collapse.' in page.text['p']
 
 
-def test_photographs_stay_affordable(tmp_path):
+def test_photographs_stay_affordable(tmp_path: Path) -> None:
     """Noise, the worst case for compression, at ImageNet's size."""
     rng = np.random.default_rng(0)
     views = rng.integers(0, 256, (6, 7, 224, 224, 3), dtype=np.uint8)
@@ -292,7 +293,7 @@ def test_photographs_stay_affordable(tmp_path):
     )
 
 
-def test_a_part_that_fails_is_missing_alone(tmp_path):
+def test_a_part_that_fails_is_missing_alone(tmp_path: Path) -> None:
     said = []
     facts = dataclasses.replace(FACTS, seconds='four')
     metrics = [*METRICS, {**STEPS, 'step': 60, 'epoch': 6.0, 'lr': 'high'}]
@@ -308,13 +309,13 @@ def test_a_part_that_fails_is_missing_alone(tmp_path):
     assert '83.6 %' in page.text['td']
 
 
-def test_what_could_not_be_made_before_is_said(tmp_path):
+def test_what_could_not_be_made_before_is_said(tmp_path: Path) -> None:
     page = Page(report(tmp_path, missing=['No <b>weights</b>.'], **PLAIN))
     assert 'No <b>weights</b>.' in page.text['p']
     assert page.text['h2'] == 'Result beside the baselinesWhat nextConfiguration'
 
 
-def test_a_report_that_cannot_be_written_leaves_the_one_before(tmp_path):
+def test_a_report_that_cannot_be_written_leaves_the_one_before(tmp_path: Path) -> None:
     (tmp_path / 'report.html').write_text('before')
     (tmp_path / 'report.html.part').mkdir()
     with pytest.raises(OSError, match='report'):
@@ -322,12 +323,12 @@ def test_a_report_that_cannot_be_written_leaves_the_one_before(tmp_path):
     assert (tmp_path / 'report.html').read_text() == 'before'
 
 
-def test_different_lengths_are_refused(tmp_path):
+def test_different_lengths_are_refused(tmp_path: Path) -> None:
     with pytest.raises(JsslError, match='39, 40'):
         report(tmp_path, features=np.ones((39, 4)))
 
 
-def test_series_skips_missing_and_infinite_values():
+def test_series_skips_missing_and_infinite_values() -> None:
     line = series([*METRICS, {'step': 50, 'epoch': 5.0, 'loss': float('inf')}], 'epoch', 'loss')
     assert line.x.tolist() == [1.0, 4.0]
     assert line.y.tolist() == [4.0, 2.0]
@@ -342,11 +343,11 @@ def test_series_skips_missing_and_infinite_values():
         ('my_own_number', False, 'my own number'),
     ],
 )
-def test_metrics_have_names_in_words(name, of_steps, words):
+def test_metrics_have_names_in_words(name: str, of_steps: bool, words: str) -> None:
     assert wording(name, of_steps=of_steps).name == words
 
 
-def test_report_can_be_written_from_a_thread_and_leaves_pyplot_alone(tmp_path):
+def test_report_can_be_written_from_a_thread_and_leaves_pyplot_alone(tmp_path: Path) -> None:
     loaded = 'matplotlib.pyplot' in sys.modules
     thread = threading.Thread(target=report, args=(tmp_path,))
     thread.start()

@@ -38,7 +38,7 @@ def difference(image: jax.Array, reference: object) -> float:
 
 
 @pytest.mark.parametrize(('operation', 'enhancer'), list(zip(OPERATIONS, ENHANCERS, strict=True)))
-def test_blends_equal_pillow(pixels, operation, enhancer):
+def test_blends_equal_pillow(pixels: np.ndarray, operation, enhancer) -> None:
     images = jax.jit(jax.vmap(operation, (None, 0)))(
         pixels.astype(np.float32), np.array(FACTORS, np.float32)
     )
@@ -46,7 +46,7 @@ def test_blends_equal_pillow(pixels, operation, enhancer):
         assert difference(image, enhancer(Image.fromarray(pixels)).enhance(factor)) <= 1, factor
 
 
-def test_contrast_uses_the_rounded_mean_of_the_luma():
+def test_contrast_uses_the_rounded_mean_of_the_luma() -> None:
     pixels = np.zeros((1, 2, 3), np.uint8)
     pixels[0, 1] = 1  # mean 0.5, rounded up to 1
     assert color.adjust_contrast(pixels.astype(np.float32), 0.0).max() == 1
@@ -59,7 +59,7 @@ def test_contrast_uses_the_rounded_mean_of_the_luma():
     )
 
 
-def test_hue_equals_pillow_within_one_level(pixels):
+def test_hue_equals_pillow_within_one_level(pixels: np.ndarray) -> None:
     images = jax.jit(jax.vmap(color.adjust_hue, (None, 0)))(
         pixels.astype(np.float32), np.array(SHIFTS, np.float32)
     )
@@ -67,7 +67,7 @@ def test_hue_equals_pillow_within_one_level(pixels):
         assert difference(image, pillow_hue(Image.fromarray(pixels), shift)) <= 1, shift
 
 
-def test_hsv_equals_pillow_for_a_lattice_of_all_colours():
+def test_hsv_equals_pillow_for_a_lattice_of_all_colours() -> None:
     levels = np.array([*range(0, 256, 5), 1, 2, 17, 254], np.uint8)
     cube = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(len(levels), -1, 3)
     turned = jax.jit(color.adjust_hue)(cube.astype(np.float32), 0.1)
@@ -77,18 +77,18 @@ def test_hsv_equals_pillow_for_a_lattice_of_all_colours():
 
 
 @pytest.mark.parametrize('weights', [(2989, 5870, 1140), (1, 1, 1)])
-def test_gray_is_the_truncated_weighted_mean(pixels, weights):
+def test_gray_is_the_truncated_weighted_mean(pixels: np.ndarray, weights: tuple[int, ...]) -> None:
     expected = pixels.astype(np.int64) @ np.array(weights) // sum(weights)
     image = color.to_gray(pixels.astype(np.float32), [weight / 10_000 for weight in weights])
     assert difference(image, np.repeat(expected[..., None], 3, axis=-1)) == 0
 
 
-def test_gray_defaults_to_the_itu_weights_in_rgb_order():
+def test_gray_defaults_to_the_itu_weights_in_rgb_order() -> None:
     image = color.to_gray(jnp.array([[[255.0, 0, 0], [0, 255, 0], [0, 0, 255]]]))
     assert image[0, :, 0].tolist() == [76, 149, 29]
 
 
-def test_solarize_equals_pillow(pixels):
+def test_solarize_equals_pillow(pixels: np.ndarray) -> None:
     image = color.solarize(pixels.astype(np.float32))
     assert difference(image, ImageOps.solarize(Image.fromarray(pixels), 128)) == 0
 
@@ -105,7 +105,9 @@ def pillow_jitter(pixels: np.ndarray, factors: np.ndarray, order: tuple[int, ...
 
 @pytest.mark.parametrize('factors', [(0.73, 1.41, 0.37, 0.11), (1.62, 0.55, 1.78, -0.2)])
 @pytest.mark.parametrize('count', [4, 3])
-def test_jitter_applies_every_order_as_pillow_does(pixels, factors, count):
+def test_jitter_applies_every_order_as_pillow_does(
+    pixels: np.ndarray, factors: tuple[float, ...], count: int
+) -> None:
     orders = list(itertools.permutations(range(count)))
     drawn = np.array(factors[:count], np.float32)
     apply = jax.jit(jax.vmap(color.color_jitter, (None, None, 0)))
@@ -123,7 +125,7 @@ def draws() -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(factors), np.asarray(order)
 
 
-def test_jitter_factors_are_uniform_in_their_ranges(draws):
+def test_jitter_factors_are_uniform_in_their_ranges(draws: tuple[np.ndarray, np.ndarray]) -> None:
     factors, _ = draws
     low, high = np.array([0.2, 0.6, 0, -0.2]), np.array([1.8, 1.4, 2.5, 0.2])
     assert (factors >= low.astype(np.float32)).all()
@@ -134,19 +136,19 @@ def test_jitter_factors_are_uniform_in_their_ranges(draws):
     assert np.abs(np.corrcoef(share.T) - np.eye(4)).max() < 0.03
 
 
-def test_jitter_orders_are_uniform(draws):
+def test_jitter_orders_are_uniform(draws: tuple[np.ndarray, np.ndarray]) -> None:
     orders, counts = np.unique(draws[1], axis=0, return_counts=True)
     assert len(orders) == 24
     assert ((counts - 1000) ** 2 / 1000).sum() < 49.7  # chi-squared, 23 degrees, p = 0.001
 
 
-def test_jitter_without_hue_draws_three_operations():
+def test_jitter_without_hue_draws_three_operations() -> None:
     factors, order = color.draw_color_jitter(jax.random.key(1), 0.4, 0.4, 0.4, 0.0)
     assert factors.shape == (3,)
     assert sorted(order.tolist()) == [0, 1, 2]
 
 
-def test_random_jitter_uses_what_it_draws(pixels):
+def test_random_jitter_uses_what_it_draws(pixels: np.ndarray) -> None:
     key, strengths = jax.random.key(2), (0.4, 0.4, 0.4, 0.1)
     jitter = jax.jit(color.random_color_jitter, static_argnums=(2, 3, 4, 5))
     image = jitter(key, pixels.astype(np.float32), *strengths)

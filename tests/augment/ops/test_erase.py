@@ -39,7 +39,7 @@ def boxes() -> np.ndarray:
     return np.asarray(draw(keys))
 
 
-def test_boxes_follow_the_rule(boxes):
+def test_boxes_follow_the_rule(boxes: np.ndarray) -> None:
     expected = reference_boxes(DRAWS)
     assert boxes.dtype == np.int32
     for column in range(4):
@@ -48,7 +48,7 @@ def test_boxes_follow_the_rule(boxes):
         assert gap(statistic(boxes), statistic(expected)) < 0.035
 
 
-def test_boxes_lie_inside_and_never_at_the_last_place(boxes):
+def test_boxes_lie_inside_and_never_at_the_last_place(boxes: np.ndarray) -> None:
     space = np.array([HEIGHT, WIDTH]) - boxes[:, 2:]
     assert boxes[:, :2].min() == 0
     assert boxes[:, 2:].min() >= 1
@@ -60,12 +60,12 @@ def erased() -> np.ndarray:
     return np.asarray(ERASE(KEYS, IMAGE, 0.25))
 
 
-def test_a_quarter_of_the_images_is_erased(erased):
+def test_a_quarter_of_the_images_is_erased(erased: np.ndarray) -> None:
     share = np.mean((erased != 100).any(axis=(1, 2, 3)))
     assert share == pytest.approx(0.25, abs=0.03)  # three standard errors
 
 
-def test_noise_is_standard_normal_in_one_rectangle(erased):
+def test_noise_is_standard_normal_in_one_rectangle(erased: np.ndarray) -> None:
     noise = erased[erased != 100]
     assert noise.mean() == pytest.approx(0, abs=0.02)
     assert noise.std() == pytest.approx(1, abs=0.02)
@@ -77,7 +77,7 @@ def test_noise_is_standard_normal_in_one_rectangle(erased):
         assert (np.diff(np.flatnonzero(columns)) == 1).all()
 
 
-def test_probability_decides_whether_and_not_what(erased):
+def test_probability_decides_whether_and_not_what(erased: np.ndarray) -> None:
     always, never = (np.asarray(ERASE(KEYS, IMAGE, chance)) for chance in (1.0, 0.0))
     assert (always != 100).any(axis=(1, 2, 3)).all()
     assert (never == 100).all()
@@ -85,7 +85,7 @@ def test_probability_decides_whether_and_not_what(erased):
     assert np.array_equal(erased[chosen], always[chosen])
 
 
-def test_box_covers_its_pixels_only():
+def test_box_covers_its_pixels_only() -> None:
     expected = np.zeros((5, 6), bool)
     expected[1:4, 2:4] = True
     assert np.array_equal(erase.inside_box(jnp.array([1, 2, 3, 2]), 5, 6), expected)

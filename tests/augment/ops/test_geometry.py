@@ -33,11 +33,11 @@ def assert_pillow(image: jax.Array, reference: Image.Image, case: object) -> Non
 
 
 @pytest.fixture(scope='module', params=list(MODES))
-def interpolation(request) -> str:
+def interpolation(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def test_rotation_equals_pillow(interpolation):
+def test_rotation_equals_pillow(interpolation: str) -> None:
     turn = partial(geometry.rotate, interpolation=interpolation, fill=FILL)
     images = jax.jit(jax.vmap(turn, (None, 0)))(PIXELS.astype(np.float32), ANGLES)
     picture = Image.fromarray(PIXELS)
@@ -46,7 +46,7 @@ def test_rotation_equals_pillow(interpolation):
         assert_pillow(image, expected, angle)
 
 
-def test_shear_and_translation_equal_pillow(interpolation):
+def test_shear_and_translation_equal_pillow(interpolation: str) -> None:
     cases = [
         (geometry.shear_matrix(x=0.27), (1, 0.27, 0, 0, 1, 0)),
         (geometry.shear_matrix(x=-0.3), (1, -0.3, 0, 0, 1, 0)),
@@ -74,24 +74,24 @@ def test_shear_and_translation_equal_pillow(interpolation):
     assert np.array_equal(images[-2], np.broadcast_to(np.array(FILL), PIXELS.shape))
 
 
-def test_rotation_defaults_to_nearest_pixels_on_black():
+def test_rotation_defaults_to_nearest_pixels_on_black() -> None:
     image = geometry.rotate(PIXELS.astype(np.float32), 30.0)
     assert_pillow(image, Image.fromarray(PIXELS).rotate(30.0), 'defaults')
     assert np.asarray(image)[0, 0].tolist() == [0, 0, 0]
 
 
-def test_one_channel_is_transformed_too():
+def test_one_channel_is_transformed_too() -> None:
     image = geometry.rotate(PIXELS[..., :1].astype(np.float32), 12.0, fill=7.0)
     expected = Image.fromarray(PIXELS[..., 0]).rotate(12.0, fillcolor=7)
     assert_pillow(image[..., 0], expected, 'grey')
 
 
-def test_unknown_interpolation_is_refused():
+def test_unknown_interpolation_is_refused() -> None:
     with refused("interpolation is 'bicubik'", "Did you mean 'bicubic'?"):
         geometry.rotate(PIXELS.astype(np.float32), 2.0, 'bicubik')
 
 
-def test_quarter_turns_are_clockwise_and_exact():
+def test_quarter_turns_are_clockwise_and_exact() -> None:
     square = PIXELS[:8, :8].astype(np.float32)
     quarters = np.arange(-1, 6)
     turned = jax.jit(jax.vmap(geometry.rotate_quarters, (None, 0)))(square, quarters)
@@ -100,12 +100,12 @@ def test_quarter_turns_are_clockwise_and_exact():
     assert np.array_equal(geometry.rotate_quarters(jnp.asarray(square), 3), np.rot90(square, -3))
 
 
-def test_quarter_turn_of_an_oblong_image_is_refused():
+def test_quarter_turn_of_an_oblong_image_is_refused() -> None:
     with refused('37 x 44', 'square'):
         geometry.rotate_quarters(jnp.asarray(PIXELS), 1)
 
 
-def test_flip_equals_pillow():
+def test_flip_equals_pillow() -> None:
     pixels = noise(5, 8, 3)
     mirrored = ImageOps.mirror(Image.fromarray(pixels))
     assert np.array_equal(geometry.flip_horizontal(pixels), np.asarray(mirrored))

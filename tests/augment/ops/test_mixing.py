@@ -45,14 +45,16 @@ def own_ratios(targets: np.ndarray) -> np.ndarray:
     return np.round(own.min(axis=1).astype(np.float64), 4)
 
 
-def test_mixup_blends_pixels_and_targets_alike(mixup):
+def test_mixup_blends_pixels_and_targets_alike(mixup: tuple[np.ndarray, np.ndarray]) -> None:
     images, targets = mixup
     np.testing.assert_allclose(targets.sum(axis=2), 1, rtol=1e-6)
     expected = np.broadcast_to((targets @ np.arange(BATCH))[..., None, None, None], images.shape)
     np.testing.assert_allclose(images, expected, atol=1e-5)
 
 
-def test_mixup_has_one_ratio_and_a_permutation_per_batch(mixup):
+def test_mixup_has_one_ratio_and_a_permutation_per_batch(
+    mixup: tuple[np.ndarray, np.ndarray],
+) -> None:
     _, targets = mixup
     np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-5)  # each image is one partner
     own = np.diagonal(targets, axis1=1, axis2=2)
@@ -62,13 +64,15 @@ def test_mixup_has_one_ratio_and_a_permutation_per_batch(mixup):
     assert np.abs(partners[~np.eye(BATCH, dtype=bool)] - 1 / BATCH).max() < 0.03
 
 
-def test_mixup_ratio_is_beta_distributed(mixup):
+def test_mixup_ratio_is_beta_distributed(mixup: tuple[np.ndarray, np.ndarray]) -> None:
     ratios = own_ratios(mixup[1])
     expected = np.random.default_rng(0).beta(0.8, 0.8, 20_000)
     assert gap(ratios[ratios < 0.9999], expected[expected < 0.9999]) < 0.04  # p = 0.001
 
 
-def test_cutmix_pastes_one_box_and_weighs_targets_by_its_area(cutmix):
+def test_cutmix_pastes_one_box_and_weighs_targets_by_its_area(
+    cutmix: tuple[np.ndarray, np.ndarray],
+) -> None:
     images, targets = cutmix
     pasted = images != np.arange(BATCH)[:, None, None, None]
     moved = pasted.any(axis=(2, 3, 4))
@@ -95,11 +99,11 @@ def reference_ratios(count: int) -> np.ndarray:
     return ratios
 
 
-def test_cutmix_ratio_follows_the_rule(cutmix):
+def test_cutmix_ratio_follows_the_rule(cutmix: tuple[np.ndarray, np.ndarray]) -> None:
     assert gap(own_ratios(cutmix[1]), np.round(reference_ratios(10_000), 4)) < 0.04  # p = 0.001
 
 
-def test_mix_chooses_one_of_both_for_the_whole_batch():
+def test_mix_chooses_one_of_both_for_the_whole_batch() -> None:
     images, targets = run(mixing.mix)
     blended = (images != np.round(images)).any(axis=(1, 2, 3, 4))
     assert blended.mean() == pytest.approx(0.5, abs=0.04)
@@ -108,13 +112,13 @@ def test_mix_chooses_one_of_both_for_the_whole_batch():
 
 
 @pytest.mark.parametrize('alpha', [0.0, -1.0, float('nan')])
-def test_alpha_that_is_not_positive_is_refused(alpha):
+def test_alpha_that_is_not_positive_is_refused(alpha) -> None:
     for function in (mixing.mixup, mixing.cutmix, partial(mixing.mix, cutmix_alpha=1.0)):
         with refused(f'alpha is {alpha!r}', 'positive'):
             function(KEYS[0], IMAGES, TARGETS, alpha)
 
 
 @pytest.mark.parametrize('targets', [jnp.arange(BATCH), jnp.eye(BATCH - 1)])
-def test_targets_that_are_not_one_row_per_image_are_refused(targets):
+def test_targets_that_are_not_one_row_per_image_are_refused(targets) -> None:
     with refused(str(targets.shape), 'jax.nn.one_hot'):
         mixing.mixup(KEYS[0], IMAGES, targets)

@@ -7,14 +7,14 @@ from jssl.augment.ops.normalize import IMAGENET_MEAN, IMAGENET_STD, denormalize,
 from tests.augment.ops.levels import noise
 
 
-def test_normalize_equals_float64():
+def test_normalize_equals_float64() -> None:
     pixels = noise(6, 4, 3)
     expected = (pixels - np.array(IMAGENET_MEAN)) / np.array(IMAGENET_STD)
     image = normalize(jnp.asarray(pixels, jnp.float32))
     np.testing.assert_allclose(image, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_denormalize_undoes_normalize_within_the_levels():
+def test_denormalize_undoes_normalize_within_the_levels() -> None:
     pixels = noise(6, 4, 3)
     image = normalize(jnp.asarray(pixels, jnp.float32))
     np.testing.assert_allclose(

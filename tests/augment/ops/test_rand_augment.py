@@ -69,7 +69,7 @@ PILLOW = {
 
 
 @pytest.mark.parametrize('name', policy.OPERATIONS)
-def test_operation_equals_pillow_within_one_level(name):
+def test_operation_equals_pillow_within_one_level(name) -> None:
     cases = [(strength, sign) for strength in STRENGTHS for sign in (1.0, -1.0)]
     strengths, signs = (np.array(column, np.float32) for column in zip(*cases, strict=True))
     index = np.full(len(cases), policy.OPERATIONS.index(name), np.int32)
@@ -82,7 +82,7 @@ def test_operation_equals_pillow_within_one_level(name):
         assert np.mean(difference > 1) <= allowed, (strength, sign)
 
 
-def test_an_operation_that_is_not_applied_changes_nothing():
+def test_an_operation_that_is_not_applied_changes_nothing() -> None:
     count, ones = len(BATCH), np.ones(len(BATCH), np.float32)
     for first in (0, len(policy.OPERATIONS) - count):
         index = np.arange(first, first + count, dtype=np.int32)
@@ -96,14 +96,14 @@ def draws() -> policy.Draw:
     return jax.tree.map(np.asarray, jax.jit(jax.vmap(policy.draw_operations))(keys))
 
 
-def test_operations_are_drawn_uniformly_and_with_replacement(draws):
+def test_operations_are_drawn_uniformly_and_with_replacement(draws: policy.Draw) -> None:
     counts = np.zeros((15, 15))
     np.add.at(counts, (draws.operation[:, 0], draws.operation[:, 1]), 1)
     expected = 15_000 / 225
     assert ((counts - expected) ** 2 / expected).sum() < 294  # chi-squared, 224 degrees, p = 0.001
 
 
-def test_strength_is_normal_around_the_level_and_clipped(draws):
+def test_strength_is_normal_around_the_level_and_clipped(draws: policy.Draw) -> None:
     strengths = draws.strength.ravel()
     levels = np.clip(np.random.default_rng(0).normal(9, 0.5, 100_000), 0, 10) / 10
     quantiles = np.linspace(0.01, 0.99, 25)
@@ -113,14 +113,14 @@ def test_strength_is_normal_around_the_level_and_clipped(draws):
     assert np.mean(strengths == 1) == pytest.approx(0.0228, abs=0.004)
 
 
-def test_sign_and_application_are_fair_coins(draws):
+def test_sign_and_application_are_fair_coins(draws: policy.Draw) -> None:
     assert set(draws.sign.ravel()) == {1, -1}
     assert abs(draws.sign.mean()) < 0.025
     assert draws.applied.mean() == pytest.approx(0.5, abs=0.012)
     assert abs(np.corrcoef(draws.applied.T)[0, 1]) < 0.04
 
 
-def test_rand_augment_applies_its_draws_in_order():
+def test_rand_augment_applies_its_draws_in_order() -> None:
     keys = jax.random.split(jax.random.key(3), len(BATCH))
     images = jax.jit(jax.vmap(policy.rand_augment))(keys, BATCH)
     drawn = jax.vmap(policy.draw_operations)(keys)
@@ -133,6 +133,6 @@ def test_rand_augment_applies_its_draws_in_order():
     assert np.mean(np.asarray(images) != np.asarray(batch)) < 1e-3
 
 
-def test_images_without_colours_are_refused():
+def test_images_without_colours_are_refused() -> None:
     with refused('RandAugment', '1 channel'):
         policy.rand_augment(jax.random.key(0), jnp.zeros((8, 8, 1)))

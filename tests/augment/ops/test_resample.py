@@ -35,7 +35,7 @@ def pillow_crop(pixels: np.ndarray, box: np.ndarray) -> Image.Image:
 @pytest.mark.parametrize(
     'pixels', [noise(SIDE, SIDE, 3), noise(10, 10, 3).repeat(4, 0).repeat(4, 1)]
 )
-def test_bilinear_crop_equals_pillow_within_one_level(pixels):
+def test_bilinear_crop_equals_pillow_within_one_level(pixels) -> None:
     crop = jax.jit(jax.vmap(partial(resample.crop_and_resize, size=OUTPUT), (None, 0)))
     drawn = boxes(60)
     for box, image in zip(drawn, crop(pixels, drawn), strict=True):
@@ -43,7 +43,7 @@ def test_bilinear_crop_equals_pillow_within_one_level(pixels):
         assert worst(image, expected) <= 1, box
 
 
-def test_bicubic_crop_equals_pillow_horizontally_first_within_one_level():
+def test_bicubic_crop_equals_pillow_horizontally_first_within_one_level() -> None:
     pixels = noise(SIDE, SIDE, 3)
     crop = partial(resample.crop_and_resize, size=OUTPUT, interpolation='bicubic')
     drawn = boxes(60)
@@ -53,7 +53,7 @@ def test_bicubic_crop_equals_pillow_horizontally_first_within_one_level():
         assert worst(image, wide.resize((OUTPUT, OUTPUT), BICUBIC)) <= 1, box
 
 
-def test_lanczos_crop_equals_pillow_horizontally_first_within_one_level():
+def test_lanczos_crop_equals_pillow_horizontally_first_within_one_level() -> None:
     pixels = noise(SIDE, SIDE, 3)
     crop = partial(resample.crop_and_resize, size=OUTPUT, interpolation='lanczos')
     drawn = boxes(60)
@@ -68,7 +68,7 @@ def two_taps(length: int, size: int) -> np.ndarray:
     return np.maximum(1 - np.abs(place[:, None] - np.arange(length)), 0)
 
 
-def test_crop_without_antialiasing_weighs_the_nearest_two_pixels_of_a_line():
+def test_crop_without_antialiasing_weighs_the_nearest_two_pixels_of_a_line() -> None:
     """As OpenCV's bilinear resize; its fixed point rounds once, ours twice: within one level."""
     pixels = noise(SIDE, SIDE, 3)
     crop = partial(resample.crop_and_resize, size=OUTPUT, antialias=False)
@@ -80,7 +80,7 @@ def test_crop_without_antialiasing_weighs_the_nearest_two_pixels_of_a_line():
         assert worst(image, np.floor(expected + 0.5)) <= 1, box
 
 
-def test_crop_samples_nothing_outside_the_box():
+def test_crop_samples_nothing_outside_the_box() -> None:
     pixels = np.full((SIDE, SIDE, 3), 255, np.uint8)
     pixels[10:20, 5:33] = 7
     crop = partial(resample.crop_and_resize, size=OUTPUT, interpolation='bicubic')
@@ -89,7 +89,7 @@ def test_crop_samples_nothing_outside_the_box():
 
 
 @pytest.mark.parametrize('interpolation', ['bilinear', 'bicubic'])
-def test_center_crop_equals_pillow_resize_then_crop(interpolation):
+def test_center_crop_equals_pillow_resize_then_crop(interpolation: str) -> None:
     resize, size = 21, 16
     operation = partial(
         resample.resize_and_center_crop, resize=resize, size=size, interpolation=interpolation
@@ -128,7 +128,7 @@ def draw_boxes():
     return jax.jit(jax.vmap(resample.random_resized_crop_box, (0, None)))
 
 
-def test_crop_boxes_follow_the_rule(draw_boxes):
+def test_crop_boxes_follow_the_rule(draw_boxes) -> None:
     height, width, count = 60, 80, 20_000
     keys = jax.random.split(jax.random.key(3), count)
     drawn = np.asarray(draw_boxes(keys, jnp.array([height, width])))
@@ -143,7 +143,7 @@ def test_crop_boxes_follow_the_rule(draw_boxes):
 
 
 @pytest.mark.parametrize('size', [(60, 80), (5, 7), (1, 1), (200, 11)])
-def test_crop_boxes_lie_inside_the_image(draw_boxes, size):
+def test_crop_boxes_lie_inside_the_image(draw_boxes, size: tuple[int, ...]) -> None:
     keys = jax.random.split(jax.random.key(5), 20_000)
     drawn = np.asarray(draw_boxes(keys, jnp.array(size)))
     assert drawn[:, :2].min() >= 0
@@ -151,7 +151,7 @@ def test_crop_boxes_lie_inside_the_image(draw_boxes, size):
     assert (drawn[:, :2] + drawn[:, 2:] <= np.array(size)).all()
 
 
-def test_crop_offsets_are_uniform_and_include_both_ends():
+def test_crop_offsets_are_uniform_and_include_both_ends() -> None:
     keys = jax.random.split(jax.random.key(6), 4000)
     rule = partial(resample.random_resized_crop_box, scale=(9 / 16, 9 / 16), ratio=(1.0, 1.0))
     drawn = np.asarray(jax.jit(jax.vmap(rule, (0, None)))(keys, jnp.array([4, 4])))
@@ -160,7 +160,7 @@ def test_crop_offsets_are_uniform_and_include_both_ends():
     assert np.abs(counts - 1000).max() < 120
 
 
-def test_crop_falls_back_to_the_central_box():
+def test_crop_falls_back_to_the_central_box() -> None:
     usual = (3 / 4, 4 / 3)
     cases = [
         ((10, 100), usual, [0, 43, 10, 13]),

@@ -35,20 +35,20 @@ def worst(image: jax.Array, reference: object) -> float:
 
 
 @pytest.mark.parametrize('index', range(len(IMAGES)))
-def test_equalize_equals_pillow(index):
+def test_equalize_equals_pillow(index) -> None:
     pixels = IMAGES[index]
     image = EQUALIZE(pixels.astype(np.float32))
     assert worst(image, ImageOps.equalize(Image.fromarray(pixels))) == 0
 
 
-def test_equalize_of_few_pixels_with_a_step_of_zero_keeps_them():
+def test_equalize_of_few_pixels_with_a_step_of_zero_keeps_them() -> None:
     pixels = noise(0, 256)[:4, :5]
     image = tone.equalize(pixels.astype(np.float32))
     assert worst(image, ImageOps.equalize(Image.fromarray(pixels))) == 0
     assert worst(image, pixels) == 0
 
 
-def test_equalize_works_under_vmap_and_for_one_channel():
+def test_equalize_works_under_vmap_and_for_one_channel() -> None:
     batch = np.stack(IMAGES)
     images = jax.jit(jax.vmap(tone.equalize))(batch[..., 2:].astype(np.float32))
     for pixels, image in zip(batch, images, strict=True):
@@ -57,25 +57,25 @@ def test_equalize_works_under_vmap_and_for_one_channel():
 
 
 @pytest.mark.parametrize('index', range(len(IMAGES)))
-def test_auto_contrast_equals_pillow_within_one_level(index):
+def test_auto_contrast_equals_pillow_within_one_level(index) -> None:
     pixels = IMAGES[index]
     image = AUTO_CONTRAST(pixels.astype(np.float32))
     assert worst(image, ImageOps.autocontrast(Image.fromarray(pixels))) <= 1
 
 
-def test_auto_contrast_spans_all_levels_of_each_channel():
+def test_auto_contrast_spans_all_levels_of_each_channel() -> None:
     image = np.asarray(AUTO_CONTRAST(noise(90, 131).astype(np.float32)))
     assert image.min(axis=(0, 1)).tolist() == [0, 0, 0]
     assert image.max(axis=(0, 1)).tolist() == [255, 255, 255]
 
 
-def test_invert_equals_pillow():
+def test_invert_equals_pillow() -> None:
     pixels = IMAGES[0]
     image = tone.invert(pixels.astype(np.float32))
     assert worst(image, ImageOps.invert(Image.fromarray(pixels))) == 0
 
 
-def test_posterize_equals_pillow_for_any_number_of_bits():
+def test_posterize_equals_pillow_for_any_number_of_bits() -> None:
     bits = np.arange(9)
     images = jax.jit(jax.vmap(tone.posterize, (None, 0)))(IMAGES[0].astype(np.float32), bits)
     assert worst(images[0], np.zeros_like(IMAGES[0])) == 0  # for which Pillow has no number
@@ -83,7 +83,7 @@ def test_posterize_equals_pillow_for_any_number_of_bits():
         assert worst(image, ImageOps.posterize(Image.fromarray(IMAGES[0]), int(count))) == 0
 
 
-def test_sharpness_equals_pillow_within_one_level():
+def test_sharpness_equals_pillow_within_one_level() -> None:
     factors = np.array([0, 0.1, 0.73, 1, 1.5, 1.9, 4], np.float32)
     sharpen = jax.jit(jax.vmap(tone.adjust_sharpness, (None, 0)))
     images = sharpen(IMAGES[0].astype(np.float32), factors)
@@ -96,7 +96,7 @@ def test_sharpness_equals_pillow_within_one_level():
 
 
 @pytest.mark.parametrize('shape', [(2, 7, 3), (7, 1, 3)])
-def test_sharpness_of_an_image_that_is_all_border_keeps_it(shape):
+def test_sharpness_of_an_image_that_is_all_border_keeps_it(shape: tuple[int, ...]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     image = tone.adjust_sharpness(pixels.astype(np.float32), 1.9)
     assert worst(image, ImageEnhance.Sharpness(Image.fromarray(pixels)).enhance(1.9)) == 0
@@ -107,7 +107,7 @@ def light():
     return jax.jit(jax.vmap(tone.lighting, (0, None, None)))
 
 
-def test_lighting_shifts_colours_with_the_covariance_of_imagenet(light):
+def test_lighting_shifts_colours_with_the_covariance_of_imagenet(light) -> None:
     keys = jax.random.split(jax.random.key(0), 20_000)
     shifts = np.asarray(light(keys, jnp.full((1, 2, 3), 128.0), 0.1)) - 128
     assert np.array_equal(shifts[:, 0, 0], shifts[:, 0, 1])
@@ -119,7 +119,7 @@ def test_lighting_shifts_colours_with_the_covariance_of_imagenet(light):
     np.testing.assert_allclose(shifts.mean(axis=(0, 1, 2)), -0.5, atol=0.12)
 
 
-def test_lighting_has_the_published_components():
+def test_lighting_has_the_published_components() -> None:
     vectors = np.array(tone.PCA_VECTORS)
     np.testing.assert_allclose(vectors.T @ vectors, np.eye(3), atol=1e-3)
     # On the scale of 0 to 1 the deviations are 0.2175, 0.0188 and 0.0045; the first component is
@@ -128,7 +128,7 @@ def test_lighting_has_the_published_components():
     assert np.sign(vectors).tolist() == [[-1, 1, 1], [-1, -1, -1], [-1, -1, 1]]
 
 
-def test_lighting_clips_and_keeps_whole_levels(light):
+def test_lighting_clips_and_keeps_whole_levels(light) -> None:
     keys = jax.random.split(jax.random.key(1), 50)
     images = np.asarray(light(keys, IMAGES[0].astype(np.float32), 3.0))
     assert images.min() == 0

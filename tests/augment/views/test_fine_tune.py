@@ -26,11 +26,11 @@ def draw(view: FineTuneView, count: int = 2000) -> np.ndarray:
     return np.asarray(jax.jit(jax.vmap(view, (0, None)))(KEYS[:count], canvas()))
 
 
-def test_without_stages_it_is_the_crop():
+def test_without_stages_it_is_the_crop() -> None:
     np.testing.assert_allclose(levels(draw(WHOLE, 1)[0]), canvas().pixels, atol=1e-3)
 
 
-def test_a_quarter_of_the_views_is_erased_and_half_mirrored():
+def test_a_quarter_of_the_views_is_erased_and_half_mirrored() -> None:
     """Noise of deviation 1 replaces at most a third and nothing else changes."""
     views = levels(draw(dataclasses.replace(WHOLE, flip=0.5, erase=0.25)))
     pixels = np.asarray(canvas().pixels, float)
@@ -45,7 +45,7 @@ def test_a_quarter_of_the_views_is_erased_and_half_mirrored():
     assert share.max() < 0.45  # a third, its sides rounded to whole pixels
 
 
-def test_operations_are_rand_augments():
+def test_operations_are_rand_augments() -> None:
     """On whole levels before normalising, with the view's own strength."""
     view = dataclasses.replace(WHOLE, operations=1, level=5.0, level_std=0.0)
     keys = jax.vmap(lambda key: jax.random.split(key, 5)[2])(KEYS[:64])
@@ -56,7 +56,7 @@ def test_operations_are_rand_augments():
     assert 0.3 < np.mean(np.abs(levels(found) - np.asarray(image)).max(axis=(1, 2, 3)) > 1) < 0.7
 
 
-def test_jitter_changes_brightness_contrast_and_saturation_of_every_view():
+def test_jitter_changes_brightness_contrast_and_saturation_of_every_view() -> None:
     view = dataclasses.replace(WHOLE, jitter=0.4)
     keys = jax.vmap(lambda key: jax.random.split(key, 5)[3])(KEYS[:16])
     image = canvas().pixels.astype(jnp.float32)
@@ -85,6 +85,6 @@ def test_jitter_changes_brightness_contrast_and_saturation_of_every_view():
         (lambda: FineTuneView(jitter=1.5), ['FineTuneView.jitter=1.5', 'between 0 and 1']),
     ],
 )
-def test_bad_options_are_refused(make, parts):
+def test_bad_options_are_refused(make, parts: list[str]) -> None:
     with refused(*parts):
         make()

@@ -28,11 +28,11 @@ def crops() -> list[np.ndarray]:
     return [np.asarray(view) for view in drawn['views']]
 
 
-def test_large_crops_come_before_small_ones(crops):
+def test_large_crops_come_before_small_ones(crops: list[np.ndarray]) -> None:
     assert [view.shape[1:] for view in crops] == [(SIDE, SIDE, 3)] * 2 + [(4, 4, 3)] * 3
 
 
-def test_all_crops_are_drawn_independently(crops):
+def test_all_crops_are_drawn_independently(crops: list[np.ndarray]) -> None:
     for views in (crops[:2], crops[2:]):
         for index, view in enumerate(views):
             others = [other for place, other in enumerate(views) if place != index]
@@ -44,7 +44,7 @@ def primitives(policy: Any) -> int:
     return len(str(jax.make_jaxpr(policy)(jax.random.key(0), canvas())))
 
 
-def test_a_further_copy_does_not_lengthen_the_chain():
+def test_a_further_copy_does_not_lengthen_the_chain() -> None:
     """One trace of each size, whatever the number of copies."""
     busy = dataclasses.replace(WHOLE, jitter=0.8, blur=0.5)
     one, many = (
@@ -55,7 +55,7 @@ def test_a_further_copy_does_not_lengthen_the_chain():
     assert primitives(MultiView(busy, copies=8)) < 1.1 * chain
 
 
-def test_a_pair_keeps_its_order_and_draws_apart():
+def test_a_pair_keeps_its_order_and_draws_apart() -> None:
     views = jax.jit(Pair(WHOLE, MIRRORED))(jax.random.key(1), canvas())['views']
     np.testing.assert_allclose(levels(views[0]), canvas().pixels, atol=1e-3)
     np.testing.assert_allclose(levels(views[1]), canvas().pixels[:, ::-1], atol=1e-3)
@@ -63,7 +63,7 @@ def test_a_pair_keeps_its_order_and_draws_apart():
     assert np.abs(first - second).mean() > 0.01
 
 
-def test_policies_are_built_from_nested_dicts():
+def test_policies_are_built_from_nested_dicts() -> None:
     """Under the keys first, second, large and small, by bare class names."""
     pair = build('view', {'type': 'Pair', 'first': PLAIN, 'second': PLAIN | {'size': 6}})
     assert (pair.first.size, pair.second.size) == (4, 6)
@@ -86,6 +86,6 @@ def test_policies_are_built_from_nested_dicts():
         (lambda: MultiCrop(WHOLE, SMALL, large_copies=1.5), ['MultiCrop.large_copies=1.5']),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(make, parts):
+def test_what_cannot_be_drawn_is_refused(make, parts: list[str]) -> None:
     with refused(*parts):
         make()

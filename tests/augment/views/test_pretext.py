@@ -46,7 +46,7 @@ def corners() -> np.ndarray:
     return np.stack(drawn, axis=1)[..., :2].astype(int)
 
 
-def test_patches_lie_in_their_cells_with_the_references_offsets(corners):
+def test_patches_lie_in_their_cells_with_the_references_offsets(corners: np.ndarray) -> None:
     """Offsets 0 to 22 in a cell of 85 pixels that reaches one further, 0 to 21 in the last one."""
     places = np.array(PLACES)
     offsets = corners - 85 * places
@@ -56,12 +56,12 @@ def test_patches_lie_in_their_cells_with_the_references_offsets(corners):
         assert abs(found.mean() - highest / 2) < 4 * highest / np.sqrt(12 * len(found))
 
 
-def test_offsets_are_independent(corners):
+def test_offsets_are_independent(corners: np.ndarray) -> None:
     correlation = np.corrcoef(corners.reshape(DRAWS, 18), rowvar=False)
     assert np.abs(correlation - np.eye(18)).max() < 4.5 / np.sqrt(DRAWS)
 
 
-def test_patches_come_from_a_random_crop_of_the_distorted_image():
+def test_patches_come_from_a_random_crop_of_the_distorted_image() -> None:
     """The whole image is brought to a square, its aspect lost; the crop takes every place."""
     wide = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
     pixels = jnp.zeros((30, 30, 3), jnp.uint8).at[:20].set(wide)
@@ -78,7 +78,7 @@ def test_patches_come_from_a_random_crop_of_the_distorted_image():
     assert {place[0] for place in places} == set(np.ndindex(3, 3))  # 0 or 1 of crop, and of cell
 
 
-def test_all_patches_of_an_image_are_grey_or_none():
+def test_all_patches_of_an_image_are_grey_or_none() -> None:
     """With probability 0.66, by the mean of the channels."""
     policy = Patches(resize=SIDE, crop=6, patch=2, **RAW)
     keys = jax.random.split(jax.random.key(2), 2000)
@@ -90,14 +90,14 @@ def test_all_patches_of_an_image_are_grey_or_none():
     assert set(np.unique(views[gray])) <= set(np.unique(equal))
 
 
-def test_quarter_turns_are_clockwise():
+def test_quarter_turns_are_clockwise() -> None:
     views = jax.jit(Rotations(WHOLE))(jax.random.key(0), canvas())['views']
     pixels = np.asarray(canvas().pixels)
     for label, view in enumerate(views):
         np.testing.assert_allclose(levels(view), np.rot90(pixels, -label), atol=1e-3)
 
 
-def test_tokens_show_the_same_crop_in_another_size():
+def test_tokens_show_the_same_crop_in_another_size() -> None:
     """Mirrored together, on the scale of the tokenizer."""
     policy = ImageAndTokens(size=16, token_size=8, scale=(0.3, 1.0), **RAW)
     pixels = np.asarray(
@@ -113,7 +113,7 @@ def test_tokens_show_the_same_crop_in_another_size():
     assert np.abs(shown[:, :, ::-1] - small).mean() > 24
 
 
-def test_another_tokenizer_has_another_scale():
+def test_another_tokenizer_has_another_scale() -> None:
     fields = dict(token_mean=127.5, token_std=127.5)
     policy = ImageAndTokens(
         8, 8, token_interpolation='bicubic', mean=[0] * 3, std=[1] * 3, **fields
@@ -124,7 +124,7 @@ def test_another_tokenizer_has_another_scale():
 
 
 @golden.each('part_preprocessors')
-def test_statistics_are_the_references(path: Path):
+def test_statistics_are_the_references(path: Path) -> None:
     """BGR in, what reaches the loss out: views, turns in their order, patches beside the centre."""
     with golden.whole(path) as saved:
         meta = saved.meta
@@ -198,6 +198,6 @@ def levels_of(saved: golden.File, name: str) -> list[jax.Array]:
         (lambda: ImageAndTokens()(jax.random.key(0), GREY), ['ImageAndTokens.mean']),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(make, parts):
+def test_what_cannot_be_drawn_is_refused(make, parts: list[str]) -> None:
     with refused(*parts):
         make()

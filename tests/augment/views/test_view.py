@@ -34,13 +34,13 @@ def plain() -> np.ndarray:
     return np.asarray(jax.jit(WHOLE)(jax.random.key(0), canvas()))
 
 
-def test_view_without_stages_is_the_crop(plain):
+def test_view_without_stages_is_the_crop(plain: np.ndarray) -> None:
     assert plain.dtype == np.float32
     np.testing.assert_allclose(levels(plain), canvas().pixels, atol=1e-3)
 
 
 @pytest.fixture(scope='module')
-def staged(plain) -> dict[str, np.ndarray]:
+def staged(plain: np.ndarray) -> dict[str, np.ndarray]:
     """For every stage, 3000 views in which it alone is on, with probability 0.3."""
     views = {stage: dataclasses.replace(WHOLE, **{stage: 0.3}) for stage in STAGES}
     draw = jax.jit(jax.vmap(lambda key: {s: view(key, canvas()) for s, view in views.items()}))
@@ -48,20 +48,24 @@ def staged(plain) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize('stage', STAGES)
-def test_stage_is_applied_with_its_probability(stage, staged, plain):
+def test_stage_is_applied_with_its_probability(
+    stage, staged: dict[str, np.ndarray], plain: np.ndarray
+) -> None:
     changed = np.abs(staged[stage] - plain).max(axis=(1, 2, 3)) > 1e-3
     assert abs(changed.mean() - 0.3) < 0.03
 
 
 @pytest.mark.parametrize('stage', list(CERTAIN))
-def test_stage_applies_its_operation(stage, staged, plain):
+def test_stage_applies_its_operation(
+    stage, staged: dict[str, np.ndarray], plain: np.ndarray
+) -> None:
     changed = np.abs(staged[stage] - plain).max(axis=(1, 2, 3)) > 1e-3
     expected = CERTAIN[stage](canvas().pixels.astype(jnp.float32))
     applied = levels(staged[stage][changed])
     np.testing.assert_allclose(applied, np.broadcast_to(expected, applied.shape), atol=1e-3)
 
 
-def test_stages_come_in_the_documented_order():
+def test_stages_come_in_the_documented_order() -> None:
     """Grey before blur, blur before solarize: other orders give other levels."""
     view = dataclasses.replace(WHOLE, flip=1.0, gray=1.0, blur=1.0, solarize=1.0)
     expected = canvas().pixels.astype(jnp.float32)
@@ -71,7 +75,7 @@ def test_stages_come_in_the_documented_order():
     np.testing.assert_allclose(levels(image), expected, atol=1e-3)
 
 
-def test_rotation_is_uniform_to_both_sides_and_without_interpolation():
+def test_rotation_is_uniform_to_both_sides_and_without_interpolation() -> None:
     """Every drawn view is the canvas turned by some angle of the range; the angles fill it."""
     view = dataclasses.replace(WHOLE, size=24, rotate=30.0)
     image, keys = canvas(24), jax.random.split(jax.random.key(2), 150)
@@ -86,7 +90,7 @@ def test_rotation_is_uniform_to_both_sides_and_without_interpolation():
     np.testing.assert_allclose(quartiles, [-15, 0, 15], atol=5)
 
 
-def test_grey_by_equal_weights_comes_before_the_jitter_where_asked():
+def test_grey_by_equal_weights_comes_before_the_jitter_where_asked() -> None:
     """Jitter of the brightness alone truncates, so that the two orders give other levels."""
     weak = {'jitter': 1.0, 'contrast': 0.0, 'saturation': 0.0, 'hue': 0.0, 'gray': 1.0}
     view = dataclasses.replace(WHOLE, gray_weights='equal', **weak)
@@ -104,7 +108,7 @@ def test_grey_by_equal_weights_comes_before_the_jitter_where_asked():
     assert np.abs(images[0] - images[1]).max() >= 1
 
 
-def test_crop_samples_as_told():
+def test_crop_samples_as_told() -> None:
     """Half the size: antialiasing weighs four pixels of a line, sampling without it but two."""
     view = dataclasses.replace(WHOLE, size=SIDE // 2)
     image = canvas()
@@ -114,7 +118,9 @@ def test_crop_samples_as_told():
     assert np.abs(levels(jax.jit(view)(jax.random.key(0), image)) - plain).max() > 5
 
 
-def test_stage_of_probability_zero_is_left_out_and_moves_no_other_draw(staged):
+def test_stage_of_probability_zero_is_left_out_and_moves_no_other_draw(
+    staged: dict[str, np.ndarray],
+) -> None:
     both = dataclasses.replace(WHOLE, flip=0.3, gray=0.3)
     keys = jax.random.split(jax.random.key(1), 3000)
     images = np.asarray(jax.jit(jax.vmap(both, (0, None)))(keys, canvas()))
@@ -137,7 +143,9 @@ def batch() -> Canvas:
     return Canvas(jnp.asarray(pixels), jnp.asarray(size))
 
 
-def test_batch_equals_one_image_at_a_time(draw, batch):
+def test_batch_equals_one_image_at_a_time(
+    draw: Callable[[jax.Array, Canvas], dict], batch: Canvas
+) -> None:
     keys = jax.random.split(jax.random.key(5), 16)
     together = jax.jit(jax.vmap(MultiView(CHAIN, copies=2)))(keys, batch)['views']
     for index in range(16):
@@ -146,7 +154,9 @@ def test_batch_equals_one_image_at_a_time(draw, batch):
             np.testing.assert_allclose(together[copy][index], alone[copy], atol=2e-5)
 
 
-def test_copies_differ_and_depend_on_the_key_alone(draw, batch):
+def test_copies_differ_and_depend_on_the_key_alone(
+    draw: Callable[[jax.Array, Canvas], dict], batch: Canvas
+) -> None:
     image = Canvas(batch.pixels[0], batch.size[0])
     first = draw(jax.random.key(6), image)['views']
     assert [view.shape for view in first] == [(SIDE, SIDE, 3)] * 2
@@ -156,14 +166,16 @@ def test_copies_differ_and_depend_on_the_key_alone(draw, batch):
     assert not np.allclose(first[0], draw(jax.random.key(7), image)['views'][0])
 
 
-def test_view_ignores_the_canvas_outside_the_image(draw):
+def test_view_ignores_the_canvas_outside_the_image(
+    draw: Callable[[jax.Array, Canvas], dict],
+) -> None:
     key, image = jax.random.key(8), canvas(12, 9, 7)
     other = image._replace(pixels=image.pixels.at[9:].set(255).at[:, 7:].set(255))
     for one, two in zip(draw(key, image)['views'], draw(key, other)['views'], strict=True):
         assert np.array_equal(one, two)
 
 
-def test_views_are_float32_under_x64(batch):
+def test_views_are_float32_under_x64(batch: Canvas) -> None:
     image = Canvas(batch.pixels[0], batch.size[0])
     with jax.enable_x64(True):
         views = jax.eval_shape(MultiView(CHAIN), jax.random.key(9), image)['views']
@@ -171,7 +183,7 @@ def test_views_are_float32_under_x64(batch):
 
 
 @pytest.mark.parametrize(('height', 'width'), [(30, 30), (20, 30), (30, 13)])
-def test_center_view_equals_pillow(height, width):
+def test_center_view_equals_pillow(height: int, width: int) -> None:
     image = canvas(30, height, width)
     view = CenterView(size=16, resize=20)
     wide, tall = (int(20 * side / min(height, width)) for side in (width, height))
@@ -182,13 +194,13 @@ def test_center_view_equals_pillow(height, width):
     assert np.abs(levels(jax.jit(view)(image)) - expected).max() <= 1 + 1e-3
 
 
-def test_center_view_takes_grey_canvases():
+def test_center_view_takes_grey_canvases() -> None:
     image = Canvas(jnp.full((4, 4, 1), 100, jnp.uint8), jnp.array([4, 4]))
     view = CenterView(size=2, resize=2, mean=[90.0], std=[5.0])
     np.testing.assert_allclose(jax.jit(view)(image), np.full((2, 2, 1), 2.0), rtol=1e-6)
 
 
-def test_lists_are_stored_as_tuples():
+def test_lists_are_stored_as_tuples() -> None:
     view = View(scale=[0.2, 1], sigma=[0.1, 2.0], mean=[1, 2, 3], std=[1, 1, 1])
     assert view == View(scale=(0.2, 1), sigma=(0.1, 2.0), mean=(1, 2, 3), std=(1, 1, 1))
     assert isinstance(hash(view), int)
@@ -220,7 +232,9 @@ def test_lists_are_stored_as_tuples():
         ('std', (58.0, 57.0, 0.0), 'positive'),
     ],
 )
-def test_bad_option_is_refused_with_its_name_value_and_remedy(field, value, remedy):
+def test_bad_option_is_refused_with_its_name_value_and_remedy(
+    field: str, value, remedy: str
+) -> None:
     with pytest.raises(JsslError) as caught:
         View(**{field: value})
     message = str(caught.value)
@@ -243,7 +257,7 @@ def test_bad_option_is_refused_with_its_name_value_and_remedy(field, value, reme
         ),
     ],
 )
-def test_policies_refuse_what_they_cannot_do(make, words):
+def test_policies_refuse_what_they_cannot_do(make, words: str) -> None:
     with pytest.raises(JsslError, match=words):
         make()
 

@@ -55,7 +55,9 @@ def change(photos: Path, how: str) -> str:
 
 
 @pytest.mark.parametrize('how', ['added', 'removed', 'renamed', 'time', 'size'])
-def test_every_change_of_a_folder_is_noticed_and_named(photos: Path, tmp_path: Path, how) -> None:
+def test_every_change_of_a_folder_is_noticed_and_named(
+    photos: Path, tmp_path: Path, how: str
+) -> None:
     before = Listing.of(Folder(str(photos)))
     write_listings(tmp_path, {'data': before})
     words = change(photos, how)
@@ -99,7 +101,7 @@ def test_another_order_is_told() -> None:
 
 
 @pytest.mark.parametrize('labels', [None, [0, 1, 0, 1, 0, 1]])
-def test_arrays_are_known_by_a_checksum_of_all_of_them(labels) -> None:
+def test_arrays_are_known_by_a_checksum_of_all_of_them(labels: list[int] | None) -> None:
     def listing(images, labels=labels) -> Listing:
         return Listing.of(Arrays(images, labels))
 
@@ -173,7 +175,11 @@ def test_a_source_of_one_s_own_may_say_what_it_is() -> None:
         (['a'], [(1, 2), (3,)], 'ValueError'),
     ],
 )
-def test_what_a_source_of_one_s_own_says_is_checked(names, stamps, words) -> None:
+def test_what_a_source_of_one_s_own_says_is_checked(
+    names: object,
+    stamps: object,
+    words: str,
+) -> None:
     source = Own()
     source.names, source.stamps = lambda: names, lambda: stamps  # type: ignore[attr-defined]
     with refused('what Own says of its samples cannot be used', words, 'let names() give texts'):

@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -32,7 +33,7 @@ print(next(batches)['index'].shape)
 """
 
 
-def assert_same(batch, other):
+def assert_same(batch, other) -> None:
     assert jax.tree.structure(batch) == jax.tree.structure(other)
     for found, wanted in zip(jax.tree.leaves(batch), jax.tree.leaves(other), strict=True):
         assert found.dtype == wanted.dtype
@@ -43,7 +44,7 @@ def first(loader: Loader, count: int, start: int = 0):
     return list(itertools.islice(loader.iterate(start), count))
 
 
-def test_a_batch_holds_the_decoded_samples():
+def test_a_batch_holds_the_decoded_samples() -> None:
     batch = Loader(SOURCE, batch_size=6, canvas=20)[7]
     assert jax.tree.map(lambda array: (array.shape, array.dtype.name), batch) == {
         'canvas': Canvas(((6, 20, 20, 3), 'uint8'), ((6, 2), 'int32')),
@@ -57,17 +58,17 @@ def test_a_batch_holds_the_decoded_samples():
         assert batch['label'][row] == SOURCE.labels[index]
 
 
-def test_without_labels_a_batch_has_none():
+def test_without_labels_a_batch_has_none() -> None:
     assert 'label' not in Loader(Arrays(IMAGES), batch_size=4, canvas=20)[0]
 
 
-def test_grey_canvases():
+def test_grey_canvases() -> None:
     assert Loader(SOURCE, batch_size=4, canvas=20, channels=1)[0]['canvas'].pixels.shape[-1] == 1
 
 
 @pytest.mark.parametrize('threads', [0, 1, 2, 4, 40])
 @pytest.mark.parametrize('prefetch', [1, 3])
-def test_threads_and_prefetching_change_nothing(threads, prefetch):
+def test_threads_and_prefetching_change_nothing(threads: int, prefetch: int) -> None:
     loader = Loader(SOURCE, batch_size=6, canvas=20, threads=threads, prefetch=prefetch)
     for step, batch in enumerate(first(loader, 8)):
         assert_same(batch, Loader(SOURCE, batch_size=6, canvas=20)[step])
@@ -80,27 +81,27 @@ def test_threads_and_prefetching_change_nothing(threads, prefetch):
     seed=st.integers(0, 2**32 - 1),
     threads=st.sampled_from([0, 1, 3]),
 )
-def test_resuming_at_any_step_equals_skipping_to_it(start, batch_size, seed, threads):
+def test_resuming_at_any_step_equals_skipping_to_it(start, batch_size, seed, threads) -> None:
     loader = Loader(SOURCE, batch_size, canvas=12, seed=seed, threads=threads)
     for offset, batch in enumerate(first(loader, 3, start)):
         assert_same(batch, loader[start + offset])
 
 
-def test_iterating_a_loader_starts_at_step_0():
+def test_iterating_a_loader_starts_at_step_0() -> None:
     loader = Loader(SOURCE, batch_size=6, canvas=20)
     assert_same(next(iter(loader)), loader[0])
 
 
 @pytest.mark.parametrize('only_index', [False, True])
 @pytest.mark.parametrize('count', [2, 4])
-def test_the_shares_of_all_processes_are_the_batch_of_one(only_index, count):
+def test_the_shares_of_all_processes_are_the_batch_of_one(only_index: bool, count: int) -> None:
     options = {'batch_size': 8, 'canvas': 20, 'seed': 1, 'resident': only_index}
     shares = [Loader(SOURCE, shards=(p, count), **options)[3] for p in range(count)]
     joined = jax.tree.map(lambda *parts: np.concatenate(parts), *shares)
     assert_same(joined, Loader(SOURCE, **options)[3])
 
 
-def test_the_resident_set_gives_the_streamed_batches():
+def test_the_resident_set_gives_the_streamed_batches() -> None:
     data = resident(SOURCE, 20, threads=3)
     indices = first(Loader(SOURCE, batch_size=6, canvas=20, resident=True), 9, start=2)
     streamed = first(Loader(SOURCE, batch_size=6, canvas=20), 9, start=2)
@@ -110,7 +111,7 @@ def test_the_resident_set_gives_the_streamed_batches():
         assert_same(index | gathered, batch)
 
 
-def test_the_resident_set_of_real_files(digits_dir):
+def test_the_resident_set_of_real_files(digits_dir: str) -> None:
     source = TFDS('embedded_digits', 'test[:50]', digits_dir)
     data = resident(source, 32)
     batch = Loader(source, batch_size=50, canvas=32)[0]
@@ -119,25 +120,25 @@ def test_the_resident_set_of_real_files(digits_dir):
     np.testing.assert_array_equal(data['label'][batch['index']], batch['label'])
 
 
-def test_some_rows_of_the_resident_set():
+def test_some_rows_of_the_resident_set() -> None:
     rows = np.array([5, 0, 5])
     whole, some = resident(SOURCE, 20), resident(SOURCE, 20, rows=rows)
     assert_same(some, jax.tree.map(lambda value: value[rows], whole))
 
 
-def test_what_fits_on_the_device():
+def test_what_fits_on_the_device() -> None:
     assert fits_on_device(50_000, canvas=32)
     assert not fits_on_device(1_281_167, canvas=512)
     assert fits_on_device(10, canvas=8, channels=1, budget=640)
     assert not fits_on_device(10, canvas=8, channels=1, budget=639)
 
 
-def test_the_sampler_decides_on_the_samples():
+def test_the_sampler_decides_on_the_samples() -> None:
     loader = Loader(SOURCE, batch_size=6, canvas=20, sampler=Sequential())
     assert loader[4]['index'].tolist() == [6, 7, 8, 9, 10, 11]
 
 
-def test_new_labels_change_what_is_seen_from_the_next_epoch_on():
+def test_new_labels_change_what_is_seen_from_the_next_epoch_on() -> None:
     loader = Loader(SOURCE, batch_size=11, canvas=20, sampler=ClassBalanced())
     rare = np.zeros(22, np.int64)
     rare[3] = 1
@@ -151,7 +152,7 @@ def test_new_labels_change_what_is_seen_from_the_next_epoch_on():
         loader.with_labels(rare[1:])
 
 
-def test_labels_of_sources(tmp_path):
+def test_labels_of_sources(tmp_path: Path) -> None:
     assert read_labels(SOURCE).tolist() == SOURCE.labels.tolist()
     assert read_labels([{'image': IMAGES[0], 'label': 4}]).tolist() == [4]
     assert read_labels(Arrays(IMAGES)) is None
@@ -163,23 +164,23 @@ def test_labels_of_sources(tmp_path):
     assert read_labels(ImageList(str(tmp_path / 'list.txt'))).tolist() == [3, 1]
 
 
-def test_a_batch_that_does_not_fit_the_set_is_refused():
+def test_a_batch_that_does_not_fit_the_set_is_refused() -> None:
     with refused('batch_size is 23 ', '22 samples; set batch_size'):
         Loader(SOURCE, batch_size=23, canvas=20)
 
 
-def test_a_batch_that_processes_cannot_share_is_refused():
+def test_a_batch_that_processes_cannot_share_is_refused() -> None:
     with refused('batch_size is 6, which 4 processes', 'multiple of 4'):
         Loader(SOURCE, batch_size=6, canvas=20, shards=(0, 4))
 
 
-def test_a_negative_step_is_no_batch():
+def test_a_negative_step_is_no_batch() -> None:
     with pytest.raises(IndexError, match='step -1'):
         Loader(SOURCE, batch_size=6, canvas=20)[-1]
 
 
 @pytest.mark.parametrize('threads', [0, 2])
-def test_a_broken_image_is_replaced_counted_and_named_once(threads):
+def test_a_broken_image_is_replaced_counted_and_named_once(threads: int) -> None:
     said: list[str] = []
     bad_samples = BadSamples(8, 0.2, said.append)
     loader = Loader(BROKEN, 8, canvas=20, threads=threads, bad_samples=bad_samples)
@@ -196,7 +197,7 @@ def test_a_broken_image_is_replaced_counted_and_named_once(threads):
     assert bad_samples.count == 1
 
 
-def test_without_a_share_that_is_allowed_a_broken_image_is_an_error():
+def test_without_a_share_that_is_allowed_a_broken_image_is_an_error() -> None:
     named = ('1 of 8 samples cannot be read', 'sample 7')
     with refused(*named):
         Loader(BROKEN, batch_size=8, canvas=20)[0]
@@ -206,12 +207,12 @@ def test_without_a_share_that_is_allowed_a_broken_image_is_an_error():
         resident(BROKEN, 20)
 
 
-def test_a_missing_label_is_named():
+def test_a_missing_label_is_named() -> None:
     with refused('sample 1 of the data set has no label'):
         resident([{'image': IMAGES[0], 'label': 0}, {'image': IMAGES[1]}], 20)
 
 
-def test_a_loader_left_running_does_not_keep_the_program_alive():
+def test_a_loader_left_running_does_not_keep_the_program_alive() -> None:
     command = [sys.executable, '-c', LEFT_RUNNING]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, '(64,)', '')

@@ -69,13 +69,13 @@ def same_files(one: Path, other: Path) -> bool:
     return filecmp.cmpfiles(one, other, files, shallow=False)[0] == files
 
 
-def test_the_short_side_gets_the_size_by_pillows_bicubic():
+def test_the_short_side_gets_the_size_by_pillows_bicubic() -> None:
     found = shrink(encoded(Image.fromarray(PIXELS)), TARGET)
     expected = Image.fromarray(PIXELS).resize((24, 16), Image.Resampling.BICUBIC)
     np.testing.assert_array_equal(pixels(found), np.asarray(expected))
 
 
-def test_an_array_and_a_turned_image_are_upright_files():
+def test_an_array_and_a_turned_image_are_upright_files() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     turned = encoded(Image.fromarray(PIXELS), 'JPEG', exif=exif)
@@ -86,24 +86,24 @@ def test_an_array_and_a_turned_image_are_upright_files():
 
 @pytest.mark.parametrize('form', ['PNG', 'JPEG'])
 @pytest.mark.parametrize('mode', ['RGB', 'L'])
-def test_what_is_small_enough_stays_as_it_is(form, mode):
+def test_what_is_small_enough_stays_as_it_is(form: str, mode: str) -> None:
     data = encoded(Image.fromarray(PIXELS).convert(mode), form)
     assert shrink(data, Target(40)) is data
 
 
 @pytest.mark.parametrize(('form', 'mode'), [('BMP', 'RGB'), ('PNG', 'P'), ('JPEG', 'CMYK')])
-def test_what_decoders_see_differently_is_written_anew(form, mode):
+def test_what_decoders_see_differently_is_written_anew(form: str, mode: str) -> None:
     data = encoded(Image.fromarray(PIXELS).convert(mode), form)
     with Image.open(io.BytesIO(shrink(data, Target(64)))) as file:
         assert (file.format, file.mode, file.size) == ('JPEG', 'RGB', (60, 40))
 
 
-def test_the_quality_is_that_of_the_jpeg():
+def test_the_quality_is_that_of_the_jpeg() -> None:
     sizes = [len(shrink(PIXELS, Target(40, quality=quality))) for quality in (10, 95)]
     assert sizes[0] < sizes[1] / 2
 
 
-def test_a_folder_becomes_a_tfds_data_set(folder, tmp_path):
+def test_a_folder_becomes_a_tfds_data_set(folder: Path, tmp_path: Path) -> None:
     source = Folder(str(folder))
     out = prepare({'train': source}, tmp_path / NAME, TARGET, bad_samples=0.2, shard=5)
     written = TFDS(NAME, 'train', str(tmp_path))
@@ -121,7 +121,7 @@ def test_a_folder_becomes_a_tfds_data_set(folder, tmp_path):
     assert len(TFDS(NAME, 'train[:4]', str(tmp_path))) == 4
 
 
-def test_multi_view_splits_and_no_labels(tmp_path):
+def test_multi_view_splits_and_no_labels(tmp_path: Path) -> None:
     sources = {'train': Arrays([PIXELS] * 3), 'unlabelled': Arrays([PIXELS])}
     prepare(sources, tmp_path / NAME, TARGET)
     for split, length in (('train', 3), ('unlabelled', 1)):
@@ -130,14 +130,14 @@ def test_multi_view_splits_and_no_labels(tmp_path):
         assert written[0].keys() == {'image'}
 
 
-def test_labels_without_names(tmp_path):
+def test_labels_without_names(tmp_path: Path) -> None:
     sources = {split: Arrays([PIXELS], labels=[top]) for split, top in (('train', 3), ('test', 5))}
     prepare(sources, tmp_path / NAME, TARGET)
     assert TFDS(NAME, 'train', str(tmp_path)).num_classes == 6
     assert TFDS(NAME, 'test', str(tmp_path))[0]['label'] == 5
 
 
-def test_a_shard_of_broken_images_alone(tmp_path):
+def test_a_shard_of_broken_images_alone(tmp_path: Path) -> None:
     source = [{'image': image} for image in (PIXELS, PIXELS, b'')]
     prepare({'train': source}, tmp_path / NAME, TARGET, bad_samples=0.5, shard=2)
     written = TFDS(NAME, 'train', str(tmp_path))
@@ -145,7 +145,7 @@ def test_a_shard_of_broken_images_alone(tmp_path):
     assert written[1] == written[0]
 
 
-def test_threads_change_nothing(folder, tmp_path):
+def test_threads_change_nothing(folder: Path, tmp_path: Path) -> None:
     for threads in (1, 4):
         out = tmp_path / str(threads) / NAME
         prepare(
@@ -154,7 +154,7 @@ def test_threads_change_nothing(folder, tmp_path):
     assert same_files(tmp_path / '1', tmp_path / '4')
 
 
-def test_killed_at_any_time_it_continues_to_the_same_bytes(folder, tmp_path):
+def test_killed_at_any_time_it_continues_to_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / 'whole' / NAME, tmp_path / 'killed' / NAME
     command = [sys.executable, '-c', SLOW, str(folder)]
     process = subprocess.Popen([*command, str(killed)], stdout=subprocess.DEVNULL)
@@ -175,7 +175,9 @@ def test_killed_at_any_time_it_continues_to_the_same_bytes(folder, tmp_path):
         assert (killed / path.relative_to(unfinished)).stat().st_mtime_ns == written
 
 
-def test_too_many_broken_images_end_it_and_a_larger_share_continues(folder, tmp_path):
+def test_too_many_broken_images_end_it_and_a_larger_share_continues(
+    folder: Path, tmp_path: Path
+) -> None:
     source = {'train': Folder(str(folder))}
     with refused('1 of 25 images cannot be read', '--bad_samples=0.01', 'a/03.jpg'):
         prepare(source, tmp_path / NAME, TARGET)
@@ -185,7 +187,7 @@ def test_too_many_broken_images_end_it_and_a_larger_share_continues(folder, tmp_
     assert len(TFDS(NAME, 'train', str(tmp_path))) == 23
 
 
-def test_another_command_for_the_same_folder_is_refused(tmp_path):
+def test_another_command_for_the_same_folder_is_refused(tmp_path: Path) -> None:
     out = prepare({'train': Arrays([PIXELS])}, tmp_path / NAME, TARGET)
     assert prepare({'train': Arrays([PIXELS])}, out, TARGET) == out  # nothing left to do
     with refused('holds another data set', 'size: 16 → 8', 'another --out'):
@@ -202,10 +204,12 @@ def test_another_command_for_the_same_folder_is_refused(tmp_path):
             prepare({'train': Arrays([PIXELS])}, tmp_path / 'other', TARGET)
 
 
-def test_a_preparation_that_does_not_say_of_which_images_does_not_go_on(tmp_path, monkeypatch):
+def test_a_preparation_that_does_not_say_of_which_images_does_not_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source, out = {'train': Arrays([PIXELS])}, tmp_path / NAME
 
-    def fail(*arguments):
+    def fail(*arguments) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -232,7 +236,7 @@ def values(out: Path) -> list[int]:
 
 
 @pytest.fixture
-def greys(tmp_path) -> Path:
+def greys(tmp_path: Path) -> Path:
     """Ten images, each of one grey."""
     folder = tmp_path / 'greys'
     folder.mkdir()
@@ -242,7 +246,9 @@ def greys(tmp_path) -> Path:
     return folder
 
 
-def test_a_complete_set_of_images_that_were_replaced_is_refused(greys, tmp_path):
+def test_a_complete_set_of_images_that_were_replaced_is_refused(
+    greys: Path, tmp_path: Path
+) -> None:
     said = []
     out = prepare({'train': Folder(str(greys))}, tmp_path / NAME, TARGET, report=said.append)
     assert said == []
@@ -261,10 +267,12 @@ def test_a_complete_set_of_images_that_were_replaced_is_refused(greys, tmp_path)
     assert values(out) == list(range(10))
 
 
-def test_a_preparation_goes_on_with_the_same_images_alone(greys, tmp_path, monkeypatch):
+def test_a_preparation_goes_on_with_the_same_images_alone(
+    greys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out, write = tmp_path / NAME, records.write_shard
 
-    def once(path, shard):
+    def once(path, shard) -> None:
         write(path, shard)
         raise KeyboardInterrupt
 
@@ -280,7 +288,7 @@ def test_a_preparation_goes_on_with_the_same_images_alone(greys, tmp_path, monke
     assert values(out) == list(range(10))
 
 
-def test_other_arrays_are_another_data_set(tmp_path):
+def test_other_arrays_are_another_data_set(tmp_path: Path) -> None:
     out = prepare({'train': Arrays([PIXELS] * 3)}, tmp_path / NAME, TARGET)
     with refused('the source of train is not what', '3 samples then, 2 now'):
         prepare({'train': Arrays([PIXELS] * 2)}, out, TARGET)
@@ -293,7 +301,7 @@ class Own:
 
     num_classes = 2
 
-    def __init__(self, *samples):
+    def __init__(self, *samples) -> None:
         self.samples = samples
 
     def __len__(self):
@@ -313,7 +321,7 @@ def labelled(label: object = 1) -> dict[str, object]:
     return {'image': PIXELS, 'label': label}
 
 
-def test_whatever_a_source_raises_is_left_out_and_named(tmp_path):
+def test_whatever_a_source_raises_is_left_out_and_named(tmp_path: Path) -> None:
     errors = [KeyError('k'), EOFError(), zlib.error('z'), TypeError('t')]
     source = Own(errors[0], labelled(0), *errors[1:], labelled(), (PIXELS, 1))
     out = prepare({'train': source}, tmp_path / NAME, TARGET, bad_samples=1.0)
@@ -328,17 +336,21 @@ def test_whatever_a_source_raises_is_left_out_and_named(tmp_path):
 
 
 @pytest.mark.parametrize('label', [None, 2, -1, 'cat', 0.5])
-def test_a_sample_without_a_label_of_its_own_ends_it(label, tmp_path):
+def test_a_sample_without_a_label_of_its_own_ends_it(
+    label: str | float | None, tmp_path: Path
+) -> None:
     source = Own(labelled(0), {'image': PIXELS} if label is None else labelled(label))
     with refused('sample 1 of the data set has'):
         prepare({'train': source}, tmp_path / NAME, TARGET)
 
 
 @pytest.mark.parametrize('content', ['', '{"2": ', '[]', '{"two": ""}'])
-def test_damaged_notes_of_what_was_left_out_are_refused(content, folder, tmp_path, monkeypatch):
+def test_damaged_notes_of_what_was_left_out_are_refused(
+    content: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out, unfinished = tmp_path / NAME, tmp_path / f'{NAME}.incomplete'
 
-    def fail(*arguments):
+    def fail(*arguments) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -359,7 +371,7 @@ def test_damaged_notes_of_what_was_left_out_are_refused(content, folder, tmp_pat
     assert len(TFDS(NAME, 'train', str(tmp_path))) == 23
 
 
-def test_two_at_once_are_refused(tmp_path):
+def test_two_at_once_are_refused(tmp_path: Path) -> None:
     unfinished = tmp_path / f'{NAME}.incomplete'
     unfinished.mkdir()
     lock = tmp_path / f'.{NAME}.lock'
@@ -372,23 +384,23 @@ def test_two_at_once_are_refused(tmp_path):
     assert not lock.exists()
 
 
-def test_splits_that_do_not_go_together_are_refused(tmp_path):
+def test_splits_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     sources = {'train': Arrays([PIXELS], labels=[0]), 'test': Arrays([PIXELS])}
     with refused('the splits do not go together', 'one by one'):
         prepare(sources, tmp_path / NAME, TARGET)
 
 
-def test_a_source_that_does_not_know_its_classes_is_refused(tmp_path):
+def test_a_source_that_does_not_know_its_classes_is_refused(tmp_path: Path) -> None:
     with refused('does not say how many classes', 'num_classes'):
         prepare({'train': [{'image': PIXELS, 'label': 0}]}, tmp_path / NAME, TARGET)
 
 
-def test_a_name_that_tfds_does_not_take_is_refused(tmp_path):
+def test_a_name_that_tfds_does_not_take_is_refused(tmp_path: Path) -> None:
     with refused("ends in 'Image-Net'", 'lower-case'):
         prepare({'train': Arrays([PIXELS])}, tmp_path / 'Image-Net', TARGET)
 
 
-def test_a_place_that_cannot_be_written_is_refused(tmp_path):
+def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / 'file').touch()
     with refused('cannot be written', 'another --out'):
         prepare({'train': Arrays([PIXELS])}, tmp_path / 'file' / NAME, TARGET)

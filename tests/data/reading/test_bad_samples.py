@@ -25,7 +25,7 @@ BROKEN = b'no image'
 class Missing:
     """A user's own source of files, of which some cannot be opened."""
 
-    def __init__(self, missing: set[int], length: int = 6):
+    def __init__(self, missing: set[int], length: int = 6) -> None:
         self.missing, self.length, self.asked = missing, length, 0
 
     def __len__(self):
@@ -41,22 +41,22 @@ class Missing:
         return f'folder/{index}.jpg'
 
 
-def test_a_sample_that_can_be_read_is_itself():
+def test_a_sample_that_can_be_read_is_itself() -> None:
     found = read(Arrays(IMAGES, labels=range(6)), 4, canvas=8)
     np.testing.assert_array_equal(found.canvas.pixels, decode(IMAGES[4], 8).pixels)
     assert tuple(found.canvas.size) == (5, 4)
     assert found[1:] == (4, None)
 
 
-def test_without_labels_there_is_none():
+def test_without_labels_there_is_none() -> None:
     assert read(Arrays(IMAGES), 0, canvas=8).label is None
 
 
-def test_grey_canvases():
+def test_grey_canvases() -> None:
     assert read(Arrays(IMAGES), 0, canvas=8, channels=1).canvas.pixels.shape == (8, 8, 1)
 
 
-def test_the_next_readable_sample_takes_the_place_with_its_own_label():
+def test_the_next_readable_sample_takes_the_place_with_its_own_label() -> None:
     source = [{'image': image, 'label': 10 + index} for index, image in enumerate(IMAGES)]
     source[2]['image'] = source[3]['image'] = BROKEN
     found = read(source, 2, canvas=8)
@@ -66,32 +66,32 @@ def test_the_next_readable_sample_takes_the_place_with_its_own_label():
     assert found.broken.substitute == 4
 
 
-def test_after_the_last_sample_comes_the_first():
+def test_after_the_last_sample_comes_the_first() -> None:
     found = read(Missing({5, 0}), 5, canvas=8)
     assert found.label == 1
     assert "sample 5 ('folder/5.jpg'): [Errno 2] No such file" in found.broken.fault
 
 
-def test_a_fault_is_one_line_even_where_its_name_is_not():
+def test_a_fault_is_one_line_even_where_its_name_is_not() -> None:
     source = Missing({0})
     source.name_of = lambda index: 'a\nb'
     assert '\n' not in read(source, 0, canvas=8).broken.fault
 
 
-def test_a_set_of_which_nothing_can_be_read_is_refused():
+def test_a_set_of_which_nothing_can_be_read_is_refused() -> None:
     with refused(
         'none of the 6 samples', 'from 3 on', "sample 3 ('folder/3.jpg')", 'check the path'
     ):
         read(Missing(set(range(6))), 3, canvas=8)
 
 
-def test_the_search_for_a_substitute_has_an_end():
+def test_the_search_for_a_substitute_has_an_end() -> None:
     assert read(Missing(set(range(1, TRIES)), 2 * TRIES), 1, canvas=8).label == TRIES
     with refused(f'none of the {TRIES} samples'):
         read(Missing(set(range(1, TRIES + 1)), 2 * TRIES), 1, canvas=8)
 
 
-def test_behind_a_missing_file_of_thousands_the_next_sample_is_soon_found():
+def test_behind_a_missing_file_of_thousands_the_next_sample_is_soon_found() -> None:
     source = Missing(set(range(10, 5000)), 100_000)
     found = read(source, 10, canvas=8)
     assert found.label >= 5000
@@ -102,12 +102,12 @@ def test_behind_a_missing_file_of_thousands_the_next_sample_is_soon_found():
 
 
 @pytest.mark.parametrize('sample', [{'picture': BROKEN}, (BROKEN, 3), None])
-def test_a_source_that_gives_something_else_is_told_what_to_give(sample):
+def test_a_source_that_gives_something_else_is_told_what_to_give(sample) -> None:
     with refused("give a dict with the key 'image'", repr(sample)):
         read([sample], 0, canvas=8)
 
 
-def test_a_mistake_in_the_source_s_own_code_ends_it_and_says_where_it_is():
+def test_a_mistake_in_the_source_s_own_code_ends_it_and_says_where_it_is() -> None:
     source = Missing(set())
     source.missing = None
     line = Missing.__getitem__.__code__.co_firstlineno + 2
@@ -133,7 +133,7 @@ class Raising:
             return self.broken()
         return {'image': IMAGES[index % len(IMAGES)], 'label': index % 3}
 
-    def broken(self):
+    def broken(self) -> None:
         raise self.error
 
 
@@ -154,7 +154,7 @@ EXCEPTIONS = [
 
 @pytest.mark.parametrize('at', [0, 7])
 @pytest.mark.parametrize('error', EXCEPTIONS, ids=lambda error: type(error).__name__)
-def test_whatever_a_source_raises_is_a_fault_of_one_sample(error, at):
+def test_whatever_a_source_raises_is_a_fault_of_one_sample(error, at: int) -> None:
     said = []
     loader = Loader(
         Raising(error, at), 50, 8, threads=2, bad_samples=BadSamples(200, 0.01, said.append)
@@ -171,33 +171,33 @@ def test_whatever_a_source_raises_is_a_fault_of_one_sample(error, at):
 
 
 @pytest.mark.parametrize('error', [KeyboardInterrupt(), SystemExit(3), MemoryError()])
-def test_what_is_no_fault_of_a_sample_passes(error):
+def test_what_is_no_fault_of_a_sample_passes(error) -> None:
     with pytest.raises(type(error)):
         read(Raising(error), 7, canvas=8)
 
 
-def test_a_source_that_gives_no_dicts_is_refused_before_it_is_read():
+def test_a_source_that_gives_no_dicts_is_refused_before_it_is_read() -> None:
     source = [(image, 0) for image in IMAGES]
     with refused('none of the 6 samples', "give a dict with the key 'image'"):
         has_labels(source)
 
 
-def test_an_empty_source_is_refused():
+def test_an_empty_source_is_refused() -> None:
     with refused('the data set is empty'):
         has_labels([])
 
 
-def test_an_endless_message_is_cut():
+def test_an_endless_message_is_cut() -> None:
     fault = read(Raising(KeyError('x' * 10**6)), 7, canvas=8).broken.fault
     assert len(fault) < 500
 
 
-def test_labels_of_samples_that_cannot_be_read_are_those_of_the_next():
+def test_labels_of_samples_that_cannot_be_read_are_those_of_the_next() -> None:
     labels = read_labels(Raising(EOFError()))
     assert labels[:10].tolist() == [0, 1, 2, 0, 1, 2, 0, 2, 2, 0]
 
 
-def test_every_broken_sample_is_named_once_and_the_first_twenty_only():
+def test_every_broken_sample_is_named_once_and_the_first_twenty_only() -> None:
     said = []
     bad_samples = BadSamples(1000, 0.1, said.append)
     for index in [*range(30), *range(30)]:
@@ -207,7 +207,7 @@ def test_every_broken_sample_is_named_once_and_the_first_twenty_only():
     assert said[NAMED:] == ['20 samples are broken; any more are counted, not named.']
 
 
-def test_more_than_the_allowed_share_ends_the_run():
+def test_more_than_the_allowed_share_ends_the_run() -> None:
     bad_samples = BadSamples(200, 0.01, lambda words: None)
     for index in (3, 8, 3, 8):
         bad_samples.record(index, 'broken')
@@ -218,7 +218,7 @@ def test_more_than_the_allowed_share_ends_the_run():
     assert bad_samples.count == 3
 
 
-def test_the_fault_that_ends_a_run_has_no_substitute():
+def test_the_fault_that_ends_a_run_has_no_substitute() -> None:
     said = []
     bad_samples = BadSamples(200, 0.005, said.append)
     bad_samples.record(3, 'sample 3: empty.', 4)
@@ -228,17 +228,17 @@ def test_the_fault_that_ends_a_run_has_no_substitute():
     assert str(caught.value).endswith('The last is sample 8: empty.')
 
 
-def test_nothing_is_forgiven_at_a_share_of_zero_and_everything_at_one():
+def test_nothing_is_forgiven_at_a_share_of_zero_and_everything_at_one() -> None:
     with refused('1 of 200'):
         BadSamples(200, 0.0, print).record(0, 'broken')
     BadSamples(1, 1.0, lambda words: None).record(0, 'broken')
 
 
-def test_threads_record_together():
+def test_threads_record_together() -> None:
     said = []
     bad_samples = BadSamples(10_000, 1.0, said.append)
 
-    def record(start):
+    def record(start) -> None:
         for index in range(start, start + 500):
             bad_samples.record(index, str(index))
 

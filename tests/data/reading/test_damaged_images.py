@@ -29,14 +29,14 @@ def bomb(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize('size', [(2**31 - 1, 2**31 - 1), (20_000, 20_000)])
-def test_a_decompression_bomb_is_refused_before_it_is_unpacked(size):
+def test_a_decompression_bomb_is_refused_before_it_is_unpacked(size: tuple[int, ...]) -> None:
     with refused('cannot be decoded: Image size', 'exceeds limit'):
         decode(bomb(*size), 8)
 
 
 @pytest.mark.parametrize('form', ['PNG', 'JPEG', 'GIF', 'BMP', 'WEBP', 'TIFF'])
 @pytest.mark.parametrize('keep', [0.0, 0.1, 0.5])
-def test_truncated_bytes_are_refused(form, keep):
+def test_truncated_bytes_are_refused(form: str, keep: float) -> None:
     data = encoded(picture(size=(64, 64)), form)
     with pytest.raises(JsslError, match=r'cannot be decoded: .*replace the file'):
         decode(data[: int(keep * len(data))], 64)
@@ -77,7 +77,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 @pytest.mark.filterwarnings('ignore')  # Pillow's, about TIFF tags and large sizes
 @settings(max_examples=600, deadline=None, derandomize=True, database=None)
 @given(damaged(), st.sampled_from([1, 3, 4]))
-def test_any_damage_leaves_a_valid_canvas_or_the_user_s_error(data, channels):
+def test_any_damage_leaves_a_valid_canvas_or_the_user_s_error(data, channels) -> None:
     try:
         pixels, (height, width) = decode(data, 16, channels)
     except JsslError as error:
@@ -92,7 +92,9 @@ def test_any_damage_leaves_a_valid_canvas_or_the_user_s_error(data, channels):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings('ignore')
-def test_damaged_jpegs_are_the_same_with_and_without_the_extra_fast(monkeypatch):
+def test_damaged_jpegs_are_the_same_with_and_without_the_extra_fast(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Cut at every seventh byte, or with one byte changed: the same pixels or both refused."""
     draw = np.random.default_rng(0)
     seen = 0
@@ -125,7 +127,7 @@ def outcome(data: bytes) -> tuple[bytes, tuple[int, int]] | str:
 
 
 @pytest.mark.slow
-def test_a_small_file_of_many_pixels_takes_its_memory_once():
+def test_a_small_file_of_many_pixels_takes_its_memory_once() -> None:
     """A PNG of 22 KB and 169 million pixels in four threads: 713 MB, not four times as much."""
     code = """
 import io, resource

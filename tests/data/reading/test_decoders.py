@@ -87,7 +87,7 @@ def run(seconds: float) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize(('count', 'threads'), [(1, 0), (2, 3)])
-def test_processes_change_nothing(count, threads):
+def test_processes_change_nothing(count: int, threads: int) -> None:
     loader = Loader(SOURCE, batch_size=6, canvas=20, workers=count, threads=threads)
     kept = first(loader, 11, start=5)  # more than the shared memory holds: none may be overwritten
     for step, batch in enumerate(kept):
@@ -95,7 +95,7 @@ def test_processes_change_nothing(count, threads):
     assert not own_workers()
 
 
-def test_real_files_on_two_hosts(digits_dir):
+def test_real_files_on_two_hosts(digits_dir: str) -> None:
     source = TFDS('embedded_digits', 'test[:60]', digits_dir)
     shares = [
         first(Loader(source, 20, canvas=32, shards=(host, 2), workers=1), 2, start=4)
@@ -106,14 +106,14 @@ def test_real_files_on_two_hosts(digits_dir):
         assert_same(joined, Loader(source, 20, canvas=32)[4 + step])
 
 
-def test_memory_is_used_again_once_a_batch_is_let_go():
+def test_memory_is_used_again_once_a_batch_is_let_go() -> None:
     batches = Loader(SOURCE, batch_size=6, canvas=20, workers=1).iterate()
     places = {next(batches)['canvas'].pixels.ctypes.data for _ in range(30)}
     batches.close()
     assert len(places) <= 7
 
 
-def test_bad_samples_travel_with_the_batch():
+def test_bad_samples_travel_with_the_batch() -> None:
     said: list[str] = []
     bad_samples = BadSamples(8, 0.2, said.append)
     batches = first(Loader(BROKEN, 8, canvas=20, workers=2, bad_samples=bad_samples), 3)
@@ -124,7 +124,7 @@ def test_bad_samples_travel_with_the_batch():
     assert not own_workers()
 
 
-def test_a_killed_worker_is_an_error_not_a_hang():
+def test_a_killed_worker_is_an_error_not_a_hang() -> None:
     batches = Loader(SOURCE, batch_size=6, canvas=20, workers=2).iterate()
     next(batches)
     os.kill(own_workers()[0], signal.SIGKILL)
@@ -134,21 +134,21 @@ def test_a_killed_worker_is_an_error_not_a_hang():
     assert not own_workers()
 
 
-def test_a_mistake_in_a_source_is_shown_with_its_place():
+def test_a_mistake_in_a_source_is_shown_with_its_place() -> None:
     line = Failing.__getitem__.__code__.co_firstlineno + 3
     with refused(f"ZeroDivisionError: a mistake of one's own (test_decoders.py, line {line})"):
         first(Loader(Failing(), batch_size=8, canvas=4, workers=1), 1)
     assert not own_workers()
 
 
-def test_a_source_that_cannot_be_pickled_is_refused():
+def test_a_source_that_cannot_be_pickled_is_refused() -> None:
     source = Arrays(SOURCE.images, labels=SOURCE.labels)
     object.__setattr__(source, 'opened', lambda: None)
     with refused('Arrays cannot go to a worker process', 'config.workers to 0'):
         first(Loader(source, batch_size=6, canvas=20, workers=1), 1)
 
 
-def test_a_source_of_the_program_itself_is_refused():
+def test_a_source_of_the_program_itself_is_refused() -> None:
     command = [sys.executable, '-c', OWN_CLASS]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert 'cannot take the data source over' in done.stdout
@@ -156,7 +156,7 @@ def test_a_source_of_the_program_itself_is_refused():
     assert done.stderr == ''
 
 
-def test_the_end_of_a_program_ends_its_workers():
+def test_the_end_of_a_program_ends_its_workers() -> None:
     process = run(seconds=1)
     started = [worker for worker, parent in workers().items() if parent == process.pid]
     assert len(started) == 2
@@ -165,7 +165,7 @@ def test_the_end_of_a_program_ends_its_workers():
 
 
 @pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGINT])
-def test_no_worker_outlives_a_stopped_program(number):
+def test_no_worker_outlives_a_stopped_program(number) -> None:
     process = run(seconds=60)
     started = [worker for worker, parent in workers().items() if parent == process.pid]
     assert len(started) == 2
@@ -175,7 +175,7 @@ def test_no_worker_outlives_a_stopped_program(number):
     process.communicate()
 
 
-def test_a_worker_heeds_no_signal_that_is_meant_for_the_run():
+def test_a_worker_heeds_no_signal_that_is_meant_for_the_run() -> None:
     batches = Loader(SOURCE, batch_size=6, canvas=20, workers=1).iterate()
     next(batches)
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -185,7 +185,7 @@ def test_a_worker_heeds_no_signal_that_is_meant_for_the_run():
     batches.close()
 
 
-def test_a_worker_needs_no_jax():
+def test_a_worker_needs_no_jax() -> None:
     code = (
         'import sys, jssl.data.reading.worker; print({"jax", "grain", "flax"} & set(sys.modules))'
     )

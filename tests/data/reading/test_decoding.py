@@ -20,7 +20,7 @@ from tests.checks import refused
 from tests.data.reading.pictures import RNG, encoded, picture
 
 
-def test_a_smaller_image_keeps_its_pixels_in_the_top_left_corner():
+def test_a_smaller_image_keeps_its_pixels_in_the_top_left_corner() -> None:
     image = picture()
     pixels, size = decode(encoded(image), 32)
     assert tuple(size) == (12, 20)
@@ -32,7 +32,7 @@ def test_a_smaller_image_keeps_its_pixels_in_the_top_left_corner():
 
 @pytest.mark.parametrize('mode', ['L', 'LA', '1', 'P', 'RGBA', 'CMYK', 'YCbCr'])
 @pytest.mark.parametrize('channels', [1, 3, 4])
-def test_every_mode_is_converted_as_pillow_does(mode, channels):
+def test_every_mode_is_converted_as_pillow_does(mode: str, channels: int) -> None:
     image = picture(mode)
     form = 'PNG' if mode in ('L', 'LA', '1', 'P', 'RGBA') else 'TIFF'
     data = encoded(image, form)
@@ -43,7 +43,7 @@ def test_every_mode_is_converted_as_pillow_does(mode, channels):
     np.testing.assert_array_equal(pixels[:12, :20], expected.reshape(12, 20, channels))
 
 
-def test_an_adobe_cmyk_jpeg_becomes_rgb_as_in_opencv():
+def test_an_adobe_cmyk_jpeg_becomes_rgb_as_in_opencv() -> None:
     """OpenCV's rule on the levels as an Adobe file stores them, inverted: k - (255 - c) k / 256."""
     data = encoded(picture('RGB').convert('CMYK'), 'JPEG', quality=100)
     assert b'Adobe' in data
@@ -53,7 +53,7 @@ def test_an_adobe_cmyk_jpeg_becomes_rgb_as_in_opencv():
     assert np.abs(decode(data, 32)[0][:12, :20] - expected).max() <= 1
 
 
-def test_a_transparent_palette_is_converted_without_a_warning():
+def test_a_transparent_palette_is_converted_without_a_warning() -> None:
     image = picture('P')
     data = encoded(image, transparency=bytes([0, 128] + [255] * 254))
     with warnings.catch_warnings():
@@ -63,14 +63,14 @@ def test_a_transparent_palette_is_converted_without_a_warning():
 
 
 @pytest.mark.parametrize('form', ['PNG', 'TIFF', 'PPM'])
-def test_of_sixteen_bits_the_high_byte_stays(form):
+def test_of_sixteen_bits_the_high_byte_stays(form: str) -> None:
     grey = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
     pixels, _ = decode(encoded(Image.fromarray(grey), form), 8)
     np.testing.assert_array_equal(pixels, np.repeat((grey // 256)[..., None], 3, -1))
 
 
 @pytest.mark.parametrize('largest', [255, 65535, 2**31 - 1])
-def test_thirty_two_bits_are_refused_and_not_black(largest):
+def test_thirty_two_bits_are_refused_and_not_black(largest: int) -> None:
     levels = Image.fromarray(np.array([[0, largest]], np.int32))
     with refused('signed or 32-bit integers, of which no range is known', 'replace the file'):
         decode(encoded(levels, 'TIFF'), 2)
@@ -90,13 +90,13 @@ def tiff(*tags: tuple[int, int, int]) -> bytes:
     return head.ljust(512, b'\0') + bytes(range(256)) * 2
 
 
-def test_signed_levels_are_refused():
+def test_signed_levels_are_refused() -> None:
     with refused('signed or 32-bit integers'):
         decode(tiff((258, 3, 16), (339, 3, 2), (279, 4, 128)), 8)
 
 
 @pytest.mark.parametrize('tags', [[(258, 3, 64)], [(277, 3, 5)]], ids=['64 bits', 'five channels'])
-def test_a_tiff_of_a_kind_that_cannot_be_held_is_called_that(tags):
+def test_a_tiff_of_a_kind_that_cannot_be_held_is_called_that(tags: list[tuple[int, ...]]) -> None:
     decode(tiff(), 8)
     with refused(
         'it begins as a TIFF file, but its header is damaged or of a kind that is not read'
@@ -105,7 +105,7 @@ def test_a_tiff_of_a_kind_that_cannot_be_held_is_called_that(tags):
 
 
 @pytest.mark.parametrize('kind', [bytearray, memoryview])
-def test_what_is_like_bytes_is_an_image_file(kind):
+def test_what_is_like_bytes_is_an_image_file(kind) -> None:
     data = encoded(picture())
     np.testing.assert_array_equal(decode(kind(data), 32)[0], decode(data, 32)[0])
 
@@ -119,7 +119,9 @@ XMP = (
 
 @pytest.mark.parametrize('fast', [True, False])
 @pytest.mark.parametrize('form', ['JPEG', 'PNG', 'WEBP', 'TIFF'])
-def test_an_orientation_in_xmp_turns_nothing_as_in_opencv(form, fast, monkeypatch):
+def test_an_orientation_in_xmp_turns_nothing_as_in_opencv(
+    form: str, fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     options: dict[str, object] = {'xmp': XMP}
     if form == 'PNG':
         text = PngInfo()
@@ -134,7 +136,9 @@ def test_an_orientation_in_xmp_turns_nothing_as_in_opencv(form, fast, monkeypatc
     assert tuple(decode(data, 32).size) == (12, 20)
 
 
-def test_threads_that_decode_large_images_wait_for_each_other(monkeypatch):
+def test_threads_that_decode_large_images_wait_for_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Four threads, and room for the pixels of one image and a half."""
     data, most, inside = encoded(picture(size=(40, 30))), [0], [0]
     lock = threading.Lock()
@@ -159,7 +163,7 @@ def test_threads_that_decode_large_images_wait_for_each_other(monkeypatch):
         assert 1 <= most[0] <= expected
 
 
-def test_an_image_that_fails_leaves_its_room(monkeypatch):
+def test_an_image_that_fails_leaves_its_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, 'IN_FLIGHT', InFlight(240))
     whole = encoded(picture())
     for _ in range(3):
@@ -168,12 +172,12 @@ def test_an_image_that_fails_leaves_its_room(monkeypatch):
     assert tuple(decode(whole, 32).size) == (12, 20)
 
 
-def test_floating_point_levels_are_refused():
+def test_floating_point_levels_are_refused() -> None:
     with refused('floating-point numbers, of which no range is known'):
         decode(encoded(picture('F'), 'TIFF'), 32)
 
 
-def test_transparency_is_dropped_and_not_blended():
+def test_transparency_is_dropped_and_not_blended() -> None:
     image = picture('RGBA')
     image.putalpha(Image.fromarray(RNG.integers(0, 256, (12, 20), np.uint8)))
     grey = picture('L')
@@ -195,7 +199,7 @@ def picture_of(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(np.asarray(image)[..., :3]))
 
 
-def test_opaque_images_have_full_alpha():
+def test_opaque_images_have_full_alpha() -> None:
     assert (decode(encoded(picture()), 32, channels=4)[0][:12, :20, 3] == 255).all()
 
 
@@ -212,7 +216,7 @@ TURNS = {
 
 @pytest.mark.parametrize('form', ['PNG', 'WEBP', 'TIFF'])
 @pytest.mark.parametrize('orientation', [0, 1, *TURNS, 9])
-def test_images_are_turned_upright_as_exif_says(form, orientation):
+def test_images_are_turned_upright_as_exif_says(form: str, orientation) -> None:
     image, exif = picture(), Image.Exif()
     exif[0x0112] = orientation
     options = {'lossless': True} if form == 'WEBP' else {}
@@ -222,7 +226,7 @@ def test_images_are_turned_upright_as_exif_says(form, orientation):
     np.testing.assert_array_equal(pixels[: size[0], : size[1]], expected)
 
 
-def test_a_jpeg_that_is_shrunk_is_turned_too():
+def test_a_jpeg_that_is_shrunk_is_turned_too() -> None:
     image, exif = picture(size=(200, 100)), Image.Exif()
     exif[0x0112] = 8
     pixels, size = decode(encoded(image, 'JPEG', exif=exif), 40)
@@ -232,14 +236,14 @@ def test_a_jpeg_that_is_shrunk_is_turned_too():
 
 @pytest.mark.filterwarnings('ignore:Corrupt EXIF data')
 @pytest.mark.parametrize('block', [b'MM\0*\xff\xff\xff\xff\xff', b'no TIFF header', b''])
-def test_a_damaged_exif_block_does_not_matter(block):
+def test_a_damaged_exif_block_does_not_matter(block: bytes) -> None:
     image = picture()
     data = encoded(image, exif=b'Exif\0\0' + block)
     np.testing.assert_array_equal(decode(data, 32)[0][:12, :20], np.asarray(image))
 
 
 @pytest.mark.parametrize('form', ['GIF', 'WEBP', 'PNG', 'TIFF'])
-def test_of_an_animation_the_first_frame_is_decoded(form):
+def test_of_an_animation_the_first_frame_is_decoded(form: str) -> None:
     frames = [Image.new('RGB', (6, 5), (40 * grey, 0, 0)) for grey in range(1, 4)]
     data = encoded(frames[0], form, save_all=True, append_images=frames[1:])
     pixels, size = decode(data, 6)
@@ -248,7 +252,7 @@ def test_of_an_animation_the_first_frame_is_decoded(form):
 
 
 @pytest.mark.parametrize(('shape', 'size'), [((100, 60), (30, 50)), ((60, 100), (50, 30))])
-def test_a_larger_image_is_shrunk_to_fit(shape, size):
+def test_a_larger_image_is_shrunk_to_fit(shape: tuple[int, ...], size: tuple[int, ...]) -> None:
     image = picture(size=shape)
     pixels, got = decode(encoded(image), 50)
     assert tuple(got) == size
@@ -260,7 +264,7 @@ def test_a_larger_image_is_shrunk_to_fit(shape, size):
     assert not pixels[:, size[1] :].any()
 
 
-def test_a_large_jpeg_is_shrunk_like_the_fully_decoded_one():
+def test_a_large_jpeg_is_shrunk_like_the_fully_decoded_one() -> None:
     image = picture(size=(640, 400))
     data = encoded(image, 'JPEG', quality=95)
     pixels, size = decode(data, 80)
@@ -271,7 +275,7 @@ def test_a_large_jpeg_is_shrunk_like_the_fully_decoded_one():
 
 @pytest.mark.parametrize('subsampling', ['4:4:4', '4:2:2', '4:2:0'])
 @pytest.mark.parametrize('options', [{}, {'progressive': True}, {'quality': 30}])
-def test_the_fast_decoder_gives_pillow_s_pixels(subsampling, options):
+def test_the_fast_decoder_gives_pillow_s_pixels(subsampling: str, options) -> None:
     pytest.importorskip('simplejpeg')
     noise = np.random.default_rng(0).integers(0, 256, (53, 75, 3), dtype=np.uint8)
     data = encoded(Image.fromarray(noise), 'JPEG', subsampling=subsampling, **options)
@@ -281,7 +285,7 @@ def test_the_fast_decoder_gives_pillow_s_pixels(subsampling, options):
     assert decoding._decode_fast(data[:-20], 75) is None  # Pillow says what is wrong
 
 
-def test_what_may_be_turned_and_other_colours_are_left_to_pillow():
+def test_what_may_be_turned_and_other_colours_are_left_to_pillow() -> None:
     pytest.importorskip('simplejpeg')
     exif = Image.Exif()
     exif[decoding.ORIENTATION] = 6
@@ -290,12 +294,12 @@ def test_what_may_be_turned_and_other_colours_are_left_to_pillow():
         assert decoding._decode_fast(encoded(picture(mode), 'JPEG'), 75) is None
 
 
-def test_a_very_long_image_keeps_at_least_one_row():
+def test_a_very_long_image_keeps_at_least_one_row() -> None:
     assert tuple(decode(encoded(picture(size=(400, 1))), 16).size) == (1, 16)
 
 
 @pytest.mark.parametrize('shape', [(12, 20), (12, 20, 1), (12, 20, 3), (12, 20, 4)])
-def test_arrays(shape):
+def test_arrays(shape: tuple[int, ...]) -> None:
     array = RNG.integers(0, 256, shape, np.uint8)
     pixels, size = decode(array, 32)
     colours = array[..., None] if array.ndim == 2 else array
@@ -303,7 +307,7 @@ def test_arrays(shape):
     np.testing.assert_array_equal(pixels[:12, :20], np.broadcast_to(colours[..., :3], (12, 20, 3)))
 
 
-def test_a_larger_array_is_shrunk_as_its_file_would_be():
+def test_a_larger_array_is_shrunk_as_its_file_would_be() -> None:
     image = picture(size=(100, 60))
     np.testing.assert_array_equal(decode(np.asarray(image), 50)[0], decode(encoded(image), 50)[0])
 
@@ -317,28 +321,28 @@ def test_a_larger_array_is_shrunk_as_its_file_would_be():
         np.zeros(4, np.uint8),
     ],
 )
-def test_an_array_that_is_no_image_is_refused(array):
+def test_an_array_that_is_no_image_is_refused(array) -> None:
     with pytest.raises(JsslError, match=r'array of shape \(4.*give uint8 of shape'):
         decode(array, 8)
 
 
-def test_a_mode_that_pillow_cannot_convert_is_refused():
+def test_a_mode_that_pillow_cannot_convert_is_refused() -> None:
     lab = encoded(picture('RGB').convert('LAB'), 'TIFF')
     with pytest.raises(JsslError, match='cannot be decoded: conversion from LAB'):
         decode(lab, 32, channels=1)
 
 
-def test_two_channels_are_refused():
+def test_two_channels_are_refused() -> None:
     with pytest.raises(JsslError, match='channels is 2; set it to 3'):
         decode(encoded(picture()), 32, channels=2)
 
 
-def test_an_empty_file_is_refused():
+def test_an_empty_file_is_refused() -> None:
     with refused('(0 bytes)', 'the file is empty', 'replace the file'):
         decode(b'', 8)
 
 
 @pytest.mark.parametrize('data', [b'<html>404 Not Found</html>', b'%!PS-Adobe-3.0 EPSF-3.0\n'])
-def test_what_is_no_image_is_refused_with_how_it_begins(data):
+def test_what_is_no_image_is_refused_with_how_it_begins(data: bytes) -> None:
     with refused('it is none of JPEG, PNG', f'it begins with {data[:12]!r}'):
         decode(data, 8)

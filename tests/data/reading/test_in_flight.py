@@ -9,7 +9,7 @@ import numpy as np
 from jssl.data.reading.in_flight import InFlight
 
 
-def test_no_more_than_the_bound_is_in_flight_and_all_get_through():
+def test_no_more_than_the_bound_is_in_flight_and_all_get_through() -> None:
     room, lock, now, most = InFlight(10), threading.Lock(), [0], [0]
 
     def task(amount: int) -> int:
@@ -28,7 +28,7 @@ def test_no_more_than_the_bound_is_in_flight_and_all_get_through():
     assert 8 <= most[0] <= 10
 
 
-def test_what_is_larger_than_the_bound_is_alone():
+def test_what_is_larger_than_the_bound_is_alone() -> None:
     room, order = InFlight(10), []
     with ThreadPoolExecutor(2) as pool:
         with room.taken(3):

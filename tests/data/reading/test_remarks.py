@@ -1,6 +1,7 @@
 """What is said of images that can be read and yet are not what their owner thinks."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -17,12 +18,12 @@ def png(levels: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def test_usual_images_are_no_matter():
+def test_usual_images_are_no_matter() -> None:
     assert remarks(Arrays([GREY] * 3), 32) == []
     assert remarks(Arrays([np.zeros_like(GREY)] * 15 + [GREY]), 32) == []
 
 
-def test_twelve_bits_in_sixteen_are_said_with_their_brightest_level():
+def test_twelve_bits_in_sixteen_are_said_with_their_brightest_level() -> None:
     dark = np.linspace(0, 4095, 64).astype(np.uint16).reshape(8, 8)
     expected = 'the brightest level of the first 3 images is 15 of 255, so they are nearly black; '
     (line,) = remarks(Arrays([png(dark)] * 3), 8)
@@ -30,13 +31,13 @@ def test_twelve_bits_in_sixteen_are_said_with_their_brightest_level():
     assert remarks(Arrays([png(dark * 16)] * 3), 8) == []
 
 
-def test_arrays_of_0_and_1_are_said_for_any_channels():
+def test_arrays_of_0_and_1_are_said_for_any_channels() -> None:
     for channels in (1, 3, 4):
         (line,) = remarks(Arrays([GREY[..., 0] // 128] * 20), 64, channels)
         assert 'of the first 16 images is 1 of 255' in line
 
 
-def test_photographs_that_shrink_to_little_are_said_with_an_example(tmp_path):
+def test_photographs_that_shrink_to_little_are_said_with_an_example(tmp_path: Path) -> None:
     for number, size in enumerate([(640, 480), (4000, 100), (30, 30)]):
         Image.new('RGB', size, 'white').save(tmp_path / f'{number}.png')
     (line,) = remarks(Folder(str(tmp_path)), 64)
@@ -48,7 +49,9 @@ def test_photographs_that_shrink_to_little_are_said_with_an_example(tmp_path):
     assert remarks(Arrays([np.full((640, 480), 255, np.uint8)]), 64)
 
 
-def test_what_the_source_remarks_comes_first_and_broken_images_do_not_matter(tmp_path):
+def test_what_the_source_remarks_comes_first_and_broken_images_do_not_matter(
+    tmp_path: Path,
+) -> None:
     for name in ('1.heic', 'a.png', 'b.png'):
         (tmp_path / name).write_bytes(b'')
     Image.fromarray(GREY // 128).save(tmp_path / 'c.png')

@@ -11,7 +11,7 @@ from tests.checks import refused
 IMAGES = np.arange(48, dtype=np.uint8).reshape(3, 4, 4)
 
 
-def test_arrays_with_labels():
+def test_arrays_with_labels() -> None:
     source = Arrays(IMAGES, labels=np.array([2, 0, 1]))
     assert len(source) == 3
     assert source[1]['label'] == 0
@@ -20,7 +20,7 @@ def test_arrays_with_labels():
     assert source.has_labels
 
 
-def test_arrays_without_labels():
+def test_arrays_without_labels() -> None:
     source = Arrays(list(IMAGES))
     assert source[0].keys() == {'image'}
     assert source.num_classes is None
@@ -28,7 +28,7 @@ def test_arrays_without_labels():
     assert not source.has_labels
 
 
-def test_arrays_need_one_label_per_image():
+def test_arrays_need_one_label_per_image() -> None:
     with refused('1 images and 2 labels', 'labels=None'):
         Arrays(IMAGES[:1], labels=[1, 2])
 
@@ -36,20 +36,20 @@ def test_arrays_need_one_label_per_image():
 @pytest.mark.parametrize(
     'labels', [[[2], [0], [1]], np.array([2, 0, 1], np.uint8), [np.int64(2), 0, 1]]
 )
-def test_labels_of_any_whole_numbers(labels):
+def test_labels_of_any_whole_numbers(labels) -> None:
     source = Arrays(IMAGES, labels)
     assert [source[index]['label'] for index in range(3)] == [2, 0, 1]
     np.testing.assert_array_equal(source.labels, np.array([2, 0, 1], np.int32))
 
 
-def test_minus_one_everywhere_means_none():
+def test_minus_one_everywhere_means_none() -> None:
     source = Arrays(IMAGES, -np.ones(3, int))
     assert not source.has_labels
     assert source.num_classes is None
     assert source[0].keys() == {'image'}
 
 
-def test_classes_that_occur_are_counted():
+def test_classes_that_occur_are_counted() -> None:
     assert Arrays(IMAGES, [900, 0, 900]).num_classes == 2
     assert Arrays(IMAGES, [1, 2, 3]).num_classes == 3
 
@@ -73,7 +73,7 @@ def test_classes_that_occur_are_counted():
         (7, '3 images and not a sequence of labels'),
     ],
 )
-def test_what_is_no_label_is_refused(labels, words):
+def test_what_is_no_label_is_refused(labels, words: str) -> None:
     with refused(words):
         Arrays(IMAGES, labels)
 
@@ -88,16 +88,16 @@ def test_what_is_no_label_is_refused(labels, words):
         [np.zeros((3, 9, 9), np.uint8)],
     ],
 )
-def test_what_is_no_image_is_refused(images):
+def test_what_is_no_image_is_refused(images) -> None:
     with refused('give uint8 of shape (H, W)'):
         Arrays(images)
 
 
-def test_no_images_are_refused():
+def test_no_images_are_refused() -> None:
     with refused('Arrays has no images'):
         Arrays(IMAGES[:0])
 
 
-def test_arrays_pickle():
+def test_arrays_pickle() -> None:
     again = pickle.loads(pickle.dumps(Arrays(IMAGES, labels=[2, 0, 1])))
     np.testing.assert_array_equal(again[2]['image'], IMAGES[2])

@@ -18,7 +18,7 @@ IMAGE = np.zeros((4, 4, 3), np.uint8)
 class Named(list):
     """A source with named classes."""
 
-    def __init__(self, *names: str):
+    def __init__(self, *names: str) -> None:
         super().__init__([{'image': IMAGE, 'label': 0}])
         self.label_names = names
 
@@ -26,7 +26,7 @@ class Named(list):
 class Plain:
     """A user's own source, without fields that a dataclass would have."""
 
-    def __init__(self, count: int = 3):
+    def __init__(self, count: int = 3) -> None:
         self.count = count
 
     def __len__(self):
@@ -36,23 +36,23 @@ class Plain:
         return {'image': IMAGE}
 
 
-def test_importing_the_data_package_imports_no_data_library():
+def test_importing_the_data_package_imports_no_data_library() -> None:
     code = f'import sys, jssl.data; print([name for name in {LAZY} if name in sys.modules])'
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == '[]'
 
 
-def test_a_plain_list_is_a_source():
+def test_a_plain_list_is_a_source() -> None:
     assert has_labels([{'image': IMAGE, 'label': 1}])
     assert not has_labels([{'image': IMAGE}])
 
 
-def test_what_a_source_says_of_itself_is_believed():
+def test_what_a_source_says_of_itself_is_believed() -> None:
     assert has_labels(Arrays([IMAGE], labels=[0]))
     assert not has_labels(Arrays([IMAGE]))
 
 
-def test_a_class_of_the_user_s_own_is_a_source_under_any_data_key():
+def test_a_class_of_the_user_s_own_is_a_source_under_any_data_key() -> None:
     for key in ('data', 'test_data', 'probe_data'):
         source = build_at(key, TOP[key], {'type': f'{__name__}:Plain', 'count': 7})
         assert isinstance(source, Plain)
@@ -60,13 +60,13 @@ def test_a_class_of_the_user_s_own_is_a_source_under_any_data_key():
         assert not has_labels(source)
 
 
-def test_the_sources_that_a_config_may_name():
+def test_the_sources_that_a_config_may_name() -> None:
     with refused('Valid names: Arrays, Folder, ImageList, TFDS.'):
         build('data', {'type': 'Foldr'})
 
 
 @pytest.mark.parametrize('test', [Named('a', 'b'), Plain(), Arrays([IMAGE], [0])])
-def test_classes_that_agree_or_have_no_names_pass(test):
+def test_classes_that_agree_or_have_no_names_pass(test) -> None:
     check_same_classes(Named('a', 'b'), test)
 
 
@@ -81,12 +81,12 @@ def test_classes_that_agree_or_have_no_names_pass(test):
         (('b', 'a'), 'in their order'),
     ],
 )
-def test_classes_that_differ_are_refused(names, words):
+def test_classes_that_differ_are_refused(names: tuple[str, ...], words: str) -> None:
     with refused(words, 'probe_data'):
         check_same_classes(Named(*names), Named('a', 'b'))
 
 
-def test_classes_that_do_not_fit_come_with_what_can_be_typed():
+def test_classes_that_do_not_fit_come_with_what_can_be_typed() -> None:
     remedies = ('as probe_data', """--config.test_data='dict(type="Folder", path="PATH")'""")
     with refused(*remedies, '--config.test_data=None'):
         check_same_classes(Named('a'), Named('b'))

@@ -37,7 +37,7 @@ def samples(source):
     return [source[index] for index in range(len(source))]
 
 
-def test_sub_folders_are_classes_numbered_by_name(tmp_path):
+def test_sub_folders_are_classes_numbered_by_name(tmp_path: Path) -> None:
     names = ('cats/1.png', 'cats/old/2.JPG', 'dogs/0.jpeg', 'emu/x y.Png')
     source = Folder(str(write(tmp_path, *names)))
     assert len(source) == 4
@@ -50,7 +50,9 @@ def test_sub_folders_are_classes_numbered_by_name(tmp_path):
 
 
 @pytest.mark.parametrize('names', [('b.png', 'a/1.png', 'c/1.png'), ('a/1.png', 'a/b/2.png')])
-def test_without_two_classes_for_all_images_there_are_no_labels(tmp_path, names):
+def test_without_two_classes_for_all_images_there_are_no_labels(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
     source = Folder(str(write(tmp_path, *names)))
     assert not source.has_labels
     assert source.num_classes is None
@@ -58,7 +60,7 @@ def test_without_two_classes_for_all_images_there_are_no_labels(tmp_path, names)
     assert source[0].keys() == {'image'}
 
 
-def test_labels_can_be_left_out_or_asked_for(tmp_path):
+def test_labels_can_be_left_out_or_asked_for(tmp_path: Path) -> None:
     write(tmp_path, 'a/1.png', 'a/b/2.png')
     assert Folder(str(tmp_path), labelled=True).label_names == ['a']
     write(tmp_path, 'c/1.png')
@@ -68,7 +70,7 @@ def test_labels_can_be_left_out_or_asked_for(tmp_path):
         Folder(str(tmp_path), labelled=True)
 
 
-def test_every_image_format_and_nothing_else_is_listed(tmp_path):
+def test_every_image_format_and_nothing_else_is_listed(tmp_path: Path) -> None:
     formats = ['jpg', 'JPEG', 'jpe', 'JFIF', 'png', 'webp', 'bmp', 'tif', 'TIFF', 'gif']
     formats += ['ppm', 'pgm']
     images = [f'{number:02}.{form}' for number, form in enumerate(formats)]
@@ -82,7 +84,7 @@ def test_every_image_format_and_nothing_else_is_listed(tmp_path):
     assert source.names() == images
 
 
-def test_images_that_are_not_read_are_counted_and_said(tmp_path):
+def test_images_that_are_not_read_are_counted_and_said(tmp_path: Path) -> None:
     assert Folder(str(write(tmp_path, 'a.png'))).remarks == []
     for name in ('1.heic', '2.HEIC', 'sub/3.avif', '4.pnm', 'notes.txt', '.5.heic'):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -98,7 +100,7 @@ def test_images_that_are_not_read_are_counted_and_said(tmp_path):
     ]
 
 
-def test_links_are_followed_but_not_in_circles(tmp_path):
+def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     write(tmp_path / 'store', 'a/1.png')
     data = write(tmp_path / 'data', 'b/2.png')
     os.symlink(tmp_path / 'store' / 'a', data / 'a')
@@ -111,7 +113,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
 
 
 @pytest.mark.parametrize('count', [2, 8])
-def test_folders_that_link_each_other_are_listed_once(tmp_path, count):
+def test_folders_that_link_each_other_are_listed_once(tmp_path: Path, count: int) -> None:
     names = [f'{folder}/1.png' for folder in range(count)]
     write(tmp_path, *names)
     for folder in range(count):
@@ -123,7 +125,7 @@ def test_folders_that_link_each_other_are_listed_once(tmp_path, count):
 
 
 @pytest.mark.parametrize('seed', range(20))
-def test_any_links_list_every_image_that_can_be_reached_once(tmp_path, seed):
+def test_any_links_list_every_image_that_can_be_reached_once(tmp_path: Path, seed) -> None:
     draw = random.Random(seed)
     folders = [tmp_path / 'data', tmp_path / 'store']
     folders[0].mkdir()
@@ -154,13 +156,13 @@ def reachable(root: Path) -> set[str]:
     return {name for name in found if name.endswith('.png') and os.path.isfile(name)}
 
 
-def test_accents_that_are_stored_in_two_ways_are_one_class(tmp_path):
+def test_accents_that_are_stored_in_two_ways_are_one_class(tmp_path: Path) -> None:
     names = [unicodedata.normalize(form, 'café') for form in ('NFC', 'NFD')]
     source = Folder(str(write(tmp_path, 'bar/1.png', *(f'{name}/1.png' for name in names))))
     assert source.label_names == ['bar', names[0]]
 
 
-def test_of_several_ways_to_a_folder_the_one_without_links_counts(tmp_path):
+def test_of_several_ways_to_a_folder_the_one_without_links_counts(tmp_path: Path) -> None:
     write(tmp_path / 'data', 'z/1.png', 'b/2.png')
     write(tmp_path / 'store', 'deep/3.png')
     for link, goal in (('a', 'data/z'), ('c', 'store'), ('d', 'store/deep')):
@@ -170,7 +172,7 @@ def test_of_several_ways_to_a_folder_the_one_without_links_counts(tmp_path):
     assert source.names() == ['b/2.png', 'c/deep/3.png', 'z/1.png']
 
 
-def test_names_that_are_no_unicode_are_read_and_can_be_logged(tmp_path):
+def test_names_that_are_no_unicode_are_read_and_can_be_logged(tmp_path: Path) -> None:
     write(tmp_path, 'a.png')
     os.rename(tmp_path / 'a.png', os.fsencode(tmp_path) + b'/\xff\n.png')
     source = Folder(str(tmp_path))
@@ -181,13 +183,13 @@ def test_names_that_are_no_unicode_are_read_and_can_be_logged(tmp_path):
     assert r"'\udcff\n.png'" in str(caught.value).encode().decode()
 
 
-def test_a_pickled_folder_keeps_its_numbers_when_files_come(tmp_path):
+def test_a_pickled_folder_keeps_its_numbers_when_files_come(tmp_path: Path) -> None:
     source = pickle.loads(pickle.dumps(Folder(str(write(tmp_path, 'b.png', 'c.png')))))
     write(tmp_path, 'a.png')
     assert [source.name_of(index) for index in range(len(source))] == ['b.png', 'c.png']
 
 
-def test_a_file_that_goes_is_a_fault_with_its_name(tmp_path):
+def test_a_file_that_goes_is_a_fault_with_its_name(tmp_path: Path) -> None:
     source = Folder(str(write(tmp_path, 'a/1.png', 'b/2.png')))
     (tmp_path / 'a' / '1.png').unlink()
     found = read(source, 0, 8)
@@ -195,19 +197,19 @@ def test_a_file_that_goes_is_a_fault_with_its_name(tmp_path):
     assert "sample 0 ('a/1.png'): [Errno 2] No such file" in found.broken.fault
 
 
-def test_the_folder_may_begin_with_a_tilde(tmp_path, monkeypatch):
+def test_the_folder_may_begin_with_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('HOME', str(write(tmp_path, 'a.png')))
     assert len(Folder('~')) == 1
 
 
-def test_a_missing_folder_or_a_file_is_refused(tmp_path):
+def test_a_missing_folder_or_a_file_is_refused(tmp_path: Path) -> None:
     with refused(str(tmp_path / 'absent'), 'No such file or directory', 'set path to a folder'):
         Folder(str(tmp_path / 'absent'))
     with refused('a.png', 'Not a directory', 'set path'):
         Folder(str(write(tmp_path, 'a.png') / 'a.png'))
 
 
-def test_a_folder_without_images_is_refused(tmp_path):
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / 'readme.txt').touch()
     with refused(f'no images below {str(tmp_path)!r}', '.jpg, .jpeg'):
         Folder(str(tmp_path))

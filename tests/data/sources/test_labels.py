@@ -26,7 +26,7 @@ IMAGE = np.zeros((4, 4, 3), np.uint8)
 class Own(list):
     """A user's own source of so many labels."""
 
-    def __init__(self, *labels: object, num_classes: int | None = None):
+    def __init__(self, *labels: object, num_classes: int | None = None) -> None:
         super().__init__({'image': IMAGE, 'label': label} for label in labels)
         self.num_classes = num_classes
 
@@ -64,20 +64,20 @@ def listed(of: Folder, *labels: int) -> ImageList:
         (3, 'the label 3, but its num_classes is 3; number the classes from 0 to 2'),
     ],
 )
-def test_a_label_that_is_no_class_ends_the_reading(label, words):
+def test_a_label_that_is_no_class_ends_the_reading(label, words: str) -> None:
     source = Own(0, label, 2, 2, num_classes=3)
     for read in (lambda: next(Loader(source, 4, 8).iterate()), lambda: read_labels(source)):
         with refused(words):
             read()
 
 
-def test_labels_of_any_whole_type_are_read():
+def test_labels_of_any_whole_type_are_read() -> None:
     source = Own(0, np.int8(1), np.array(2), np.uint64(2), num_classes=3)
     assert read_labels(source).tolist() == [0, 1, 2, 2]
     assert sorted(Loader(source, 4, 8)[0]['label']) == [0, 1, 2, 2]
 
 
-def test_minus_one_at_the_first_sample_of_an_own_source_means_none():
+def test_minus_one_at_the_first_sample_of_an_own_source_means_none() -> None:
     assert not has_labels(Own(-1, -1))
     assert not has_labels(Own(None))
     assert has_labels(Own(0))
@@ -86,12 +86,12 @@ def test_minus_one_at_the_first_sample_of_an_own_source_means_none():
 class Held(Own):
     """One that holds the labels of all samples, or so it says."""
 
-    def __init__(self, *labels: object, held: object, names: list[str] | None = None):
+    def __init__(self, *labels: object, held: object, names: list[str] | None = None) -> None:
         super().__init__(*labels)
         self.labels, self.label_names = held, names
 
 
-def test_labels_that_a_source_holds_are_checked_too():
+def test_labels_that_a_source_holds_are_checked_too() -> None:
     assert read_labels(Held(0, 7, held=[0, 7])).tolist() == [0, 7]
     assert label_count(Held(0, 7, held=[0, 7])) == 8
     check_classes(Held(0, 7, held=[0, 7]))
@@ -101,7 +101,7 @@ def test_labels_that_a_source_holds_are_checked_too():
                 count(Held(0, 1, held=held))
 
 
-def test_a_label_without_a_name_ends_the_reading():
+def test_a_label_without_a_name_ends_the_reading() -> None:
     source = Held(0, 2, held=None, names=['cat', 'dog'])
     with refused('the label 2, but its num_classes is 2'):
         read_labels(source)
@@ -109,7 +109,7 @@ def test_a_label_without_a_name_ends_the_reading():
         next(Loader(source, 2, 8).iterate())
 
 
-def test_a_classifier_needs_a_logit_for_every_label():
+def test_a_classifier_needs_a_logit_for_every_label() -> None:
     ids = Arrays([IMAGE] * 3, [0, 5, 1_698_765_432])
     assert label_count(ids) == 1_698_765_433
     with refused('3 different numbers up to 1698765432', 'number the classes from 0 to 2'):
@@ -119,7 +119,7 @@ def test_a_classifier_needs_a_logit_for_every_label():
         check_classes(Own(0, 1))
 
 
-def test_folders_named_by_numbers_are_counted_as_numbers(tmp_path):
+def test_folders_named_by_numbers_are_counted_as_numbers(tmp_path: Path) -> None:
     source = folder(tmp_path, *map(str, range(12)))
     assert source.label_names == [str(number) for number in range(12)]
     assert [source[index]['label'] for index in range(24)] == [
@@ -127,11 +127,11 @@ def test_folders_named_by_numbers_are_counted_as_numbers(tmp_path):
     ]
 
 
-def test_one_name_that_is_no_number_leaves_the_order_of_texts(tmp_path):
+def test_one_name_that_is_no_number_leaves_the_order_of_texts(tmp_path: Path) -> None:
     assert folder(tmp_path, '10', '9', 'b').label_names == ['10', '9', 'b']
 
 
-def test_a_list_that_counts_from_1_is_refused_beside_a_folder(tmp_path):
+def test_a_list_that_counts_from_1_is_refused_beside_a_folder(tmp_path: Path) -> None:
     train = folder(tmp_path / 'train', 'a', 'b', 'c')
     test = folder(tmp_path / 'test', 'a', 'b', 'c')
     assert check_same_classes(train, listed(test, 0, 1, 2)) is None
@@ -143,7 +143,7 @@ def test_a_list_that_counts_from_1_is_refused_beside_a_folder(tmp_path):
         check_same_classes(train, listed(test, 1, 2, 3))
 
 
-def test_a_list_in_another_order_is_refused_beside_a_folder_or_a_list(tmp_path):
+def test_a_list_in_another_order_is_refused_beside_a_folder_or_a_list(tmp_path: Path) -> None:
     train = folder(tmp_path / 'train', 'a', 'b', 'c')
     test = folder(tmp_path / 'test', 'a', 'b', 'c')
     with refused("the class 'b' has the label 2 in the test data and 1", 'number both alike'):
@@ -152,14 +152,16 @@ def test_a_list_in_another_order_is_refused_beside_a_folder_or_a_list(tmp_path):
         check_same_classes(listed(train, 1, 0, 2), listed(test, 0, 1, 2))
 
 
-def test_folders_that_are_no_classes_say_nothing(tmp_path):
+def test_folders_that_are_no_classes_say_nothing(tmp_path: Path) -> None:
     train = folder(tmp_path / 'train', 'a', 'b', 'c')
     shared = folder(tmp_path / 'test', 'x', 'y', 'z')
     assert listed(shared, 1, 1, 0).folder_names is None
     assert check_same_classes(train, listed(shared, 2, 1, 0)) is None
 
 
-def test_a_test_set_may_lack_classes_and_keeps_the_numbers_of_the_training_data(tmp_path):
+def test_a_test_set_may_lack_classes_and_keeps_the_numbers_of_the_training_data(
+    tmp_path: Path,
+) -> None:
     train = folder(tmp_path / 'train', 'a', 'b', 'c')
     numbers = check_same_classes(train, folder(tmp_path / 'test', 'a', 'c'))
     np.testing.assert_array_equal(numbers, [0, 2])
@@ -167,7 +169,7 @@ def test_a_test_set_may_lack_classes_and_keeps_the_numbers_of_the_training_data(
     assert check_same_classes(Arrays([IMAGE] * 3, [0, 1, 2]), Arrays([IMAGE], [2])) is None
 
 
-def test_names_are_equal_however_their_accents_are_stored(tmp_path):
+def test_names_are_equal_however_their_accents_are_stored(tmp_path: Path) -> None:
     names = ('bar', 'café')
     train = folder(tmp_path / 'train', *(unicodedata.normalize('NFC', name) for name in names))
     test = folder(tmp_path / 'test', *(unicodedata.normalize('NFD', name) for name in names))

@@ -93,7 +93,7 @@ def png(grey: int) -> bytes:
 
 
 @pytest.fixture(scope='module')
-def own_sets(tmp_path_factory) -> str:
+def own_sets(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A TFDS folder with the three data sets above."""
     folder = tmp_path_factory.mktemp('own')
     for builder in (PicturesAndMasks, NumbersOnly, Scenes):
@@ -102,12 +102,12 @@ def own_sets(tmp_path_factory) -> str:
 
 
 @pytest.fixture
-def own_dir(own_sets, tmp_path) -> str:
+def own_dir(own_sets: str, tmp_path: Path) -> str:
     """A copy of it that a test may change."""
     return str(shutil.copytree(own_sets, tmp_path / 'own'))
 
 
-def test_embedded_digits_are_encoded_images_with_labels(digits_dir):
+def test_embedded_digits_are_encoded_images_with_labels(digits_dir: str) -> None:
     source = TFDS('embedded_digits', 'test', digits_dir)
     sample = source[len(source) - 1]
     assert Image.open(io.BytesIO(sample['image'])).size == (32, 32)
@@ -118,24 +118,24 @@ def test_embedded_digits_are_encoded_images_with_labels(digits_dir):
     assert has_labels(source)
 
 
-def test_a_joined_split_without_images_does_not_matter(digits_dir):
+def test_a_joined_split_without_images_does_not_matter(digits_dir: str) -> None:
     assert TFDS('embedded_digits', 'test[:3]+train[9:9]', digits_dir).has_labels
 
 
-def test_parts_of_splits(digits_dir):
+def test_parts_of_splits(digits_dir: str) -> None:
     part, whole = (TFDS('embedded_digits', s, digits_dir) for s in ('train[10%:20%]', 'train'))
     assert len(part) == 600
     assert part[7] == whole[607]
 
 
-def test_a_source_pickles_small_and_reads_the_same(digits_dir):
+def test_a_source_pickles_small_and_reads_the_same(digits_dir: str) -> None:
     source = TFDS('embedded_digits', 'train', digits_dir)
     pickled = pickle.dumps(source)
     assert len(pickled) < 1000
     assert pickle.loads(pickled)[5] == source[5]
 
 
-def test_a_data_set_without_labels_and_with_more_images(own_sets):
+def test_a_data_set_without_labels_and_with_more_images(own_sets: str) -> None:
     source = TFDS('pictures_and_masks', 'unlabelled', own_sets)
     assert not source.has_labels
     assert source.num_classes is None
@@ -144,26 +144,26 @@ def test_a_data_set_without_labels_and_with_more_images(own_sets):
     assert source[0].keys() == {'image'}
 
 
-def test_a_version_can_be_named(own_sets):
+def test_a_version_can_be_named(own_sets: str) -> None:
     assert len(TFDS('pictures_and_masks:2.1.0', 'unlabelled', own_sets)) == 5
     with refused("in that version or configuration; give the name 'pictures_and_masks:2.1.0'."):
         TFDS('pictures_and_masks:9.0.0', 'unlabelled', own_sets)
 
 
-def test_the_image_can_have_any_name(own_sets):
+def test_the_image_can_have_any_name(own_sets: str) -> None:
     source = TFDS('pictures_and_masks', 'unlabelled', own_sets, image='mask')
     assert source[0].keys() == {'image'}
     with pytest.raises(JsslError, match=r"under the name 'masc'.*Did you mean 'mask'"):
         TFDS('pictures_and_masks', 'unlabelled', own_sets, image='masc')
 
 
-def test_multi_view_labels_per_image_count_as_none(own_sets):
+def test_multi_view_labels_per_image_count_as_none(own_sets: str) -> None:
     source = TFDS('scenes', 'train', own_sets)
     assert not source.has_labels
     assert sorted(source[i]['image'] for i in range(4)) == sorted(png(grey) for grey in range(4))
 
 
-def test_the_class_can_have_any_name(own_sets):
+def test_the_class_can_have_any_name(own_sets: str) -> None:
     source = pickle.loads(pickle.dumps(TFDS('scenes', 'train[:2]', own_sets, label='place')))
     assert (source[1]['label'], source.num_classes) == (1, 2)
     assert source.label_names == ['indoors', 'outdoors']
@@ -178,21 +178,21 @@ def test_the_class_can_have_any_name(own_sets):
     'split',
     ['unlabelled', 'train+unlabelled', 'unlabelled+train[:1]', 'train + unlabelled[:1]+train[1:]'],
 )
-def test_samples_whose_class_is_unknown_have_no_labels(own_sets, split):
+def test_samples_whose_class_is_unknown_have_no_labels(own_sets: str, split: str) -> None:
     source = TFDS('scenes', split, own_sets, label='place')
     assert not source.has_labels
     assert source.num_classes is None
     assert source[0].keys() == source[len(source) - 1].keys() == {'image'}
 
 
-def test_labels_can_be_left_out(own_sets):
+def test_labels_can_be_left_out(own_sets: str) -> None:
     source = pickle.loads(pickle.dumps(TFDS('scenes', 'train', own_sets, label=None)))
     assert not source.has_labels
     assert (source.num_classes, source.label_names) == (None, None)
     assert source[0].keys() == {'image'}
 
 
-def test_a_catalogue_name_comes_with_the_command_that_prepares_it(tmp_path):
+def test_a_catalogue_name_comes_with_the_command_that_prepares_it(tmp_path: Path) -> None:
     expected = (
         rf"'cifar10' is not prepared under {tmp_path}.*pip install tensorflow tensorflow-datasets "
         rf'&& tfds build cifar10 --file_format=array_record --data_dir={tmp_path} '
@@ -201,19 +201,21 @@ def test_a_catalogue_name_comes_with_the_command_that_prepares_it(tmp_path):
         TFDS('cifar10', 'train', str(tmp_path))
 
 
-def test_a_catalogue_set_whose_code_needs_more_packages_is_still_only_not_prepared(tmp_path):
+def test_a_catalogue_set_whose_code_needs_more_packages_is_still_only_not_prepared(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(JsslError, match='tfds build qm9 '):
         TFDS('qm9', 'train', str(tmp_path))
 
 
 @pytest.mark.parametrize('name', ['cifar1O', 'Cifar10/plain', 'cifar_10:1.0.0'])
-def test_an_unknown_name_comes_with_the_nearest(tmp_path, name):
+def test_an_unknown_name_comes_with_the_nearest(tmp_path: Path, name: str) -> None:
     with pytest.raises(JsslError, match=r"neither prepared under .* Did you mean .*'cifar10'"):
         TFDS(name, 'train', str(tmp_path))
 
 
 @pytest.mark.parametrize('split', ['validation', 'train[:x]', 'train+valid', 'all[:5%]', ''])
-def test_an_unknown_split_comes_with_the_names_of_all(digits_dir, split):
+def test_an_unknown_split_comes_with_the_names_of_all(digits_dir: str, split: str) -> None:
     with refused('cannot be read', r'its splits are test (1000 images), train (6000 images), and'):
         TFDS('embedded_digits', split, digits_dir)
 
@@ -225,28 +227,32 @@ def test_an_unknown_split_comes_with_the_names_of_all(digits_dir, split):
         *('train[10%:5%]', 'train[-5:-10]', 'train[10:5]+test', 'test+train[10%:5%]'),
     ],
 )
-def test_an_empty_split_or_one_that_goes_too_far_comes_with_the_numbers(digits_dir, split):
+def test_an_empty_split_or_one_that_goes_too_far_comes_with_the_numbers(
+    digits_dir: str, split
+) -> None:
     with refused('has no images, or a part of it', 'ends before it begins', 'train (6000'):
         TFDS('embedded_digits', split, digits_dir)
 
 
 @pytest.mark.parametrize('inside', ['pictures_and_masks', 'pictures_and_masks/2.1.0'])
-def test_a_folder_that_is_levels_too_deep_comes_with_the_right_one(own_sets, inside):
+def test_a_folder_that_is_levels_too_deep_comes_with_the_right_one(
+    own_sets: str, inside: str
+) -> None:
     with refused(f'is not prepared under {own_sets}/{inside}, but under', f'data_dir={own_sets!r}'):
         TFDS('pictures_and_masks', 'unlabelled', f'{own_sets}/{inside}')
 
 
-def test_a_folder_that_is_a_level_too_high_comes_with_the_right_one(own_sets):
+def test_a_folder_that_is_a_level_too_high_comes_with_the_right_one(own_sets: str) -> None:
     with refused(f'data_dir={own_sets!r}.'):
         TFDS('pictures_and_masks:2.1.0', 'unlabelled', str(Path(own_sets).parent))
 
 
-def test_another_spelling_comes_with_the_name_that_is_there(own_sets):
+def test_another_spelling_comes_with_the_name_that_is_there(own_sets: str) -> None:
     with refused("'Pictures_And_Masks' is not prepared under", "but 'pictures_and_masks' is;"):
         TFDS('Pictures_And_Masks', 'unlabelled', own_sets)
 
 
-def test_a_data_set_in_another_format_comes_with_the_command_that_converts_it(own_dir):
+def test_a_data_set_in_another_format_comes_with_the_command_that_converts_it(own_dir: str) -> None:
     info = Path(own_dir) / 'pictures_and_masks' / '2.1.0' / 'dataset_info.json'
     info.write_text(json.dumps(json.loads(info.read_text()) | {'fileFormat': 'tfrecord'}))
     expected = (
@@ -257,7 +263,7 @@ def test_a_data_set_in_another_format_comes_with_the_command_that_converts_it(ow
         TFDS('pictures_and_masks', 'unlabelled', own_dir)
 
 
-def test_a_data_set_without_images_is_refused(own_sets):
+def test_a_data_set_without_images_is_refused(own_sets: str) -> None:
     with pytest.raises(
         JsslError, match=r"no image under the name 'image'; its features are number"
     ):
