@@ -60,7 +60,7 @@ def test_patch_mask_is_uniform_over_cells_and_pairs(patches: np.ndarray) -> None
 
 
 @pytest.mark.parametrize('ratio', [-0.1, 1.5, float('nan')])
-def test_patch_mask_refuses_a_ratio_out_of_range(ratio) -> None:
+def test_patch_mask_refuses_a_ratio_out_of_range(ratio: float) -> None:
     with refused(f'ratio is {ratio!r}', 'between 0 and 1'):
         masks.patch_mask(jax.random.key(0), ratio=ratio)
 
@@ -165,6 +165,8 @@ def test_filling_up_keeps_the_mask_and_adds_random_patches() -> None:
         (dict(grid=4, count=6), ('smallest is 16', 'less than 16')),
     ],
 )
-def test_block_mask_refuses_what_cannot_be_masked(options, words: tuple[str, ...]) -> None:
+def test_block_mask_refuses_what_cannot_be_masked(
+    options: dict[str, int], words: tuple[str, ...]
+) -> None:
     with refused(*words):
         masks.block_mask(jax.random.key(0), **options)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from jssl.cli import main
 from jssl.cli.parser import Parser
 from jssl.cli.prepare import add_arguments, read_sources
 from jssl.components import build
+from jssl.data import Source
 from jssl.data.preparing.conversion import Target, prepare
 from jssl.data.sources import TFDS, Folder, ImageList
 from tests.checks import refused
@@ -21,7 +23,7 @@ from tests.conftest import ROOT
 
 
 @pytest.fixture
-def images(tmp_path: Path):
+def images(tmp_path: Path) -> Path:
     """Four images in two classes, and a list of two of them."""
     for number in range(4):
         path = tmp_path / 'images' / 'ab'[number % 2] / f'{number}.png'
@@ -31,7 +33,7 @@ def images(tmp_path: Path):
     return tmp_path
 
 
-def sources(*given: str, **options: str):
+def sources(*given: str, **options: str) -> dict[str, Source]:
     arguments = [f'--source={source}' for source in given]
     arguments += [f'--{key}={value}' for key, value in options.items()]
     parser = Parser('jssl prepare', None)
@@ -39,7 +41,9 @@ def sources(*given: str, **options: str):
     return read_sources(parser.read([*arguments, '--out=x', '--size=4']))
 
 
-def test_what_it_prints_is_a_source_of_a_config(images, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_it_prints_is_a_source_of_a_config(
+    images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder, out = images / 'images', images / 'tfds' / 'small'
     argv = [f'--source=train=folder:{folder}', f'--source=test=folder:{folder}', f'--out={out}']
     assert main(['prepare', *argv, '--size=4', '--encoding=png', '--workers=1']) == 0
@@ -52,7 +56,7 @@ def test_what_it_prints_is_a_source_of_a_config(images, capsys: pytest.CaptureFi
         assert [source[row]['label'] for row in range(4)] == [0, 0, 1, 1]
 
 
-def test_ctrl_c_stops_it_and_the_same_command_continues(images) -> None:
+def test_ctrl_c_stops_it_and_the_same_command_continues(images: Path) -> None:
     folder, out = images / 'many', images / 'tfds' / 'many'
     folder.mkdir()
     for number in range(200):
@@ -74,7 +78,7 @@ def test_ctrl_c_stops_it_and_the_same_command_continues(images) -> None:
     assert len(TFDS('many', 'train', str(images / 'tfds'))) == 200
 
 
-def test_kinds_of_sources(images, digits_dir: str) -> None:
+def test_kinds_of_sources(images: Path, digits_dir: str) -> None:
     root = str(images / 'images')
     found = sources(
         f'folder:{root}',
@@ -97,7 +101,7 @@ def test_a_source_that_is_written_wrong(wrong: str) -> None:
 
 
 @pytest.mark.parametrize('split', ['all', 'é', '1'])
-def test_a_split_that_could_not_be_read_again(split: str, images) -> None:
+def test_a_split_that_could_not_be_read_again(split: str, images: Path) -> None:
     with refused(f'cannot be called {split!r}', '--source=train=folder:PATH'):
         sources(f'{split}=folder:{images}')
     with refused(f'cannot be called {split!r}'):
@@ -111,7 +115,7 @@ def test_a_backward_part_of_a_split_is_no_damage(digits_dir: str) -> None:
 
 @pytest.mark.parametrize('name', ['embedded_digits', 'imagenet_resized'])
 def test_a_name_that_reads_another_data_set_is_taken(
-    name: str, images, capsys: pytest.CaptureFixture[str]
+    name: str, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = images / name
     assert main(['prepare', f'--source=folder:{images}', f'--out={out}', '--size=4']) == 2
@@ -130,13 +134,15 @@ def test_a_name_that_reads_another_data_set_is_taken(
         ('shard', {'shard': 0}),
     ],
 )
-def test_numbers_are_checked_where_python_calls_it_too(name: str, options, images) -> None:
+def test_numbers_are_checked_where_python_calls_it_too(
+    name: str, options: dict[str, Any], images: Path
+) -> None:
     arguments = {'target': Target(4)} | options
     with refused(f'{name}=', 'must be a'):
         prepare({'train': Folder(str(images))}, images / 'x', **arguments)
 
 
-def test_two_sources_for_one_split(images) -> None:
+def test_two_sources_for_one_split(images: Path) -> None:
     with refused("is a second 'train'", 'SPLIT=KIND:WHERE'):
         sources(f'folder:{images}', f'folder:{images}')
 
@@ -162,7 +168,7 @@ def test_two_sources_for_one_split(images) -> None:
     ],
 )
 def test_wrong_arguments_are_told_in_a_line(
-    argv, words, capsys: pytest.CaptureFixture[str]
+    argv: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(['prepare', *argv]) == 2
     said = capsys.readouterr().err

@@ -15,7 +15,7 @@ from jssl.evaluation.collapse import (
 HEALTHY = {'feature_std': 0.5, 'rankme': 20.0}
 
 
-def rankme_by_formula(features):
+def rankme_by_formula(features: np.ndarray) -> float:
     """Garrido et al. 2023, from the eigenvalues of the Gram matrix instead of the SVD."""
     gram = features.astype(np.float64).T @ features.astype(np.float64)
     values = np.sqrt(np.clip(np.linalg.eigvalsh(gram), 0, None))
@@ -100,7 +100,7 @@ def test_healthy_run_gets_no_warning() -> None:
         ({'feature_std': 0.11, 'rankme': 20.0}, r'spread fell from 0.9 to 0.11'),
     ],
 )
-def test_collapse_is_told_in_words(last, words: str) -> None:
+def test_collapse_is_told_in_words(last: dict[str, float], words: str) -> None:
     history = [{'feature_std': 0.9, 'rankme': 20.0}, HEALTHY, last]
     assert collapse_warning(history, dimensions=64) is None, 'one low value is no collapse yet'
     warning = collapse_warning([*history, last], dimensions=64)

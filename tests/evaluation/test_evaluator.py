@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,29 +19,31 @@ VIEW = CenterView(size=8, resize=8, mean=(0.0, 0.0, 0.0), std=(51.0, 51.0, 51.0)
 class Projection(Algorithm):
     """One linear layer on the first channel's pixels."""
 
-    def extract_feat(self, params, state, images):
+    def extract_feat(
+        self, params: dict[str, jax.Array], state: object, images: jax.Array
+    ) -> jax.Array:
         return images[..., 0].reshape(len(images), -1) @ params['kernel']
 
 
 @pytest.fixture(scope='module')
-def params():
+def params() -> dict[str, jax.Array]:
     return {'kernel': jax.random.normal(jax.random.key(0), (64, 24))}
 
 
-def digits(rows, labelled=True):
+def digits(rows: slice, labelled: bool = True) -> Arrays:
     """Real digits, 8 x 8 pixels."""
     data = load_digits()
     images = (data.images[rows] * 255 / 16).astype(np.uint8)
     return resident(Arrays(images, data.target[rows] if labelled else None), canvas=8)
 
 
-def evaluator(labelled=True, **options):
+def evaluator(labelled: bool = True, **options: Any) -> Evaluator:
     train, test = digits(slice(0, 300), labelled), digits(slice(300, 400), labelled)
     batches = {'train': ArrayBatches(train, 128), 'test': ArrayBatches(test, 128)}
     return Evaluator(algorithm=Projection(), view=VIEW, **batches, **options)
 
 
-def test_scores_are_those_of_the_features(params) -> None:
+def test_scores_are_those_of_the_features(params: dict[str, jax.Array]) -> None:
     found = evaluator(metrics=(KNN(k=5), Linear()))
     scores = found.evaluate(params, {})
     train, test = (found.extract(params, {}, batches) for batches in (found.train, found.test))
@@ -51,7 +54,7 @@ def test_scores_are_those_of_the_features(params) -> None:
     assert 1 < scores['rankme'] < 24
 
 
-def test_labels_that_occur_are_counted_whatever_their_numbers(params) -> None:
+def test_labels_that_occur_are_counted_whatever_their_numbers(params: dict[str, jax.Array]) -> None:
     plain = evaluator()
     ids = {name: dict(getattr(plain, name).arrays) for name in ('train', 'test')}
     for arrays in ids.values():
@@ -60,7 +63,7 @@ def test_labels_that_occur_are_counted_whatever_their_numbers(params) -> None:
     assert dataclasses.replace(plain, **odd).evaluate(params, {}) == plain.evaluate(params, {})
 
 
-def test_classes_of_the_test_data_may_be_numbered_anew(params) -> None:
+def test_classes_of_the_test_data_may_be_numbered_anew(params: dict[str, jax.Array]) -> None:
     plain = evaluator()
     arrays = {**plain.test.arrays, 'label': 9 - plain.test.arrays['label']}
     changes = {'test': ArrayBatches(arrays, 128), 'test_classes': np.arange(10)[::-1]}
@@ -69,7 +72,7 @@ def test_classes_of_the_test_data_may_be_numbered_anew(params) -> None:
     )
 
 
-def test_baselines(params) -> None:
+def test_baselines(params: dict[str, jax.Array]) -> None:
     found = evaluator()
     baselines = found.baselines(params, {})
     assert list(baselines) == ['raw pixels', 'random network']
@@ -78,13 +81,13 @@ def test_baselines(params) -> None:
     assert set(baselines['raw pixels']) == {'knn', 'knn_top5', 'linear'}
 
 
-def test_without_labels_only_collapse_is_measured(params) -> None:
+def test_without_labels_only_collapse_is_measured(params: dict[str, jax.Array]) -> None:
     found = evaluator(labelled=False)
     assert set(found.evaluate(params, {})) == {'feature_std', 'rankme'}
     assert list(found.baselines(params, {})) == ['random network']
 
 
-def test_diverged_network_is_an_error_in_words(params) -> None:
+def test_diverged_network_is_an_error_in_words(params: dict[str, jax.Array]) -> None:
     broken = {'kernel': params['kernel'] * np.nan}
     with pytest.raises(JsslError, match='diverged'):
         evaluator().evaluate(broken, {})

@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,27 +25,29 @@ class ChannelMeans(Algorithm):
 
     traces: list
 
-    def extract_feat(self, params, state, images):
+    def extract_feat(
+        self, params: dict[str, Any], state: dict[str, Any], images: jax.Array
+    ) -> jax.Array:
         self.traces.append(images.shape)
         return (params['scale'] * images.mean(axis=(1, 2)) + state['offset']).astype(jnp.bfloat16)
 
 
 @pytest.fixture(scope='module')
-def images():
+def images() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (21, SIDE, SIDE, 3), dtype=np.uint8)
 
 
 @pytest.fixture(scope='module')
-def arrays(images):
+def arrays(images: np.ndarray) -> dict[str, Any]:
     return resident(Arrays(images, np.arange(21) % 3), canvas=SIDE)
 
 
-def expected(images):
+def expected(images: np.ndarray) -> np.ndarray:
     means = images.astype(np.float64).mean(axis=(1, 2)) / 51
     return 2 * means + 1
 
 
-def test_extracts_in_order_and_compiles_once(images, arrays) -> None:
+def test_extracts_in_order_and_compiles_once(images: np.ndarray, arrays: dict[str, Any]) -> None:
     algorithm = ChannelMeans(traces=[])
     extract = make_extractor(algorithm, VIEW)
     features, labels = extract(PARAMS, STATE, ArrayBatches(arrays, batch_size=8))
@@ -57,7 +60,7 @@ def test_extracts_in_order_and_compiles_once(images, arrays) -> None:
 
 
 @pytest.mark.parametrize('batch_size', [1, 7, 21, 100])
-def test_batch_size_does_not_matter(arrays, batch_size: int) -> None:
+def test_batch_size_does_not_matter(arrays: dict[str, Any], batch_size: int) -> None:
     extract = make_extractor(ChannelMeans(traces=[]), VIEW)
     whole, _ = extract(PARAMS, STATE, ArrayBatches(arrays, batch_size=21))
     parts, labels = extract(PARAMS, STATE, ArrayBatches(arrays, batch_size=batch_size))
@@ -66,7 +69,7 @@ def test_batch_size_does_not_matter(arrays, batch_size: int) -> None:
 
 
 @pytest.mark.parametrize('axes', [(8,), (2, 4)])
-def test_sharded_batches_give_the_same(arrays, axes: tuple[int, ...]) -> None:
+def test_sharded_batches_give_the_same(arrays: dict[str, Any], axes: tuple[int, ...]) -> None:
     """Ten rows a batch do not divide over eight devices; padding makes them."""
     names = ('data', 'fsdp')[: len(axes)]
     mesh = jax.make_mesh(axes, names, axis_types=(AxisType.Auto,) * len(axes))
@@ -80,7 +83,9 @@ def test_sharded_batches_give_the_same(arrays, axes: tuple[int, ...]) -> None:
     assert algorithm.traces[0] == (16, SIDE, SIDE, 3)
 
 
-def test_chosen_rows_from_memory_and_from_a_source(images, arrays) -> None:
+def test_chosen_rows_from_memory_and_from_a_source(
+    images: np.ndarray, arrays: dict[str, Any]
+) -> None:
     rows = np.array([3, 1, 20, 7, 7])
     extract = make_extractor(ChannelMeans(traces=[]), VIEW)
     kept = ArrayBatches(arrays, 2, rows)
@@ -91,21 +96,21 @@ def test_chosen_rows_from_memory_and_from_a_source(images, arrays) -> None:
         np.testing.assert_array_equal(labels, rows % 3)
 
 
-def test_all_rows_of_a_source_without_labels(images) -> None:
+def test_all_rows_of_a_source_without_labels(images: np.ndarray) -> None:
     batches = SourceBatches(Arrays(images), 16, SIDE)
     features, labels = make_extractor(ChannelMeans(traces=[]), VIEW)(PARAMS, STATE, batches)
     assert features.shape == (21, 3)
     assert labels is None
 
 
-def test_arrays_on_the_device_work_as_well(images, arrays) -> None:
+def test_arrays_on_the_device_work_as_well(images: np.ndarray, arrays: dict[str, Any]) -> None:
     on_device = jax.tree.map(jnp.asarray, dict(arrays))
     batches = ArrayBatches(on_device, batch_size=8)
     features, _ = make_extractor(ChannelMeans(traces=[]), VIEW)(PARAMS, STATE, batches)
     np.testing.assert_allclose(features, expected(images), rtol=1e-2)
 
 
-def test_bad_batches_are_named(arrays) -> None:
+def test_bad_batches_are_named(arrays: dict[str, Any]) -> None:
     extract = make_extractor(ChannelMeans(traces=[]), VIEW)
     with pytest.raises(JsslError, match='the set is empty'):
         extract(PARAMS, STATE, [])
@@ -114,13 +119,13 @@ def test_bad_batches_are_named(arrays) -> None:
         extract(PARAMS, STATE, [short, long])
 
 
-def test_raw_pixels_are_the_normalised_image(images, arrays) -> None:
+def test_raw_pixels_are_the_normalised_image(images: np.ndarray, arrays: dict[str, Any]) -> None:
     features, labels = raw_pixels(VIEW, ArrayBatches(arrays, batch_size=8))
     np.testing.assert_allclose(features, images.reshape(21, -1) / 51, rtol=1e-6)
     assert len(labels) == 21
 
 
-def test_raw_pixels_of_large_views_are_shrunk(images, arrays) -> None:
+def test_raw_pixels_of_large_views_are_shrunk(images: np.ndarray, arrays: dict[str, Any]) -> None:
     """Halving with an antialiased filter keeps the mean of every image, up to its borders."""
     features, _ = raw_pixels(VIEW, ArrayBatches(arrays, batch_size=8), side=4)
     assert features.shape == (21, 4 * 4 * 3)

@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -8,20 +11,29 @@ from jssl.evaluation.knn import knn_accuracy, knn_ranking, ranking_accuracy
 from tests import golden
 
 
-def waves(rows, dimensions, shift):
+def waves(rows: int, dimensions: int, shift: float) -> np.ndarray:
     """The matrix that the hand-computed constants of the reference are given for."""
     i, j = np.arange(rows)[:, None], np.arange(dimensions)
     return np.sin(0.7 * i + 1.3 * j + shift)
 
 
-def blobs(rows, seed, dimensions=6, classes=7):
+def blobs(
+    rows: int, seed: int, dimensions: int = 6, classes: int = 7
+) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, classes, rows)
     centers = np.random.default_rng(0).normal(size=(classes, dimensions))
     return (centers[labels] + rng.normal(size=(rows, dimensions))).astype(np.float32), labels
 
 
-def brute_force_scores(train, labels, test, k, temperature, classes):
+def brute_force_scores(
+    train: np.ndarray,
+    labels: np.ndarray,
+    test: np.ndarray,
+    k: int,
+    temperature: float,
+    classes: int,
+) -> np.ndarray:
     """Summed votes (M, classes) in float64, one test row at a time."""
     train, test = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (train, test))
     scores = np.zeros((len(test), classes))
@@ -33,7 +45,7 @@ def brute_force_scores(train, labels, test, k, temperature, classes):
 
 
 @golden.each('part_knn')
-def test_reference_file(path) -> None:
+def test_reference_file(path: Path) -> None:
     with golden.whole(path) as saved:
         data = [
             saved.arrays[f'in/{name}'] for name in ('train', 'train_labels', 'test', 'test_labels')
@@ -121,7 +133,7 @@ def test_ids_as_labels_are_counted() -> None:
         ({'train_features': np.zeros((60, 2, 2, 3))}, 'pool feature maps first'),
     ],
 )
-def test_bad_input_is_named(changes, words: str) -> None:
+def test_bad_input_is_named(changes: dict[str, Any], words: str) -> None:
     train, labels = blobs(60, seed=1)
     data = {'train_features': train, 'train_labels': labels, 'test_features': train[:4]}
     with pytest.raises(JsslError, match=words):

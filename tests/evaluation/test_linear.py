@@ -6,22 +6,24 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from jssl.errors import JsslError
-from jssl.evaluation.linear import fit_linear, linear_accuracy
+from jssl.evaluation.linear import LinearProbe, fit_linear, linear_accuracy
+
+Digits = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 @pytest.fixture(scope='module')
-def digits():
+def digits() -> Digits:
     """Real digits: train and test features and labels; some pixels are constant."""
     data = load_digits()
     return data.data[:1200], data.target[:1200], data.data[1200:], data.target[1200:]
 
 
 @pytest.fixture(scope='module')
-def probe(digits):
+def probe(digits: Digits) -> LinearProbe:
     return fit_linear(digits[0], digits[1], num_classes=10)
 
 
-def test_agrees_with_scikit_learn(digits, probe) -> None:
+def test_agrees_with_scikit_learn(digits: Digits, probe: LinearProbe) -> None:
     train, labels, test, test_labels = digits
     reference = make_pipeline(StandardScaler(), LogisticRegression(C=1, tol=1e-6, max_iter=1000))
     reference.fit(train, labels)
@@ -33,23 +35,25 @@ def test_agrees_with_scikit_learn(digits, probe) -> None:
     np.testing.assert_allclose(probe.kernel, reference[-1].coef_.T, atol=0.05)
 
 
-def test_accuracy_is_that_of_the_probe(digits, probe) -> None:
+def test_accuracy_is_that_of_the_probe(digits: Digits, probe: LinearProbe) -> None:
     _, _, test, test_labels = digits
     accuracy = linear_accuracy(*digits, num_classes=10)
     assert accuracy == pytest.approx(np.mean(np.asarray(probe.predict(test)) == test_labels))
 
 
-def test_is_deterministic(digits, probe) -> None:
+def test_is_deterministic(digits: Digits, probe: LinearProbe) -> None:
     again = fit_linear(digits[0], digits[1], num_classes=10)
     np.testing.assert_array_equal(again.kernel, probe.kernel)
 
 
-def test_has_converged_when_it_stops(digits) -> None:
+def test_has_converged_when_it_stops(
+    digits: Digits,
+) -> None:
     """The gradient of the objective, computed in NumPy, is small against its start."""
     train, labels = digits[0], digits[1]
     probe = fit_linear(train, labels, num_classes=10)
 
-    def gradient(kernel, bias):
+    def gradient(kernel: np.ndarray, bias: np.ndarray) -> float:
         x = (train - np.asarray(probe.mean)) / np.asarray(probe.scale)
         logits = x @ kernel + bias
         p = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -60,7 +64,7 @@ def test_has_converged_when_it_stops(digits) -> None:
     assert gradient(np.asarray(probe.kernel, float), np.asarray(probe.bias, float)) < 1e-2 * start
 
 
-def test_l2_shrinks_the_kernel(digits, probe) -> None:
+def test_l2_shrinks_the_kernel(digits: Digits, probe: LinearProbe) -> None:
     strong = fit_linear(digits[0], digits[1], num_classes=10, l2=100.0)
     assert np.linalg.norm(strong.kernel) < 0.5 * np.linalg.norm(probe.kernel)
 
@@ -74,14 +78,14 @@ def test_constant_features_give_the_most_frequent_class() -> None:
     np.testing.assert_allclose(probe.kernel, 0, atol=1e-3)
 
 
-def test_scale_and_offset_of_a_feature_do_not_matter(digits, probe) -> None:
+def test_scale_and_offset_of_a_feature_do_not_matter(digits: Digits, probe: LinearProbe) -> None:
     train, labels, test, _ = digits
     moved = fit_linear(100 * train + 7, labels, num_classes=10)
     same = np.asarray(moved.predict(100 * test + 7)) == np.asarray(probe.predict(test))
     assert same.mean() > 0.99
 
 
-def test_bad_input_is_named(digits) -> None:
+def test_bad_input_is_named(digits: Digits) -> None:
     train, labels, test, test_labels = digits
     with pytest.raises(JsslError, match='outside 0 to 4'):
         fit_linear(train, labels, num_classes=5)

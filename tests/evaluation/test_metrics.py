@@ -1,5 +1,7 @@
 """Metrics of a user's own beside those of the house."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ TRAIN = Extracted(RNG.normal(size=(24, 3)).astype('float32') + 4 * LABELS[:, Non
 TEST = Extracted(TRAIN.features[:8] + 0.01, LABELS[:8])
 
 
-def width(train, test):
+def width(train: Extracted | None, test: Extracted) -> dict[str, float]:
     return {'width': test.features.shape[1], 'learned': 0 if train is None else len(train.labels)}
 
 
@@ -38,7 +40,7 @@ def test_without_labels_only_what_needs_none_is_measured(train: Extracted | None
     assert measure([KNN(), width], None, TEST._replace(labels=None))['learned'] == 0
 
 
-def broken(train, test) -> None:
+def broken(train: object, test: object) -> None:
     raise ZeroDivisionError('nobody thought')
 
 
@@ -51,6 +53,6 @@ def broken(train, test) -> None:
         (lambda train, test: {'knn': 0.5}, "gives 'knn', which is taken"),
     ],
 )
-def test_a_metric_that_gives_no_numbers_is_named(metric, words: str) -> None:
+def test_a_metric_that_gives_no_numbers_is_named(metric: Any, words: str) -> None:
     with refused('The metric ', words):
         measure([KNN(), metric], TRAIN, TEST)

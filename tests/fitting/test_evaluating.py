@@ -2,7 +2,9 @@
 
 import dataclasses
 from types import SimpleNamespace
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -26,10 +28,12 @@ RNG = np.random.default_rng(0)
 class Means(Algorithm):
     """A user's algorithm that compiles at once: the features are three weighted means."""
 
-    def init(self, rng, batch):
+    def init(self, rng: jax.Array, batch: object) -> tuple[dict[str, jax.Array], dict[str, Any]]:
         return {'weights': jnp.array([1.0, 2.0, 3.0])}, {}
 
-    def extract_feat(self, params, state, images):
+    def extract_feat(
+        self, params: dict[str, jax.Array], state: object, images: jax.Array
+    ) -> jax.Array:
         rows = jnp.array_split(images.mean((2, 3)), 3, axis=1)
         return jnp.stack([part.mean(1) for part in rows], axis=1) * params['weights']
 

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -124,7 +125,7 @@ class Nameless(jssl.Algorithm):
     def init(self, rng: jax.Array, batch: object) -> tuple[dict, dict]:
         return {'mean': toy.jnp.zeros(())}, {}
 
-    def loss(self, params, state, batch):
+    def loss(self, params: Any, state: Any, batch: Any) -> tuple[Any, tuple[Any, dict[str, Any]]]:
         return toy.jnp.mean((batch['views'][0] - params['mean']) ** 2), (state, {})
 
 

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,6 +35,6 @@ def test_explained_variance_is_1_for_the_target_and_0_for_the_mean_image() -> No
 
 
 @pytest.mark.parametrize('loss', [masked_patch_error, masked_pixel_error, explained_variance])
-def test_half_precision_is_widened(loss) -> None:
+def test_half_precision_is_widened(loss: Callable[..., jax.Array]) -> None:
     half = jnp.asarray(PREDICTION, 'bfloat16')
     assert loss(half, jnp.zeros_like(half), MASK).dtype == 'float32'

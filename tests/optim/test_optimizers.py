@@ -1,3 +1,7 @@
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,16 +13,19 @@ from jssl.optim.optimizers import LARS, SGD, AdamW, TrustRatioLARS, make_optimiz
 from jssl.optim.schedules import Constant, MultiStep, WarmupCosine
 from tests import golden
 
+Tree = Mapping[str, np.ndarray]
 SHAPES = {'conv': (2, 3), 'bn': (3,), 'bias': (4,)}
 
 
-def arrays(seed, scale=1.0):
+def arrays(seed: int, scale: float = 1.0) -> Tree:
     """A float64 tree of `SHAPES`."""
     rng = np.random.default_rng(seed)
     return {name: scale * rng.standard_normal(shape) for name, shape in SHAPES.items()}
 
 
-def trajectory(optimizer, params, gradients, schedule=None):
+def trajectory(
+    optimizer: Any, params: Tree, gradients: list[Tree], schedule: Any = None
+) -> list[Tree]:
     """The parameters after each gradient, by a jit-compiled update."""
     transformation = make_optimizer(
         optimizer, schedule or Constant(), steps_per_epoch=2, epochs=len(gradients)
@@ -34,7 +41,13 @@ def trajectory(optimizer, params, gradients, schedule=None):
     return after
 
 
-def torch_trajectory(make, params, gradients, rates, clip=None):
+def torch_trajectory(
+    make: Callable[..., Any],
+    params: Tree,
+    gradients: list[Tree],
+    rates: Sequence[float],
+    clip: float | None = None,
+) -> list[Tree]:
     """The same by PyTorch in float64; `make` takes a dict of tensors."""
     torch = pytest.importorskip('torch')
     tensors = {name: torch.nn.Parameter(torch.tensor(value)) for name, value in params.items()}
@@ -53,13 +66,13 @@ def torch_trajectory(make, params, gradients, rates, clip=None):
     return after
 
 
-def assert_trees_close(found, expected, **tolerance) -> None:
+def assert_trees_close(found: Any, expected: Any, **tolerance: float) -> None:
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), found, expected)
 
 
 @pytest.mark.parametrize('float64', [True, False])
 @golden.each('part_lars')
-def test_lars_against_the_reference(path, float64: bool) -> None:
+def test_lars_against_the_reference(path: Path, float64: bool) -> None:
     bounds = {'rtol': 1e-12} if float64 else {'rtol': 1e-6, 'atol': 2e-7}
     with jax.enable_x64(float64), golden.whole(path, f'out{"" if float64 else "64"}/*') as saved:
         group = golden.plain(saved.meta['excluded_group'])
@@ -70,14 +83,20 @@ def test_lars_against_the_reference(path, float64: bool) -> None:
 
 @pytest.mark.parametrize('float64', [True, False])
 @golden.each('part_vicreg_lars')
-def test_the_other_lars_against_the_reference(path, float64: bool) -> None:
+def test_the_other_lars_against_the_reference(path: Path, float64: bool) -> None:
     bounds = {'rtol': 1e-12, 'atol': 1e-15} if float64 else {'rtol': 1e-6, 'atol': 2e-7}
     with jax.enable_x64(float64), golden.whole(path, f'out{"" if float64 else "64"}/*') as saved:
         alone = {'decay_mult': 0.0, 'lars_exclude': True}
         compare_trajectories(saved, float64, bounds, TrustRatioLARS, vectors=alone, momentum=0.9)
 
 
-def compare_trajectories(saved, float64: None, bounds, make, **fields) -> None:
+def compare_trajectories(
+    saved: golden.Golden,
+    float64: bool,
+    bounds: dict[str, float],
+    make: Callable[..., object],
+    **fields: Any,
+) -> None:
     dtype = np.float64 if float64 else np.float32
     steps = len({key.split('/')[1] for key in saved.arrays if key.startswith('in/grad')})
     start, *gradients = (
@@ -131,7 +150,7 @@ def test_sgd_with_groups_against_torch() -> None:
     schedule = WarmupCosine(warmup_epochs=1, warmup_factor=0.1)
     rates = schedule(0.3, steps_per_epoch=2, epochs=6)(np.arange(6))
 
-    def make(optim, tensors):
+    def make(optim: Any, tensors: dict[str, Any]) -> Any:
         groups = [
             {'params': [tensors['conv']]},
             {'params': [tensors['bn']], 'weight_decay': 0.0, 'lr_mult': 0.5},
@@ -147,12 +166,12 @@ def test_sgd_with_groups_against_torch() -> None:
 
 
 @pytest.mark.parametrize('extra', [{'nesterov': True}, {'dampening': 0.3}], ids=str)
-def test_the_other_momenta_of_sgd_against_torch(extra) -> None:
+def test_the_other_momenta_of_sgd_against_torch(extra: dict[str, Any]) -> None:
     params, gradients = arrays(0), [arrays(seed) for seed in range(1, 5)]
     settings = {'lr': 0.1, 'momentum': 0.9, 'weight_decay': 0.01, **extra}
     keys = {'bias': {'momentum': 0.0}}  # nothing is kept, so nothing is dampened
 
-    def make(optim, tensors):
+    def make(optim: Any, tensors: dict[str, Any]) -> Any:
         groups = [
             {'params': [tensors['conv'], tensors['bn']]},
             {'params': [tensors['bias']], 'momentum': 0.0, 'nesterov': False},
@@ -171,7 +190,7 @@ def test_parameters_that_are_skipped_at_first_against_torch(make: str) -> None:
     settings = {'lr': 0.1, 'weight_decay': 0.2}
     extra = {'momentum': 0.9, 'dampening': 0.3} if make == 'SGD' else {}
 
-    def of_torch(optim, tensors):
+    def of_torch(optim: Any, tensors: dict[str, Any]) -> Any:
         made = getattr(optim, make)(tensors.values(), **settings, **extra)
         step, count = made.step, iter(range(6))
 
@@ -223,7 +242,9 @@ def test_a_fixed_rate_ignores_the_schedule_and_keeps_its_multiplier() -> None:
 
 @pytest.mark.parametrize('make', [SGD, LARS, AdamW])
 @pytest.mark.parametrize('final', [0.4, 0.0])
-def test_weight_decay_moves_to_its_final_value_on_half_a_cosine(make, final: float) -> None:
+def test_weight_decay_moves_to_its_final_value_on_half_a_cosine(
+    make: Callable[..., Any], final: float
+) -> None:
     params = {'w': np.array([1.0]), 'bias': np.array([1.0])}
     idle = [{'w': np.zeros(1), 'bias': np.zeros(1)}] * 4
     keys = {'bias': {'decay_mult': 0.5}}
@@ -241,7 +262,7 @@ def test_adamw_with_groups_and_clipping_against_torch() -> None:
     params, gradients = arrays(0), [arrays(seed, 0.1 * seed) for seed in range(1, 7)]
     keys = {'bn': {'decay_mult': 0.0}, 'bias': {'decay_mult': 0.0, 'lr_mult': 2.0}}
 
-    def make(optim, tensors):
+    def make(optim: Any, tensors: dict[str, Any]) -> Any:
         groups = [
             {'params': [tensors['conv']]},
             {'params': [tensors['bn']], 'weight_decay': 0.0},
@@ -267,7 +288,7 @@ def test_adamw_with_groups_and_clipping_against_torch() -> None:
     [SGD(lr=0.1, momentum=0.9, clip=1.0), LARS(lr=0.1, momentum=0.9), AdamW(lr=0.1)],
     ids=lambda optimizer: type(optimizer).__name__,
 )
-def test_a_donated_jit_compiled_step(optimizer) -> None:
+def test_a_donated_jit_compiled_step(optimizer: Any) -> None:
     transformation = make_optimizer(optimizer, WarmupCosine(), steps_per_epoch=4, epochs=2)
     params = jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), arrays(0))
     gradient = jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), arrays(1))
@@ -275,7 +296,7 @@ def test_a_donated_jit_compiled_step(optimizer) -> None:
     shapes = {leaf.shape for leaf in jax.tree.leaves(state)}
     assert shapes <= {(), *SHAPES.values()}
 
-    def step(params, state, gradient):
+    def step(params: Any, state: Any, gradient: Any) -> tuple[Any, Any]:
         updates, state = transformation.update(gradient, state, params)
         return optax.apply_updates(params, updates), state
 
@@ -324,7 +345,7 @@ def test_the_floor_of_the_schedule_is_not_multiplied_by_a_group() -> None:
         (lambda: SGD(lr=0.1, custom_keys={'bn': {'lr_mul': 2}}), "Did you mean 'lr_mult'"),
     ],
 )
-def test_bad_fields(make, message: str) -> None:
+def test_bad_fields(make: Callable[[], object], message: str) -> None:
     with pytest.raises(JsslError, match=message):
         make()
 

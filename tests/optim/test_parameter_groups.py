@@ -1,3 +1,7 @@
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -36,7 +40,7 @@ RECIPES = {  # the keys of ALGORITHMS 2.4
 }
 
 
-def nested(names):
+def nested(names: Iterable[str]) -> dict[str, Any]:
     """A tree with the given dotted names."""
     tree = {}
     for name in names:
@@ -48,7 +52,7 @@ def nested(names):
     return tree
 
 
-def at(tree, name):
+def at(tree: Any, name: str) -> Any:
     for part in name.split('.'):
         tree = tree[part]
     return tree
@@ -59,7 +63,7 @@ OF_THE_RUN = [f'recipes.*.{name}' for name in ('recipe', 'accumulate', 'schedule
 
 
 @golden.each('part_param_groups')
-def test_the_groups_of_the_published_recipes(path) -> None:
+def test_the_groups_of_the_published_recipes(path: Path) -> None:
     with golden.whole(path, *OF_THE_RUN, 'recipes.*.clip_grad*', 'recipes.*.optimizer.*') as saved:
         for name, recipe in saved.meta['recipes'].items():
             assert name in RECIPES, f'RECIPES has no keys for {name}'
@@ -146,6 +150,6 @@ def test_a_key_that_matches_nothing_is_named_with_names_that_come_close() -> Non
         ({'bn': 0}, r"\['bn'\] is 0; make it a dict"),
     ],
 )
-def test_bad_entries(keys, message: str) -> None:
+def test_bad_entries(keys: Any, message: str) -> None:
     with pytest.raises(JsslError, match=message):
         check_custom_keys(keys, ('lr_mult', 'decay_mult'))

@@ -1,4 +1,7 @@
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +13,7 @@ from jssl.optim.schedules import Constant, MultiStep, TruncatedCosine, WarmupCos
 from tests import golden
 
 
-def recipe(plan):
+def recipe(plan: str) -> tuple[Any, int | None]:
     """The schedule that a plan's words describe, and the epochs of its run where they say them."""
     number, span = r'([\d.e-]+)', r'over (?:epochs )?\[(\d+), (\d+)\)'
     warmup = re.match(rf'linear from {number} {span}(?:, )?', plan)
@@ -25,7 +28,7 @@ def recipe(plan):
 
 
 @golden.each('part_lr_schedules')
-def test_the_reference_curves(path) -> None:
+def test_the_reference_curves(path: Path) -> None:
     with golden.whole(path) as saved:
         meta, count, epoch = saved.meta, saved.meta['iters'], saved.meta['iters_per_epoch']
         assert meta['plans'].keys() == saved.group('out').keys()
@@ -41,7 +44,7 @@ def test_the_reference_curves(path) -> None:
             np.testing.assert_allclose(on_device, expected, rtol=1e-6, atol=1e-6 * meta['base_lr'])
 
 
-def rates(schedule, base_lr, expected, length=None) -> None:
+def rates(schedule: Any, base_lr: float, expected: np.ndarray, length: int | None = None) -> None:
     """Compares a schedule of one epoch a step with `expected`, in float64 and in float32."""
     length = length or len(expected)
     made = schedule(base_lr, steps_per_epoch=1, epochs=length)
@@ -52,7 +55,7 @@ def rates(schedule, base_lr, expected, length=None) -> None:
 
 
 @golden.each('part_dino_schedules')
-def test_curves_of_dino(path) -> None:
+def test_curves_of_dino(path: Path) -> None:
     with golden.whole(path) as saved:
         for number, setting in enumerate(saved.meta['settings']):
             if 'teacher_temp' in setting:
@@ -72,7 +75,7 @@ def test_curves_of_dino(path) -> None:
 
 
 @golden.each('part_vicreg_schedule')
-def test_curve_of_vicreg(path) -> None:
+def test_curve_of_vicreg(path: Path) -> None:
     with golden.whole(path) as saved:
         setting, expected = saved.meta['settings'], saved.arrays['out/lr']
         base, epochs = setting['base_lr'] * setting['batch_size'] / 256, setting['epochs']
@@ -85,7 +88,7 @@ def test_curve_of_vicreg(path) -> None:
 
 
 @golden.each('part_dinov3_schedules')
-def test_curves_of_dinov3(path) -> None:
+def test_curves_of_dinov3(path: Path) -> None:
     with golden.whole(path) as saved:
         for number, setting in enumerate(saved.meta['settings']):
             if 'truncated' in setting:
@@ -117,7 +120,7 @@ def test_curves_of_dinov3(path) -> None:
 
 
 @golden.each('part_ijepa_schedules')
-def test_curves_of_ijepa(path) -> None:
+def test_curves_of_ijepa(path: Path) -> None:
     with golden.whole(path) as saved:
         for number, setting in enumerate(saved.meta['settings']):
             length, warmup, base = setting['T_max'], setting['warmup_steps'], setting['ref_lr']
@@ -203,7 +206,7 @@ def test_without_warmup_a_constant_is_the_base_rate_for_steps_of_any_shape() -> 
         (lambda: MultiStep(milestones=(3,), gamma=-0.1), 'gamma=-0.1'),
     ],
 )
-def test_fields_out_of_range(make, message: str) -> None:
+def test_fields_out_of_range(make: Callable[[], object], message: str) -> None:
     with pytest.raises(JsslError, match=message):
         make()
 
@@ -219,6 +222,6 @@ def test_fields_out_of_range(make, message: str) -> None:
         ),
     ],
 )
-def test_runs_that_a_schedule_does_not_fit(run, message: str) -> None:
+def test_runs_that_a_schedule_does_not_fit(run: dict[str, Any], message: str) -> None:
     with pytest.raises(JsslError, match=message):
         WarmupCosine(warmup_epochs=3)(**run)

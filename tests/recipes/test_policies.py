@@ -54,7 +54,9 @@ TURNED = view(1.0, 0.4, 0.4, 1.0, 0.5, rotate=2.0, blur=0.0)
         (policies.deepcluster(), 1, TURNED),
     ],
 )
-def test_copies_of_one_view_have_the_references_options(policy, copies: int, options) -> None:
+def test_copies_of_one_view_have_the_references_options(
+    policy: Any, copies: int, options: dict[str, Any]
+) -> None:
     built = build('view', policy)
     assert built.copies == copies
     assert vars(built.view) == options
@@ -68,7 +70,7 @@ def test_copies_of_one_view_have_the_references_options(policy, copies: int, opt
         (policies.moco_v3(scale=(0.08, 1.0)), {}),
     ],
 )
-def test_pairs_have_the_references_options(policy, shared) -> None:
+def test_pairs_have_the_references_options(policy: Any, shared: dict[str, Any]) -> None:
     built = build('view', policy)
     assert vars(built.first) == view(*BYOL, **shared, **FIRST)
     assert vars(built.second) == view(*BYOL, **shared, **SECOND)
@@ -90,7 +92,7 @@ def test_multi_crop_has_the_references_options() -> None:
         (policies.linear_probe(), {}),
     ],
 )
-def test_views_without_colour_have_the_references_options(policy, own) -> None:
+def test_views_without_colour_have_the_references_options(policy: Any, own: dict[str, Any]) -> None:
     built = build('view', policy).view
     strengths = jitter(0.0, *STRONG[1:])  # of a stage that is off
     assert vars(built) == {**view(0.0, *STRONG[1:]), **PLAIN, **strengths, **own}
@@ -115,7 +117,7 @@ SIZES |= {'mae', 'simmim', 'linear_probe', 'fine_tune', 'swav', 'cae'}
 
 
 @pytest.mark.parametrize('name', sorted(SIZES))
-def test_fields_are_set_in_all_views_of_a_policy(name) -> None:
+def test_fields_are_set_in_all_views_of_a_policy(name: str) -> None:
     """The size by position, others by keyword; every policy can be traced in a small size."""
     own = {'swav': {'small_size': 8}, 'cae': {'token_size': 8}}.get(name, {})
     built = build('view', getattr(policies, name)(16, flip=0.25, **own))

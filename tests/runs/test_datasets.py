@@ -115,7 +115,9 @@ def test_a_run_that_did_not_note_its_data_notes_them_now(photos: Path, tmp_path:
 
 
 @pytest.mark.parametrize('damaged', [[], {'data': 7}, {'data': ['number']}, 'x', None])
-def test_a_damaged_note_of_the_data_counts_as_none(photos: Path, tmp_path: Path, damaged) -> None:
+def test_a_damaged_note_of_the_data_counts_as_none(
+    photos: Path, tmp_path: Path, damaged: object
+) -> None:
     said: list[str] = []
     listings = {'data': Listing.of(Folder(str(photos)))}
     report = said.append

@@ -131,7 +131,9 @@ def with_weights(module: nn.Module) -> Arrays:
     return drawn
 
 
-def vqkd_shapes(width: int, depth: int, patch: int, tokens: int, codes: int, dims: int):
+def vqkd_shapes(
+    width: int, depth: int, patch: int, tokens: int, codes: int, dims: int
+) -> dict[str, tuple[int, ...]]:
     """Of encoder, task layer and codebook under MMSelfSup's names."""
     layer = {
         'ln1.weight': (width,),

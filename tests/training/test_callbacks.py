@@ -28,20 +28,20 @@ class Told(jssl.Callback):
             raise answer
         return answer
 
-    def on_log(self, step, metrics):
+    def on_log(self, step: int, metrics: dict[str, float]) -> bool:
         assert {'loss', 'lr', 'epoch'} <= metrics.keys()
         assert all(type(value) is float for value in metrics.values())
         return self._hear('log', step)
 
-    def on_evaluation(self, step, scores):
+    def on_evaluation(self, step: int, scores: dict[str, float]) -> bool:
         assert {'feature_std', 'rankme', 'epoch'} == scores.keys()
         return self._hear('evaluation', step)
 
-    def on_checkpoint(self, step, path):
+    def on_checkpoint(self, step: int, path: Path) -> bool:
         assert json.loads((path / 'contents.json').read_text())['step'] == step
         return self._hear('checkpoint', step)
 
-    def on_end(self, outcome) -> None:
+    def on_end(self, outcome: Any) -> None:
         assert outcome.files
         assert all(file.is_file() for file in outcome.files)
         self._hear('end', int(outcome.train_state.step))

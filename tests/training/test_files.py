@@ -4,6 +4,7 @@ import dataclasses
 import io
 import itertools
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -69,10 +70,12 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> ImageList:
 class Mean(jssl.Algorithm):
     """A user's algorithm that compiles at once: one number is to be the mean of all pixels."""
 
-    def init(self, rng, batch):
+    def init(self, rng: jax.Array, batch: Any) -> tuple[Any, dict[str, Any]]:
         return {'mean': jnp.zeros(())}, {}
 
-    def loss(self, params, state, batch):
+    def loss(
+        self, params: Any, state: Any, batch: Any
+    ) -> tuple[jax.Array, tuple[Any, dict[str, Any]]]:
         return jnp.mean((batch['views'][0] - params['mean']) ** 2), (state, {})
 
 

@@ -8,12 +8,12 @@ from jssl.visualization.embedding import choose_queries, nearest, principal_plan
 
 
 @pytest.fixture(scope='module')
-def digits():
+def digits() -> tuple[np.ndarray, np.ndarray]:
     data = load_digits()
     return data.data[:200], data.target[:200]
 
 
-def test_project_keeps_classes_together(digits) -> None:
+def test_project_keeps_classes_together(digits: tuple[np.ndarray, np.ndarray]) -> None:
     features, labels = digits
     points = project(features)
     assert points.shape == (200, 2)
@@ -21,7 +21,7 @@ def test_project_keeps_classes_together(digits) -> None:
     assert np.mean(labels[neighbour] == labels) > 0.8  # 0.1 by chance
 
 
-def test_project_is_deterministic_and_ignores_length(digits) -> None:
+def test_project_is_deterministic_and_ignores_length(digits: tuple[np.ndarray, np.ndarray]) -> None:
     features = digits[0][:60]
     scaled = features * np.random.default_rng(0).uniform(1, 9, (60, 1)).round()
     points = project(features)
@@ -32,13 +32,13 @@ def test_project_is_deterministic_and_ignores_length(digits) -> None:
 @pytest.mark.parametrize(
     'features', [np.ones((50, 4)), np.zeros((50, 4)), np.eye(4), np.ones((1, 1))]
 )
-def test_project_survives_what_has_no_structure(features) -> None:
+def test_project_survives_what_has_no_structure(features: np.ndarray) -> None:
     points = project(features)
     assert points.shape == (len(features), 2)
     assert np.isfinite(points).all()
 
 
-def test_principal_plane_matches_scikit_learn(digits) -> None:
+def test_principal_plane_matches_scikit_learn(digits: tuple[np.ndarray, np.ndarray]) -> None:
     ours, reference = principal_plane(digits[0]), PCA(2).fit_transform(digits[0])
     np.testing.assert_allclose(np.abs(ours), np.abs(reference), rtol=1e-4, atol=1e-6)
 
@@ -48,7 +48,7 @@ def test_principal_plane_of_one_dimension() -> None:
     np.testing.assert_allclose(np.abs(line), [[2, 0], [1, 0], [0, 0], [1, 0], [2, 0]], atol=1e-12)
 
 
-def test_nearest_matches_scikit_learn(digits) -> None:
+def test_nearest_matches_scikit_learn(digits: tuple[np.ndarray, np.ndarray]) -> None:
     features, queries = digits[0], np.array([5, 0, 199])
     search = NearestNeighbors(n_neighbors=9, metric='cosine').fit(features)
     expected = search.kneighbors(features[queries])[1][:, 1:]  # the first is the image itself
@@ -60,7 +60,7 @@ def test_nearest_never_returns_the_query() -> None:
     assert nearest(features[2:3], features, 8, own=np.array([2])).tolist() == [[0, 1, 3]]
 
 
-def test_queries_cover_the_classes(digits) -> None:
+def test_queries_cover_the_classes(digits: tuple[np.ndarray, np.ndarray]) -> None:
     labels = digits[1]
     assert sorted(labels[choose_queries(200, labels, 10)]) == list(range(10))
     assert choose_queries(100, None, 4).tolist() == [12, 37, 62, 87]

@@ -13,6 +13,7 @@ from jssl.visualization.figures import (
     MOST_POINTS,
     Line,
     Panel,
+    Theme,
     draw_map,
     draw_panel,
     drawn_name,
@@ -25,10 +26,10 @@ from jssl.visualization.figures import (
 from jssl.visualization.names import shorten
 
 
-def contrast(first, second):
+def contrast(first: str, second: str) -> float:
     """The contrast ratio of WCAG 2."""
 
-    def luminance(color):
+    def luminance(color: str) -> float:
         linear = [
             c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)
         ]
@@ -38,12 +39,12 @@ def contrast(first, second):
     return (light + 0.05) / (dark + 0.05)
 
 
-def curve(name='kNN', points=30):
+def curve(name: str = 'kNN', points: int = 30) -> Line:
     return Line(name, np.arange(points, dtype=float), np.linspace(0.1, 0.8, points))
 
 
 @pytest.mark.parametrize('theme', [LIGHT, DARK])
-def test_text_and_lines_are_readable(theme) -> None:
+def test_text_and_lines_are_readable(theme: Theme) -> None:
     assert contrast(theme.ink, theme.page) > 7
     for color in (theme.faint, *theme.lines):
         assert contrast(color, theme.page) > 3.5
@@ -145,5 +146,5 @@ def test_map_shows_every_name_or_a_number() -> None:
 
 
 @pytest.mark.parametrize('names', [None, [], ['a']])
-def test_classes_without_a_name_show_their_number(names) -> None:
+def test_classes_without_a_name_show_their_number(names: list[str] | None) -> None:
     assert [drawn_name(label, names) for label in (-1, 3)] == ['-1', '3']

@@ -9,11 +9,11 @@ from jssl.errors import JsslError
 from jssl.visualization.images import is_small, picture_uri, to_picture, view_grid
 
 
-def noise(*shape):
+def noise(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
-def decode_uri(uri):
+def decode_uri(uri: str) -> tuple[str, Image.Image]:
     head, content = uri.split(',')
     return head, Image.open(io.BytesIO(base64.b64decode(content)))
 

@@ -5,6 +5,7 @@ import sys
 import threading
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,12 +38,12 @@ DIGITS = load_digits()
 IMAGES = (DIGITS.images[:60] * 255 / 16).astype(np.uint8)[..., None]
 
 
-def shown(rows, labelled=True):
+def shown(rows: Any, labelled: bool = True) -> Shown:
     labels = DIGITS.target[rows] if labelled else None
     return Shown(IMAGES[rows], [f'digits/{row}.png' for row in rows], labels)
 
 
-def neighbors(labelled=True):
+def neighbors(labelled: bool = True) -> Neighbors:
     """The first ten digits, each beside two of the same class and one of another."""
     found = [row for query in range(10) for row in (10 + query, 10 + query, 11 + query)]
     return Neighbors(shown(range(10), labelled), shown(found, labelled), 1000, 'others')
@@ -51,28 +52,28 @@ def neighbors(labelled=True):
 class Page(HTMLParser):
     """What a browser would see: tags, attributes, text by element, and what was left open."""
 
-    def __init__(self, text) -> None:
+    def __init__(self, text: str) -> None:
         super().__init__()
         self.tags, self.text, self.open = [], {}, []
         self.feed(text)
 
-    def handle_starttag(self, tag, attrs) -> None:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
         if tag not in ('meta', 'img', 'source'):
             self.open.append(tag)
 
-    def handle_endtag(self, tag) -> None:
+    def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
-    def handle_data(self, data) -> None:
+    def handle_data(self, data: str) -> None:
         where = self.open[-1] if self.open else ''
         self.text[where] = self.text.get(where, '') + data
 
-    def all(self, tag):
+    def all(self, tag: str) -> list[dict[str, Any]]:
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-def report(path, labelled=True, **changes):
+def report(path: Path, labelled: bool = True, **changes: Any) -> str:
     inputs = {
         'title': 'SimCLR on digits',
         'metrics': METRICS,
@@ -90,22 +91,22 @@ def report(path, labelled=True, **changes):
 
 
 @pytest.fixture(scope='module')
-def text(tmp_path_factory: pytest.TempPathFactory):
+def text(tmp_path_factory: pytest.TempPathFactory) -> str:
     return report(tmp_path_factory.mktemp('report'))
 
 
 @pytest.fixture(scope='module')
-def seen(text):
+def seen(text: str) -> Page:
     return Page(text)
 
 
-def test_page_is_well_formed(seen) -> None:
+def test_page_is_well_formed(seen: Page) -> None:
     assert not seen.open
     assert seen.all('html') == [{'lang': 'en'}]
     assert seen.all('meta')[0] == {'charset': 'utf-8'}
 
 
-def test_page_is_self_contained(text, seen) -> None:
+def test_page_is_self_contained(text: str, seen: Page) -> None:
     assert not {'script', 'link', 'iframe', 'object'} & {tag for tag, _ in seen.tags}
     for tag, attributes in seen.tags:
         for name in ('src', 'srcset', 'href', 'action', 'data', 'poster'):
@@ -114,7 +115,7 @@ def test_page_is_self_contained(text, seen) -> None:
     assert not re.search(r'https?:|//|@import|url\(', outside)
 
 
-def test_images_can_be_read_and_are_described(seen) -> None:
+def test_images_can_be_read_and_are_described(seen: Page) -> None:
     images = seen.all('img')
     assert len(images) > 20
     for attributes in images:
@@ -124,7 +125,7 @@ def test_images_can_be_read_and_are_described(seen) -> None:
         assert attributes['alt']
 
 
-def test_plots_come_for_light_and_dark_pages(seen) -> None:
+def test_plots_come_for_light_and_dark_pages(seen: Page) -> None:
     sources = seen.all('source')
     assert len(sources) == 8 + 1  # panels and map
     assert {source['media'] for source in sources} == {'(prefers-color-scheme: dark)'}
@@ -148,14 +149,14 @@ def test_everything_is_escaped(tmp_path: Path) -> None:
         assert EVIL in page.text[tag], tag
 
 
-def test_config_and_versions_are_shown(text, seen) -> None:
+def test_config_and_versions_are_shown(text: str, seen: Page) -> None:
     assert '"note": "<script>alert(\\"&\\")</script>"' in seen.text['pre']
     assert 'versions' not in seen.text['pre']
     assert 'jax' in seen.text['th']
     assert '0.10.2' in seen.text['td']
 
 
-def test_headline_and_table(seen) -> None:
+def test_headline_and_table(seen: Page) -> None:
     values = ['82.3 %', '83.6 %', '9.2', '4', '1:52']
     assert seen.text['dd'].startswith(''.join(values))
     assert [name for name in ('this run', *BASELINES) if name in seen.text['th']] == [
@@ -167,7 +168,7 @@ def test_headline_and_table(seen) -> None:
     assert 'top-5' not in seen.text['th']
 
 
-def test_numbers_are_explained_where_they_stand(seen) -> None:
+def test_numbers_are_explained_where_they_stand(seen: Page) -> None:
     said = seen.text['dd']
     for words in (
         '40 held-out',
@@ -180,7 +181,7 @@ def test_numbers_are_explained_where_they_stand(seen) -> None:
         assert words in said
 
 
-def test_whatever_was_logged_has_a_curve_in_a_group_with_a_name_in_words(seen) -> None:
+def test_whatever_was_logged_has_a_curve_in_a_group_with_a_name_in_words(seen: Page) -> None:
     assert seen.text['h3'] == ''.join(
         (
             *('Result on held-out images', 'What it trains on', 'Spread of the features'),
@@ -196,7 +197,7 @@ def test_whatever_was_logged_has_a_curve_in_a_group_with_a_name_in_words(seen) -
     )
 
 
-def test_neighbours_are_marked_and_named(seen) -> None:
+def test_neighbours_are_marked_and_named(seen: Page) -> None:
     styles = [attributes.get('class') for attributes in seen.all('figure')]
     assert styles.count('query') == 10
     right, wrong = styles.count('right'), styles.count('wrong')
@@ -238,7 +239,9 @@ def test_what_was_not_measured_is_left_out(tmp_path: Path) -> None:
         ({'knn': 0.54, 'feature_std': 0.01}, []),
     ],
 )
-def test_a_run_below_its_baselines_says_so_and_what_to_try(scores, words, tmp_path: Path) -> None:
+def test_a_run_below_its_baselines_says_so_and_what_to_try(
+    scores: dict[str, float], words: list[str], tmp_path: Path
+) -> None:
     page = Page(report(tmp_path, **PLAIN, scores=scores))
     assert page.all('p').count({'class': 'warning'}) == bool(words)
     for sentence in words:
@@ -258,7 +261,7 @@ def test_a_run_with_labels_says_what_it_is(tmp_path: Path) -> None:
         assert words not in text
 
 
-def test_what_can_be_done_next_is_typed_as_it_stands(seen) -> None:
+def test_what_can_be_done_next_is_typed_as_it_stands(seen: Page) -> None:
     assert seen.all('span').count({'class': 'word'}) == len(RUN['Features:'].split())
     assert ''.join(RUN['Features:'].split()) in seen.text['span']
 
@@ -269,7 +272,7 @@ def test_a_run_that_was_stopped_says_by_whom(tmp_path: Path) -> None:
     assert 'pre-training, stopped by EarlyStopping after 2 of 4 epochs' in page.text['p']
 
 
-def test_nothing_asks_for_more_width_than_a_phone_has(text) -> None:
+def test_nothing_asks_for_more_width_than_a_phone_has(text: str) -> None:
     """What is wider than the page would be cut there, or hidden behind a scroll bar."""
     for words in ('overflow-x', 'nowrap;\n  text-overflow', 'class="scroll"'):
         assert words not in text

@@ -1,6 +1,8 @@
 """Colour operations against Pillow, and the distribution of the jitter's draws."""
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +40,9 @@ def difference(image: jax.Array, reference: object) -> float:
 
 
 @pytest.mark.parametrize(('operation', 'enhancer'), list(zip(OPERATIONS, ENHANCERS, strict=True)))
-def test_blends_equal_pillow(pixels: np.ndarray, operation, enhancer) -> None:
+def test_blends_equal_pillow(
+    pixels: np.ndarray, operation: Callable[..., jax.Array], enhancer: Callable[[Image.Image], Any]
+) -> None:
     images = jax.jit(jax.vmap(operation, (None, 0)))(
         pixels.astype(np.float32), np.array(FACTORS, np.float32)
     )

@@ -112,13 +112,13 @@ def test_mix_chooses_one_of_both_for_the_whole_batch() -> None:
 
 
 @pytest.mark.parametrize('alpha', [0.0, -1.0, float('nan')])
-def test_alpha_that_is_not_positive_is_refused(alpha) -> None:
+def test_alpha_that_is_not_positive_is_refused(alpha: float) -> None:
     for function in (mixing.mixup, mixing.cutmix, partial(mixing.mix, cutmix_alpha=1.0)):
         with refused(f'alpha is {alpha!r}', 'positive'):
             function(KEYS[0], IMAGES, TARGETS, alpha)
 
 
 @pytest.mark.parametrize('targets', [jnp.arange(BATCH), jnp.eye(BATCH - 1)])
-def test_targets_that_are_not_one_row_per_image_are_refused(targets) -> None:
+def test_targets_that_are_not_one_row_per_image_are_refused(targets: jax.Array) -> None:
     with refused(str(targets.shape), 'jax.nn.one_hot'):
         mixing.mixup(KEYS[0], IMAGES, targets)

@@ -69,7 +69,7 @@ PILLOW = {
 
 
 @pytest.mark.parametrize('name', policy.OPERATIONS)
-def test_operation_equals_pillow_within_one_level(name) -> None:
+def test_operation_equals_pillow_within_one_level(name: str) -> None:
     cases = [(strength, sign) for strength in STRENGTHS for sign in (1.0, -1.0)]
     strengths, signs = (np.array(column, np.float32) for column in zip(*cases, strict=True))
     index = np.full(len(cases), policy.OPERATIONS.index(name), np.int32)

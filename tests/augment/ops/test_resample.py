@@ -1,6 +1,7 @@
 """Crops and resizes against Pillow; the crop's box against its rule written in plain Python."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -35,7 +36,7 @@ def pillow_crop(pixels: np.ndarray, box: np.ndarray) -> Image.Image:
 @pytest.mark.parametrize(
     'pixels', [noise(SIDE, SIDE, 3), noise(10, 10, 3).repeat(4, 0).repeat(4, 1)]
 )
-def test_bilinear_crop_equals_pillow_within_one_level(pixels) -> None:
+def test_bilinear_crop_equals_pillow_within_one_level(pixels: np.ndarray) -> None:
     crop = jax.jit(jax.vmap(partial(resample.crop_and_resize, size=OUTPUT), (None, 0)))
     drawn = boxes(60)
     for box, image in zip(drawn, crop(pixels, drawn), strict=True):
@@ -124,11 +125,13 @@ def gap(first: np.ndarray, second: np.ndarray) -> float:
 
 
 @pytest.fixture(scope='module')
-def draw_boxes():
+def draw_boxes() -> Callable[[jax.Array, jax.Array], jax.Array]:
     return jax.jit(jax.vmap(resample.random_resized_crop_box, (0, None)))
 
 
-def test_crop_boxes_follow_the_rule(draw_boxes) -> None:
+def test_crop_boxes_follow_the_rule(
+    draw_boxes: Callable[[jax.Array, jax.Array], jax.Array],
+) -> None:
     height, width, count = 60, 80, 20_000
     keys = jax.random.split(jax.random.key(3), count)
     drawn = np.asarray(draw_boxes(keys, jnp.array([height, width])))
@@ -143,7 +146,9 @@ def test_crop_boxes_follow_the_rule(draw_boxes) -> None:
 
 
 @pytest.mark.parametrize('size', [(60, 80), (5, 7), (1, 1), (200, 11)])
-def test_crop_boxes_lie_inside_the_image(draw_boxes, size: tuple[int, ...]) -> None:
+def test_crop_boxes_lie_inside_the_image(
+    draw_boxes: Callable[[jax.Array, jax.Array], jax.Array], size: tuple[int, ...]
+) -> None:
     keys = jax.random.split(jax.random.key(5), 20_000)
     drawn = np.asarray(draw_boxes(keys, jnp.array(size)))
     assert drawn[:, :2].min() >= 0

@@ -1,5 +1,7 @@
 """Tone against Pillow; the PCA noise against its definition in NumPy."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,7 +37,7 @@ def worst(image: jax.Array, reference: object) -> float:
 
 
 @pytest.mark.parametrize('index', range(len(IMAGES)))
-def test_equalize_equals_pillow(index) -> None:
+def test_equalize_equals_pillow(index: int) -> None:
     pixels = IMAGES[index]
     image = EQUALIZE(pixels.astype(np.float32))
     assert worst(image, ImageOps.equalize(Image.fromarray(pixels))) == 0
@@ -57,7 +59,7 @@ def test_equalize_works_under_vmap_and_for_one_channel() -> None:
 
 
 @pytest.mark.parametrize('index', range(len(IMAGES)))
-def test_auto_contrast_equals_pillow_within_one_level(index) -> None:
+def test_auto_contrast_equals_pillow_within_one_level(index: int) -> None:
     pixels = IMAGES[index]
     image = AUTO_CONTRAST(pixels.astype(np.float32))
     assert worst(image, ImageOps.autocontrast(Image.fromarray(pixels))) <= 1
@@ -103,11 +105,13 @@ def test_sharpness_of_an_image_that_is_all_border_keeps_it(shape: tuple[int, ...
 
 
 @pytest.fixture(scope='module')
-def light():
+def light() -> Callable[..., jax.Array]:
     return jax.jit(jax.vmap(tone.lighting, (0, None, None)))
 
 
-def test_lighting_shifts_colours_with_the_covariance_of_imagenet(light) -> None:
+def test_lighting_shifts_colours_with_the_covariance_of_imagenet(
+    light: Callable[..., jax.Array],
+) -> None:
     keys = jax.random.split(jax.random.key(0), 20_000)
     shifts = np.asarray(light(keys, jnp.full((1, 2, 3), 128.0), 0.1)) - 128
     assert np.array_equal(shifts[:, 0, 0], shifts[:, 0, 1])
@@ -128,7 +132,7 @@ def test_lighting_has_the_published_components() -> None:
     assert np.sign(vectors).tolist() == [[-1, 1, 1], [-1, -1, -1], [-1, -1, 1]]
 
 
-def test_lighting_clips_and_keeps_whole_levels(light) -> None:
+def test_lighting_clips_and_keeps_whole_levels(light: Callable[..., jax.Array]) -> None:
     keys = jax.random.split(jax.random.key(1), 50)
     images = np.asarray(light(keys, IMAGES[0].astype(np.float32), 3.0))
     assert images.min() == 0

@@ -1,6 +1,7 @@
 """The view of fine-tuning: stages and their probabilities, operations that match RandAugment's."""
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -85,6 +86,6 @@ def test_jitter_changes_brightness_contrast_and_saturation_of_every_view() -> No
         (lambda: FineTuneView(jitter=1.5), ['FineTuneView.jitter=1.5', 'between 0 and 1']),
     ],
 )
-def test_bad_options_are_refused(make, parts: list[str]) -> None:
+def test_bad_options_are_refused(make: Callable[[], object], parts: list[str]) -> None:
     with refused(*parts):
         make()

@@ -1,6 +1,7 @@
 """Copies, pairs and multi-crop: sizes, order, independent draws, one trace for all copies."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -86,6 +87,6 @@ def test_policies_are_built_from_nested_dicts() -> None:
         (lambda: MultiCrop(WHOLE, SMALL, large_copies=1.5), ['MultiCrop.large_copies=1.5']),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(make, parts: list[str]) -> None:
+def test_what_cannot_be_drawn_is_refused(make: Callable[[], object], parts: list[str]) -> None:
     with refused(*parts):
         make()

@@ -1,6 +1,7 @@
 """Patches, quarter turns, the tokenizer's copy: places, order, distribution, statistics."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -198,6 +199,6 @@ def levels_of(saved: golden.File, name: str) -> list[jax.Array]:
         (lambda: ImageAndTokens()(jax.random.key(0), GREY), ['ImageAndTokens.mean']),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(make, parts: list[str]) -> None:
+def test_what_cannot_be_drawn_is_refused(make: Callable[[], object], parts: list[str]) -> None:
     with refused(*parts):
         make()

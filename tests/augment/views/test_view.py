@@ -49,7 +49,7 @@ def staged(plain: np.ndarray) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize('stage', STAGES)
 def test_stage_is_applied_with_its_probability(
-    stage, staged: dict[str, np.ndarray], plain: np.ndarray
+    stage: str, staged: dict[str, np.ndarray], plain: np.ndarray
 ) -> None:
     changed = np.abs(staged[stage] - plain).max(axis=(1, 2, 3)) > 1e-3
     assert abs(changed.mean() - 0.3) < 0.03
@@ -57,7 +57,7 @@ def test_stage_is_applied_with_its_probability(
 
 @pytest.mark.parametrize('stage', list(CERTAIN))
 def test_stage_applies_its_operation(
-    stage, staged: dict[str, np.ndarray], plain: np.ndarray
+    stage: str, staged: dict[str, np.ndarray], plain: np.ndarray
 ) -> None:
     changed = np.abs(staged[stage] - plain).max(axis=(1, 2, 3)) > 1e-3
     expected = CERTAIN[stage](canvas().pixels.astype(jnp.float32))
@@ -233,7 +233,7 @@ def test_lists_are_stored_as_tuples() -> None:
     ],
 )
 def test_bad_option_is_refused_with_its_name_value_and_remedy(
-    field: str, value, remedy: str
+    field: str, value: object, remedy: str
 ) -> None:
     with pytest.raises(JsslError) as caught:
         View(**{field: value})
@@ -257,7 +257,7 @@ def test_bad_option_is_refused_with_its_name_value_and_remedy(
         ),
     ],
 )
-def test_policies_refuse_what_they_cannot_do(make, words: str) -> None:
+def test_policies_refuse_what_they_cannot_do(make: Callable[[], object], words: str) -> None:
     with pytest.raises(JsslError, match=words):
         make()
 

@@ -102,7 +102,7 @@ def test_another_order_is_told() -> None:
 
 @pytest.mark.parametrize('labels', [None, [0, 1, 0, 1, 0, 1]])
 def test_arrays_are_known_by_a_checksum_of_all_of_them(labels: list[int] | None) -> None:
-    def listing(images, labels=labels) -> Listing:
+    def listing(images: list[np.ndarray], labels: object = labels) -> Listing:
         return Listing.of(Arrays(images, labels))
 
     other = IMAGES.copy()
@@ -191,7 +191,9 @@ def test_what_a_source_of_one_s_own_says_is_checked(
     [b'', b'no gzip', gzip.compress(b'{"data": [1]}', mtime=0), None],  # its time would be now
     ids=['empty', 'no gzip', 'a list', 'gone'],
 )
-def test_without_the_names_the_digests_still_tell(photos: Path, tmp_path: Path, damage) -> None:
+def test_without_the_names_the_digests_still_tell(
+    photos: Path, tmp_path: Path, damage: bytes | None
+) -> None:
     before = Listing.of(Folder(str(photos)))
     write_listings(tmp_path, {'data': before})
     if damage is None:

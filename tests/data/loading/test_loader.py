@@ -4,6 +4,7 @@ import itertools
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -33,14 +34,14 @@ print(next(batches)['index'].shape)
 """
 
 
-def assert_same(batch, other) -> None:
+def assert_same(batch: Any, other: Any) -> None:
     assert jax.tree.structure(batch) == jax.tree.structure(other)
     for found, wanted in zip(jax.tree.leaves(batch), jax.tree.leaves(other), strict=True):
         assert found.dtype == wanted.dtype
         np.testing.assert_array_equal(found, wanted)
 
 
-def first(loader: Loader, count: int, start: int = 0):
+def first(loader: Loader, count: int, start: int = 0) -> list[Any]:
     return list(itertools.islice(loader.iterate(start), count))
 
 
@@ -81,7 +82,9 @@ def test_threads_and_prefetching_change_nothing(threads: int, prefetch: int) -> 
     seed=st.integers(0, 2**32 - 1),
     threads=st.sampled_from([0, 1, 3]),
 )
-def test_resuming_at_any_step_equals_skipping_to_it(start, batch_size, seed, threads) -> None:
+def test_resuming_at_any_step_equals_skipping_to_it(
+    start: int, batch_size: int, seed: int, threads: int
+) -> None:
     loader = Loader(SOURCE, batch_size, canvas=12, seed=seed, threads=threads)
     for offset, batch in enumerate(first(loader, 3, start)):
         assert_same(batch, loader[start + offset])

@@ -1,6 +1,7 @@
 """Samplers, against their definitions and the reference's own draws."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from jssl import components
 from jssl.data.loading.samplers import (
     ClassBalanced,
+    Sampler,
     Sequential,
     Shuffled,
     WithReplacement,
@@ -21,7 +23,7 @@ ALL = [Sequential(), Shuffled(), WithReplacement(), ClassBalanced()]
 
 
 @pytest.mark.parametrize('sampler', ALL, ids=lambda sampler: type(sampler).__name__)
-def test_an_epoch_is_a_function_of_seed_and_epoch(sampler) -> None:
+def test_an_epoch_is_a_function_of_seed_and_epoch(sampler: Sampler) -> None:
     epochs = {(s, e): sampler(400, s, e, LABELS) for s in range(3) for e in range(3)}
     for (seed, epoch), samples in epochs.items():
         assert samples.dtype == np.int32
@@ -38,7 +40,7 @@ def test_sequential_and_shuffled_see_everything_once() -> None:
 
 
 @pytest.mark.parametrize('length', range(1, 7))
-def test_every_order_of_a_few_samples_is_equally_likely(length) -> None:
+def test_every_order_of_a_few_samples_is_equally_likely(length: int) -> None:
     orders = math.factorial(length)
     draws = 10 * orders
     # Both neighbouring seeds and neighbouring epochs: each epoch of a run is one draw.
@@ -54,7 +56,7 @@ DISTANCES = (1, 2, 3, 256, 4096, 16_384, 32_768, 65_536)
 
 
 @pytest.mark.parametrize('length', [997, *EDGES, 50_000, 60_000, 65_000])
-def test_any_two_samples_share_a_batch_as_often_as_by_chance(length) -> None:
+def test_any_two_samples_share_a_batch_as_often_as_by_chance(length: int) -> None:
     batch, epochs = 256, 12
     batches = [np.argsort(Shuffled()(length, seed, 3)) // batch for seed in range(epochs)]
     sizes = np.bincount(batches[0])
@@ -107,7 +109,7 @@ def test_labels_that_occur_are_counted(gap: int) -> None:
 
 
 @golden.each('part_uniform_sampling')
-def test_uniform_sampling_draws_what_the_reference_draws(path) -> None:
+def test_uniform_sampling_draws_what_the_reference_draws(path: Path) -> None:
     with golden.whole(path) as saved:
         labels, classes = saved.arrays['in/labels'], saved.meta['num_classes']
         for name, expected in saved.group('out').items():
@@ -120,7 +122,7 @@ def test_uniform_sampling_draws_what_the_reference_draws(path) -> None:
     ('labels', 'found'),
     [(None, 'no labels'), (LABELS[:3], '3 labels'), (LABELS - 1, '400 labels from -1')],
 )
-def test_classes_need_labels(labels, found: str) -> None:
+def test_classes_need_labels(labels: np.ndarray | None, found: str) -> None:
     with refused('ClassBalanced needs a class from 0 for each of the 400', found, 'Shuffled'):
         ClassBalanced()(400, 0, 0, labels)
 

@@ -10,6 +10,7 @@ import sys
 import time
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -209,7 +210,7 @@ def test_a_preparation_that_does_not_say_of_which_images_does_not_go_on(
 ) -> None:
     source, out = {'train': Arrays([PIXELS])}, tmp_path / NAME
 
-    def fail(*arguments) -> None:
+    def fail(*arguments: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -272,7 +273,7 @@ def test_a_preparation_goes_on_with_the_same_images_alone(
 ) -> None:
     out, write = tmp_path / NAME, records.write_shard
 
-    def once(path, shard) -> None:
+    def once(path: Path, shard: Any) -> None:
         write(path, shard)
         raise KeyboardInterrupt
 
@@ -301,19 +302,19 @@ class Own:
 
     num_classes = 2
 
-    def __init__(self, *samples) -> None:
+    def __init__(self, *samples: Any) -> None:
         self.samples = samples
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Any:
         sample = self.samples[index]
         if isinstance(sample, Exception):
             raise sample
         return sample
 
-    def name_of(self, index):
+    def name_of(self, index: int) -> str:
         return os.fsdecode(b'\xff%d' % index)  # as a file's name may be: no text
 
 
@@ -350,7 +351,7 @@ def test_damaged_notes_of_what_was_left_out_are_refused(
 ) -> None:
     out, unfinished = tmp_path / NAME, tmp_path / f'{NAME}.incomplete'
 
-    def fail(*arguments) -> None:
+    def fail(*arguments: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -18,8 +18,11 @@ from jssl.errors import JsslError
 PREPARE = 'import sys; from jssl.data.preparing.digits import prepare; print(prepare(sys.argv[1]))'
 
 
+Splits = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
 @pytest.fixture(scope='module')
-def splits(digits_dir: str):
+def splits(digits_dir: str) -> Splits:
     """Both splits as arrays: images between 0 and 1, and labels."""
     sets = {name: resident(TFDS('embedded_digits', name, digits_dir), 32) for name in digits.COUNTS}
     return {name: (data['canvas'].pixels / 255, data['label']) for name, data in sets.items()}
@@ -35,7 +38,9 @@ def samples(data_dir: str | Path) -> list[dict]:
     return [source[index] for source in sources for index in range(len(source))]
 
 
-def test_both_splits_have_the_promised_images(splits) -> None:
+def test_both_splits_have_the_promised_images(
+    splits: Splits,
+) -> None:
     assert splits['train'][0].shape == (6000, 32, 32, 3)
     assert splits['test'][0].shape == (1000, 32, 32, 3)
 
@@ -47,13 +52,13 @@ def test_no_digit_is_in_both_splits() -> None:
 
 
 @pytest.mark.parametrize('name', ['train', 'test'])
-def test_a_split_renders_its_own_digits(splits, name: str) -> None:
+def test_a_split_renders_its_own_digits(splits: Splits, name: str) -> None:
     chosen = digits.split_digits()[name]
     rendered = np.resize(load_digits().target[chosen], digits.COUNTS[name])
     np.testing.assert_array_equal(np.bincount(splits[name][1]), np.bincount(rendered))
 
 
-def test_noise_is_five_percent(splits) -> None:
+def test_noise_is_five_percent(splits: Splits) -> None:
     images = splits['train'][0]
     unclipped = images[(images.min((1, 2, 3)) > 0) & (images.max((1, 2, 3)) < 1)]
     noise = np.std(unclipped[..., 0] - unclipped[..., 1]) / np.sqrt(2)
@@ -84,7 +89,9 @@ def test_a_digit_is_14_to_24_pixels_large_anywhere_and_turned() -> None:
     assert 1.15 < np.quantile(spread, 0.95) < 1.25
 
 
-def test_nearest_neighbours_of_raw_pixels_find_half_of_the_labels(splits) -> None:
+def test_nearest_neighbours_of_raw_pixels_find_half_of_the_labels(
+    splits: Splits,
+) -> None:
     (train, train_labels), (test, test_labels) = splits['train'], splits['test']
     nearest = KNeighborsClassifier(20, metric='cosine', algorithm='brute')
     nearest.fit(train.reshape(len(train), -1), train_labels)

@@ -1,6 +1,7 @@
 """Pictures of random levels, and their files."""
 
 import io
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -8,7 +9,7 @@ from PIL import Image
 RNG = np.random.default_rng(0)
 
 
-def encoded(picture: Image.Image, form: str = 'PNG', **options) -> bytes:
+def encoded(picture: Image.Image, form: str = 'PNG', **options: Any) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, form, **options)
     return buffer.getvalue()

@@ -28,16 +28,16 @@ class Missing:
     def __init__(self, missing: set[int], length: int = 6) -> None:
         self.missing, self.length, self.asked = missing, length, 0
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> dict[str, object]:
         self.asked += 1
         if index in self.missing:
             raise FileNotFoundError(2, 'No such file or directory', f'{index}.jpg')
         return {'image': IMAGES[index % len(IMAGES)], 'label': index}
 
-    def name_of(self, index):
+    def name_of(self, index: int) -> str:
         return f'folder/{index}.jpg'
 
 
@@ -102,7 +102,7 @@ def test_behind_a_missing_file_of_thousands_the_next_sample_is_soon_found() -> N
 
 
 @pytest.mark.parametrize('sample', [{'picture': BROKEN}, (BROKEN, 3), None])
-def test_a_source_that_gives_something_else_is_told_what_to_give(sample) -> None:
+def test_a_source_that_gives_something_else_is_told_what_to_give(sample: object) -> None:
     with refused("give a dict with the key 'image'", repr(sample)):
         read([sample], 0, canvas=8)
 
@@ -125,10 +125,10 @@ class Raising:
     def __init__(self, error: BaseException, at: int = 7) -> None:
         self.error, self.at = error, at
 
-    def __len__(self):
+    def __len__(self) -> int:
         return 200
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> dict[str, object]:
         if index == self.at:
             return self.broken()
         return {'image': IMAGES[index % len(IMAGES)], 'label': index % 3}
@@ -154,7 +154,7 @@ EXCEPTIONS = [
 
 @pytest.mark.parametrize('at', [0, 7])
 @pytest.mark.parametrize('error', EXCEPTIONS, ids=lambda error: type(error).__name__)
-def test_whatever_a_source_raises_is_a_fault_of_one_sample(error, at: int) -> None:
+def test_whatever_a_source_raises_is_a_fault_of_one_sample(error: BaseException, at: int) -> None:
     said = []
     loader = Loader(
         Raising(error, at), 50, 8, threads=2, bad_samples=BadSamples(200, 0.01, said.append)
@@ -171,7 +171,7 @@ def test_whatever_a_source_raises_is_a_fault_of_one_sample(error, at: int) -> No
 
 
 @pytest.mark.parametrize('error', [KeyboardInterrupt(), SystemExit(3), MemoryError()])
-def test_what_is_no_fault_of_a_sample_passes(error) -> None:
+def test_what_is_no_fault_of_a_sample_passes(error: BaseException) -> None:
     with pytest.raises(type(error)):
         read(Raising(error), 7, canvas=8)
 
@@ -238,7 +238,7 @@ def test_threads_record_together() -> None:
     said = []
     bad_samples = BadSamples(10_000, 1.0, said.append)
 
-    def record(start) -> None:
+    def record(start: int) -> None:
         for index in range(start, start + 500):
             bad_samples.record(index, str(index))
 

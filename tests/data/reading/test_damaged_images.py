@@ -77,7 +77,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 @pytest.mark.filterwarnings('ignore')  # Pillow's, about TIFF tags and large sizes
 @settings(max_examples=600, deadline=None, derandomize=True, database=None)
 @given(damaged(), st.sampled_from([1, 3, 4]))
-def test_any_damage_leaves_a_valid_canvas_or_the_user_s_error(data, channels) -> None:
+def test_any_damage_leaves_a_valid_canvas_or_the_user_s_error(data: bytes, channels: int) -> None:
     try:
         pixels, (height, width) = decode(data, 16, channels)
     except JsslError as error:

@@ -47,7 +47,7 @@ class Failing:
     def __len__(self) -> int:
         return 8
 
-    def __getitem__(self, index: int):
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         if index == 0:
             return {'image': np.zeros((4, 4), np.uint8)}
         raise ZeroDivisionError("a mistake of one's own")
@@ -165,7 +165,7 @@ def test_the_end_of_a_program_ends_its_workers() -> None:
 
 
 @pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGINT])
-def test_no_worker_outlives_a_stopped_program(number) -> None:
+def test_no_worker_outlives_a_stopped_program(number: signal.Signals) -> None:
     process = run(seconds=60)
     started = [worker for worker, parent in workers().items() if parent == process.pid]
     assert len(started) == 2

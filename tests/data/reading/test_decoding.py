@@ -6,6 +6,7 @@ import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,7 +106,7 @@ def test_a_tiff_of_a_kind_that_cannot_be_held_is_called_that(tags: list[tuple[in
 
 
 @pytest.mark.parametrize('kind', [bytearray, memoryview])
-def test_what_is_like_bytes_is_an_image_file(kind) -> None:
+def test_what_is_like_bytes_is_an_image_file(kind: type[bytearray] | type[memoryview]) -> None:
     data = encoded(picture())
     np.testing.assert_array_equal(decode(kind(data), 32)[0], decode(data, 32)[0])
 
@@ -144,7 +145,7 @@ def test_threads_that_decode_large_images_wait_for_each_other(
     lock = threading.Lock()
     resize = Image.Image.resize
 
-    def counted(self, *args, **options):
+    def counted(self: Image.Image, *args: Any, **options: Any) -> Image.Image:
         with lock:
             inside[0] += 1
             most[0] = max(most[0], inside[0])
@@ -216,7 +217,7 @@ TURNS = {
 
 @pytest.mark.parametrize('form', ['PNG', 'WEBP', 'TIFF'])
 @pytest.mark.parametrize('orientation', [0, 1, *TURNS, 9])
-def test_images_are_turned_upright_as_exif_says(form: str, orientation) -> None:
+def test_images_are_turned_upright_as_exif_says(form: str, orientation: int) -> None:
     image, exif = picture(), Image.Exif()
     exif[0x0112] = orientation
     options = {'lossless': True} if form == 'WEBP' else {}
@@ -275,7 +276,7 @@ def test_a_large_jpeg_is_shrunk_like_the_fully_decoded_one() -> None:
 
 @pytest.mark.parametrize('subsampling', ['4:4:4', '4:2:2', '4:2:0'])
 @pytest.mark.parametrize('options', [{}, {'progressive': True}, {'quality': 30}])
-def test_the_fast_decoder_gives_pillow_s_pixels(subsampling: str, options) -> None:
+def test_the_fast_decoder_gives_pillow_s_pixels(subsampling: str, options: dict[str, Any]) -> None:
     pytest.importorskip('simplejpeg')
     noise = np.random.default_rng(0).integers(0, 256, (53, 75, 3), dtype=np.uint8)
     data = encoded(Image.fromarray(noise), 'JPEG', subsampling=subsampling, **options)
@@ -321,7 +322,7 @@ def test_a_larger_array_is_shrunk_as_its_file_would_be() -> None:
         np.zeros(4, np.uint8),
     ],
 )
-def test_an_array_that_is_no_image_is_refused(array) -> None:
+def test_an_array_that_is_no_image_is_refused(array: np.ndarray) -> None:
     with pytest.raises(JsslError, match=r'array of shape \(4.*give uint8 of shape'):
         decode(array, 8)
 

@@ -1,6 +1,7 @@
 """Images in memory."""
 
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def test_arrays_need_one_label_per_image() -> None:
 @pytest.mark.parametrize(
     'labels', [[[2], [0], [1]], np.array([2, 0, 1], np.uint8), [np.int64(2), 0, 1]]
 )
-def test_labels_of_any_whole_numbers(labels) -> None:
+def test_labels_of_any_whole_numbers(labels: Any) -> None:
     source = Arrays(IMAGES, labels)
     assert [source[index]['label'] for index in range(3)] == [2, 0, 1]
     np.testing.assert_array_equal(source.labels, np.array([2, 0, 1], np.int32))
@@ -73,7 +74,7 @@ def test_classes_that_occur_are_counted() -> None:
         (7, '3 images and not a sequence of labels'),
     ],
 )
-def test_what_is_no_label_is_refused(labels, words: str) -> None:
+def test_what_is_no_label_is_refused(labels: Any, words: str) -> None:
     with refused(words):
         Arrays(IMAGES, labels)
 
@@ -88,7 +89,7 @@ def test_what_is_no_label_is_refused(labels, words: str) -> None:
         [np.zeros((3, 9, 9), np.uint8)],
     ],
 )
-def test_what_is_no_image_is_refused(images) -> None:
+def test_what_is_no_image_is_refused(images: Any) -> None:
     with refused('give uint8 of shape (H, W)'):
         Arrays(images)
 

@@ -8,7 +8,7 @@ import pytest
 
 from jssl.components import build, build_at
 from jssl.config import TOP
-from jssl.data.sources import Arrays, check_same_classes, has_labels
+from jssl.data.sources import Arrays, Source, check_same_classes, has_labels
 from tests.checks import refused
 
 LAZY = ('tensorflow_datasets', 'grain', 'sklearn', 'tensorflow')
@@ -29,10 +29,10 @@ class Plain:
     def __init__(self, count: int = 3) -> None:
         self.count = count
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         return {'image': IMAGE}
 
 
@@ -66,7 +66,7 @@ def test_the_sources_that_a_config_may_name() -> None:
 
 
 @pytest.mark.parametrize('test', [Named('a', 'b'), Plain(), Arrays([IMAGE], [0])])
-def test_classes_that_agree_or_have_no_names_pass(test) -> None:
+def test_classes_that_agree_or_have_no_names_pass(test: Source) -> None:
     check_same_classes(Named('a', 'b'), test)
 
 

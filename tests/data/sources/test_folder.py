@@ -6,6 +6,7 @@ import pickle
 import random
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def greys(source: Folder) -> list[int]:
     return [int(np.asarray(Image.open(io.BytesIO(s['image'])))[0, 0]) for s in samples(source)]
 
 
-def samples(source):
+def samples(source: Folder) -> list[Any]:
     return [source[index] for index in range(len(source))]
 
 
@@ -125,7 +126,7 @@ def test_folders_that_link_each_other_are_listed_once(tmp_path: Path, count: int
 
 
 @pytest.mark.parametrize('seed', range(20))
-def test_any_links_list_every_image_that_can_be_reached_once(tmp_path: Path, seed) -> None:
+def test_any_links_list_every_image_that_can_be_reached_once(tmp_path: Path, seed: int) -> None:
     draw = random.Random(seed)
     folders = [tmp_path / 'data', tmp_path / 'store']
     folders[0].mkdir()

@@ -64,7 +64,7 @@ def listed(of: Folder, *labels: int) -> ImageList:
         (3, 'the label 3, but its num_classes is 3; number the classes from 0 to 2'),
     ],
 )
-def test_a_label_that_is_no_class_ends_the_reading(label, words: str) -> None:
+def test_a_label_that_is_no_class_ends_the_reading(label: object, words: str) -> None:
     source = Own(0, label, 2, 2, num_classes=3)
     for read in (lambda: next(Loader(source, 4, 8).iterate()), lambda: read_labels(source)):
         with refused(words):

@@ -6,7 +6,9 @@ import json
 import pickle
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,14 +26,14 @@ class PicturesAndMasks(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version('2.1.0')
     url_infos = None
 
-    def _info(self):
+    def _info(self) -> tfds.core.DatasetInfo:
         image = {name: tfds.features.Image(encoding_format='png') for name in ('image', 'mask')}
         return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(image))
 
-    def _split_generators(self, dl_manager):
+    def _split_generators(self, dl_manager: object) -> dict[str, Any]:
         return {'unlabelled': self._generate_examples()}
 
-    def _generate_examples(self):
+    def _generate_examples(self) -> Iterator[tuple[int, dict[str, Any]]]:
         for grey in range(5):
             yield grey, {'image': png(grey), 'mask': png(grey)}
 
@@ -42,15 +44,15 @@ class NumbersOnly(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version('1.0.0')
     url_infos = None
 
-    def _info(self):
+    def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
             builder=self, features=tfds.features.FeaturesDict({'number': np.int64})
         )
 
-    def _split_generators(self, dl_manager):
+    def _split_generators(self, dl_manager: object) -> dict[str, Any]:
         return {'train': [(0, {'number': 1})]}
 
-    def _generate_examples(self):
+    def _generate_examples(self) -> Iterator[tuple[int, dict[str, Any]]]:
         return iter(())
 
 
@@ -60,7 +62,7 @@ class Scenes(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version('1.2.0')
     url_infos = None
 
-    def _info(self):
+    def _info(self) -> tfds.core.DatasetInfo:
         names = ['cat', 'dog', 'emu']
         features = {
             'image': tfds.features.Image(encoding_format='png'),
@@ -72,13 +74,13 @@ class Scenes(tfds.core.GeneratorBasedBuilder):
         }
         return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
 
-    def _split_generators(self, dl_manager):
+    def _split_generators(self, dl_manager: object) -> dict[str, Any]:
         return {
             'train': self._generate_examples(True),
             'unlabelled': self._generate_examples(False),
         }
 
-    def _generate_examples(self, labelled=True):
+    def _generate_examples(self, labelled: bool = True) -> Iterator[tuple[int, dict[str, Any]]]:
         for grey in range(4):
             box = {'bbox': tfds.features.BBox(0.0, 0.1, 0.5, 1.0), 'kind': 'dog'}
             place = 'outdoors' if labelled else -1
@@ -228,7 +230,7 @@ def test_an_unknown_split_comes_with_the_names_of_all(digits_dir: str, split: st
     ],
 )
 def test_an_empty_split_or_one_that_goes_too_far_comes_with_the_numbers(
-    digits_dir: str, split
+    digits_dir: str, split: str
 ) -> None:
     with refused('has no images, or a part of it', 'ends before it begins', 'train (6000'):
         TFDS('embedded_digits', split, digits_dir)

@@ -105,7 +105,9 @@ def test_one_altered_byte_costs_one_image(folder: Path, whole: Path) -> None:
 
 @pytest.mark.parametrize('number', range(SHARDS))
 @pytest.mark.parametrize('damage', DAMAGES, ids=lambda damage: damage.__name__)
-def test_a_damaged_or_missing_file_costs_its_images(folder: Path, damage, number: int) -> None:
+def test_a_damaged_or_missing_file_costs_its_images(
+    folder: Path, damage: Callable[[Path], object], number: int
+) -> None:
     damage(shard(folder, number))
     found = replaced(folder)
     assert sorted(found) == list(range(number * SHARD, (number + 1) * SHARD))
@@ -159,7 +161,9 @@ def set_lengths(*lengths: object) -> Callable[[str], str]:
         'negative', 'far too many', 'none',
     ],
 )  # fmt: skip
-def test_a_damaged_description_is_refused_at_once(folder: Path, change) -> None:
+def test_a_damaged_description_is_refused_at_once(
+    folder: Path, change: Callable[[str], str]
+) -> None:
     path = folder / PLACE / INFO
     path.write_text(change(path.read_text()))
     with refused(f"data set '{NAME}'"):
