@@ -16,7 +16,11 @@ UNROLLED = 4  # iterations that are compiled one by one; a loop has less to comp
 
 
 def sinkhorn(
-    scores: jax.Array, epsilon: float = 0.05, iterations: int = 3, group_size: int | None = None
+    scores: jax.Array,
+    epsilon: float = 0.05,
+    iterations: int = 3,
+    group_size: int | None = None,
+    present: jax.Array | None = None,
 ) -> jax.Array:
     """Codes near the scores that use all prototypes alike (section 3.1 of SwAV).
 
@@ -31,9 +35,11 @@ def sinkhorn(
       iterations: how often both are scaled, at least once.
       group_size: samples of a group in which the prototypes are used alike, a divisor of n; None
         balances all, as in the paper. The reference balances the samples of each device.
+      present: bool (n,), False for rows that only fill a list up, such as that of masked patches:
+        they are left out of every sum. None where all are samples.
 
     Returns:
-      (n, K), rows sum to 1, without gradient, in at least float32.
+      (n, K), rows sum to 1, those of no sample are 0; without gradient, in at least float32.
 
     Example:
       >>> import jax.numpy as jnp
@@ -43,10 +49,13 @@ def sinkhorn(
       [1 0]
     """
     scores = jax.lax.stop_gradient(scores.astype(jnp.promote_types(scores.dtype, jnp.float32)))
+    if present is not None:
+        scores = jnp.where(present[:, None], scores, -jnp.inf)
     groups = scores.reshape(-1, group_size or len(scores), scores.shape[1])
     logs = (groups - groups.max()) / epsilon  # subtracted first: large numbers would lose digits
     empty = (logs.max(axis=1) < UNDERFLOW).any()
-    logs = jnp.where(empty, jnp.logaddexp(logs - logsumexp(logs), math.log(1e-12)), logs)
+    rescued = jnp.logaddexp(logs - logsumexp(logs), math.log(1e-12))
+    logs = jnp.where(empty & (groups > -jnp.inf), rescued, logs)
     # The reference sums an empty prototype over all devices, in the first iteration alone.
     total = logsumexp(logs, axis=(0, 1), keepdims=True)
     logs = _scaled(logs, jnp.where(empty, total, logsumexp(logs, axis=1, keepdims=True)))
@@ -63,4 +72,5 @@ def sinkhorn(
 def _scaled(logs: jax.Array, sums: jax.Array) -> jax.Array:
     """One iteration: prototypes are divided by `sums`, then samples by theirs."""
     logs = logs - sums
-    return logs - logsumexp(logs, axis=2, keepdims=True)
+    own = logsumexp(logs, axis=2, keepdims=True)
+    return logs - jnp.where(own > -jnp.inf, own, 0)  # a row of no sample has no sum

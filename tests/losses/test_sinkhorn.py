@@ -126,3 +126,17 @@ def test_codes_have_no_gradient() -> None:
 
 def test_at_least_float32() -> None:
     assert sinkhorn(jnp.zeros((4, 3), jnp.bfloat16)).dtype == 'float32'
+
+
+@pytest.mark.parametrize('spread', [1.0, 60.0])
+def test_what_fills_a_list_up_is_left_out_of_every_sum(spread: float) -> None:
+    """Also where a prototype is empty, and whatever the padding holds."""
+    draw = np.random.default_rng(0)
+    samples, padding = spread * draw.standard_normal((5, 3)), 99 * np.ones((3, 3))
+    rows = np.concatenate([samples[:2], padding, samples[2:]])
+    present = np.array([1, 1, 0, 0, 0, 1, 1, 1], bool)
+    with jax.enable_x64(True):
+        codes = ASSIGN(jnp.asarray(rows), present=jnp.asarray(present))
+        expected = ASSIGN(jnp.asarray(samples))
+    np.testing.assert_allclose(codes[present], expected, rtol=1e-9)
+    np.testing.assert_array_equal(codes[~present], 0)

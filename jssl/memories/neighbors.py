@@ -1,0 +1,60 @@
+"""The support set of NNCLR: earlier projections, of which the nearest stands in for a positive.
+
+Dwibedi, Aytar, Tompson, Sermanet, Zisserman, "With a Little Help from My Friends: Nearest-Neighbor
+Contrastive Learning of Visual Representations", ICCV 2021, arXiv 2104.14548.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from jssl.layers.normalize import l2_normalize
+from jssl.layers.widen import widen
+
+
+def nearest_rows(memory: jax.Array, rows: jax.Array) -> jax.Array:
+    """The row of the memory with the largest cosine similarity to each of `rows` (equation 2).
+
+    Args:
+      memory: (K, D), of any length.
+      rows: (B, D), of any length.
+
+    Returns:
+      (B, D), as they lie in the memory, without gradient.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(nearest_rows(jnp.array([[5.0, 0.0], [0.0, 1.0]]), jnp.array([[0.6, 0.8]])))
+      [[0. 1.]]
+    """
+    memory, rows = jax.lax.stop_gradient((widen(memory), widen(rows)))
+    cosines = jnp.matmul(
+        l2_normalize(rows), l2_normalize(memory).T, precision=jax.lax.Precision.HIGHEST
+    )
+    return memory[cosines.argmax(axis=1)]
+
+
+def store_rows(
+    memory: jax.Array, pointer: jax.Array, rows: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Overwrites the oldest rows of the memory, and starts again at its end.
+
+    A batch that does not fit before the end is cut there, as in lightly's memory.
+
+    Args:
+      memory: (K, D).
+      pointer: int scalar in [0, K), where to write.
+      rows: (B, D), as they are; no gradient flows through them.
+
+    Returns:
+      The memory, and where to write next.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> memory, pointer = store_rows(jnp.zeros((3, 1)), jnp.array(2), jnp.array([[1.0], [2.0]]))
+      >>> print(memory[:, 0], pointer)
+      [0. 0. 1.] 0
+    """
+    rows = jax.lax.stop_gradient(rows).astype(memory.dtype)
+    places = pointer + jnp.arange(len(rows))  # those past the end are dropped
+    after = pointer + len(rows)
+    return memory.at[places].set(rows, mode='drop'), jnp.where(after >= len(memory), 0, after)

@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from jssl.losses import gram_anchoring
+from tests import golden
+from tests.losses.parts import both_precisions, part
+
+
+def no_negatives(case: golden.Meta) -> str | None:
+    """Whose negative similarities a case removes."""
+    if case['remove_neg']:
+        return 'of both'
+    return 'of the anchors' if case.get('remove_only_teacher_neg') else None
+
+
+@both_precisions
+@golden.each('part_dinov3_gram')
+def test_the_reference_s_loss(path: Path, dtype: str) -> None:
+    with part(path, dtype) as saved:
+        for number, case in enumerate(saved.meta['settings']):
+            patches, anchors = (saved.input(f'{who}{number}') for who in ('student', 'teacher'))
+            value, gradient = jax.value_and_grad(gram_anchoring)(
+                patches,
+                anchors,
+                per_image=case['img_level'],
+                normalize=case.get('apply_norm', True),
+                no_negatives=no_negatives(case),
+            )
+            saved.check(f'loss{number}', value)
+            saved.check(f'grad{number}', gradient)
+
+
+def test_no_gradient_reaches_the_anchors() -> None:
+    rows = jax.random.normal(jax.random.key(0), (2, 1, 4, 3))
+    reached, kept = jax.grad(gram_anchoring, (0, 1))(*rows)
+    assert reached.any()
+    assert not kept.any()
+    assert gram_anchoring(jnp.ones((1, 2, 2)), jnp.ones((1, 2, 2))) == 0

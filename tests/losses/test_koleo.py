@@ -1,0 +1,44 @@
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jssl.losses import koleo
+from tests import golden
+from tests.checks import refused
+from tests.losses.parts import both_precisions, part
+
+
+@both_precisions
+@golden.each('part_dinov2_koleo', 'part_dinov3_koleo')
+def test_the_reference_s_loss(path: Path, dtype: str) -> None:
+    """Two nearly equal rows make DINOv2's gradient large, and a float32 one less exact."""
+    with part(path, dtype) as saved:
+        for number, case in enumerate(saved.meta['settings']):
+            features = saved.input(f'features{number}')
+            if 'samples' in case:
+                assert features.shape == (case['samples'], case['dim'])
+            neighbors = case.get('topk', 1)
+            value, gradient = jax.value_and_grad(koleo)(features, neighbors=neighbors)
+            saved.check(f'loss{number}', value)
+            saved.check(f'grad{number}', gradient, 1e-7 if dtype == 'float64' else 1e-3)
+
+
+def test_the_nearest_is_one_of_the_own_group() -> None:
+    features = jax.random.normal(jax.random.key(0), (8, 3))
+    halves = [koleo(half) for half in (features[:4], features[4:])]
+    np.testing.assert_allclose(koleo(features, group_size=4), np.mean(halves), rtol=1e-5)
+
+
+def test_equal_features_have_a_finite_loss_and_gradient() -> None:
+    value, gradient = jax.value_and_grad(koleo)(jnp.ones((4, 3)))
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+
+
+def test_groups_that_do_not_divide_the_batch_are_refused() -> None:
+    with refused('groups of 3', '8 features', 'group_size that divides 8'):
+        koleo(jnp.ones((8, 2)), group_size=3)
+    with refused('groups of 1', 'more than 1'):
+        koleo(jnp.ones((1, 2)))

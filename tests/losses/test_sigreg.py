@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jssl.losses import sigreg, view_spread
+from tests import golden
+from tests.losses.parts import both_precisions, part
+
+
+@both_precisions
+@golden.each('part_sigreg')
+def test_the_reference_s_statistic(path: Path, dtype: str) -> None:
+    with part(path, dtype) as saved:
+        for number, case in enumerate(saved.meta['settings']):
+            rows, directions = (saved.input(f'{n}{number}') for n in ('embeddings', 'directions'))
+            assert rows.shape == (case['views'], case['samples'], case['dim'])
+            assert directions.shape[1] == case['slices']
+            options = {'t_max': case['t_max'], 'points': case['n_points']}
+            value, gradient = jax.value_and_grad(sigreg)(rows, directions, **options)
+            saved.check(f'loss{number}', value, 1e-7 if dtype == 'float64' else None)
+            saved.check(f'grad{number}', gradient, 1e-6 if dtype == 'float64' else None)
+
+
+def test_directions_of_any_length_count_alike() -> None:
+    rows = jax.random.normal(jax.random.key(0), (2, 8, 4))
+    scales = jnp.array([0.1, 1.0, 5.0, 30.0])
+    np.testing.assert_allclose(sigreg(rows, jnp.eye(4) * scales), sigreg(rows, jnp.eye(4)), 1e-5)
+
+
+def test_views_are_pulled_to_their_mean() -> None:
+    views = np.random.default_rng(0).standard_normal((3, 4, 2))
+    expected = np.mean([(views[v] - views.mean(0)) ** 2 for v in range(3)])
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(view_spread(jnp.asarray(views)), expected, rtol=1e-12)
