@@ -43,7 +43,7 @@ def refused(*parts: str) -> Iterator[pytest.ExceptionInfo[JsslError]]:
         assert part in message, message
 
 
-def assert_trees_close(tree: Any, expected: Any, **bounds: float) -> None:
+def assert_trees_close(tree: Any, expected: Any, **bounds: Any) -> None:
     """Equal structure, and every leaf within `rtol` and `atol`."""
     assert jax.tree.structure(tree) == jax.tree.structure(expected)
     for leaf, wanted in zip(jax.tree.leaves(tree), jax.tree.leaves(expected), strict=True):

@@ -179,7 +179,12 @@ PATCH = 2  # pixels
 
 
 def tiny_cae() -> CAE:
-    sizes = {'embed_dims': WIDTH, 'num_heads': 2, 'mlp_ratio': 2, 'mask_tokens_num': 6}
+    sizes: dict[str, Any] = {
+        'embed_dims': WIDTH,
+        'num_heads': 2,
+        'mlp_ratio': 2,
+        'mask_tokens_num': 6,
+    }
     neck = CAENeck(num_classes=16, regressor_depth=1, decoder_depth=1, **sizes)
     tokenizer = BrightnessTokenizer(PATCH, cells=2, levels=2)
     backbone = CAEViT(VIT, img_size=SIDE, patch_size=PATCH)
@@ -188,14 +193,23 @@ def tiny_cae() -> CAE:
 
 def tiny_mae(norm_pix: bool = False, dtype: Any = None, **fields: Any) -> MAE:
     backbone = MAEViT(VIT, img_size=SIDE, patch_size=PATCH, dtype=dtype)
-    sizes = {'num_patches': (SIDE // PATCH) ** 2, 'patch_size': PATCH, 'embed_dim': WIDTH}
-    small = {'decoder_embed_dim': WIDTH, 'decoder_depth': 1, 'decoder_num_heads': 2}
+    sizes: dict[str, Any] = {
+        'num_patches': (SIDE // PATCH) ** 2,
+        'patch_size': PATCH,
+        'embed_dim': WIDTH,
+    }
+    small: dict[str, Any] = {'decoder_embed_dim': WIDTH, 'decoder_depth': 1, 'decoder_num_heads': 2}
     decoder = MAEPretrainDecoder(**sizes, **small, dtype=dtype)
     return MAE(backbone, decoder, MAEPretrainHead(norm_pix, PATCH), **fields)
 
 
 def tiny_simmim(drop_path_rate: float = 0.5, dtype: Any = None, **fields: Any) -> SimMIM:
-    sizes = {'img_size': SIDE, 'patch_size': PATCH, 'window_size': 2, 'out_indices': (0,)}
+    sizes: dict[str, Any] = {
+        'img_size': SIDE,
+        'patch_size': PATCH,
+        'window_size': 2,
+        'out_indices': (0,),
+    }
     backbone = SimMIMSwinTransformer(SWIN, drop_path_rate=drop_path_rate, dtype=dtype, **sizes)
     neck = SimMIMNeck(WIDTH, encoder_stride=PATCH, dtype=dtype)
     return SimMIM(backbone, neck, SimMIMHead(PATCH), **({'mask_patch_size': 4} | fields))

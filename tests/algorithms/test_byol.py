@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,7 +18,7 @@ from tests.checks import assert_drawn_like
 PREDICTOR = matrix(linear.WIDTH, linear.WIDTH, with_avg_pool=False)
 
 
-def bare(**fields: float) -> BYOL:
+def bare(**fields: Any) -> BYOL:
     """BYOL whose three parts are a matrix or nothing, in a run of 20 steps."""
     head = LatentPredictHead(PREDICTOR)
     algorithm = BYOL(Flatten(), matrix(linear.PIXELS, linear.WIDTH), head, **fields)
@@ -56,7 +57,7 @@ def test_the_default_is_the_paper_s_momentum_for_1000_epochs() -> None:
 
 
 def test_a_fresh_teacher_is_a_copy_of_fresh_weights_like_the_reference_s() -> None:
-    biased = {'with_bias': True, 'with_last_bn': False}
+    biased: dict[str, Any] = {'with_bias': True, 'with_last_bn': False}
     head = LatentPredictHead(NonLinearNeck(128, 256, 128, with_avg_pool=False, **biased))
     algorithm = BYOL(ResNet(18), NonLinearNeck(512, 256, 128, **biased), head)
     images = np.zeros((2, 32, 32, 3), 'float32')

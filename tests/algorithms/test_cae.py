@@ -166,7 +166,12 @@ def test_the_weights_of_a_tokenizer_are_state() -> None:
 
 def test_fresh_parameters_are_drawn_as_in_the_reference() -> None:
     arch = {'embed_dims': 128, 'num_layers': 1, 'num_heads': 4, 'feedforward_channels': 512}
-    neck = {'embed_dims': 128, 'regressor_depth': 1, 'decoder_depth': 1, 'num_heads': 4}
+    neck: dict[str, Any] = {
+        'embed_dims': 128,
+        'regressor_depth': 1,
+        'decoder_depth': 1,
+        'num_heads': 4,
+    }
     algorithm = dataclasses.replace(
         TINY,
         backbone=CAEViT(arch, img_size=64),

@@ -187,7 +187,7 @@ def test_maskfeat_predicts_all_patches_without_drop_path() -> None:
 
 def test_maskfeat_predicts_the_patch_features_of_a_frozen_network() -> None:
     """The weights are state: nothing trains them, and a checkpoint has them."""
-    sizes = {'embed_dims': 8, 'num_layers': 1, 'num_heads': 2, 'out_channels': 9}
+    sizes: dict[str, Any] = {'embed_dims': 8, 'num_layers': 1, 'num_heads': 2, 'out_channels': 9}
     clip = CLIPGenerator(img_size=runs.SIDE, patch_size=runs.PATCH, **sizes)
     model = runs.tiny_maskfeat(target_generator=clip)
     shapes = jax.eval_shape(model.init, jax.random.key(0), batch('MaskFeat'))

@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,7 +16,7 @@ PREDICTOR = matrix(linear.WIDTH, linear.WIDTH, with_avg_pool=False)
 LABELS = np.arange(linear.IMAGES)
 
 
-def bare(**head: float) -> MoCoV3:
+def bare(**head: Any) -> MoCoV3:
     """MoCo v3 whose three parts are a matrix or nothing, in a run of 20 steps."""
     neck = matrix(linear.PIXELS, linear.WIDTH)
     algorithm = MoCoV3(Flatten(), neck, MoCoV3Head(PREDICTOR, **head), base_momentum=0.9)

@@ -308,7 +308,7 @@ def test_bfloat16_compute_keeps_the_loss_in_float32() -> None:
         ({'freeze_prototypes': -1}, ('SwAV.freeze_prototypes=-1',)),
     ],
 )
-def test_bad_fields(fields: dict[str, int], parts: tuple[str, ...]) -> None:
+def test_bad_fields(fields: dict[str, Any], parts: tuple[str, ...]) -> None:
     with refused(*parts):
         tiny_swav(**fields)
 

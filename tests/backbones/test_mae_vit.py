@@ -80,7 +80,7 @@ def test_a_ratio_that_leaves_nothing_is_refused(ratio: float, words: str) -> Non
 
 def test_initial_values_are_distributed_as_the_reference_s() -> None:
     arch = {'embed_dims': 128, 'num_layers': 2, 'num_heads': 4, 'feedforward_channels': 512}
-    small = {'decoder_embed_dim': 96, 'decoder_depth': 2, 'decoder_num_heads': 4}
+    small: dict[str, Any] = {'decoder_embed_dim': 96, 'decoder_depth': 2, 'decoder_num_heads': 4}
     model = MAE(
         MAEViT(arch, img_size=64),
         MAEPretrainDecoder(num_patches=16, embed_dim=128, **small),

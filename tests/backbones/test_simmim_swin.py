@@ -14,7 +14,7 @@ from jssl.necks import SimMIMNeck
 from tests.checks import assert_drawn_like, well_scaled
 
 ARCH = {'embed_dims': 8, 'depths': (1,), 'num_heads': (2,)}
-SIZES = {'img_size': 16, 'patch_size': 4, 'window_size': 4, 'out_indices': (0,)}
+SIZES: dict[str, Any] = {'img_size': 16, 'patch_size': 4, 'window_size': 4, 'out_indices': (0,)}
 MODEL = SimMIMSwinTransformer(ARCH, drop_path_rate=0.0, use_abs_pos_embed=True, **SIZES)
 IMAGES = jax.random.normal(jax.random.key(1), (2, 16, 16, 3))
 MASK = jnp.zeros((2, 4, 4), bool).at[:, 1, 2].set(True)

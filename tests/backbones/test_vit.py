@@ -162,7 +162,7 @@ def test_remat_and_scan_change_no_number(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize('options', [{}, {'remat': True}, {'scan_layers': True}])
-def test_drop_path_acts_in_training_alone_and_by_its_key(options: dict[str, bool]) -> None:
+def test_drop_path_acts_in_training_alone_and_by_its_key(options: dict[str, Any]) -> None:
     model, params = tiny(drop_path_rate=0.9, **options)
     variables = {'params': params}
     still = run(model, variables, IMAGES, train=False)

@@ -1,6 +1,7 @@
 """`jssl views`: the picture of a config, and what is refused."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -13,7 +14,7 @@ def test_the_command_writes_a_picture_and_prints_its_path(
     digits_dir: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / 'new' / 'views.png'
-    jitter = {'views__view__jitter': 0.0, 'views__view__blur': 0.0}
+    jitter: dict[str, Any] = {'views__view__jitter': 0.0, 'views__view__blur': 0.0}
     command = [*tiny.arguments(digits_dir, **jitter), '--images=3', f'--out={path}']
     assert main(['views', *command]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(path)

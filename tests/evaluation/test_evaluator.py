@@ -39,7 +39,7 @@ def digits(rows: slice, labelled: bool = True) -> Arrays:
 
 def evaluator(labelled: bool = True, **options: Any) -> Evaluator:
     train, test = digits(slice(0, 300), labelled), digits(slice(300, 400), labelled)
-    batches = {'train': ArrayBatches(train, 128), 'test': ArrayBatches(test, 128)}
+    batches: dict[str, Any] = {'train': ArrayBatches(train, 128), 'test': ArrayBatches(test, 128)}
     return Evaluator(algorithm=Projection(), view=VIEW, **batches, **options)
 
 
@@ -59,14 +59,17 @@ def test_labels_that_occur_are_counted_whatever_their_numbers(params: dict[str, 
     ids = {name: dict(getattr(plain, name).arrays) for name in ('train', 'test')}
     for arrays in ids.values():
         arrays['label'] = 1_698_765_432 - 10_000 * (9 - arrays['label'])
-    odd = {name: ArrayBatches(arrays, 128) for name, arrays in ids.items()}
+    odd: dict[str, Any] = {name: ArrayBatches(arrays, 128) for name, arrays in ids.items()}
     assert dataclasses.replace(plain, **odd).evaluate(params, {}) == plain.evaluate(params, {})
 
 
 def test_classes_of_the_test_data_may_be_numbered_anew(params: dict[str, jax.Array]) -> None:
     plain = evaluator()
     arrays = {**plain.test.arrays, 'label': 9 - plain.test.arrays['label']}
-    changes = {'test': ArrayBatches(arrays, 128), 'test_classes': np.arange(10)[::-1]}
+    changes: dict[str, Any] = {
+        'test': ArrayBatches(arrays, 128),
+        'test_classes': np.arange(10)[::-1],
+    }
     assert dataclasses.replace(plain, **changes).baselines(params, {}) == plain.baselines(
         params, {}
     )

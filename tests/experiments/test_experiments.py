@@ -51,7 +51,7 @@ def test_throughput_prints_what_a_run_would_reach(
     devices: int,
 ) -> None:
     monkeypatch.setenv('JAX_COMPILATION_CACHE_DIR', str(tmp_path))
-    one_stage = {
+    one_stage: dict[str, Any] = {
         'model__backbone__strides': '(2,)',
         'model__backbone__out_indices': '(1,)',
         'model__neck__in_channels': 4,

@@ -12,7 +12,7 @@ import pytest
 import jssl
 from jssl.algorithm import Algorithm
 from jssl.augment.views import CenterView, MultiView, View
-from jssl.data import Arrays
+from jssl.data import Arrays, Sample
 from jssl.evaluation import KNN
 from jssl.fitting.evaluating import UNPROBED, RunEvaluator
 from jssl.fitting.reporting import show_images
@@ -52,10 +52,10 @@ UNLABELLED = Arrays(images(24)[0])
 TEST = Arrays(*images(12))
 
 
-def experiment(channels: int = 3, **changes: object) -> jssl.Experiment:
-    statistics = {'mean': (100.0,) * channels, 'std': (50.0,) * channels}
+def experiment(channels: int = 3, **changes: Any) -> jssl.Experiment:
+    statistics: dict[str, Any] = {'mean': (100.0,) * channels, 'std': (50.0,) * channels}
     view = View(size=9, jitter=0.0, gray=0.0, blur=0.0, **statistics)
-    settings: dict[str, object] = {
+    settings: dict[str, Any] = {
         'algorithm': Means(),
         'data': UNLABELLED,
         'test_data': TEST,
@@ -129,7 +129,7 @@ def test_few_training_images_vote_with_fewer_neighbours() -> None:
     ],
 )
 def test_probe_data_without_the_labels_they_are_for_are_refused(
-    changes: dict[str, object], words: str
+    changes: dict[str, Any], words: str
 ) -> None:
     with refused(words, 'leave probe_data out'):
         experiment(**changes)
@@ -152,7 +152,7 @@ def test_a_test_set_may_lack_any_class_where_classes_have_names() -> None:
         def __len__(self) -> int:
             return len(samples)
 
-        def __getitem__(self, index: int) -> dict[str, object]:
+        def __getitem__(self, index: int) -> Sample:
             return samples[index]
 
     test = Few(label_names=['cats', 'bees'], num_classes=2)
@@ -167,8 +167,8 @@ def named(name: str) -> object:
         def __len__(self) -> int:
             return len(LABELLED)
 
-        def __getitem__(self, index: int) -> dict[str, object]:
-            return dict(LABELLED[index])
+        def __getitem__(self, index: int) -> Sample:
+            return LABELLED[index].copy()
 
     return Named(label_names=[name, 'emus', 'bees'])
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,7 +41,7 @@ def test_the_mask_parts_tokens_that_the_roll_brought_together() -> None:
     np.testing.assert_array_equal(mask, np.where(apart, -100, 0))
 
 
-def attention(x: jax.Array, **options: bool) -> jax.Array:
+def attention(x: jax.Array, **options: Any) -> jax.Array:
     module = ShiftedWindowAttention(2, 4, **options)
     variables = well_scaled(jax.eval_shape(module.init, jax.random.key(0), x))
     return module.apply(variables, x)

@@ -36,7 +36,7 @@ def test_labels_of_the_reference(path: Path) -> None:
             check_points(np.asarray(points), arrays, golden.reader(path.parent).row)
             found = run_kmeans(points, points[start], jax.random.key(0), run['iterations'])
             # A distance between unit vectors is a difference of ones: rounding is left of each.
-            bounds = {'rel': 1e-5, 'abs': 5e-7 * len(points)}
+            bounds: dict[str, Any] = {'rel': 1e-5, 'abs': 5e-7 * len(points)}
             assert float(found.inertia) == pytest.approx(run['loss'], **bounds)
             assert float(found.inertia) == pytest.approx(run['numpy_loss'], **bounds)
             # Rounding or the half that an empty cluster gets decided them, where NumPy's differ.

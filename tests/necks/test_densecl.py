@@ -49,7 +49,7 @@ def test_a_backbone_without_a_map_is_refused() -> None:
         ({'num_grid': 0}, ('DenseCLNeck.num_grid=0', 'at least 1')),
     ],
 )
-def test_wrong_fields_are_refused(wrong: dict[str, int], parts: tuple[str, ...]) -> None:
+def test_wrong_fields_are_refused(wrong: dict[str, Any], parts: tuple[str, ...]) -> None:
     with refused(*parts):
         NECK.clone(**wrong).init(jax.random.key(0), (jnp.asarray(MAP),))
 

@@ -10,7 +10,7 @@ from jssl.necks import MAEPretrainDecoder
 from jssl.weights.stacked import stack_like, unstack
 from tests.checks import assert_trees_close, refused, well_scaled
 
-SMALL = {'decoder_embed_dim': 8, 'decoder_depth': 1, 'decoder_num_heads': 2}
+SMALL: dict[str, Any] = {'decoder_embed_dim': 8, 'decoder_depth': 1, 'decoder_num_heads': 2}
 DECODER = MAEPretrainDecoder(num_patches=9, patch_size=2, embed_dim=6, **SMALL)
 NOISE = jax.random.uniform(jax.random.key(0), (2, 9))
 KEEP, RESTORE, MASK = random_masking(NOISE, 4)

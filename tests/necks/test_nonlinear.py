@@ -12,7 +12,7 @@ from jssl.necks import NonLinearNeck
 from jssl.networks import Network
 from tests.checks import assert_drawn_like, matrix, refused, well_scaled
 
-WIDTHS = {'in_channels': 3, 'hid_channels': 4, 'out_channels': 2}
+WIDTHS: dict[str, Any] = {'in_channels': 3, 'hid_channels': 4, 'out_channels': 2}
 SHAPES = jax.eval_shape(NonLinearNeck(**WIDTHS).init, jax.random.key(0), (jnp.zeros((4, 3)),))
 VARIABLES = well_scaled(SHAPES)
 

@@ -10,7 +10,7 @@ from jssl.interop import mmselfsup
 from jssl.necks import SwAVNeck
 from tests.checks import assert_drawn_like, refused, well_scaled
 
-WIDTHS = {'in_channels': 3, 'hid_channels': 4, 'out_channels': 2}
+WIDTHS: dict[str, Any] = {'in_channels': 3, 'hid_channels': 4, 'out_channels': 2}
 SHAPES = jax.eval_shape(SwAVNeck(**WIDTHS).init, jax.random.key(0), (jnp.zeros((4, 3)),))
 VARIABLES = well_scaled(SHAPES)
 VECTORS = np.random.default_rng(1).standard_normal((6, 3)).astype('float32')
@@ -21,7 +21,7 @@ def run(neck: SwAVNeck, features: Any, train: bool = True) -> jax.Array:
     return apply(VARIABLES, features)[0]
 
 
-def names(**widths: int) -> set[str]:
+def names(**widths: Any) -> set[str]:
     """The parameters and statistics in the reference's names."""
     neck = SwAVNeck(**(WIDTHS | widths))
     variables = jax.eval_shape(neck.init, jax.random.key(0), (jnp.zeros((4, 2, 2, 3)),))

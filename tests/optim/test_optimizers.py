@@ -66,7 +66,7 @@ def torch_trajectory(
     return after
 
 
-def assert_trees_close(found: Any, expected: Any, **tolerance: float) -> None:
+def assert_trees_close(found: Any, expected: Any, **tolerance: Any) -> None:
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), found, expected)
 
 
@@ -91,7 +91,7 @@ def test_the_other_lars_against_the_reference(path: Path, float64: bool) -> None
 
 
 def compare_trajectories(
-    saved: golden.Golden,
+    saved: golden.File,
     float64: bool,
     bounds: dict[str, float],
     make: Callable[..., object],
@@ -121,7 +121,7 @@ def test_golden_value_15() -> None:
     with jax.enable_x64(True):
         optimizer = LARS(lr=1.0, momentum=0.9, weight_decay=0.01, custom_keys=keys)
         first, second = trajectory(optimizer, params, gradients)
-    tolerance = {'atol': 5e-9, 'rtol': 0}
+    tolerance: dict[str, Any] = {'atol': 5e-9, 'rtol': 0}
     np.testing.assert_allclose(first['w'], [0.99769896, 2.00059382, -2.00133609], **tolerance)
     np.testing.assert_allclose(second['w'], [0.99495219, 1.99854719, -2.00118651], **tolerance)
     np.testing.assert_allclose([first['plain'][0], second['plain'][0]], [0.3, -0.08], **tolerance)
@@ -270,7 +270,7 @@ def test_adamw_with_groups_and_clipping_against_torch() -> None:
         ]
         return optim.AdamW(groups, lr=0.1, betas=(0.9, 0.95), weight_decay=0.2)
 
-    options = {
+    options: dict[str, Any] = {
         'lr': 0.1,
         'betas': (0.9, 0.95),
         'weight_decay': 0.2,

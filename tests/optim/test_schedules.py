@@ -17,7 +17,9 @@ def recipe(plan: str) -> tuple[Any, int | None]:
     """The schedule that a plan's words describe, and the epochs of its run where they say them."""
     number, span = r'([\d.e-]+)', r'over (?:epochs )?\[(\d+), (\d+)\)'
     warmup = re.match(rf'linear from {number} {span}(?:, )?', plan)
-    fields = {'warmup_epochs': int(warmup[3]), 'warmup_factor': float(warmup[1])} if warmup else {}
+    fields: dict[str, Any] = (
+        {'warmup_epochs': int(warmup[3]), 'warmup_factor': float(warmup[1])} if warmup else {}
+    )
     rest = plan[warmup.end() :] if warmup else plan
     if cosine := re.fullmatch(rf'cosine to {number} {span}(, then constant)?', rest):
         return WarmupCosine(min_lr=float(cosine[1]), **fields), int(cosine[3])
@@ -124,7 +126,7 @@ def test_curves_of_ijepa(path: Path) -> None:
     with golden.whole(path) as saved:
         for number, setting in enumerate(saved.meta['settings']):
             length, warmup, base = setting['T_max'], setting['warmup_steps'], setting['ref_lr']
-            counted = {'first_step': 1, 'warmup_endpoint': False}
+            counted: dict[str, Any] = {'first_step': 1, 'warmup_endpoint': False}
             schedule = WarmupCosine(
                 warmup_epochs=warmup,
                 warmup_factor=setting['start_lr'] / base,

@@ -15,7 +15,7 @@ from jssl.recipes import policies
 from tests.checks import refused
 from tests.conftest import ROOT
 
-STANDARD = {'mean': (123.675, 116.28, 103.53), 'std': (58.395, 57.12, 57.375)}
+STANDARD: dict[str, Any] = {'mean': (123.675, 116.28, 103.53), 'std': (58.395, 57.12, 57.375)}
 CROP = {'size': 224, 'scale': (0.08, 1.0), 'ratio': (3 / 4, 4 / 3), 'antialias': True}
 CROP |= {'interpolation': 'bilinear', 'flip': 0.5, 'rotate': 0.0}
 LAST = {'gray_weights': 'itu', 'gray_first': False, 'sigma': (0.1, 2.0), 'solarize': 0.0}
@@ -38,8 +38,8 @@ ALWAYS = (1.0, 0.4, 0.4, 0.4, 0.4)
 BYOL = (0.8, 0.4, 0.4, 0.2, 0.1)
 FIRST, SECOND = {'blur': 1.0, 'solarize': 0.0}, {'blur': 0.1, 'solarize': 0.2}
 BICUBIC, FIFTH = {'interpolation': 'bicubic'}, {'scale': (0.2, 1.0)}
-OLD = {'gray_weights': 'equal', 'antialias': False}
-GRAY_FIRST = {'gray_first': True, 'blur': 0.0}
+OLD: dict[str, Any] = {'gray_weights': 'equal', 'antialias': False}
+GRAY_FIRST: dict[str, Any] = {'gray_first': True, 'blur': 0.0}
 PLAIN = {'jitter': 0.0, 'gray': 0.0, 'blur': 0.0}
 TURNED = view(1.0, 0.4, 0.4, 1.0, 0.5, rotate=2.0, blur=0.0)
 
@@ -101,9 +101,9 @@ def test_views_without_colour_have_the_references_options(policy: Any, own: dict
 def test_other_policies_have_the_references_options() -> None:
     patches = Patches(292, 255, 64, 0.66, False, (124.0, 117.0, 104.0), (59.0, 58.0, 58.0))
     assert build('view', policies.relative_loc()) == patches
-    crop = {'scale': (0.08, 1.0), 'ratio': (3 / 4, 4 / 3), 'flip': 0.5}
-    statistics = {'mean': (124.0, 117.0, 104.0), 'std': (59.0, 58.0, 58.0)}
-    samplers = {'interpolation': 'bicubic', 'token_interpolation': 'lanczos'}
+    crop: dict[str, Any] = {'scale': (0.08, 1.0), 'ratio': (3 / 4, 4 / 3), 'flip': 0.5}
+    statistics: dict[str, Any] = {'mean': (124.0, 117.0, 104.0), 'std': (59.0, 58.0, 58.0)}
+    samplers: dict[str, Any] = {'interpolation': 'bicubic', 'token_interpolation': 'lanczos'}
     expected = ImageAndTokens(224, 112, **crop, **samplers, **statistics)
     assert build('view', policies.cae()) == expected
     expected = FineTuneView(224, **crop, **BICUBIC, **STANDARD, operations=2, level=9.0)

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -127,10 +128,12 @@ def test_a_damaged_note_of_the_data_counts_as_none(
 
 @pytest.mark.parametrize('part', ['data', 'test_data', 'probe_data'])
 def test_other_arrays_of_the_same_shape_are_refused_before_any_compute(
-    part: str, tmp_path: Path
+    part: dict[str, Any], tmp_path: Path
 ) -> None:
     images = np.random.default_rng(1).integers(0, 256, (48, 16, 16, 3), np.uint8)
-    parts = {name: Arrays(images, range(48)) for name in ('data', 'test_data', 'probe_data')}
+    parts: dict[str, Any] = {
+        name: Arrays(images, range(48)) for name in ('data', 'test_data', 'probe_data')
+    }
     first = make(**parts)
     open_workdir(tmp_path, first.describe(), 'x', listings=first.listings)
     took_steps(tmp_path)

@@ -16,7 +16,7 @@ from tests.checks import refused
 from tests.target_generators import twins
 
 VQKD_ARCH = {'embed_dims': 16, 'num_layers': 2, 'num_heads': 2, 'feedforward_channels': 32}
-DALLE_FIELDS = {'n_hid': 8, 'n_blk_per_group': 2, 'vocab_size': 12}
+DALLE_FIELDS: dict[str, Any] = {'n_hid': 8, 'n_blk_per_group': 2, 'vocab_size': 12}
 
 
 def written(folder: Path, weights: twins.Arrays, name: str = 'weights.safetensors') -> str:
@@ -96,7 +96,13 @@ def test_vqkd_finds_the_code_that_pytorch_finds(tmp_path: Path) -> None:
     shapes = twins.vqkd_shapes(16, 2, 4, tokens=16, codes=20, dims=4)
     weights, images = twins.golden_weights(shapes), twins.images(16)
     extra = {'quantize.cluster_size': np.zeros(20, 'float32'), 'decoder.x': np.zeros(1, 'float32')}
-    fields = {'arch': VQKD_ARCH, 'img_size': 16, 'patch_size': 4, 'num_embed': 20, 'embed_dims': 4}
+    fields: dict[str, Any] = {
+        'arch': VQKD_ARCH,
+        'img_size': 16,
+        'patch_size': 4,
+        'num_embed': 20,
+        'embed_dims': 4,
+    }
     generator = VQKD(written(tmp_path, weights | extra), **fields)
     tokens = run(generator, images)
     cosines = twins.vqkd(weights, twins.nchw(images), heads=2, depth=2)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -28,13 +29,13 @@ from tests.checks import refused
 from tests.training import toy
 
 
-def make(images: int = 48, **changes: object) -> jssl.Experiment:
+def make(images: int = 48, **changes: Any) -> jssl.Experiment:
     """A tiny experiment on unlabelled images of several sizes."""
     rng = np.random.default_rng(0)
     sizes = rng.integers(12, 25, (images, 2))
     pixels = [rng.integers(0, 256, (height, width, 3), np.uint8) for height, width in sizes]
     backbone = ResNet(depth=10, base_channels=4, strides=(1, 2), out_indices=(2,), cifar_stem=True)
-    settings: dict[str, object] = {
+    settings: dict[str, Any] = {
         'algorithm': SimCLR(
             backbone=backbone,
             neck=NonLinearNeck(in_channels=8, hid_channels=8, out_channels=4),
@@ -158,7 +159,7 @@ def test_collapse_is_said_in_words() -> None:
         ({'resident': 'perhaps'}, "resident='perhaps'"),
     ],
 )
-def test_settings_out_of_range(settings: dict[str, object], words: str) -> None:
+def test_settings_out_of_range(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(JsslError, match=words):
         Runtime(**settings)
 

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ class Slow(Arrays):
         return {'image': b'no image'} if index == BROKEN else super().__getitem__(index)
 
 
-def feed(seconds: float, **runtime: object) -> jssl.Experiment:
+def feed(seconds: float, **runtime: Any) -> jssl.Experiment:
     images = np.random.default_rng(0).integers(0, 256, (48, 16, 16, 3), np.uint8)
     settings = Runtime(log_every=1, bad_samples=0.05, mesh=MeshShape(devices=2), **runtime)
     return make(data=Slow(images, seconds=seconds), runtime=settings)

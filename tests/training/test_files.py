@@ -87,8 +87,8 @@ def whole(key: jax.Array, canvas: Canvas) -> dict[str, tuple[jax.Array, ...]]:
     return {'views': (WHOLE(canvas),)}
 
 
-def experiment(photos: Path | None = None, **changes: object) -> jssl.Experiment:
-    settings: dict[str, object] = {
+def experiment(photos: Path | None = None, **changes: Any) -> jssl.Experiment:
+    settings: dict[str, Any] = {
         'algorithm': Mean(),
         'data': photos and Folder(str(photos), labelled=False),
         'views': whole,

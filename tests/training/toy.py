@@ -104,7 +104,7 @@ def experiment(
     algorithm: jssl.Algorithm | None = None, log_every: int = 1, **changes: Any
 ) -> jssl.Experiment:
     """Three epochs of four steps on one device, evaluated and saved after each."""
-    settings = {
+    settings: dict[str, Any] = {
         'algorithm': algorithm or Toy(),
         'data': Arrays(images(64, 0)),
         'test_data': Arrays(images(32, 1)),

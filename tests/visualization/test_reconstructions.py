@@ -18,7 +18,7 @@ from tests.checks import refused
 
 
 def subject(**fields: Any) -> Experiment:
-    options = {
+    options: dict[str, Any] = {
         'algorithm': runs.tiny_mae(),
         'data': Arrays(runs.images()),
         'views': runs.views_for(runs.tiny_mae()),

@@ -32,7 +32,13 @@ SCORES = {'knn': 0.823, 'linear': 0.836, 'feature_std': 0.41, 'rankme': 9.2}
 COUNTS = Counts(test=40, learned=1000, neighbors=20, dimensions=64, guessing=0.125)
 RUN = {'Features:': 'jssl embed runs/my-run --data=folder:photos --out=features.npz'}
 FACTS = Facts(epochs=4, planned=4, seconds=112.0, counts=COUNTS, commands=RUN)
-PLAIN = {'views': None, 'features': None, 'metrics': [], 'labels': None, 'neighbors': None}
+PLAIN: dict[str, Any] = {
+    'views': None,
+    'features': None,
+    'metrics': [],
+    'labels': None,
+    'neighbors': None,
+}
 BASELINES = {'raw pixels': {'knn': 0.53}, 'random network': {'knn': 0.12, 'feature_std': 0.07}}
 DIGITS = load_digits()
 IMAGES = (DIGITS.images[:60] * 255 / 16).astype(np.uint8)[..., None]
@@ -132,7 +138,7 @@ def test_plots_come_for_light_and_dark_pages(seen: Page) -> None:
 
 
 def test_everything_is_escaped(tmp_path: Path) -> None:
-    evil = {
+    evil: dict[str, Any] = {
         'title': EVIL,
         'scores': {**SCORES, EVIL: 0.5},
         'metrics': [*METRICS, {**STEPS, 'step': 50, 'epoch': 5.0, EVIL: 1.0}],
@@ -300,7 +306,7 @@ def test_a_part_that_fails_is_missing_alone(tmp_path: Path) -> None:
     said = []
     facts = dataclasses.replace(FACTS, seconds='four')
     metrics = [*METRICS, {**STEPS, 'step': 60, 'epoch': 6.0, 'lr': 'high'}]
-    changes = {'facts': facts, 'metrics': metrics, 'features': np.ones((40, 2, 2))}
+    changes: dict[str, Any] = {'facts': facts, 'metrics': metrics, 'features': np.ones((40, 2, 2))}
     page = Page(report(tmp_path, views=np.zeros(3), tell=said.append, **changes))
     parts = ['headline', "curve 'learning rate'", 'picture of views', 'map']
     assert len(said) == len(parts)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ from tests.augment.views.canvases import SIDE, WHOLE, canvas, levels
 from tests.checks import refused
 
 GREY = Canvas(jnp.zeros((SIDE, SIDE, 1), jnp.uint8), jnp.array([SIDE, SIDE]))
-RAW = {'mean': (0.0, 0.0, 0.0), 'std': (1.0, 1.0, 1.0)}
+RAW: dict[str, Any] = {'mean': (0.0, 0.0, 0.0), 'std': (1.0, 1.0, 1.0)}
 # (row, column) of the centre, then of the neighbours as the reference labels them, 0 to 7.
 PLACES = [(1, 1), (0, 0), (1, 0), (2, 0), (0, 1), (2, 1), (0, 2), (1, 2), (2, 2)]
 DRAWS = 100
@@ -115,7 +116,7 @@ def test_tokens_show_the_same_crop_in_another_size() -> None:
 
 
 def test_another_tokenizer_has_another_scale() -> None:
-    fields = dict(token_mean=127.5, token_std=127.5)
+    fields: dict[str, Any] = dict(token_mean=127.5, token_std=127.5)
     policy = ImageAndTokens(
         8, 8, token_interpolation='bicubic', mean=[0] * 3, std=[1] * 3, **fields
     )
@@ -133,7 +134,7 @@ def test_statistics_are_the_references(path: Path) -> None:
         assert (tuple(meta['mean_int']), tuple(meta['std_int'])) == (ROUNDED_MEAN, ROUNDED_STD)
         assert (Patches().mean, Patches().std) == (ROUNDED_MEAN, ROUNDED_STD)
         check_tokens(saved)
-        draw = {'rng': jax.random.key(0), 'state': {}}
+        draw: dict[str, Any] = {'rng': jax.random.key(0), 'state': {}}
         for number, view in enumerate(levels_of(saved, 'view')):
             found = normalize(view, View().mean, View().std)
             np.testing.assert_allclose(found, rgb(saved, f'out/views{number}'), atol=1e-6)

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -92,7 +93,13 @@ def test_rotation_is_uniform_to_both_sides_and_without_interpolation() -> None:
 
 def test_grey_by_equal_weights_comes_before_the_jitter_where_asked() -> None:
     """Jitter of the brightness alone truncates, so that the two orders give other levels."""
-    weak = {'jitter': 1.0, 'contrast': 0.0, 'saturation': 0.0, 'hue': 0.0, 'gray': 1.0}
+    weak: dict[str, Any] = {
+        'jitter': 1.0,
+        'contrast': 0.0,
+        'saturation': 0.0,
+        'hue': 0.0,
+        'gray': 1.0,
+    }
     view = dataclasses.replace(WHOLE, gray_weights='equal', **weak)
     images = [
         levels(jax.jit(dataclasses.replace(view, gray_first=first))(jax.random.key(3), canvas()))

@@ -17,7 +17,7 @@ from jssl.data.loading.identity import (
     same,
     write_listings,
 )
-from jssl.data.sources import TFDS, Arrays, Folder, ImageList
+from jssl.data.sources import TFDS, Arrays, Folder, ImageList, Sample
 from tests.checks import refused
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 3), np.uint8)
@@ -139,7 +139,7 @@ class Own:
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, index: int) -> dict[str, object]:
+    def __getitem__(self, index: int) -> Sample:
         if index == 0:
             raise KeyError(index)
         self.value += self.drawn

@@ -98,7 +98,7 @@ def test_iterating_a_loader_starts_at_step_0() -> None:
 @pytest.mark.parametrize('only_index', [False, True])
 @pytest.mark.parametrize('count', [2, 4])
 def test_the_shares_of_all_processes_are_the_batch_of_one(only_index: bool, count: int) -> None:
-    options = {'batch_size': 8, 'canvas': 20, 'seed': 1, 'resident': only_index}
+    options: dict[str, Any] = {'batch_size': 8, 'canvas': 20, 'seed': 1, 'resident': only_index}
     shares = [Loader(SOURCE, shards=(p, count), **options)[3] for p in range(count)]
     joined = jax.tree.map(lambda *parts: np.concatenate(parts), *shares)
     assert_same(joined, Loader(SOURCE, **options)[3])

@@ -13,7 +13,7 @@ import pytest
 from jssl.data.loading.loader import Loader, read_labels
 from jssl.data.reading.bad_samples import NAMED, BadSamples, read
 from jssl.data.reading.decoding import decode
-from jssl.data.sources import Arrays, has_labels
+from jssl.data.sources import Arrays, Sample, has_labels
 from jssl.data.sources.reading import TRIES
 from jssl.errors import JsslError
 from tests.checks import refused
@@ -31,7 +31,7 @@ class Missing:
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, index: int) -> dict[str, object]:
+    def __getitem__(self, index: int) -> Sample:
         self.asked += 1
         if index in self.missing:
             raise FileNotFoundError(2, 'No such file or directory', f'{index}.jpg')
@@ -128,7 +128,7 @@ class Raising:
     def __len__(self) -> int:
         return 200
 
-    def __getitem__(self, index: int) -> dict[str, object]:
+    def __getitem__(self, index: int) -> Sample:
         if index == self.at:
             return self.broken()
         return {'image': IMAGES[index % len(IMAGES)], 'label': index % 3}
