@@ -1,4 +1,4 @@
-"""Masks: exact counts, and distributions against golden values and the rule in plain Python."""
+"""Block masks: exact counts, and distributions against golden values and the plain rule."""
 
 import math
 
@@ -8,61 +8,8 @@ import numpy as np
 import pytest
 
 from jssl.augment import masks
+from jssl.augment.masks import blocks as blocks_module
 from tests.checks import refused
-
-
-def test_random_masking_keeps_the_least_noise_in_its_order() -> None:
-    noise = np.random.default_rng(0).random((3, 16), np.float32)
-    keep, restore, mask = jax.jit(masks.random_masking, static_argnums=1)(noise, 4)
-    assert keep.dtype == restore.dtype == jnp.int32
-    assert mask.dtype == bool
-    for row in range(3):
-        order = np.argsort(noise[row])
-        assert np.array_equal(keep[row], order[:4])
-        assert np.array_equal(order[restore[row]], np.arange(16))
-        assert set(np.flatnonzero(~mask[row])) == set(order[:4])
-
-
-def test_random_masking_restores_the_order_of_the_patches() -> None:
-    noise = jax.random.uniform(jax.random.key(0), (196,))
-    keep, restore, mask = masks.random_masking(noise, 49)
-    shuffled = np.concatenate([keep, np.full(147, -1)])
-    patches = shuffled[restore]
-    assert np.array_equal(patches, np.where(mask, -1, np.arange(196)))
-    assert int(mask.sum()) == 147
-
-
-@pytest.mark.parametrize('keep', [0, 17])
-def test_random_masking_refuses_a_count_out_of_range(keep: int) -> None:
-    with refused(f'keep is {keep}', 'at most 16'):
-        masks.random_masking(jnp.zeros(16), keep)
-
-
-@pytest.fixture(scope='module')
-def patches() -> np.ndarray:
-    keys = jax.random.split(jax.random.key(0), 4000)
-    return np.asarray(jax.jit(jax.vmap(masks.patch_mask))(keys))
-
-
-def test_patch_mask_covers_22_of_36_whole_cells(patches: np.ndarray) -> None:
-    assert patches.shape == (4000, 48, 48)
-    assert patches.dtype == bool
-    assert (patches.sum(axis=(1, 2)) == 1408).all()
-    cells = patches[:, ::8, ::8]
-    assert np.array_equal(patches, cells.repeat(8, axis=1).repeat(8, axis=2))
-
-
-def test_patch_mask_is_uniform_over_cells_and_pairs(patches: np.ndarray) -> None:
-    cells = patches[:, ::8, ::8].reshape(4000, 36).astype(float)
-    assert np.abs(cells.mean(axis=0) - 22 / 36).max() < 4 * 0.0077
-    pairs = (cells.T @ cells / 4000)[~np.eye(36, dtype=bool)]
-    assert np.abs(pairs - 22 * 21 / (36 * 35)).max() < 5 * 0.0077
-
-
-@pytest.mark.parametrize('ratio', [-0.1, 1.5, float('nan')])
-def test_patch_mask_refuses_a_ratio_out_of_range(ratio: float) -> None:
-    with refused(f'ratio is {ratio!r}', 'between 0 and 1'):
-        masks.patch_mask(jax.random.key(0), ratio=ratio)
 
 
 def reference_block_mask(rng: np.random.Generator) -> np.ndarray:
@@ -125,7 +72,9 @@ def gap(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def test_first_block_has_the_area_and_the_aspect_of_the_rule() -> None:
-    draw = jax.jit(jax.vmap(lambda key: masks._add_block(key, jnp.zeros((14, 14), bool), 75, 16)))
+    draw = jax.jit(
+        jax.vmap(lambda key: blocks_module._add_block(key, jnp.zeros((14, 14), bool), 75, 16))
+    )
     drawn = np.asarray(draw(jax.random.split(jax.random.key(5), 4000)))
     height, width = (drawn.any(axis=axis).sum(axis=1) for axis in (2, 1))
     rng = np.random.default_rng(3)
@@ -146,7 +95,7 @@ def test_block_mask_is_exact_for_counts_that_blocks_alone_cannot_reach() -> None
 
 def test_filling_up_keeps_the_mask_and_adds_random_patches() -> None:
     mask = jnp.eye(4, dtype=bool)
-    filled = jax.vmap(lambda key: masks._fill_up(key, mask, 7))(
+    filled = jax.vmap(lambda key: masks.complete_mask(key, mask, 7))(
         jax.random.split(jax.random.key(4), 400)
     )
     assert (np.asarray(filled).sum(axis=(1, 2)) == 7).all()
