@@ -4,11 +4,15 @@
 the running statistics and changes nothing. All are pure: batch statistics go in and come out.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
+
+from jssl.layers.pooling import pool_features
 
 Tree = Mapping[str, Any]
 
@@ -46,6 +50,36 @@ class Network(Encoder):
     def predict(self, projections: jax.Array, train: bool = True) -> Any:
         """Projections (B, D) -> what the head makes of them."""
         return self.head(projections, train=train)
+
+
+class CropNetwork(nn.Module):
+    """A backbone and a head on crops of several sizes: one pass of the backbone for each size."""
+
+    backbone: nn.Module
+    head: nn.Module
+
+    def __call__(self, crops: Sequence[jax.Array], train: bool = True) -> jax.Array:
+        """Logits (V, n, K) of V crops of n images.
+
+        Args:
+          crops: for each size (n, copies, H, W, C), see `by_size`.
+          train: chooses the batch norm's statistics.
+        """
+        features = jnp.concatenate([self._pooled(images, train) for images in crops], axis=1)
+        logits = self.head(features.reshape(-1, features.shape[-1]), train=train)
+        return jnp.moveaxis(logits.reshape(*features.shape[:2], -1), 1, 0)
+
+    def _pooled(self, images: jax.Array, train: bool) -> jax.Array:
+        """(n, copies, H, W, C) -> (n, copies, C); an image's crops stay where the image is."""
+        rows = images.reshape(-1, *images.shape[2:])
+        features = pool_features(self.backbone(rows, train=train))
+        return features.reshape(*images.shape[:2], -1)
+
+
+def by_size(views: Sequence[jax.Array]) -> tuple[jax.Array, ...]:
+    """Views (B, H, W, C) -> for each run of equal shapes (B, copies, H, W, C)."""
+    runs = itertools.groupby(views, key=lambda view: view.shape)
+    return tuple(jnp.stack(list(run), axis=1) for _, run in runs)
 
 
 def forward(

@@ -35,6 +35,10 @@ DESCRIPTIONS = (
 
 Meta = Mapping[str, Any]
 
+# The algorithms of other repositories than MMSelfSup, by what their files call them, see
+# `tests.families`.
+FAMILIES = {'vicreg': 'VICReg'}
+
 
 def files(folders: tuple[Path, ...] = FOLDERS) -> list[Path]:
     """All files of reference numbers, by folder and name."""
@@ -74,12 +78,20 @@ def files_of(wanted: str) -> list[Path]:
 
 def has_algorithm(meta: Meta) -> bool:
     """Whether the algorithm of a step or a trajectory is one of jssl's."""
-    return hasattr(jssl.algorithms, str(meta['model'].get('type')))
+    name = meta['model'].get('type') or FAMILIES.get(meta['algorithm'])
+    return hasattr(jssl.algorithms, str(name))
 
 
 def is_deep(meta: Meta) -> bool:
     """A deep network: it takes a minute to compile, and shallow ones run the same lines."""
-    return meta['model'].get('backbone', meta['model']).get('depth', 0) >= 50
+    network = meta['model'].get('backbone', meta['model'])
+    return network.get('depth', 0) >= 50 or network.get('arch') == 'resnet50'
+
+
+def is_residual(meta: Meta) -> bool:
+    """A network of convolutions, of which float32 takes a minute; transformers take seconds."""
+    arch = meta['model'].get('backbone', meta['model']).get('arch', 'resnet')
+    return isinstance(arch, str) and arch.startswith('resnet')
 
 
 def each(

@@ -14,7 +14,7 @@ import numpy as np
 from jssl.algorithm import Algorithm, Batch, Params, Run, State
 from jssl.interop import mmselfsup
 from jssl.weights.names import UNREAD
-from tests import golden
+from tests import families, golden
 from tests.within import with_norms
 
 Arrays = dict[str, np.ndarray]
@@ -40,6 +40,8 @@ FIELDS = {
 
 def algorithm(saved: golden.File) -> Algorithm:
     """The model of a file, as in a run of as many iterations as the reference was told."""
+    if is_of_family(saved):
+        return families.FAMILIES[saved.meta['algorithm']].make(saved)
     model = golden.plain(saved.meta['model'])
     hooks = golden.plain(saved.meta.get('hooks', []))
     if queue := saved.meta['options'].get('queue'):  # SwAV's, given filled and without its hook
@@ -48,6 +50,18 @@ def algorithm(saved: golden.File) -> Algorithm:
     samples = model.get('memory_bank', {}).get('length', 64)
     run = Run(samples=samples, steps_per_epoch=saved.meta.get('max_iters') or 1, epochs=1)
     return dataclasses.replace(built, run=run)
+
+
+def is_of_family(saved: golden.File) -> bool:
+    """Whether a file is of another repository than MMSelfSup."""
+    return 'type' not in saved.meta['model']
+
+
+def export(saved: golden.File, params: Params, state: State | None, algorithm: Algorithm) -> Arrays:
+    """Parameters and state, or gradients alone, as the reference names and lays them out."""
+    if is_of_family(saved):
+        return families.export(saved, params, state)
+    return mmselfsup.export_state(params, state, algorithm=algorithm)
 
 
 def batch(saved: golden.File, inputs: Arrays, dtype: str, step: int | None = None) -> Batch:
@@ -62,6 +76,8 @@ def batch(saved: golden.File, inputs: Arrays, dtype: str, step: int | None = Non
     rest = {names.get(name, name): value for name, value in rest.items()}
     if 'label_bank' in rest:
         rest['target'] = rest['label_bank'][rest['index']]
+    if step is None and is_of_family(saved):
+        step = families.FAMILIES[saved.meta['algorithm']].step(saved.meta)
     if step is None:
         options = saved.meta['options']
         step = options.get('step', int(options.get('class_weight', False)))
@@ -85,6 +101,8 @@ def start(
         key: np.asarray(value, dtype if np.issubdtype(value.dtype, np.floating) else value.dtype)
         for key, value in saved.state().items()
     }
+    if is_of_family(saved):
+        return families.load(saved, weights, *shapes)
     params, state = mmselfsup.import_state(weights, *shapes, algorithm=algorithm)
     queue = {'feature_queue': jnp.asarray(batch['queue'], dtype)} if 'queue' in batch else {}
     return params, {**state, **queue, **_odc_memory(batch, state, dtype)}
@@ -105,7 +123,7 @@ def compiled(function: Callable[..., Any], meta: golden.Meta, **options: Any) ->
 
     A step of these takes five times as long in plain loops, which is more than compiling saves.
     """
-    if 'arch' not in meta['model'].get('backbone', meta['model']):
+    if golden.is_residual(meta):
         options['compiler_options'] = {'xla_backend_optimization_level': 1}
     return jax.jit(function, **options)
 
@@ -156,7 +174,7 @@ class Stepper:
     """The step of a file in one precision, from its own numbers or from others close to them."""
 
     def __init__(self, saved: golden.File, dtype: str) -> None:
-        self.algorithm = algorithm(saved)
+        self.saved, self.algorithm = saved, algorithm(saved)
         self.batch = batch(saved, saved.inputs(), dtype)
         self.params, self.state = start(saved, self.algorithm, self.batch, dtype)
         sizes = {math.prod(shape) for shape in golden.plain(saved.meta['shapes']).values()}
@@ -168,14 +186,14 @@ class Stepper:
         (loss, (left, metrics, norms)), grads = self.differentiate(params, state, batch)
         assert loss.dtype == batch['views'][0].dtype
         assert jax.tree.structure(left) == jax.tree.structure(state)
-        before = mmselfsup.export_state(params, state, algorithm=self.algorithm)
+        before = export(self.saved, params, state, self.algorithm)
         after = self.algorithm.after_step(params, left, batch['step'])
         return Step(
             float(loss),
             {name: float(value) for name, value in metrics.items()},
-            mmselfsup.export_state(grads),
+            export(self.saved, grads, None, self.algorithm),
             before,
-            mmselfsup.export_state(*after, algorithm=self.algorithm),
+            export(self.saved, *after, self.algorithm),
             left,
             self.differentiate.read,
             {size: np.asarray(values) for size, values in norms.items()},
@@ -243,7 +261,7 @@ def compare_within(norms: Mapping[int, np.ndarray], saved: golden.File, bound: f
     Norms are blind to layout and order, of which gradients and state tell.
     """
     shapes = golden.plain(saved.meta['shapes'])
-    left_out = (*CHECKS, *ONLY_THERE.get(saved.meta['model']['type'], ()))
+    left_out = (*CHECKS, *ONLY_THERE.get(saved.meta['model'].get('type'), ()))
     if 'out/queue_after' in saved.arrays:  # made in a branch here, which is not looked into
         left_out += ('codes*',)
     for name, (norm, *_) in saved.table('out64').items():

@@ -16,9 +16,8 @@ import pytest
 
 from jssl.algorithm import Algorithm
 from jssl.components import build
-from jssl.interop.mmselfsup import export_state
 from jssl.optim.optimizers import make_optimizer
-from tests import golden, parity
+from tests import families, golden, parity
 
 # What the reference's float32 run gave; ours is compared with float64, whose numbers are exact.
 FLOAT32 = ('grad/*', 'after/*', 'losses', 'losses.*', 'total', 'out/*')
@@ -31,14 +30,9 @@ OPTIONS = [
 DRAWS = ('neg_draw',)
 
 
-def is_residual(meta: golden.Meta) -> bool:
-    """A network of convolutions, of which float32 takes a minute; transformers take seconds."""
-    return 'arch' not in meta['model']['backbone']
-
-
 @golden.each('step', slow=golden.is_deep)
 def test_float64_equals_the_reference(path: Path) -> None:
-    allowed = (*FLOAT32, *OPTIONS, 'max_iters')
+    allowed = (*FLOAT32, *OPTIONS, 'max_iters', *families.unread(path))
     with jax.enable_x64(True), golden.whole(path, *allowed) as saved:
         step = parity.Stepper(saved, 'float64')()
         parity.compare_queue(step.state, saved)
@@ -47,7 +41,8 @@ def test_float64_equals_the_reference(path: Path) -> None:
         parity.compare_state(step.after, step.before, saved, 1e-6)
         assert step.loss == pytest.approx(saved.meta['total64'], rel=1e-6)
         for name, value in saved.meta['losses64'].items():
-            found = step.metrics.get(name, step.loss if name == 'loss' else None)
+            metric = families.metric(saved, name)
+            found = step.metrics.get(metric, step.loss if name == 'loss' else None)
             assert found == pytest.approx(value, rel=1e-6), name
         check_inputs_are_read(saved, step.read)
 
@@ -60,7 +55,7 @@ def check_inputs_are_read(saved: golden.File, read: set[str]) -> None:
     assert not [name for name in left if not name.startswith(DRAWS)], left
 
 
-@golden.each('step', slow=is_residual)
+@golden.each('step', slow=golden.is_residual)
 def test_float32_errs_less_than_numbers_that_differ_by_more_than_it_rounds(path: Path) -> None:
     """What float32 may cost follows from float64, on any processor.
 
@@ -82,6 +77,8 @@ def test_float32_errs_less_than_numbers_that_differ_by_more_than_it_rounds(path:
 
 def transformation(saved: golden.File, algorithm: Algorithm) -> optax.GradientTransformation:
     """The optimizer of a trajectory; its rate changes by step where the file says so."""
+    if parity.is_of_family(saved):
+        return families.transformation(saved, algorithm)
     settings = saved.meta['optim']
     groups = golden.plain(settings.get('paramwise_cfg', {}).get('custom_keys', {}))
     names = saved.meta['param_groups']
@@ -108,7 +105,7 @@ def train(saved: golden.File) -> tuple[list[float], parity.Arrays, parity.Arrays
         for step in range(saved.meta['steps'])
     ]
     params, state = parity.start(saved, algorithm, batches[0], 'float64')
-    before = export_state(params, state, algorithm=algorithm)
+    before = parity.export(saved, params, state, algorithm)
     opt_state = optimizer.init(params)
     differentiate = parity.Differentiated(
         algorithm, saved.meta
@@ -121,12 +118,12 @@ def train(saved: golden.File) -> tuple[list[float], parity.Arrays, parity.Arrays
 
     losses = []
     # What follows a step of SwAV opens the next one there, so its prototypes are saved before it.
-    opens = saved.meta['model']['type'] == 'SwAV'
+    opens = saved.meta['model'].get('type') == 'SwAV'
     for batch in batches:
         params, state = (
             algorithm.after_step(params, state, batch['step']) if opens else (params, state)
         )
-        if saved.meta['model']['type'] == 'ODC':  # whose labels follow from the steps before
+        if saved.meta['model'].get('type') == 'ODC':  # whose labels follow from the steps before
             batch = {**batch, 'target': algorithm.cluster_labels(state)[batch['index']]}
         (loss, (state, *_)), grads = differentiate(params, state, batch)
         params, opt_state = update(params, opt_state, grads)
@@ -135,18 +132,19 @@ def train(saved: golden.File) -> tuple[list[float], parity.Arrays, parity.Arrays
         )
         losses.append(float(loss))
     parity.compare_queue(state, saved)
-    return losses, before, export_state(params, state, algorithm=algorithm)
+    return losses, before, parity.export(saved, params, state, algorithm)
 
 
 def has_nothing_between_steps(meta: golden.Meta) -> bool:
     """No hook runs, so that it shows a step, which others show, and an optimizer."""
-    return golden.is_deep(meta) or not meta['hooks']
+    return golden.is_deep(meta) or not meta.get('hooks', True)
 
 
 @golden.each('trajectory', slow=has_nothing_between_steps)
 def test_trajectory_equals_the_reference_s(path: Path) -> None:
     # The arrays after the last step are of the float32 run, and their settings the optimizer's.
-    allowed = (*FLOAT32, *OPTIONS, 'after_full/*', 'param_groups*', 'losses64.*')
+    allowed = (*FLOAT32, *OPTIONS, 'after_full/*', 'param_groups*', 'losses64.*', 'max_iters')
+    allowed += families.unread(path)
     with jax.enable_x64(True), golden.whole(path, *allowed) as saved:
         losses, before, after = train(saved)
         expected = [losses['total'] for losses in saved.meta['losses64']]

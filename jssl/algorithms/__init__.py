@@ -5,6 +5,7 @@ from jssl.algorithms.byol import BYOL as BYOL
 from jssl.algorithms.cae import CAE as CAE
 from jssl.algorithms.deepcluster import DeepCluster as DeepCluster
 from jssl.algorithms.densecl import DenseCL as DenseCL
+from jssl.algorithms.lejepa import LeJEPA as LeJEPA
 from jssl.algorithms.mae import MAE as MAE
 from jssl.algorithms.maskfeat import MaskFeat as MaskFeat
 from jssl.algorithms.moco import MoCo as MoCo
@@ -18,3 +19,4 @@ from jssl.algorithms.simmim import SimMIM as SimMIM
 from jssl.algorithms.simsiam import SimSiam as SimSiam
 from jssl.algorithms.supervised import ImageClassifier as ImageClassifier
 from jssl.algorithms.swav import SwAV as SwAV
+from jssl.algorithms.vicreg import VICReg as VICReg

@@ -5,7 +5,6 @@ Contrasting Cluster Assignments", NeurIPS 2020, arXiv 2006.09882.
 """
 
 import dataclasses
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,7 +21,7 @@ from jssl.layers.normalize import l2_normalize
 from jssl.layers.pooling import pool_features
 from jssl.losses import sinkhorn, swapped_prediction
 from jssl.memories import feature_queue
-from jssl.networks import forward
+from jssl.networks import by_size, forward
 from jssl.reference import Hooks
 
 PROTOTYPES = 'loss.prototypes'  # of params['head']; its kernel (D, K) holds one in each column
@@ -224,12 +223,6 @@ class SwAV(Algorithm):
             'queue_start_epoch': hook.take('epoch_queue_starts', 15),
             'freeze_prototypes': hook.section('frozen_layers_cfg').take('prototypes', 0),
         }
-
-
-def by_size(views: Sequence[jax.Array]) -> tuple[jax.Array, ...]:
-    """Views (B, H, W, C) -> for each run of equal shapes (B, copies, H, W, C)."""
-    runs = itertools.groupby(views, key=lambda view: view.shape)
-    return tuple(jnp.stack(list(run), axis=1) for _, run in runs)
 
 
 def with_prototypes(params: Params, kernel: jax.Array) -> Params:

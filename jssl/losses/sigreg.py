@@ -54,11 +54,14 @@ def sigreg(
     return embeddings.shape[1] * jnp.tensordot(weights * normal, errors.mean(axis=(1, 2)), 1)
 
 
-def view_spread(embeddings: jax.Array) -> jax.Array:
-    """The mean squared distance of views to their mean, what LeJEPA predicts (its equation 6).
+def view_spread(embeddings: jax.Array, targets: int | None = None) -> jax.Array:
+    """The mean squared distance of views to a mean of views, what LeJEPA predicts.
+
+    The gradient flows through both.
 
     Args:
       embeddings: (V, n, D).
+      targets: how many of the first views are averaged, the global ones in the paper; None for all.
 
     Returns:
       A scalar, computed in at least float32.
@@ -70,4 +73,4 @@ def view_spread(embeddings: jax.Array) -> jax.Array:
       0.5
     """
     embeddings = widen(embeddings)
-    return jnp.mean(jnp.square(embeddings - embeddings.mean(axis=0)))
+    return jnp.mean(jnp.square(embeddings - embeddings[:targets].mean(axis=0)))

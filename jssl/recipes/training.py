@@ -28,6 +28,12 @@ def lars(lr: float, **fields: Any) -> Config:
     return dict(type='LARS', lr=lr, **(dict(momentum=0.9, custom_keys=NO_DECAY_NO_ADAPT) | fields))
 
 
+def trust_ratio_lars(lr: float, **fields: Any) -> Config:
+    """LARS as VICReg's authors have it, with a momentum of 0.9; vectors neither decay nor adapt."""
+    vectors = dict(decay_mult=0.0, lars_exclude=True)
+    return dict(type='TrustRatioLARS', lr=lr, **(dict(momentum=0.9, vectors=vectors) | fields))
+
+
 def cosine(optimizer: Config, *, batch_size: int, epochs: int, **fields: Any) -> Config:
     """A run whose rate falls along half a cosine, after a warm-up where `fields` have one."""
     return _run(optimizer, batch_size, epochs, 'WarmupCosine', fields)

@@ -21,6 +21,7 @@ from jssl.algorithms import (
     BarlowTwins,
     DeepCluster,
     DenseCL,
+    LeJEPA,
     MaskFeat,
     MoCo,
     MoCoV3,
@@ -30,6 +31,7 @@ from jssl.algorithms import (
     SimMIM,
     SimSiam,
     SwAV,
+    VICReg,
 )
 from jssl.backbones import CAEViT, MAEViT, MaskFeatViT, SimMIMSwinTransformer
 from jssl.data import Canvas
@@ -139,6 +141,16 @@ def tiny_barlow_twins(backbone: nn.Module = STEM, **head: Any) -> BarlowTwins:
     return BarlowTwins(backbone, projection, LatentCrossCorrelationHead(WIDTH, **head))
 
 
+def tiny_lejepa(backbone: nn.Module = STEM, **fields: Any) -> LeJEPA:
+    projection = neck(3, with_bias=True, with_last_bn=False)
+    sizes = {'neck': projection, 'feat_dim': WIDTH, 'slices': 16}
+    return LeJEPA(backbone, **(sizes | fields))
+
+
+def tiny_vicreg(backbone: nn.Module = STEM, **fields: Any) -> VICReg:
+    return VICReg(backbone, neck(3, with_bias=True, with_last_bn=False), **fields)
+
+
 def tiny_swav(backbone: nn.Module = STEM, **fields: Any) -> SwAV:
     head = SwAVHead(WIDTH, num_prototypes=6, epsilon=0.5, temperature=0.5)
     return SwAV(backbone, SwAVNeck(WIDTH, WIDTH, WIDTH), **({'head': head} | fields))
@@ -236,6 +248,7 @@ ALGORITHMS: dict[str, Callable[[], Algorithm]] = {
     # A ReLU leaves cells with one channel; as unit vectors they are equal, and rounding decides
     # which of them is the most similar.
     'DenseCL': functools.partial(tiny_densecl, Stem(activation=nn.softplus), start_iters=2),
+    'LeJEPA': functools.partial(tiny_lejepa, weight=0.5),
     'MAE': tiny_mae,
     'MaskFeat': tiny_maskfeat,
     'MoCo': functools.partial(tiny_moco, Stem(bn_group_size=4)),
@@ -248,12 +261,14 @@ ALGORITHMS: dict[str, Callable[[], Algorithm]] = {
     'SimMIM': tiny_simmim,
     'SimSiam': tiny_simsiam,
     'SwAV': functools.partial(tiny_swav, queue_length=2 * BATCH, queue_start_epoch=0),
+    'VICReg': tiny_vicreg,
 }
 
 
 # How many views of an image they take, where these are not two.
 VIEWS = {
     'DeepCluster': 1,
+    'LeJEPA': 3,
     'MAE': 1,
     'MaskFeat': 1,
     'NPID': 1,

@@ -12,12 +12,13 @@ import pytest
 
 from jssl.algorithm import Batch, Run, State
 from jssl.algorithms import SwAV
-from jssl.algorithms.swav import by_size, code_metrics
+from jssl.algorithms.swav import code_metrics
 from jssl.backbones import ResNet
 from jssl.heads import SwAVHead
 from jssl.interop import mmselfsup
 from jssl.losses import sinkhorn
 from jssl.necks import SwAVNeck
+from jssl.networks import by_size
 from jssl.optim.optimizers import LARS, make_optimizer
 from jssl.optim.schedules import Constant
 from tests.algorithms.runs import WIDTH, Stem, tiny_swav

@@ -31,6 +31,9 @@ def test_directions_of_any_length_count_alike() -> None:
 
 def test_views_are_pulled_to_their_mean() -> None:
     views = np.random.default_rng(0).standard_normal((3, 4, 2))
-    expected = np.mean([(views[v] - views.mean(0)) ** 2 for v in range(3)])
     with jax.enable_x64(True):
-        np.testing.assert_allclose(view_spread(jnp.asarray(views)), expected, rtol=1e-12)
+        for targets in (None, 2):
+            mean = views[:targets].mean(0)
+            expected = np.mean([(views[v] - mean) ** 2 for v in range(3)])
+            found = view_spread(jnp.asarray(views), targets)
+            np.testing.assert_allclose(found, expected, rtol=1e-12)

@@ -1,0 +1,192 @@
+"""How steps of other repositories than MMSelfSup become ours: a family for each algorithm.
+
+Their files hold one module: the student, the teacher and the losses with their centers, under the
+names of the repository. A family says which algorithm of ours that is, and what each array is
+called there. `golden.FAMILIES` names those that there are.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jssl.algorithm import Algorithm, Params, State
+from jssl.algorithms import VICReg
+from jssl.backbones import ResNet
+from jssl.necks import NonLinearNeck
+from jssl.optim.optimizers import Optimizer, TrustRatioLARS, make_optimizer
+from jssl.weights.names import key_of, load_tree, save_tree
+from tests import golden
+
+LONG = 10**9  # epochs of a run in which a schedule does not leave its first value
+# How timm and the repositories after it call the parts of a vision transformer.
+TIMM = {
+    'patch_embed.projection': 'patch_embed.proj',
+    'ffn.layers.0.0': 'mlp.fc1',
+    'ffn.layers.1': 'mlp.fc2',
+    'layers': 'blocks',
+    'ln1': 'norm1',
+    'ln2': 'norm2',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """An algorithm of another repository.
+
+    Attributes:
+      make: a file -> our algorithm, told its run.
+      places: how the path of an array begins here -> there; of ``{'params': …, 'state': …}``.
+      step: settings of a file -> the number of its single step.
+      optimizer: settings of a trajectory -> its optimizer; the rate and the decay are the file's.
+      metrics: what a term of the loss is called there -> our metric.
+      unread: patterns of settings that say again what others do.
+      vectors: keys that have a first axis of one entry there, and not here.
+    """
+
+    make: Callable[[golden.File], Algorithm]
+    places: Mapping[str, str]
+    step: Callable[[golden.Meta], int] = lambda meta: 0
+    optimizer: Callable[[golden.Meta], Optimizer] | None = None
+    metrics: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    vectors: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+
+
+def load(
+    saved: golden.File, weights: Mapping[str, np.ndarray], params: Params, state: State
+) -> tuple[Params, State]:
+    """Parameters and state, given their shapes, with the arrays of a file in their places."""
+    family = FAMILIES[saved.meta['algorithm']]
+    flat = {key: x.reshape(-1) if key in family.vectors else x for key, x in weights.items()}
+    found = load_tree(flat, {'params': params, 'state': state}, functools.partial(name, family))
+    return found['params'], found['state']
+
+
+def export(saved: golden.File, params: Params, state: State | None) -> dict[str, np.ndarray]:
+    """Parameters and state, or gradients alone, by their names there."""
+    family = FAMILIES[saved.meta['algorithm']]
+    return save_tree({'params': params, 'state': state or {}}, functools.partial(name, family))
+
+
+def name(family: Family, names: Sequence[str]) -> str | None:
+    """What an array is called there; None for one that is not saved."""
+    key = key_of(names)
+    for here, there in family.places.items():
+        if key == here or key.startswith(f'{here}.'):
+            return of_timm(there + key[len(here) :])
+    return None
+
+
+def metric(saved: golden.File, name: str) -> str:
+    """What a term of the loss is called among our metrics."""
+    family = FAMILIES.get(saved.meta.get('algorithm'))
+    return name if family is None else family.metrics.get(name, name)
+
+
+def unread(path: Path) -> tuple[str, ...]:
+    """The settings of a file that need no reading."""
+    family = FAMILIES.get(golden.settings(path).get('algorithm', ''))
+    return () if family is None else family.unread
+
+
+def of_timm(key: str) -> str:
+    """The key of a part of a vision transformer in timm's words; any other as it is."""
+    head, found, rest = key.partition('backbone.')
+    if not found or not rest.startswith(('layers.', 'patch_embed.', 'ln1.')):
+        return key
+    if rest.startswith('ln1.'):  # the one after the last block
+        return f'{head}{found}norm.{rest.removeprefix("ln1.")}'
+    for ours, theirs in TIMM.items():
+        rest = f'.{rest}'.replace(f'.{ours}.', f'.{theirs}.').removeprefix('.')
+    return f'{head}{found}{rest}'
+
+
+def transformation(saved: golden.File, algorithm: Algorithm) -> optax.GradientTransformation:
+    """The optimizer of a trajectory, whose rate and decay are those of the file at each step."""
+    meta = saved.meta
+    make = FAMILIES[meta['algorithm']].optimizer
+    assert make is not None
+    schedules = golden.plain(meta['schedules'])
+    made = make(meta)
+    if 'wd' in schedules:
+        rate = by_step(schedules['wd'])
+        made = dataclasses.replace(made, weight_decay=1.0, decay_schedule=rate)
+    length: dict[str, Any] = {'steps_per_epoch': meta['optim']['iters_per_epoch'], 'epochs': LONG}
+    rates = by_step(schedules['lr'])
+    return make_optimizer(made, rates, **length, is_frozen=algorithm.is_frozen)
+
+
+def by_step(values: Sequence[float]) -> Callable[[Any], jax.Array]:
+    """A schedule of recorded values."""
+    return lambda step: jnp.asarray(values)[step]
+
+
+def vision_transformer(model: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a vision transformer of that size."""
+    arch = {
+        'embed_dims': model['embed_dim'],
+        'num_layers': model['depth'],
+        'num_heads': model['num_heads'],
+        'feedforward_channels': 4 * model['embed_dim'],
+    }
+    return {'arch': arch, 'img_size': model['img_size'], 'patch_size': model['patch_size']}
+
+
+def vicreg(saved: golden.File) -> VICReg:
+    """VICReg; the hidden layers of its projection are as wide as each other."""
+    model, options = golden.plain(saved.meta['model']), golden.plain(saved.meta['options'])
+    depth = int(model['arch'].removeprefix('resnet'))
+    hidden, *more = (int(width) for width in model['mlp'].split('-'))
+    assert set(more[:-1]) <= {hidden}
+    widths = (2048 if depth >= 50 else 512, hidden, more[-1])
+    return VICReg(
+        ResNet(depth, out_indices=(4,), zero_init_residual=model['zero_init_residual']),
+        NonLinearNeck(*widths, len(more) + 1, with_bias=True, with_last_bn=False),
+        invariance_weight=options['sim_coeff'],
+        variance_weight=options['std_coeff'],
+        covariance_weight=options['cov_coeff'],
+    )
+
+
+def lars_of_vicreg(meta: golden.Meta) -> TrustRatioLARS:
+    """Vectors neither decay nor adapt."""
+    settings = golden.plain(meta['optim'])
+    return TrustRatioLARS(
+        lr=1.0,
+        momentum=settings['momentum'],
+        eta=settings['eta'],
+        weight_decay=settings['weight_decay'],
+        vectors={'decay_mult': 0.0, 'lars_exclude': True},
+    )
+
+
+# Its projection is a list of layers there: linear, batch norm and ReLU, over and over.
+PROJECTOR = {
+    f'neck.{kind}{index}': f'projector.{3 * index + place}'
+    for index in range(8)
+    for place, kind in enumerate(('fc', 'bn'))
+}
+
+FAMILIES: dict[str, Family] = {
+    'vicreg': Family(
+        vicreg,
+        {
+            **{
+                f'{place}.{here}': there
+                for place in ('params', 'state.batch_stats')
+                for here, there in {**PROJECTOR, 'backbone': 'backbone'}.items()
+            },
+        },
+        metrics={'repr': 'invariance', 'std': 'variance', 'cov': 'covariance'},
+        optimizer=lars_of_vicreg,
+        # the sizes of which the rates were made
+        unread=('options.batch_size', 'optim.type', 'optim.[!mwei]*', 'optim.epochs'),
+    )
+}
