@@ -1,6 +1,6 @@
 """Vision transformers with the reference's geometry and parameter names."""
 
-import dataclasses
+import operator
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -10,13 +10,16 @@ import jax.numpy as jnp
 
 from jssl.backbones.arch import find_arch, make_arch
 from jssl.backbones.counterpart import Counterpart
-from jssl.checks import BelowOne, Checked, Count, DType, NonNegative, Stages
+from jssl.backbones.vit_sizes import ARCHS, Arch
+from jssl.checks import BelowOne, Checked, Count, DType, Natural, NonNegative, Positive, Stages
 from jssl.errors import JsslError
 from jssl.layers.attention import Implementation
-from jssl.layers.drop_path import drop_path_rates
+from jssl.layers.drop_path import draw_subsets, drop_path_key, drop_path_rates
 from jssl.layers.patches import replace_masked
 from jssl.layers.position_embedding import Interpolation, resize_positions, sincos_positions
+from jssl.layers.rotary import Rotation, make_rotary, rotary_tables
 from jssl.layers.transformer import (
+    FeedForwardKind,
     PatchEmbedding,
     TransformerBlock,
     TransformerInit,
@@ -26,37 +29,10 @@ from jssl.layers.transformer import (
 from jssl.reference import Reference
 
 
-@dataclasses.dataclass(frozen=True)
-class Arch(Checked):
-    """The size of a vision transformer.
-
-    Attributes:
-      embed_dims: width of the tokens.
-      num_layers: number of blocks.
-      num_heads: heads of the attention.
-      feedforward_channels: hidden width of the feed-forward networks.
-    """
-
-    embed_dims: Count
-    num_layers: Count
-    num_heads: Count
-    feedforward_channels: Count
-
-
-ARCHS = {
-    'small': Arch(384, 12, 12, 1536),
-    'deit-small': Arch(384, 12, 6, 1536),
-    'base': Arch(768, 12, 12, 3072),
-    'large': Arch(1024, 24, 16, 4096),
-    'huge': Arch(1280, 32, 16, 5120),
-}
-# What the reference calls them too. Its 's' is left out: another network for every class there.
-ARCHS |= {'mocov3-small': ARCHS['small'], 'deit-s': ARCHS['deit-small']}
-ARCHS |= {'b': ARCHS['base'], 'l': ARCHS['large'], 'h': ARCHS['huge']}
-
-
 class VisionTransformer(Checked, nn.Module):
     """ViT (Dosovitskiy et al. 2021), images (B, H, W, C) -> ((map (B, h, w, C), class token),).
+
+    Without a class token it gives (map,).
 
     What masked models need is in its call: a token in place of hidden patches (`mask`), or no
     compute for them at all (`ids_keep`). The vision transformers of the algorithms are this one
@@ -69,15 +45,25 @@ class VisionTransformer(Checked, nn.Module):
       patch_size: side of a patch in pixels.
       fixed_positions: sine-cosine positions that are not trained, in place of learned ones.
       interpolation: of the position table for images of another size, see `resize_positions`.
+      rotary: a dict with fields of `jssl.layers.rotary.Rotary`, {} for its defaults, to turn
+        queries and keys of patches by their place; None for a table of positions.
+      with_cls_token: whether a class token comes before the patches.
+      num_registers: tokens without a position between class token and patches, which take part in
+        attention and are not given out (Darcet et al. 2024); DINOv3 calls them storage tokens.
       final_norm: whether a layer norm `ln1` follows the last block.
       avg_token: give ((B, C),), the mean of the patch tokens after a layer norm `ln2` of its own,
         as the fine-tuning of MAE has it.
       qkv_bias: True for one bias of the joint projection; False for one of query and of value.
+      mask_k_bias: leave the key out of the joint bias, see `SelfAttention`.
+      ffn: the feed-forward network, 'mlp', 'swiglu' or 'swiglu_fused', see `TransformerBlock`.
       layer_scale: initial value of the blocks' scales; None for none.
+      norm_epsilon: of all layer norms.
       use_rel_pos_bias: whether each block's attention learns a bias by relative position, as BEiT
         has it; images must then have `img_size`.
       drop_path_rate: of the last block's branches; it grows linearly from 0 at the first. Needs a
         random stream, see `DropPath`.
+      drop_subsets: drop path with the same rate in every block that computes each branch for some
+        of the samples alone, as in DINOv2, see `draw_subsets`.
       frozen_stages: -1 trains everything; 0 freezes patch embedding, class token and positions; i
         the first i blocks too; the number of blocks also the final norm.
       remat: compute each block again in the backward pass instead of keeping its activations.
@@ -87,9 +73,9 @@ class VisionTransformer(Checked, nn.Module):
       dtype: of the computation (parameters stay as they are); None follows the input.
 
     Raises:
-      JsslError: at construction for an arch, an image size or frozen stages that cannot be built;
-        at a call, for images that do not divide into patches, or that the biases are not made for,
-        and for `ids_keep` with such biases.
+      JsslError: at construction for an arch, an image size, frozen stages or fields that cannot go
+        together; at a call, for images that do not divide into patches, or that the biases are not
+        made for, for `ids_keep` with such biases, and for random rotary positions without draws.
     """
 
     arch: str | Mapping[str, Count] = 'base'
@@ -97,12 +83,19 @@ class VisionTransformer(Checked, nn.Module):
     patch_size: Count = 16
     fixed_positions: bool = False
     interpolation: Interpolation = 'plain'
+    rotary: Mapping[str, Any] | None = None
+    with_cls_token: bool = True
+    num_registers: Natural = 0
     final_norm: bool = True
     avg_token: bool = False
     qkv_bias: bool = True
+    mask_k_bias: bool = False
+    ffn: FeedForwardKind = 'mlp'
     layer_scale: NonNegative | None = None
+    norm_epsilon: Positive = 1e-6
     use_rel_pos_bias: bool = False
     drop_path_rate: BelowOne = 0.0
+    drop_subsets: bool = False
     frozen_stages: Stages = -1
     remat: bool = False
     scan_layers: bool = False
@@ -122,6 +115,7 @@ class VisionTransformer(Checked, nn.Module):
                 f'config.model.backbone.patch_size={self.patch_size}; change one of them.'
             )
         self._check_frozen_stages()
+        self._check_tokens()
 
     def _check_frozen_stages(self) -> None:
         depth = self.size.num_layers
@@ -135,6 +129,20 @@ class VisionTransformer(Checked, nn.Module):
                 f'config.model.backbone.frozen_stages={self.frozen_stages} freezes some of the '
                 'blocks, which config.model.backbone.scan_layers=True holds in one parameter; set '
                 'it to False.'
+            )
+
+    def _check_tokens(self) -> None:
+        make_rotary(self.rotary)
+        if self.use_rel_pos_bias and (self.num_registers or not self.with_cls_token):
+            raise JsslError(
+                'config.model.backbone.use_rel_pos_bias=True has biases for a class token and '
+                f'patches, not for num_registers={self.num_registers} and with_cls_token='
+                f'{self.with_cls_token}; set use_rel_pos_bias to False.'
+            )
+        if self.mask_k_bias and not self.qkv_bias:
+            raise JsslError(
+                'config.model.backbone.mask_k_bias=True is about the joint bias that '
+                'config.model.backbone.qkv_bias=False leaves out; set one of them the other way.'
             )
 
     @property
@@ -161,31 +169,39 @@ class VisionTransformer(Checked, nn.Module):
         train: bool = True,
         mask: jax.Array | None = None,
         ids_keep: jax.Array | None = None,
+        subsets: jax.Array | None = None,
+        rotary_draws: jax.Array | None = None,
     ) -> Any:
         """Features of whole images, or tokens of the patches that `ids_keep` chooses.
 
         Args:
           images: (B, H, W, C).
-          train: matters to drop path alone.
+          train: matters to drop path and to random rotary positions alone.
           mask: (B, h, w), not 0 for patches in whose place the mask token stands; None for none.
           ids_keep: int (B, n), the patches to compute, by their row-major number; None for all.
+          subsets: of `drop_subsets`, see `draw_subsets`; None draws them.
+          rotary_draws: (num_layers, 5) of random rotary positions, see `draw_rotary`.
 
         Returns:
-          As the class says; with `ids_keep` (B, 1 + n, C), class token first, patches in the order
-          of `ids_keep`.
+          As the class says; with `ids_keep` (B, 1 + registers + n, C), class token first, patches
+          in the order of `ids_keep`.
         """
         patches = self._hide(self._patch_tokens(images), mask)
         rows, columns = patches.shape[1:3]
-        cls_token, patches = self._embed(patches)
+        extra, patches = self._embed(patches)
         patches = self._keep(patches.reshape(len(images), rows * columns, -1), ids_keep)
-        x = self._transform(jnp.concatenate([cls_token, patches], axis=1), train)
+        x = self._freeze(jnp.concatenate([extra, patches], axis=1), 0)
+        rotations = self._rotations((rows, columns), train, x.dtype, ids_keep, rotary_draws)
+        x = self._blocks(x, train, self._subsets(len(x), train, subsets), rotations)
+        x = self._norm('ln1')(x) if self.final_norm else x
         return x if ids_keep is not None else self._outputs(x, rows, columns)
 
     def _hide(self, patches: jax.Array, mask: jax.Array | None) -> jax.Array:
         """The patch tokens (B, h, w, C) with the mask token where `mask` is not 0."""
         if mask is None:
             return patches
-        token = self.param('mask_token', self.init_values.token, (1, 1, patches.shape[-1]))
+        init = self.init_values.mask_token or self.init_values.token
+        token = self.param('mask_token', init, (1, 1, patches.shape[-1]))
         return replace_masked(patches, mask, token)
 
     def _keep(self, patches: jax.Array, ids_keep: jax.Array | None) -> jax.Array:
@@ -200,25 +216,56 @@ class VisionTransformer(Checked, nn.Module):
             )
         return jnp.take_along_axis(patches, ids_keep[..., None], axis=1)
 
-    def _transform(self, x: jax.Array, train: bool) -> jax.Array:
-        """The blocks and the final norm: tokens (B, N, C) -> (B, N, C)."""
-        x = self._blocks(self._freeze(x, 0), train)
-        return layer_norm('ln1', self.dtype)(x) if self.final_norm else x
+    def _norm(self, name: str) -> nn.LayerNorm:
+        return layer_norm(name, self.dtype, self.norm_epsilon)
 
     def _freeze(self, x: jax.Array, stage: int) -> jax.Array:
         return jax.lax.stop_gradient(x) if stage <= self.frozen_stages else x
 
     def _embed(self, patches: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Class tokens (B, 1, C) and patch tokens (B, h, w, C), both with their positions."""
+        """Class token and registers (B, n, C), and patch tokens (B, h, w, C), with positions."""
         batch, rows, columns, width = patches.shape
         self._check_grid(rows, columns)
-        positions = resize_positions(
-            self._positions(), (rows, columns), interpolation=self.interpolation
-        ).astype(patches.dtype)
-        cls_token = self.param('cls_token', self.init_values.token, (1, 1, width))
-        cls_token = cls_token.astype(patches.dtype) + positions[:, :1]
-        patches += positions[:, 1:].reshape(1, rows, columns, width)
-        return jnp.broadcast_to(cls_token, (batch, 1, width)), patches
+        own = int(self.with_cls_token)
+        if self.rotary is None:
+            positions = resize_positions(
+                self._positions(),
+                (rows, columns),
+                extra_tokens=own,
+                interpolation=self.interpolation,
+            ).astype(patches.dtype)
+            patches += positions[:, own:].reshape(1, rows, columns, width)
+        extra = []
+        if self.with_cls_token:
+            token = self.param('cls_token', self.init_values.token, (1, 1, width))
+            token = token.astype(patches.dtype)
+            extra.append(token if self.rotary is not None else token + positions[:, :1])
+        if self.num_registers:
+            shape = (1, self.num_registers, width)
+            registers = self.param('register_tokens', self.init_values.token, shape)
+            extra.append(registers.astype(patches.dtype))
+        first = jnp.concatenate([jnp.zeros((1, 0, width), patches.dtype), *extra], axis=1)
+        return jnp.broadcast_to(first, (batch, *first.shape[1:])), patches
+
+    def _rotations(
+        self,
+        grid: tuple[int, int],
+        train: bool,
+        dtype: jnp.dtype,
+        ids_keep: jax.Array | None,
+        draws: jax.Array | None,
+    ) -> Rotation | None:
+        """Sines and cosines of all blocks, (num_layers, N, d); None without rotary positions."""
+        rotary, size = make_rotary(self.rotary), self.size
+        if rotary is None:
+            return None
+        wide = jnp.promote_types(dtype, jnp.float32)
+        width = size.embed_dims // size.num_heads
+        options: Any = dict(train=train, draws=draws, dtype=wide)
+        sine, cosine = rotary_tables(rotary, size.num_layers, grid, width, **options)
+        if ids_keep is None:
+            return sine, cosine
+        return sine[:, ids_keep], cosine[:, ids_keep]
 
     def _check_grid(self, rows: int, columns: int) -> None:
         if self.use_rel_pos_bias and (rows, columns) != (self._grid, self._grid):
@@ -240,23 +287,38 @@ class VisionTransformer(Checked, nn.Module):
         )(images)
 
     def _positions(self) -> jax.Array:
-        """The position table (1, 1 + tokens, C); a fixed one is stored, as in the reference."""
-        grid, width = self._grid, self.size.embed_dims
+        """The position table (1, n + tokens, C), n = 1 with a class token and 0 without.
+
+        A fixed one is stored, as in the reference.
+        """
+        grid, width, own = self._grid, self.size.embed_dims, self.with_cls_token
         if not self.fixed_positions:
             init = nn.initializers.normal(0.02)
-            return self.param('pos_embed', init, (1, 1 + grid * grid, width))
-        table = self.param('pos_embed', lambda key: jnp.asarray(sincos_positions(grid, width)))
+            return self.param('pos_embed', init, (1, own + grid * grid, width))
+        fixed = sincos_positions(grid, width, cls_token=own)
+        table = self.param('pos_embed', lambda key: jnp.asarray(fixed))
         return jax.lax.stop_gradient(table)
 
-    def _blocks(self, x: jax.Array, train: bool) -> jax.Array:
+    def _subsets(self, batch: int, train: bool, given: jax.Array | None) -> jax.Array | None:
+        """The samples that every branch runs on, (num_layers, 2, kept); None for all of them."""
+        if not (train and self.drop_subsets and self.drop_path_rate):
+            return None
+        if given is not None:
+            return given
+        return draw_subsets(drop_path_key(self), self.size.num_layers, batch, self.drop_path_rate)
+
+    def _blocks(
+        self, x: jax.Array, train: bool, subsets: jax.Array | None, rotations: Rotation | None
+    ) -> jax.Array:
         depth = self.size.num_layers
-        rates = drop_path_rates(self.drop_path_rate, depth, train)
+        rates = drop_path_rates(self.drop_path_rate, depth, train and not self.drop_subsets)
         if self.scan_layers:
             stacked = None if rates is None else jnp.asarray(rates)
-            return scan_blocks(self._block('layers'), x, depth, stacked)
+            return scan_blocks(self._block('layers'), x, depth, stacked, subsets, rotations)
         for index in range(depth):
-            block = self._block(f'layers.{index}')
-            x = self._freeze(block(x, None if rates is None else rates[index]), index + 1)
+            rate = None if rates is None else rates[index]
+            own = jax.tree.map(operator.itemgetter(index), (subsets, rotations))
+            x = self._freeze(self._block(f'layers.{index}')(x, rate, *own), index + 1)
         return x
 
     def _block(self, name: str) -> nn.Module:
@@ -266,9 +328,12 @@ class VisionTransformer(Checked, nn.Module):
             size.num_heads,
             size.feedforward_channels,
             qkv_bias=self.qkv_bias,
+            mask_k_bias=self.mask_k_bias,
+            ffn=self.ffn,
             layer_scale=self.layer_scale,
             relative_side=self._grid if self.use_rel_pos_bias else None,
             init_values=self.init_values,
+            norm_epsilon=self.norm_epsilon,
             implementation=self.implementation,
             dtype=self.dtype,
             name=name,
@@ -278,11 +343,15 @@ class VisionTransformer(Checked, nn.Module):
         patches = x[:, -rows * columns :]
         if self.avg_token:
             wide = jnp.promote_types(x.dtype, jnp.float32)
-            mean = layer_norm('ln2', self.dtype)(patches.mean(axis=1, dtype=wide))
+            mean = layer_norm('ln2', self.dtype, self.norm_epsilon)(
+                patches.mean(axis=1, dtype=wide)
+            )
             return (self._freeze(mean, self.size.num_layers),)
-        cls_token = self._freeze(x[:, 0], self.size.num_layers)
         patches = self._freeze(patches, self.size.num_layers)
-        return ((patches.reshape(len(x), rows, columns, -1), cls_token),)
+        patches = patches.reshape(len(x), rows, columns, -1)
+        if not self.with_cls_token:
+            return (patches,)
+        return ((patches, self._freeze(x[:, 0], self.size.num_layers)),)
 
     @property
     def stage_names(self) -> tuple[str, ...]:
@@ -315,7 +384,8 @@ class VisionTransformer(Checked, nn.Module):
     @nn.nowrap
     def _stage(self, name: str) -> int:
         """0 for the embedding, i for the i-th block, the number of blocks + 1 for what follows."""
-        if name.startswith(('cls_token', 'mask_token', 'pos_embed', 'patch_embed')):
+        embedding = ('cls_token', 'register_tokens', 'mask_token', 'pos_embed', 'patch_embed')
+        if name.startswith(embedding):
             return 0
         if name.startswith('layers.') and not self.scan_layers:
             return int(name.split('.')[1]) + 1

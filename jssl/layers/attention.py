@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jssl.checks import Checked, Count, DType
 from jssl.errors import JsslError
+from jssl.layers.rotary import Rotation, rotate
 from jssl.layers.rows import by_rows
 
 Implementation = Literal['xla', 'cudnn'] | None
@@ -62,6 +63,8 @@ class SelfAttention(Checked, nn.Module):
       num_heads: number of heads; must divide the channels.
       qkv_bias: True for one bias of the joint projection; False for `q_bias` and `v_bias` as
         parameters of their own and no bias of the key, as CAE and BEiT have it.
+      mask_k_bias: leave out the key's third of the joint bias, which stays a parameter and gets no
+        gradient, as in DINOv3; without rotary positions the softmax does not see it anyway.
       qkv_init: initial values of the joint projection.
       proj_init: initial values of the output projection.
       implementation: see `attend`.
@@ -70,14 +73,19 @@ class SelfAttention(Checked, nn.Module):
 
     num_heads: Count
     qkv_bias: bool = True
+    mask_k_bias: bool = False
     qkv_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
     proj_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
     implementation: Implementation = None
     dtype: DType | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array, bias: jax.Array | None = None) -> jax.Array:
+    def __call__(
+        self, x: jax.Array, bias: jax.Array | None = None, rotation: Rotation | None = None
+    ) -> jax.Array:
         """(B, N, C) or (B, windows, N, C) -> the same; `bias` as in `attend`.
+
+        With `rotation` queries and keys go through `jssl.layers.rotary.rotate`.
 
         Raises:
           JsslError: if the number of heads does not divide the channels.
@@ -91,6 +99,8 @@ class SelfAttention(Checked, nn.Module):
         shape = (*x.shape[:-1], self.num_heads, channels // self.num_heads)
         parts = jnp.split(self._joint_projection(x), 3, axis=-1)
         query, key, value = (part.reshape(shape) for part in parts)
+        if rotation is not None:
+            query, key = (rotate(part, rotation) for part in (query, key))
         mixed = attend(query, key, value, bias, self.implementation).reshape(x.shape)
         proj = nn.Dense(channels, kernel_init=self.proj_init, dtype=self.dtype, name='proj')
         return by_rows(proj, mixed)
@@ -98,9 +108,10 @@ class SelfAttention(Checked, nn.Module):
     def _joint_projection(self, x: jax.Array) -> jax.Array:
         """(..., C) -> (..., 3 C)."""
         channels = x.shape[-1]
-        qkv = nn.Dense(
-            3 * channels,
+        qkv = _JointProjection(
+            channels,
             use_bias=self.qkv_bias,
+            mask_k_bias=self.mask_k_bias,
             kernel_init=self.qkv_init,
             dtype=self.dtype,
             name='qkv',
@@ -113,3 +124,24 @@ class SelfAttention(Checked, nn.Module):
         )
         bias = jnp.concatenate([query, jnp.zeros_like(query), value])
         return joint + bias.astype(joint.dtype)
+
+
+class _JointProjection(nn.Module):
+    """Query, key and value of rows (N, C) side by side, (N, 3 C); fields as of `SelfAttention`."""
+
+    channels: int
+    use_bias: bool
+    mask_k_bias: bool
+    kernel_init: nn.initializers.Initializer
+    dtype: DType | None
+
+    @nn.compact
+    def __call__(self, rows: jax.Array) -> jax.Array:
+        shape = (rows.shape[-1], 3 * self.channels)
+        kernel = self.param('kernel', self.kernel_init, shape)
+        bias = self.param('bias', nn.initializers.zeros, shape[1:]) if self.use_bias else None
+        if self.mask_k_bias and bias is not None:
+            bias = bias.at[self.channels : 2 * self.channels].set(0)
+        rows, kernel, bias = nn.dtypes.promote_dtype(rows, kernel, bias, dtype=self.dtype)
+        joint = rows @ kernel
+        return joint if bias is None else joint + bias

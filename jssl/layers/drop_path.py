@@ -1,4 +1,10 @@
-"""Stochastic depth: leaving out a residual branch for some samples of a batch."""
+"""Stochastic depth: leaving out a residual branch for some samples of a batch.
+
+`DropPath` computes the branch for all and drops some outputs; `run_on_some` computes it for a
+subset alone, which saves the others' time and memory.
+"""
+
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -28,15 +34,52 @@ class DropPath(nn.Module):
         """
         if rate is None:
             return branch
-        if not self.has_rng('drop_path'):
-            raise JsslError(
-                'backbone.drop_path_rate is above 0, but no key came with the call; pass rngs='
-                "{'drop_path': key} to apply, with a key that the algorithm's draw puts into the "
-                'batch, or set drop_path_rate=0.'
-            )
+        key = drop_path_key(self)
         shape = (branch.shape[0], *(1,) * (branch.ndim - 1))
-        keep = jax.random.bernoulli(self.make_rng('drop_path'), 1.0 - rate, shape)
+        keep = jax.random.bernoulli(key, 1.0 - rate, shape)
         return jnp.where(keep, branch / jnp.asarray(1.0 - rate, branch.dtype), 0)
+
+
+def drop_path_key(module: nn.Module) -> jax.Array:
+    """A key of the random stream ``drop_path``.
+
+    Raises:
+      JsslError: if none came with the call.
+    """
+    if not module.has_rng('drop_path'):
+        raise JsslError(
+            'backbone.drop_path_rate is above 0, but no key came with the call; pass rngs='
+            "{'drop_path': key} to apply, with a key that the algorithm's draw puts into the "
+            'batch, or set drop_path_rate=0.'
+        )
+    return module.make_rng('drop_path')
+
+
+def draw_subsets(key: jax.Array, blocks: int, batch: int, rate: float) -> jax.Array:
+    """The samples that run: int (blocks, 2, kept), one set for each branch of each block.
+
+    Args:
+      key: PRNG key.
+      blocks: how many.
+      batch: B, the samples that there are.
+      rate: share to leave out; max(floor(B (1 - rate)), 1) are kept, whatever the draw.
+    """
+    kept = max(int(batch * (1 - rate)), 1)
+    keys = jax.random.split(key, (blocks, 2))
+    return jax.vmap(jax.vmap(lambda one: jax.random.permutation(one, batch)[:kept]))(keys)
+
+
+def run_on_some(
+    branch: Callable[[jax.Array], jax.Array], x: jax.Array, rows: jax.Array
+) -> jax.Array:
+    """x + branch(x) for the samples `rows` alone, their branch times B / kept (DINOv2, section 5).
+
+    Args:
+      branch: (kept, ...) -> the same.
+      x: (B, ...).
+      rows: int (kept,), none of them twice.
+    """
+    return x.at[rows].add(branch(x[rows]) * (len(x) / len(rows)))
 
 
 def drop_path_rates(rate: float, depth: int, train: bool) -> list[float] | None:

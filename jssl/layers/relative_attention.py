@@ -5,6 +5,7 @@ import jax
 import numpy as np
 
 from jssl.layers.attention import SelfAttention
+from jssl.layers.rotary import Rotation
 
 
 class RelativeAttention(SelfAttention):
@@ -20,7 +21,9 @@ class RelativeAttention(SelfAttention):
     cls_token: bool = False
 
     @nn.compact
-    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+    def __call__(
+        self, x: jax.Array, mask: jax.Array | None = None, rotation: Rotation | None = None
+    ) -> jax.Array:
         """(B, N, C), or windows (B, W, N, C) -> the same; `mask` (W, N, N) is added to the logits.
 
         N is side * side, and one more with a class token.
@@ -31,7 +34,7 @@ class RelativeAttention(SelfAttention):
         shape = (self.num_heads, int(index.max()) + 1)
         table = self.param('relative_position_bias_table', init, shape)
         bias = table[None, :, index]
-        return super().__call__(x, bias if mask is None else bias + mask[:, None])
+        return super().__call__(x, bias if mask is None else bias + mask[:, None], rotation)
 
 
 def relative_positions(side: int, *, cls_token: bool = False) -> np.ndarray:

@@ -2,19 +2,23 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jssl.checks import Checked, Count, DType, NonNegative
+from jssl.checks import Checked, Count, DType, NonNegative, Positive
 from jssl.errors import JsslError
 from jssl.layers.attention import Implementation, SelfAttention
-from jssl.layers.drop_path import DropPath
+from jssl.layers.drop_path import DropPath, run_on_some
 from jssl.layers.initializers import xavier_uniform
 from jssl.layers.relative_attention import RelativeAttention
+from jssl.layers.rotary import Rotation
 from jssl.layers.rows import by_rows
+from jssl.layers.swiglu import SwiGLU
+
+FeedForwardKind = Literal['mlp', 'swiglu', 'swiglu_fused']
 
 
 def zero_bias(fan_in: int) -> nn.initializers.Initializer:
@@ -33,7 +37,8 @@ class TransformerInit:
       qkv: of the joint projection.
       kernel: of the other linear layers.
       ffn_bias: of both layers of the feed-forward network.
-      token: of the class token and the mask token.
+      token: of the class token, the registers and, unless `mask_token` is given, the mask token.
+      mask_token: of the mask token alone.
     """
 
     patch: nn.initializers.Initializer = xavier_uniform
@@ -42,6 +47,7 @@ class TransformerInit:
     kernel: nn.initializers.Initializer = xavier_uniform
     ffn_bias: nn.initializers.Initializer = nn.initializers.zeros
     token: nn.initializers.Initializer = nn.initializers.normal(0.02)  # noqa: RUF009  a function
+    mask_token: nn.initializers.Initializer | None = None
 
 
 def layer_norm(name: str, dtype: jnp.dtype | None = None, epsilon: float = 1e-6) -> nn.LayerNorm:
@@ -91,11 +97,14 @@ class TransformerBlock(Checked, nn.Module):
       num_heads: heads of the attention.
       feedforward_channels: hidden width of the feed-forward network.
       qkv_bias: see `SelfAttention`.
+      mask_k_bias: see `SelfAttention`.
+      ffn: 'mlp' for `FeedForward`, 'swiglu' and 'swiglu_fused' for the two layouts of `SwiGLU`.
       layer_scale: initial value of the scales gamma (Touvron et al. 2021, section 2); None for
         blocks without them.
       relative_side: patches along a side of the image, of which the attention learns a bias for
         every relative position; None for none.
       init_values: of the linear layers.
+      norm_epsilon: of the layer norms.
       implementation: of the attention, see `attend`.
       dtype: of the computation; None follows the input.
     """
@@ -103,31 +112,66 @@ class TransformerBlock(Checked, nn.Module):
     num_heads: Count
     feedforward_channels: Count
     qkv_bias: bool = True
+    mask_k_bias: bool = False
+    ffn: FeedForwardKind = 'mlp'
     layer_scale: NonNegative | None = None
     relative_side: Count | None = None
     init_values: TransformerInit = TransformerInit()
+    norm_epsilon: Positive = 1e-6
     implementation: Implementation = None
     dtype: DType | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array, drop_rate: jax.Array | float | None = None) -> jax.Array:
-        """(B, N, C) -> (B, N, C); with `drop_rate` both branches go through `DropPath`."""
-        feed_forward = FeedForward(
-            self.feedforward_channels,
+    def __call__(
+        self,
+        x: jax.Array,
+        drop_rate: jax.Array | float | None = None,
+        subsets: jax.Array | None = None,
+        rotation: Rotation | None = None,
+    ) -> jax.Array:
+        """(B, N, C) -> (B, N, C).
+
+        Args:
+          x: tokens.
+          drop_rate: with which both branches go through `DropPath`; None for none.
+          subsets: int (2, kept), the samples that each branch runs on, see `run_on_some`; None for
+            all.
+          rotation: of queries and keys, see `jssl.layers.rotary.rotate`.
+        """
+
+        def attention(x: jax.Array) -> jax.Array:
+            return self._scaled(self._attention()(self._norm('ln1')(x), None, rotation), 'gamma_1')
+
+        def feed_forward(x: jax.Array) -> jax.Array:
+            return self._scaled(self._feed_forward()(self._norm('ln2')(x)), 'gamma_2')
+
+        for index, branch in enumerate((attention, feed_forward)):
+            if subsets is None:
+                x += DropPath()(branch(x), drop_rate)
+            else:
+                x = run_on_some(branch, x, subsets[index])
+        return x
+
+    def _norm(self, name: str) -> nn.LayerNorm:
+        return layer_norm(name, self.dtype, self.norm_epsilon)
+
+    def _feed_forward(self) -> nn.Module:
+        fields: Any = dict(
+            channels=self.feedforward_channels,
             kernel_init=self.init_values.kernel,
             bias_init=self.init_values.ffn_bias,
             dtype=self.dtype,
             name='ffn',
         )
-        branch = self._attention()(layer_norm('ln1', self.dtype)(x))
-        x += DropPath()(self._scaled(branch, 'gamma_1'), drop_rate)
-        branch = feed_forward(layer_norm('ln2', self.dtype)(x))
-        return x + DropPath()(self._scaled(branch, 'gamma_2'), drop_rate)
+        if self.ffn == 'mlp':
+            return FeedForward(**fields)
+        return SwiGLU(fused=self.ffn == 'swiglu_fused', **fields)
 
     def _attention(self) -> nn.Module:
         fields: Any = dict(
             num_heads=self.num_heads,
             qkv_bias=self.qkv_bias,
+            mask_k_bias=self.mask_k_bias,
             qkv_init=self.init_values.qkv,
             proj_init=self.init_values.kernel,
             implementation=self.implementation,
@@ -145,24 +189,22 @@ class TransformerBlock(Checked, nn.Module):
         return branch * self.param(name, fill, branch.shape[-1:]).astype(branch.dtype)
 
 
-def scan_blocks(
-    block: nn.Module, x: jax.Array, length: int, rates: jax.Array | None = None
-) -> jax.Array:
+def scan_blocks(block: nn.Module, x: jax.Array, length: int, *options: Any) -> jax.Array:
     """As many blocks one after the other, as a loop over one: compiled once, parameters stacked.
 
     Args:
       block: a `TransformerBlock`, perhaps rematerialised.
       x: (B, N, C).
       length: how many blocks.
-      rates: of drop path, (length,); None for none.
+      options: further arguments of the block, each stacked (length, ...) or None.
     """
     loop = nn.scan(
-        lambda block, x, rate: (block(x, rate), None),
+        lambda block, x, options: (block(x, *options), None),
         variable_axes={'params': 0},
         split_rngs={'params': True, 'drop_path': True},
         length=length,
     )
-    return loop(block, x, rates)[0]
+    return loop(block, x, options)[0]
 
 
 class PatchProjection(Checked, nn.Module):

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from jssl.layers.attention import SelfAttention, attend
+from jssl.layers.rotary import Rotary, rotary_table
 from tests.checks import refused, well_scaled
 
 DRAW = np.random.default_rng(0)
 HEADS = [DRAW.standard_normal((2, 5, 3, 4)) for _ in range(3)]  # query, key, value
+BIASES = (('q_bias', 0), ('v_bias', 24))
 BIAS = DRAW.standard_normal((1, 3, 5, 5))
 
 
@@ -79,6 +81,20 @@ def test_split_biases_are_a_joint_one_that_leaves_the_key_alone() -> None:
     same = {'proj': params['proj'], 'qkv': {'kernel': params['qkv']['kernel'], 'bias': joint}}
     expected = SelfAttention(3).apply({'params': same}, x)
     np.testing.assert_allclose(module.apply(variables, x), expected, atol=1e-6)
+
+
+def test_a_masked_key_bias_is_a_parameter_that_does_nothing() -> None:
+    module, variables, x = self_attention(mask_k_bias=True)
+    params = variables['params']
+    assert params['qkv']['bias'].shape == (36,)
+    split = {name: params['qkv']['bias'][start : start + 12] for name, start in BIASES}
+    same = {'proj': params['proj'], 'qkv': {'kernel': params['qkv']['kernel']}, **split}
+    table = rotary_table(Rotary(), (2, 2), 4)
+    out = module.apply(variables, x, None, table)
+    expected = SelfAttention(3, qkv_bias=False).apply({'params': same}, x, None, table)
+    np.testing.assert_allclose(out, expected, atol=1e-6)
+    # Queries and keys turn, so that a bias of the key is seen where it is not masked.
+    assert np.abs(SelfAttention(3).apply(variables, x, None, table) - out).max() > 1e-3
 
 
 def test_heads_that_do_not_divide_the_channels_are_refused() -> None:

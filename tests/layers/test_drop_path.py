@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jssl.layers.drop_path import DropPath, drop_path_rates
+from jssl.layers.drop_path import DropPath, draw_subsets, drop_path_rates, run_on_some
 from tests.checks import refused
 
 BRANCH = jnp.ones((4000, 2, 3))
@@ -38,3 +38,33 @@ def test_rates_grow_linearly() -> None:
     assert drop_path_rates(0.2, 5, train=True) == pytest.approx([0, 0.05, 0.1, 0.15, 0.2])
     assert drop_path_rates(0.2, 5, train=False) is None
     assert drop_path_rates(0.0, 5, train=True) is None
+
+
+@pytest.mark.parametrize(('batch', 'rate', 'kept'), [(10, 0.3, 7), (8, 0.4, 4), (2, 0.9, 1)])
+def test_subsets_hold_as_many_samples_whatever_the_draw(batch: int, rate: float, kept: int) -> None:
+    sets = np.asarray(draw_subsets(KEY, 3, batch, rate))
+    assert sets.shape == (3, 2, kept)
+    assert all(len(set(rows)) == kept for rows in sets.reshape(-1, kept))
+    assert sets.min() >= 0
+    assert sets.max() < batch
+
+
+def test_subsets_of_all_branches_differ_and_every_sample_is_as_likely() -> None:
+    sets = np.asarray(draw_subsets(KEY, 500, 8, 0.5))
+    assert len({tuple(rows) for rows in sets.reshape(-1, 4)}) > 500
+    counts = np.bincount(sets.ravel(), minlength=8) / 1000
+    np.testing.assert_allclose(counts, 0.5, atol=5 * 0.5 / 1000**0.5)
+
+
+def test_a_branch_runs_on_some_and_is_scaled_by_how_many_there_are() -> None:
+    seen = []
+
+    def branch(x: jax.Array) -> jax.Array:
+        seen.append(x)
+        return 2 * x
+
+    x = jnp.arange(12.0).reshape(4, 3)
+    out = run_on_some(branch, x, jnp.array([3, 0, 1]))
+    np.testing.assert_array_equal(seen[0], x[jnp.array([3, 0, 1])])
+    factors = jnp.array([1 + 8 / 3, 1 + 8 / 3, 1, 1 + 8 / 3])
+    np.testing.assert_allclose(out, x * factors[:, None], rtol=1e-6)
