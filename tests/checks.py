@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,7 +46,7 @@ def refused(*parts: str) -> Iterator[pytest.ExceptionInfo[JsslError]]:
 
 def assert_trees_close(tree: Any, expected: Any, **bounds: Any) -> None:
     """Equal structure, and every leaf within `rtol` and `atol`."""
-    assert jax.tree.structure(tree) == jax.tree.structure(expected)
+    assert structure(tree) == structure(expected)
     for leaf, wanted in zip(jax.tree.leaves(tree), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(leaf, wanted, **bounds)
 
@@ -59,6 +60,16 @@ def widened(tree: Any) -> Any:
     return jax.tree.map(
         lambda leaf: leaf.astype('float64') if leaf.dtype == 'float32' else leaf, tree
     )
+
+
+def applied(module: nn.Module, variables: Any, *arguments: Any, **options: Any) -> Any:
+    """`module.apply`, whose result is a pair only with `mutable`, which its type does not tell."""
+    return module.apply(variables, *arguments, **options)
+
+
+def structure(tree: Any) -> Any:
+    """`jax.tree.structure`, whose results can be compared though their type does not tell."""
+    return jax.tree.structure(tree)
 
 
 def adaptive_mean(maps: np.ndarray, side: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jssl.algorithm import Algorithm, Run, TrainState, image_batch, one_view
-from tests.checks import assert_trees_close, refused, tiny_simclr, well_scaled
+from tests.checks import applied, assert_trees_close, refused, tiny_simclr, well_scaled
 
 IMAGES = jax.random.normal(jax.random.key(1), (4, 8, 8, 3))
 BATCH = {'views': (IMAGES, IMAGES), 'index': jnp.arange(4)}
@@ -81,7 +81,7 @@ def test_extract_feat_pools_the_backbone_in_evaluation_mode() -> None:
     extract = jax.jit(algorithm.extract_feat)
     features = extract(params, state, IMAGES)
     variables = {key: tree['backbone'] for key, tree in {'params': params, **state}.items()}
-    maps = algorithm.backbone.apply(variables, IMAGES, train=False)[-1]
+    maps = applied(algorithm.backbone, variables, IMAGES, train=False)[-1]
     assert features.shape == (4, 8)
     np.testing.assert_allclose(features, maps.mean((1, 2)), rtol=1e-5)
     others = IMAGES.at[1:].set(0)  # in training mode the rest of the batch would matter

@@ -16,7 +16,7 @@ from jssl.data import Arrays, Canvas
 from jssl.optim.optimizers import make_optimizer
 from jssl.training.experiment import Experiment
 from jssl.training.step import init_train_state, make_train_step
-from tests.checks import refused
+from tests.checks import refused, structure
 from tests.conftest import ROOT
 
 
@@ -72,7 +72,7 @@ def test_large_variants_can_be_traced(name: str, parameters: int) -> None:
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), first(experiment)
     )
     after, metrics = jax.eval_shape(experiment.step, state, batch)
-    assert jax.tree.structure(after) == jax.tree.structure(state)
+    assert structure(after) == structure(state)
     assert metrics['loss'].shape == ()
 
 
@@ -205,7 +205,7 @@ def test_embedded_variants_can_be_traced(name: str) -> None:
     )
     state = jax.eval_shape(experiment.initial_state)
     after, _ = jax.eval_shape(experiment.step, state, shapes)
-    assert jax.tree.structure(after) == jax.tree.structure(state)
+    assert structure(after) == structure(state)
 
 
 @pytest.mark.parametrize(
@@ -290,13 +290,13 @@ def traced(name: str, images: int) -> tuple[Any, dict[str, Any], int]:
     start = functools.partial(init_train_state, algorithm, views, optimizer, seed=0)
     state = jax.eval_shape(start, batch)
     after, metrics = jax.eval_shape(make_train_step(algorithm, views, optimizer), state, batch)
-    assert jax.tree.structure(after) == jax.tree.structure(state)
+    assert structure(after) == structure(state)
     if algorithm.refreshes(0):
         width = 256 if name.startswith('odc') else 2048
         features = jax.ShapeDtypeStruct((images, width), 'float32')
         given = (state.params, state.state, features, state.rng)
         again = jax.eval_shape(algorithm.refresh, *given)
-        assert jax.tree.structure(again) == jax.tree.structure((state.params, state.state))
+        assert structure(again) == structure((state.params, state.state))
     return state.state, metrics, sum(leaf.size for leaf in jax.tree.leaves(state.params))
 
 

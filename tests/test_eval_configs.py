@@ -19,7 +19,7 @@ from jssl.interop.safetensors import save_backbone
 from jssl.main import main
 from jssl.runs.metrics import read_metrics
 from jssl.training.experiment import Experiment
-from tests.checks import refused, well_scaled
+from tests.checks import refused, structure, well_scaled
 from tests.conftest import ROOT
 
 EVAL = ROOT / 'configs' / 'eval'
@@ -88,7 +88,7 @@ def test_the_step_of_a_recipe_can_be_traced(name: str) -> None:
     )
     batch = {'canvas': canvas, 'index': numbers, 'label': numbers}
     after, metrics = jax.eval_shape(experiment.step, experiment.state_shapes, batch)
-    assert jax.tree.structure(after) == jax.tree.structure(experiment.state_shapes)
+    assert structure(after) == structure(experiment.state_shapes)
     assert {'loss', 'top1', 'top5'} <= metrics.keys()
 
 

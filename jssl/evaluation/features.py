@@ -148,7 +148,9 @@ def raw_pixels(
     return _over_batches(_compile(pixels, batch_sharding), batches, batch_sharding)
 
 
-def _compile(function: Callable[..., jax.Array], sharding: NamedSharding | None) -> Callable:
+def _compile(
+    function: Callable[..., jax.Array], sharding: NamedSharding | None
+) -> Callable[..., jax.Array]:
     """Jitted; a sharded batch still gives every process all rows."""
     if sharding is None:
         return jax.jit(function)

@@ -6,7 +6,7 @@ without a learning rate to choose, and fast enough to run every few epochs.
 
 import dataclasses
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -64,7 +64,7 @@ def _fit(
     optimizer = optax.lbfgs()
     value_and_grad = optax.value_and_grad_from_state(objective)
 
-    def update(carry: tuple, _: None) -> tuple:
+    def update(carry: tuple[Any, Any], _: None) -> tuple[tuple[Any, Any], Any]:
         weights, state = carry
         value, grad = value_and_grad(weights, state=state)
         change, state = optimizer.update(

@@ -59,7 +59,7 @@ class BatchNorm(Checked, nn.Module):
             y += self.param('bias', nn.initializers.zeros, (channels,))
         return y.astype(self.dtype or x.dtype)
 
-    def _record(self, running: nn.Variable, new: jax.Array) -> None:
+    def _record(self, running: nn.Variable[jax.Array], new: jax.Array) -> None:
         running.value = self.momentum * running.value + (1 - self.momentum) * new
 
     def _group(self, x: jax.Array) -> jax.Array:

@@ -4,18 +4,19 @@ Walker, "An Efficient Method for Generating Discrete Random Variables with Gener
 ACM TOMS 3, 1977; the table is built as by Vose, IEEE TSE 17, 1991.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jssl.errors import JsslError
 
 Table = Mapping[str, jax.Array]
 
 
-def alias_table(weights: Sequence[float]) -> dict[str, np.ndarray]:
+def alias_table(weights: ArrayLike) -> dict[str, np.ndarray]:
     """What `draw_alias` needs: N columns of equal area, each shared by at most two outcomes.
 
     Args:

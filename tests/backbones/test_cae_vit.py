@@ -4,6 +4,7 @@ import numpy as np
 
 from jssl.backbones import CAEViT, VisionTransformer
 from tests.backbones.test_vit import ARCH, IMAGES, count, shapes_of, tiny
+from tests.checks import applied
 
 
 def test_parameter_count() -> None:
@@ -16,7 +17,7 @@ def test_all_patches_in_order_are_the_whole_image() -> None:
     plain = VisionTransformer(
         ARCH, img_size=16, patch_size=4, fixed_positions=True, qkv_bias=False, layer_scale=0.1
     )
-    patches, cls_token = plain.apply({'params': params}, IMAGES, train=False)[-1]
+    patches, cls_token = applied(plain, {'params': params}, IMAGES, train=False)[-1]
     every = jnp.broadcast_to(jnp.arange(16), (2, 16))
     tokens = jax.jit(model.apply)({'params': params}, IMAGES, ids_keep=every)
     np.testing.assert_allclose(tokens[:, 0], cls_token, atol=1e-5)

@@ -56,7 +56,8 @@ def test_the_matrices_have_as_many_rows_as_there_are_visible_patches() -> None:
     def flops(count: int) -> float:
         call = functools.partial(MODEL.apply, train=False)
         compiled = jax.jit(call).lower(variables('mae'), IMAGES, ids_keep=ALL[:, :count])
-        return compiled.cost_analysis()['flops']
+        costs: Any = compiled.cost_analysis()
+        return costs['flops']
 
     embedding = 2 * 2 * 16 * (4 * 4 * 3) * 16
     few, many = (flops(count) - embedding for count in (3, 15))

@@ -1,4 +1,5 @@
 import math
+from functools import partial
 from typing import Any
 
 import jax
@@ -93,8 +94,12 @@ def test_where_a_bottleneck_strides(style: str, sides: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize('kind', [BasicBlock, Bottleneck])
-def test_zero_init_residual_starts_a_block_as_its_shortcut(kind: type) -> None:
-    block = kind(channels=8 // kind.expansion, stride=1, norm=BatchNorm, zero_init_residual=True)
+def test_zero_init_residual_starts_a_block_as_its_shortcut(
+    kind: type[BasicBlock] | type[Bottleneck],
+) -> None:
+    block = kind(
+        channels=8 // kind.expansion, stride=1, norm=partial(BatchNorm), zero_init_residual=True
+    )
     images = jax.random.normal(jax.random.key(1), (2, 3, 3, 8))
     draw = jax.jit(lambda x: block.init_with_output(jax.random.key(0), x, train=False))
     out, variables = draw(images)
@@ -158,7 +163,8 @@ def gradients(model: ResNet, variables: Any, images: jax.Array) -> tuple[Any, An
 
     def total(params: Any) -> tuple[jax.Array, Any]:
         features, stats = train_pass(model, {**variables, 'params': params}, images)
-        return sum(jnp.sum(jnp.sin(feature)) for feature in features), stats
+        sums = (jnp.sum(jnp.sin(feature)) for feature in features)
+        return sum(sums, jnp.zeros(())), stats
 
     return jax.jit(jax.grad(total, has_aux=True))(variables['params'])
 

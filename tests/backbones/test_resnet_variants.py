@@ -1,7 +1,6 @@
 import math
 from typing import Any
 
-import flax.linen as nn
 import jax
 import numpy as np
 import pytest
@@ -24,7 +23,7 @@ from tests.checks import refused, well_scaled
         (ResNetSobel(50), 23_504_896),
     ],
 )
-def test_parameter_counts(model: nn.Module, parameters: int) -> None:
+def test_parameter_counts(model: ResNet, parameters: int) -> None:
     _, variables = shapes_of(model, 64)
     sizes = (math.prod(leaf.shape) for leaf in jax.tree.leaves(variables['params']))
     assert sum(sizes) == parameters
@@ -78,4 +77,5 @@ def test_a_sobel_network_is_a_resnet_on_edges() -> None:
             plain.apply(variables, sobel(images), train=False)[0],
         )
 
-    np.testing.assert_allclose(*both(images), atol=1e-6)
+    ours, plain = both(images)
+    np.testing.assert_allclose(ours, plain, atol=1e-6)

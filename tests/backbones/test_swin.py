@@ -9,7 +9,7 @@ import pytest
 
 from jssl.backbones import SwinTransformer
 from jssl.backbones.swin import PatchMerging
-from tests.checks import assert_trees_close, refused, well_scaled
+from tests.checks import applied, assert_trees_close, refused, well_scaled
 
 ARCH = {'embed_dims': 8, 'depths': [2, 1], 'num_heads': [1, 2]}
 IMAGES = jax.random.normal(jax.random.key(1), (2, 32, 32, 3))
@@ -56,7 +56,7 @@ def test_patch_merging_flattens_windows_channel_by_channel() -> None:
     params = variables['params']
     flat = (flat - flat.mean()) / flat.std() * params['norm']['scale'] + params['norm']['bias']
     expected = flat @ params['reduction']['kernel']
-    np.testing.assert_allclose(merging.apply(variables, x)[1, 1, 0], expected, atol=1e-4)
+    np.testing.assert_allclose(applied(merging, variables, x)[1, 1, 0], expected, atol=1e-4)
 
 
 def test_maps_of_odd_size_are_padded_before_merging() -> None:

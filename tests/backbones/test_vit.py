@@ -12,7 +12,7 @@ from jssl.components import build
 from jssl.interop.model_dicts import model_config
 from jssl.layers.pooling import pool_features
 from jssl.layers.position_embedding import resize_positions
-from tests.checks import assert_drawn_like, assert_trees_close, refused, well_scaled
+from tests.checks import applied, assert_drawn_like, assert_trees_close, refused, well_scaled
 
 ARCH = {'embed_dims': 16, 'num_layers': 2, 'num_heads': 2, 'feedforward_channels': 32}
 IMAGES = jax.random.normal(jax.random.key(1), (2, 16, 16, 3))
@@ -49,8 +49,9 @@ def gradients(model: VisionTransformer, params: Any) -> Any:
     """Gradients of the parameters, of a scalar that every feature has a part in."""
 
     def total(params: Any) -> jax.Array:
-        features = model.apply({'params': params}, IMAGES, train=False)
-        return sum(jnp.sum(jnp.sin(feature)) for feature in jax.tree.leaves(features))
+        features = applied(model, {'params': params}, IMAGES, train=False)
+        sums = (jnp.sum(jnp.sin(feature)) for feature in jax.tree.leaves(features))
+        return sum(sums, jnp.zeros(()))
 
     return jax.jit(jax.grad(total))(params)
 

@@ -20,7 +20,7 @@ from jssl.interop.safetensors import save_backbone
 from jssl.runs.checkpoints import Checkpoints
 from jssl.training import sharding
 from tests.algorithms.runs import Stem
-from tests.checks import assert_trees_close, refused, well_scaled
+from tests.checks import assert_trees_close, refused, structure, well_scaled
 
 VIT = {'embed_dims': 8, 'num_layers': 2, 'num_heads': 2, 'feedforward_channels': 16}
 SWIN = {'embed_dims': 8, 'depths': (2,), 'num_heads': (2,)}
@@ -77,7 +77,7 @@ def test_the_exported_backbone_of_a_run_takes_the_place_of_the_fresh_one(
     loaded, said = load(tmp_path if whole_run else path, fresh)
     assert_same_backbone(loaded, trained)
     assert_trees_close(loaded.params['head'], fresh.params['head'], rtol=0)
-    assert jax.tree.structure(loaded) == jax.tree.structure(fresh)
+    assert structure(loaded) == structure(fresh)
     assert 'backbone from' in said
     assert 'new here' not in said
     assert 'not used' not in said

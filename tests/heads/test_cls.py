@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jssl.heads import ClsHead
-from tests.checks import assert_drawn_like, refused
+from tests.checks import applied, assert_drawn_like, refused
 
 MAPS = jax.random.normal(jax.random.key(1), (3, 2, 2, 4))
 VECTORS = MAPS.mean((1, 2))
@@ -17,11 +17,11 @@ def test_logits_are_linear_in_pooled_features() -> None:
     expected = VECTORS @ layer['kernel'] + layer['bias']
     token = (MAPS, VECTORS)
     for features in (VECTORS, (MAPS,), (None, token)):
-        np.testing.assert_allclose(head.apply(variables, features), expected, atol=1e-6)
+        np.testing.assert_allclose(applied(head, variables, features), expected, atol=1e-6)
     plain = ClsHead(4, 5)
-    np.testing.assert_allclose(plain.apply(variables, VECTORS), expected, atol=1e-6)
+    np.testing.assert_allclose(applied(plain, variables, VECTORS), expected, atol=1e-6)
     transformer = ClsHead(4, 5, vit_backbone=True)
-    np.testing.assert_allclose(transformer.apply(variables, (token,)), expected, atol=1e-6)
+    np.testing.assert_allclose(applied(transformer, variables, (token,)), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from flax import linen as nn
 
 from jssl.heads import LinearClsHead, MultiClsHead, VisionTransformerClsHead
 from jssl.interop.mmselfsup import export_state
-from tests.checks import refused, well_scaled
+from tests.checks import applied, refused, well_scaled
 
 DRAW = np.random.default_rng(0)
 MAPS = tuple(
@@ -27,10 +27,10 @@ def test_a_linear_head_pools_a_map_and_takes_a_class_token_or_vectors() -> None:
     given = variables(head, MAPS)
     dense = given['params']['fc']
     expected = MAPS[-1].mean((1, 2)) @ dense['kernel'] + dense['bias']
-    np.testing.assert_allclose(head.apply(given, MAPS), expected, rtol=1e-5)
+    np.testing.assert_allclose(applied(head, given, MAPS), expected, rtol=1e-5)
     token = MAPS[-1].mean((1, 2))
-    np.testing.assert_allclose(head.apply(given, ((MAPS[0], token),)), expected, rtol=1e-5)
-    np.testing.assert_allclose(head.apply(given, token), expected, rtol=1e-5)
+    np.testing.assert_allclose(applied(head, given, ((MAPS[0], token),)), expected, rtol=1e-5)
+    np.testing.assert_allclose(applied(head, given, token), expected, rtol=1e-5)
 
 
 def test_a_linear_head_starts_small_and_without_bias() -> None:
@@ -48,7 +48,7 @@ def test_the_token_s_head_starts_at_zero_and_may_have_a_hidden_layer() -> None:
     first, last = given['params']['layers.pre_logits'], given['params']['layers.head']
     hidden = np.tanh(TOKENS @ first['kernel'] + first['bias'])
     expected = hidden @ last['kernel'] + last['bias']
-    np.testing.assert_allclose(head.apply(given, TOKENS), expected, rtol=1e-5)
+    np.testing.assert_allclose(applied(head, given, TOKENS), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize('head', [LinearClsHead, VisionTransformerClsHead])

@@ -37,12 +37,14 @@ def test_hand_made_value_of_simmim() -> None:
 @pytest.mark.parametrize('norm_pix', [True, False])
 def test_the_target_as_an_image_is_the_image(norm_pix: bool) -> None:
     head = MAEPretrainHead(norm_pix, patch_size=2)
-    painted = head.to_images(head.target(IMAGES), IMAGES)
+    painted = head.to_images(head.target(jnp.asarray(IMAGES)), jnp.asarray(IMAGES))
     np.testing.assert_allclose(painted, IMAGES, atol=1e-5)
 
 
 def test_a_prediction_of_nothing_is_each_normalised_patch_s_mean() -> None:
-    painted = MAEPretrainHead(True, patch_size=2).to_images(jnp.zeros((2, 4, 12)), IMAGES)
+    painted = MAEPretrainHead(True, patch_size=2).to_images(
+        jnp.zeros((2, 4, 12)), jnp.asarray(IMAGES)
+    )
     assert float(painted[1, 0, 2, 0]) == pytest.approx(IMAGES[1, :2, 2:].mean(), rel=1e-5)
 
 

@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 
 from jssl.layers.batch_norm import BatchNorm
-from tests.checks import assert_trees_close, refused
+from tests.checks import applied, assert_trees_close, refused
 
 CHANNELS = 5
 
@@ -23,7 +24,9 @@ def variables(seed: int = 1) -> dict[str, Any]:
     return jax.tree.map(jnp.asarray, {'params': params, 'batch_stats': stats})
 
 
-def step(norm: BatchNorm, state: dict[str, Any], x: jax.Array) -> tuple[jax.Array, dict[str, Any]]:
+def step(
+    norm: BatchNorm, state: Mapping[str, Any], x: jax.Array
+) -> tuple[jax.Array, dict[str, Any]]:
     y, updates = norm.apply(state, x, mutable=['batch_stats'])
     return y, updates['batch_stats']
 
@@ -60,7 +63,7 @@ def test_two_training_steps_and_evaluation_equal_pytorch(shape: tuple[int, ...])
         np.testing.assert_allclose(stats['mean'], theirs.running_mean.numpy(), rtol=1e-10)
         np.testing.assert_allclose(stats['var'], theirs.running_var.numpy(), rtol=1e-10)
         theirs.eval()
-        y = norm.apply(state, jnp.asarray(batches[2]), train=False)
+        y = applied(norm, state, jnp.asarray(batches[2]), train=False)
         np.testing.assert_allclose(y, expected(batches[2]), atol=1e-10)
 
 
@@ -115,10 +118,10 @@ def test_a_large_mean_costs_no_accuracy_once_the_running_mean_has_settled() -> N
     fresh = norm.init(jax.random.key(0), x)
 
     def settle(stats: Any, _: None) -> tuple[Any, None]:
-        return step(norm, {**fresh, 'batch_stats': stats}, x)[1], None
+        return step(norm, {**fresh, 'batch_stats': stats}, jnp.asarray(x))[1], None
 
     stats, _ = jax.lax.scan(settle, fresh['batch_stats'], length=150)
-    y, _ = step(norm, {**fresh, 'batch_stats': stats}, x)
+    y, _ = step(norm, {**fresh, 'batch_stats': stats}, jnp.asarray(x))
     wide = x.astype('float64').reshape(-1, CHANNELS)
     exact = (x - wide.mean(0)) / np.sqrt(wide.var(0) + 1e-5)
     np.testing.assert_allclose(y, exact, atol=1e-4)

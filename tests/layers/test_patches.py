@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -8,7 +9,7 @@ IMAGES = np.arange(2 * 4 * 6 * 3).reshape(2, 4, 6, 3)
 
 
 def test_a_patch_is_row_column_channel() -> None:
-    patches = patchify(IMAGES, 2)
+    patches = patchify(jnp.asarray(IMAGES), 2)
     assert patches.shape == (2, 6, 12)
     np.testing.assert_array_equal(patches[1, 4], IMAGES[1, 2:4, 2:4].ravel())
     np.testing.assert_array_equal(unpatchify(patches, 2, 4, 6), IMAGES)
@@ -18,7 +19,9 @@ def test_hand_made_value() -> None:
     """ALGORITHMS.md, golden value 6: image 0, patch 1."""
     images = matrix(48, 2, 0.4).reshape(2, 3, 4, 4).transpose(0, 2, 3, 1)
     expected = [0.89120736, 0.40484992, -0.26323179, 0.67546318]
-    np.testing.assert_allclose(patchify(images, 2)[0, 1, :4], expected, atol=1e-8)
+    with jax.enable_x64(True):
+        patches = patchify(jnp.asarray(images), 2)
+    np.testing.assert_allclose(patches[0, 1, :4], np.array(expected), atol=1e-8)
 
 
 def test_a_mask_covers_the_pixels_of_its_patches() -> None:
@@ -28,4 +31,4 @@ def test_a_mask_covers_the_pixels_of_its_patches() -> None:
 
 def test_images_that_do_not_divide_are_refused() -> None:
     with refused('4 x 6 px', 'head.patch_size=4'):
-        patchify(IMAGES, 4)
+        patchify(jnp.asarray(IMAGES), 4)

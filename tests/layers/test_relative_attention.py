@@ -8,7 +8,7 @@ import numpy as np
 from jssl.layers.attention import SelfAttention
 from jssl.layers.relative_attention import RelativeAttention, relative_positions
 from tests import golden
-from tests.checks import well_scaled
+from tests.checks import applied, well_scaled
 
 INDEX = 'relative_position_index'
 
@@ -53,7 +53,7 @@ def test_the_bias_is_added_to_the_scaled_logits_of_its_head() -> None:
         for column in range(5):
             bias[0, :, row, column] = table[:, relative_positions(2, cls_token=True)[row, column]]
     plain = {key: value for key, value in params.items() if key != 'relative_position_bias_table'}
-    expected = SelfAttention(2).apply({'params': plain}, x, jnp.asarray(bias))
-    np.testing.assert_allclose(module.apply({'params': params}, x), expected, atol=1e-6)
-    without = SelfAttention(2).apply({'params': plain}, x)
+    expected = applied(SelfAttention(2), {'params': plain}, x, jnp.asarray(bias))
+    np.testing.assert_allclose(applied(module, {'params': params}, x), expected, atol=1e-6)
+    without = applied(SelfAttention(2), {'params': plain}, x)
     assert np.abs(expected - without).max() > 1e-2

@@ -8,7 +8,8 @@ from jssl.necks import LinearNeck, NonLinearNeck
 
 def test_unshuffling_undoes_a_shuffle() -> None:
     rows, shuffle = np.arange(10).reshape(5, 2), np.array([3, 0, 4, 1, 2])
-    images, labels = unshuffle((jnp.asarray(rows[shuffle]), jnp.asarray(shuffle)), shuffle)
+    order = jnp.asarray(shuffle)
+    images, labels = unshuffle((jnp.asarray(rows[shuffle]), order), order)
     np.testing.assert_array_equal(images, rows)
     np.testing.assert_array_equal(labels, np.arange(5))
 

@@ -13,7 +13,7 @@ from jssl.layers.transformer import (
     TransformerBlock,
     layer_norm,
 )
-from tests.checks import refused, well_scaled
+from tests.checks import applied, refused, well_scaled
 
 TOKENS = jax.random.normal(jax.random.key(1), (3, 5, 8))
 
@@ -31,7 +31,7 @@ def test_a_patch_projection_is_the_convolution_whose_kernel_it_holds() -> None:
     layout = ('NHWC', 'HWIO', 'NHWC')
     conv = jax.lax.conv_general_dilated(images, kernel, (4, 4), 'VALID', dimension_numbers=layout)
     expected = conv + variables['params']['bias']
-    np.testing.assert_allclose(projection.apply(variables, images), expected, atol=1e-5)
+    np.testing.assert_allclose(applied(projection, variables, images), expected, atol=1e-5)
 
 
 def test_images_that_do_not_divide_into_patches_are_refused() -> None:
@@ -53,7 +53,7 @@ def test_the_norm_is_that_of_torch_where_the_mean_is_large() -> None:
     torch = pytest.importorskip('torch')
     x = 1000 + jax.random.normal(jax.random.key(0), (4, 64))
     norm = layer_norm('norm')
-    ours = norm.apply(norm.init(jax.random.key(0), x), x)
+    ours = applied(norm, norm.init(jax.random.key(0), x), x)
     exact = torch.nn.functional.layer_norm(torch.from_numpy(np.float64(x)), (64,), eps=1e-6)
     np.testing.assert_allclose(ours, exact, atol=2e-3)
 
@@ -66,7 +66,7 @@ def test_the_feed_forward_network_uses_the_exact_gelu() -> None:
     hidden = torch.from_numpy(np.array(TOKENS @ first['kernel'] + first['bias']))
     expected = jnp.asarray(torch.nn.functional.gelu(hidden).numpy()) @ second['kernel']
     np.testing.assert_allclose(
-        module.apply(variables, TOKENS), expected + second['bias'], atol=1e-6
+        applied(module, variables, TOKENS), expected + second['bias'], atol=1e-6
     )
 
 
@@ -79,11 +79,13 @@ def test_layer_scale_multiplies_both_branches() -> None:
     assert (fresh['gamma_1'] == 0.1).all()
     assert (fresh['gamma_2'] == 0.1).all()
     zero = {**params, 'gamma_1': jnp.zeros(8), 'gamma_2': jnp.zeros(8)}
-    np.testing.assert_array_equal(scaled.apply({'params': zero}, TOKENS), TOKENS)
+    np.testing.assert_array_equal(applied(scaled, {'params': zero}, TOKENS), TOKENS)
     one = {**params, 'gamma_1': jnp.ones(8), 'gamma_2': jnp.ones(8)}
     rest = {key: value for key, value in params.items() if 'gamma' not in key}
     np.testing.assert_allclose(
-        scaled.apply({'params': one}, TOKENS), plain.apply({'params': rest}, TOKENS), atol=1e-6
+        applied(scaled, {'params': one}, TOKENS),
+        applied(plain, {'params': rest}, TOKENS),
+        atol=1e-6,
     )
 
 
@@ -91,9 +93,11 @@ def test_a_block_whose_branches_are_dropped_is_the_identity() -> None:
     block = TransformerBlock(2, 16)
     variables = filled(block, TOKENS)
     rngs = {'drop_path': jax.random.key(0)}
-    np.testing.assert_array_equal(block.apply(variables, TOKENS, 0.999999, rngs=rngs), TOKENS)
+    np.testing.assert_array_equal(applied(block, variables, TOKENS, 0.999999, rngs=rngs), TOKENS)
     np.testing.assert_allclose(
-        block.apply(variables, TOKENS, 0.0, rngs=rngs), block.apply(variables, TOKENS), atol=1e-6
+        applied(block, variables, TOKENS, 0.0, rngs=rngs),
+        applied(block, variables, TOKENS),
+        atol=1e-6,
     )
 
 

@@ -12,7 +12,7 @@ from jssl.layers.window_attention import (
     shift_mask,
     to_windows,
 )
-from tests.checks import refused, well_scaled
+from tests.checks import applied, refused, well_scaled
 
 
 def test_windows_are_row_major_and_come_back() -> None:
@@ -44,7 +44,7 @@ def test_the_mask_parts_tokens_that_the_roll_brought_together() -> None:
 def attention(x: jax.Array, **options: Any) -> jax.Array:
     module = ShiftedWindowAttention(2, 4, **options)
     variables = well_scaled(jax.eval_shape(module.init, jax.random.key(0), x))
-    return module.apply(variables, x)
+    return applied(module, variables, x)
 
 
 def influences(shape: tuple[int, int], place: tuple[int, int], **options: bool) -> np.ndarray:

@@ -15,7 +15,7 @@ from tests.checks import matrix, refused
 DRAW = np.random.default_rng(0)
 LOGITS = DRAW.standard_normal((6, 4))
 LABELS = np.array([0, 3, 1, 1, 2, 0])
-WEIGHTS = np.array([1.0, 0.0, 2.0, 0.5, 1.0, 3.0])
+WEIGHTS = jnp.array([1.0, 0.0, 2.0, 0.5, 1.0, 3.0])
 
 
 @pytest.mark.parametrize('smoothing', [0.0, 0.1])

@@ -26,6 +26,6 @@ def test_images_count_alike_however_many_patches_are_masked() -> None:
 def test_a_list_that_is_filled_up_says_the_same() -> None:
     images, patches = [0, 0, 0, 2, 1, 1], [0, 2, 3, 1, 0, 0]
     with jax.enable_x64(True):
-        rows = (jnp.asarray(x[images, patches]) for x in (LOGITS, TARGETS))
-        found = ibot_of_rows(*rows, jnp.array([1 / 3, 1 / 3, 1 / 3, 1, 0, 0]), 3)
+        logits, targets = (jnp.asarray(x[images, patches]) for x in (LOGITS, TARGETS))
+        found = ibot_of_rows(logits, targets, jnp.array([1 / 3, 1 / 3, 1 / 3, 1, 0, 0]), 3)
     assert float(found) == pytest.approx(by_definition(), rel=1e-12)

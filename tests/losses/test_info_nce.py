@@ -14,7 +14,8 @@ QUERY, KEY, QUEUE = (linear.unit(DRAW.standard_normal((rows, 3))) for rows in (4
 def test_the_loss_is_a_cross_entropy_over_key_and_queue(temperature: float) -> None:
     logits = np.concatenate([(QUERY * KEY).sum(1, keepdims=True), QUERY @ QUEUE.T], axis=1)
     with jax.enable_x64(True):
-        found = info_nce(*map(jnp.asarray, (QUERY, KEY, QUEUE)), temperature)
+        query, key, queue = map(jnp.asarray, (QUERY, KEY, QUEUE))
+        found = info_nce(query, key, queue, temperature)
     expected = linear.cross_entropy(logits / temperature, np.zeros(4, int))
     assert found.dtype == 'float64'
     assert float(found) == pytest.approx(expected, rel=1e-9)

@@ -31,12 +31,12 @@ def test_lightly_s_numbers(path: Path, dtype: str) -> None:
             check(saved, name, loss, pair, ('grad_x', 'grad_y'))
         check_tico(saved)
         both = saved.input('anchors'), saved.input('prototypes')
-        for name, settings in (
-            ('msn', {}),
-            ('msn_plain', {'rounds': 0, 'temperature': 0.2, 'weight': 0.5}),
-            ('pmsn', {'rounds': 0, 'exponent': 0.25}),
+        masked = partial(masked_siamese, targets=pair[0])
+        for name, loss in (
+            ('msn', masked),
+            ('msn_plain', partial(masked, rounds=0, temperature=0.2, weight=0.5)),
+            ('pmsn', partial(masked, rounds=0, exponent=0.25)),
         ):
-            loss = partial(masked_siamese, targets=pair[0], **settings)
             check(saved, name, loss, both, ('grad_anchors', 'grad_prototypes'))
 
 

@@ -113,7 +113,7 @@ def test_codes_of_any_epsilon_are_those_of_float64_logarithms(
         logs -= logsumexp(logs, axis=0, keepdims=True)
         logs -= logsumexp(logs, axis=1, keepdims=True)
     # a score of 1 is rounded by eps / 2; divided by epsilon that is a code's relative error
-    bound = max(1e-5, np.finfo('float32').eps / epsilon)
+    bound = max(1e-5, float(np.finfo('float32').eps) / epsilon)
     np.testing.assert_allclose(ASSIGN(scores, epsilon=epsilon), np.exp(logs), rtol=0, atol=bound)
 
 

@@ -21,13 +21,13 @@ def test_lightly_s_bank_and_loss(path: Path) -> None:
         assert bank.shape == (saved.meta['size'], saved.meta['dim'])
         pointer, banks = jnp.zeros((), jnp.int32), []
         for step in range(3):
-            arrays = saved.group(f'in/step{step}')
+            arrays = jax.tree.map(jnp.asarray, saved.group(f'in/step{step}'))
             expected = saved.group(f'out/step{step}')
             neighbors = nearest_rows(bank, arrays['z0']), nearest_rows(bank, arrays['z1'])
             np.testing.assert_array_equal(neighbors[0], expected['neighbours0'])
             np.testing.assert_array_equal(neighbors[1], expected['neighbours1'])
-            loss = partial(symmetric, p1=jnp.asarray(arrays['p1']), neighbors=neighbors)
-            value, gradient = jax.value_and_grad(loss)(jnp.asarray(arrays['p0']))
+            loss = partial(symmetric, p1=arrays['p1'], neighbors=neighbors)
+            value, gradient = jax.value_and_grad(loss)(arrays['p0'])
             np.testing.assert_allclose(value, expected['loss'], rtol=1e-5)
             np.testing.assert_allclose(gradient, expected['grad_p0'], atol=1e-5)
             bank, pointer = store_rows(bank, pointer, arrays['z1'])

@@ -8,7 +8,7 @@ import pytest
 from jssl.layers.position_embedding import sincos_positions
 from jssl.necks import CAENeck
 from jssl.necks.cae import RegressorBlock
-from tests.checks import assert_trees_close, matrix, refused, well_scaled
+from tests.checks import applied, assert_trees_close, matrix, refused, well_scaled
 
 GOLDEN = """
 0.50259087 0.97402729 -0.55849792 -1.57184432
@@ -96,7 +96,7 @@ def test_predictions_follow_the_order_of_the_patches() -> None:
 def test_without_layers_the_tokens_are_told_by_the_position_alone() -> None:
     neck = NECK.clone(regressor_depth=0, decoder_depth=0)
     params = params_of(neck)['params']
-    logits, latents = neck.apply({'params': params}, LATENT, *IDS)
+    logits, latents = applied(neck, {'params': params}, LATENT, *IDS)
     np.testing.assert_allclose(latents[0], jnp.broadcast_to(latents[0, 0], (5, 8)), atol=1e-6)
     table = sincos_positions(3, 8, cls_token=False)[0]
     hidden = latents + table[IDS[1]]
@@ -111,7 +111,10 @@ def test_remat_changes_no_number() -> None:
     params = params_of(shallow)
 
     def gradients(neck: CAENeck) -> Any:
-        total = lambda p: sum(jnp.sum(jnp.sin(x)) for x in neck.apply(p, LATENT, *IDS))  # noqa: E731
+        def total(params: Any) -> jax.Array:
+            first, second = applied(neck, params, LATENT, *IDS)
+            return jnp.sum(jnp.sin(first)) + jnp.sum(jnp.sin(second))
+
         return jax.jit(jax.grad(total))(params)
 
     plain, again = gradients(shallow), gradients(shallow.clone(remat=True))
@@ -127,8 +130,9 @@ def test_the_published_neck_has_its_number_of_parameters() -> None:
 
 @pytest.mark.parametrize('field', ['num_classes', 'mask_tokens_num'])
 def test_nothing_to_predict_is_refused(field: str) -> None:
+    fields: dict[str, Any] = {field: 0}
     with refused(f'CAENeck.{field}=0', 'at least 1'):
-        CAENeck(**{field: 0})
+        CAENeck(**fields)
 
 
 def test_another_width_is_refused_with_the_right_one() -> None:

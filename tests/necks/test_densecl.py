@@ -7,7 +7,7 @@ import pytest
 
 from jssl.interop import mmselfsup
 from jssl.necks import DenseCLNeck
-from tests.checks import adaptive_mean, assert_drawn_like, refused
+from tests.checks import adaptive_mean, applied, assert_drawn_like, refused
 
 MAP = np.random.default_rng(0).standard_normal((4, 3, 2, 6)).astype('float32')
 NECK = DenseCLNeck(6, 7, 5)
@@ -30,7 +30,7 @@ def test_its_three_outputs_are_those_of_the_reference_s_layers(num_grid: int | N
     params, other = weights()
     image = layers(MAP.mean((1, 2)), other, 'mlp')
     cells = layers(MAP if num_grid is None else adaptive_mean(MAP, num_grid), other, 'mlp2')
-    found = NECK.clone(num_grid=num_grid).apply({'params': params}, (jnp.asarray(MAP),))
+    found = applied(NECK.clone(num_grid=num_grid), {'params': params}, (jnp.asarray(MAP),))
     np.testing.assert_allclose(found[0], image, atol=1e-6)
     np.testing.assert_allclose(found[1], cells.reshape(4, -1, 5), atol=1e-6)
     np.testing.assert_allclose(found[2], cells.mean((1, 2)), atol=1e-6)
@@ -56,7 +56,7 @@ def test_wrong_fields_are_refused(wrong: dict[str, Any], parts: tuple[str, ...])
 
 def test_bfloat16_is_pooled_in_float32() -> None:
     neck = NECK.clone(dtype=jnp.bfloat16)
-    found = neck.apply({'params': weights()[0]}, (jnp.asarray(MAP),))
+    found = applied(neck, {'params': weights()[0]}, (jnp.asarray(MAP),))
     assert [output.dtype for output in found] == ['bfloat16', 'bfloat16', 'float32']
 
 

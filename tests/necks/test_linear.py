@@ -8,7 +8,7 @@ import pytest
 
 from jssl.interop import mmselfsup
 from jssl.necks import LinearNeck, MoCoV2Neck
-from tests.checks import assert_drawn_like, refused
+from tests.checks import applied, assert_drawn_like, refused
 
 MAP = np.random.default_rng(0).standard_normal((4, 3, 2, 6)).astype('float32')
 LAYERS = {
@@ -28,7 +28,7 @@ def test_it_is_its_layers_on_the_pooled_map(name: str) -> None:
         x = x @ weights.pop(f'{layer}.weight').T + weights.pop(f'{layer}.bias')
     assert not weights
     for features in (MAP, MAP.mean((1, 2))):
-        found = neck.apply({'params': params}, (jnp.asarray(features),))
+        found = applied(neck, {'params': params}, (jnp.asarray(features),))
         np.testing.assert_allclose(found, x, atol=1e-6)
 
 
@@ -43,9 +43,9 @@ def test_a_wrong_width_is_refused(name: str) -> None:
 def test_without_pooling_it_takes_vectors_only(name: str) -> None:
     neck = LAYERS[name][0].clone(with_avg_pool=False)
     variables = neck.init(jax.random.key(0), (jnp.asarray(MAP.mean((1, 2))),))
-    assert neck.apply(variables, (jnp.asarray(MAP.mean((1, 2))),)).shape == (4, 5)
+    assert applied(neck, variables, (jnp.asarray(MAP.mean((1, 2))),)).shape == (4, 5)
     with refused('with_avg_pool=False', 'gives a map', 'True'):
-        neck.apply(variables, (jnp.asarray(MAP),))
+        applied(neck, variables, (jnp.asarray(MAP),))
 
 
 @pytest.mark.parametrize('name', LAYERS)
@@ -53,7 +53,7 @@ def test_bfloat16_is_a_matter_of_the_computation(name: str) -> None:
     neck: nn.Module = LAYERS[name][0].clone(dtype=jnp.bfloat16)
     variables = neck.init(jax.random.key(0), (jnp.asarray(MAP),))
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype('float32')}
-    assert neck.apply(variables, (jnp.asarray(MAP),)).dtype == 'bfloat16'
+    assert applied(neck, variables, (jnp.asarray(MAP),)).dtype == 'bfloat16'
 
 
 @pytest.mark.parametrize(

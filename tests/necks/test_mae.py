@@ -8,7 +8,7 @@ import pytest
 from jssl.augment.masks import random_masking
 from jssl.necks import MAEPretrainDecoder
 from jssl.weights.stacked import stack_like, unstack
-from tests.checks import assert_trees_close, refused, well_scaled
+from tests.checks import applied, assert_trees_close, refused, well_scaled
 
 SMALL: dict[str, Any] = {'decoder_embed_dim': 8, 'decoder_depth': 1, 'decoder_num_heads': 2}
 DECODER = MAEPretrainDecoder(num_patches=9, patch_size=2, embed_dim=6, **SMALL)
@@ -56,7 +56,7 @@ def test_remat_and_scan_change_nothing_and_positions_are_fixed() -> None:
     assert stacked['params']['decoder_blocks']['ln1']['scale'].shape == (2, 8)
 
     def gradient(decoder: MAEPretrainDecoder, params: Any) -> Any:
-        loss = lambda p: jnp.sum(jnp.sin(decoder.apply(p, LATENT, RESTORE)))  # noqa: E731
+        loss = lambda p: jnp.sum(jnp.sin(applied(decoder, p, LATENT, RESTORE)))  # noqa: E731
         return unstack(jax.jit(jax.grad(loss))(params))['params']
 
     plain = gradient(deep, params)

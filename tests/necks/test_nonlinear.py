@@ -17,7 +17,7 @@ SHAPES = jax.eval_shape(NonLinearNeck(**WIDTHS).init, jax.random.key(0), (jnp.ze
 VARIABLES = well_scaled(SHAPES)
 
 
-def names(**flags: Any) -> set[str]:
+def names(**flags: Any) -> set[str | None]:
     """The parameters of a neck of two layers, in the reference's names."""
     neck = NonLinearNeck(**WIDTHS, **flags)
     features = (jax.ShapeDtypeStruct((4, 2, 2, 3), 'float32'),)
@@ -174,6 +174,7 @@ def test_features_of_the_wrong_kind_are_refused() -> None:
 
 def test_a_predictor_names_its_own_place() -> None:
     head = MoCoV3Head(NonLinearNeck(**WIDTHS, with_avg_pool=False))
-    network = Network(backbone=None, neck=None, head=head)
+    none: Any = None
+    network = Network(backbone=none, neck=none, head=head)
     with refused('set config.model.head.predictor.in_channels=7'):
         network.init(jax.random.key(0), jnp.ones((6, 7)), method='predict')

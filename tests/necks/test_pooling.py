@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jssl.necks import ClsBatchNormNeck, GlobalAveragePooling
-from tests.checks import refused
+from tests.checks import applied, refused
 
 MAPS = np.random.default_rng(0).standard_normal((5, 3, 3, 4)).astype('float32')
 TOKENS = MAPS[:, 0, 0] + 1
@@ -11,14 +11,14 @@ TOKENS = MAPS[:, 0, 0] + 1
 
 def test_global_average_pooling_of_maps_vectors_and_tokens() -> None:
     features = (jnp.asarray(MAPS), jnp.asarray(TOKENS), (jnp.asarray(MAPS), jnp.asarray(TOKENS)))
-    first, second, third = GlobalAveragePooling().apply({}, features)
+    first, second, third = applied(GlobalAveragePooling(), {}, features)
     np.testing.assert_allclose(first, MAPS.mean((1, 2)), rtol=1e-5)
     np.testing.assert_array_equal(second, TOKENS)
     np.testing.assert_array_equal(third, first)
 
 
 def test_bfloat16_maps_are_averaged_in_float32() -> None:
-    (pooled,) = GlobalAveragePooling().apply({}, (jnp.asarray(MAPS, 'bfloat16'),))
+    (pooled,) = applied(GlobalAveragePooling(), {}, (jnp.asarray(MAPS, 'bfloat16'),))
     assert pooled.dtype == 'float32'
 
 

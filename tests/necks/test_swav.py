@@ -8,7 +8,7 @@ from flax.traverse_util import flatten_dict
 
 from jssl.interop import mmselfsup
 from jssl.necks import SwAVNeck
-from tests.checks import assert_drawn_like, refused, well_scaled
+from tests.checks import applied, assert_drawn_like, refused, well_scaled
 
 WIDTHS: dict[str, Any] = {'in_channels': 3, 'hid_channels': 4, 'out_channels': 2}
 SHAPES = jax.eval_shape(SwAVNeck(**WIDTHS).init, jax.random.key(0), (jnp.zeros((4, 3)),))
@@ -21,7 +21,7 @@ def run(neck: SwAVNeck, features: Any, train: bool = True) -> jax.Array:
     return apply(VARIABLES, features)[0]
 
 
-def names(**widths: Any) -> set[str]:
+def names(**widths: Any) -> set[str | None]:
     """The parameters and statistics in the reference's names."""
     neck = SwAVNeck(**(WIDTHS | widths))
     variables = jax.eval_shape(neck.init, jax.random.key(0), (jnp.zeros((4, 2, 2, 3)),))
@@ -87,7 +87,7 @@ def test_which_layers_there_are(widths: dict[str, int], expected: set[str]) -> N
 
 def test_without_layers_the_features_are_normalised() -> None:
     neck = SwAVNeck(3, 0, 0)
-    out = neck.apply({}, (jnp.asarray(VECTORS),))
+    out = applied(neck, {}, (jnp.asarray(VECTORS),))
     np.testing.assert_allclose(np.linalg.norm(out, axis=1), 1, rtol=1e-6)
 
 

@@ -12,6 +12,7 @@ from jssl.errors import JsslError
 from jssl.optim.optimizers import LARS, SGD, AdamW, TrustRatioLARS, make_optimizer
 from jssl.optim.schedules import Constant, MultiStep, WarmupCosine
 from tests import golden
+from tests.checks import structure
 
 Tree = Mapping[str, np.ndarray]
 SHAPES = {'conv': (2, 3), 'bn': (3,), 'bias': (4,)}
@@ -304,7 +305,7 @@ def test_a_donated_jit_compiled_step(optimizer: Any) -> None:
     donated = [leaf for leaf in jax.tree.leaves((params, state)) if leaf.ndim]
     found = jax.jit(step, donate_argnums=(0, 1))(params, state, gradient)
     assert all(leaf.is_deleted() for leaf in donated)
-    assert jax.tree.structure(found[1]) == jax.tree.structure(state)
+    assert structure(found[1]) == structure(state)
     assert_trees_close(found, (expected, expected_state), rtol=1e-6, atol=1e-7)
 
 

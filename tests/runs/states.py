@@ -10,6 +10,8 @@ import numpy as np
 import optax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from tests.checks import structure
+
 
 @flax.struct.dataclass
 class State:
@@ -57,7 +59,7 @@ def target_of(tree: Any, devices: int = 1) -> Any:
 
 
 def assert_same(found: Any, expected: Any) -> None:
-    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    assert structure(found) == structure(expected)
     for path, leaf in jax.tree_util.tree_leaves_with_path(expected):
         other = dict(jax.tree_util.tree_leaves_with_path(found))[path]
         assert other.dtype == leaf.dtype, path

@@ -17,7 +17,7 @@ from jssl.data.loading.loader import Loader, fits_on_device, read_labels, reside
 from jssl.data.loading.samplers import ClassBalanced, Sequential
 from jssl.data.reading.bad_samples import BadSamples
 from jssl.data.sources import TFDS, Arrays, Folder, ImageList
-from tests.checks import refused
+from tests.checks import refused, structure
 
 RNG = np.random.default_rng(0)
 IMAGES = [RNG.integers(0, 256, (*shape, 3), np.uint8) for shape in RNG.integers(4, 20, (22, 2))]
@@ -35,7 +35,7 @@ print(next(batches)['index'].shape)
 
 
 def assert_same(batch: Any, other: Any) -> None:
-    assert jax.tree.structure(batch) == jax.tree.structure(other)
+    assert structure(batch) == structure(other)
     for found, wanted in zip(jax.tree.leaves(batch), jax.tree.leaves(other), strict=True):
         assert found.dtype == wanted.dtype
         np.testing.assert_array_equal(found, wanted)
