@@ -104,6 +104,7 @@ def test_collapse_is_told_in_words(last: dict[str, float], words: str) -> None:
     history = [{'feature_std': 0.9, 'rankme': 20.0}, HEALTHY, last]
     assert collapse_warning(history, dimensions=64) is None, 'one low value is no collapse yet'
     warning = collapse_warning([*history, last], dimensions=64)
+    assert warning is not None
     assert re.search(words, warning)
     for remedy in ('learning rate', 'temperature', 'batch', 'stop-gradient'):
         assert remedy in warning
@@ -117,7 +118,7 @@ def test_recovered_run_gets_no_warning() -> None:
 def test_lowest_rank_grows_with_the_dimensions() -> None:
     history = [{'feature_std': 0.5, 'rankme': 15.0}] * 2
     assert collapse_warning(history, dimensions=512) is None
-    assert '15.0 of 2048' in collapse_warning(history, dimensions=2048)
+    assert '15.0 of 2048' in str(collapse_warning(history, dimensions=2048))
 
 
 def test_rows_without_indicators_are_passed_over() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from jssl.algorithm import Algorithm
+from jssl.algorithm import Algorithm, Params, State
 from jssl.augment.views import CenterView
 from jssl.data import Arrays, resident
 from jssl.errors import JsslError
@@ -19,9 +19,7 @@ VIEW = CenterView(size=8, resize=8, mean=(0.0, 0.0, 0.0), std=(51.0, 51.0, 51.0)
 class Projection(Algorithm):
     """One linear layer on the first channel's pixels."""
 
-    def extract_feat(
-        self, params: dict[str, jax.Array], state: object, images: jax.Array
-    ) -> jax.Array:
+    def extract_feat(self, params: Params, state: State, images: jax.Array) -> jax.Array:
         return images[..., 0].reshape(len(images), -1) @ params['kernel']
 
 
@@ -30,7 +28,7 @@ def params() -> dict[str, jax.Array]:
     return {'kernel': jax.random.normal(jax.random.key(0), (64, 24))}
 
 
-def digits(rows: slice, labelled: bool = True) -> Arrays:
+def digits(rows: slice, labelled: bool = True) -> dict[str, Any]:
     """Real digits, 8 x 8 pixels."""
     data = load_digits()
     images = (data.images[rows] * 255 / 16).astype(np.uint8)
@@ -46,11 +44,13 @@ def evaluator(labelled: bool = True, **options: Any) -> Evaluator:
 def test_scores_are_those_of_the_features(params: dict[str, jax.Array]) -> None:
     found = evaluator(metrics=(KNN(k=5), Linear()))
     scores = found.evaluate(params, {})
+    assert found.train is not None
     train, test = (found.extract(params, {}, batches) for batches in (found.train, found.test))
+    data: tuple[Any, ...] = (train.features, train.labels, test.features, test.labels)
     assert set(scores) == {'knn', 'knn_top5', 'linear', 'feature_std', 'rankme'}
-    assert scores['knn'] == knn_accuracy(*train, *test, k=5)
-    assert scores['knn_top5'] == knn_accuracy(*train, *test, k=5, top=5) > scores['knn'] > 0.7
-    assert scores['linear'] == linear_accuracy(*train, *test, num_classes=10) > 0.7
+    assert scores['knn'] == knn_accuracy(*data, k=5)
+    assert scores['knn_top5'] == knn_accuracy(*data, k=5, top=5) > scores['knn'] > 0.7
+    assert scores['linear'] == linear_accuracy(*data, num_classes=10) > 0.7
     assert 1 < scores['rankme'] < 24
 
 
@@ -65,6 +65,7 @@ def test_labels_that_occur_are_counted_whatever_their_numbers(params: dict[str, 
 
 def test_classes_of_the_test_data_may_be_numbered_anew(params: dict[str, jax.Array]) -> None:
     plain = evaluator()
+    assert isinstance(plain.test, ArrayBatches)
     arrays = {**plain.test.arrays, 'label': 9 - plain.test.arrays['label']}
     changes: dict[str, Any] = {
         'test': ArrayBatches(arrays, 128),

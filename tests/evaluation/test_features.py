@@ -8,7 +8,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from jssl.algorithm import Algorithm
+from jssl.algorithm import Algorithm, Params, State
 from jssl.augment.views import CenterView
 from jssl.data import Arrays, resident
 from jssl.errors import JsslError
@@ -23,11 +23,9 @@ PARAMS, STATE = {'scale': jnp.float32(2)}, {'offset': jnp.float32(1)}
 class ChannelMeans(Algorithm):
     """The smallest network there is; counts how often it is traced."""
 
-    traces: list
+    traces: list[tuple[int, ...]]
 
-    def extract_feat(
-        self, params: dict[str, Any], state: dict[str, Any], images: jax.Array
-    ) -> jax.Array:
+    def extract_feat(self, params: Params, state: State, images: jax.Array) -> jax.Array:
         self.traces.append(images.shape)
         return (params['scale'] * images.mean(axis=(1, 2)) + state['offset']).astype(jnp.bfloat16)
 
@@ -65,6 +63,7 @@ def test_batch_size_does_not_matter(arrays: dict[str, Any], batch_size: int) -> 
     whole, _ = extract(PARAMS, STATE, ArrayBatches(arrays, batch_size=21))
     parts, labels = extract(PARAMS, STATE, ArrayBatches(arrays, batch_size=batch_size))
     np.testing.assert_array_equal(parts, whole)
+    assert labels is not None
     assert len(labels) == 21
 
 
@@ -122,6 +121,7 @@ def test_bad_batches_are_named(arrays: dict[str, Any]) -> None:
 def test_raw_pixels_are_the_normalised_image(images: np.ndarray, arrays: dict[str, Any]) -> None:
     features, labels = raw_pixels(VIEW, ArrayBatches(arrays, batch_size=8))
     np.testing.assert_allclose(features, images.reshape(21, -1) / 51, rtol=1e-6)
+    assert labels is not None
     assert len(labels) == 21
 
 

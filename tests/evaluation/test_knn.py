@@ -107,7 +107,7 @@ def test_float64_features_stay_float64() -> None:
     train = np.array([[1.0, 0.0], [1.0, 1e-5]])
     test = np.array([[1.0, 1e-5]])
     with jax.enable_x64(True):
-        assert knn_accuracy(train, [0, 1], test, [1], k=1) == 1
+        assert knn_accuracy(train, np.array([0, 1]), test, np.array([1]), k=1) == 1
 
 
 def test_ids_as_labels_are_counted() -> None:

@@ -58,7 +58,7 @@ def test_has_converged_when_it_stops(
         logits = x @ kernel + bias
         p = np.exp(logits - logits.max(axis=1, keepdims=True))
         p /= p.sum(axis=1, keepdims=True)
-        return np.linalg.norm(x.T @ (p - np.eye(10)[labels]) + kernel)
+        return float(np.linalg.norm(x.T @ (p - np.eye(10)[labels]) + kernel))
 
     start = gradient(np.zeros((64, 10)), np.zeros(10))
     assert gradient(np.asarray(probe.kernel, float), np.asarray(probe.bias, float)) < 1e-2 * start

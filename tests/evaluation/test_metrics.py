@@ -15,7 +15,8 @@ TEST = Extracted(TRAIN.features[:8] + 0.01, LABELS[:8])
 
 
 def width(train: Extracted | None, test: Extracted) -> dict[str, float]:
-    return {'width': test.features.shape[1], 'learned': 0 if train is None else len(train.labels)}
+    learned = 0 if train is None or train.labels is None else len(train.labels)
+    return {'width': test.features.shape[1], 'learned': learned}
 
 
 def test_what_all_give_is_put_together() -> None:

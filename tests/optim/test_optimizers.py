@@ -25,8 +25,8 @@ def arrays(seed: int, scale: float = 1.0) -> Tree:
 
 
 def trajectory(
-    optimizer: Any, params: Tree, gradients: list[Tree], schedule: Any = None
-) -> list[Tree]:
+    optimizer: Any, params: Tree, gradients: Sequence[Tree], schedule: Any = None
+) -> list[dict[str, Any]]:
     """The parameters after each gradient, by a jit-compiled update."""
     transformation = make_optimizer(
         optimizer, schedule or Constant(), steps_per_epoch=2, epochs=len(gradients)
@@ -45,10 +45,10 @@ def trajectory(
 def torch_trajectory(
     make: Callable[..., Any],
     params: Tree,
-    gradients: list[Tree],
+    gradients: Sequence[Tree],
     rates: Sequence[float],
     clip: float | None = None,
-) -> list[Tree]:
+) -> list[dict[str, Any]]:
     """The same by PyTorch in float64; `make` takes a dict of tensors."""
     torch = pytest.importorskip('torch')
     tensors = {name: torch.nn.Parameter(torch.tensor(value)) for name, value in params.items()}
@@ -232,7 +232,7 @@ def test_a_rate_of_0_at_first_lets_moments_gather() -> None:
 def test_a_fixed_rate_ignores_the_schedule_and_keeps_its_multiplier() -> None:
     params = {name: np.zeros(shape, np.float32) for name, shape in SHAPES.items()}
     gradients = [{name: np.ones(shape, np.float32) for name, shape in SHAPES.items()}] * 3
-    keys = {'bn': {'fix_lr': True}, 'bias': {'fix_lr': True, 'lr_mult': 0.5}}
+    keys: dict[str, Any] = {'bn': {'fix_lr': True}, 'bias': {'fix_lr': True, 'lr_mult': 0.5}}
     schedule = WarmupCosine(warmup_epochs=1, warmup_factor=0.1)
     rates = schedule(0.2, steps_per_epoch=2, epochs=3)(np.arange(3))
     after = trajectory(SGD(lr=0.2, custom_keys=keys), params, gradients, schedule)
@@ -328,15 +328,15 @@ def test_the_floor_of_the_schedule_is_not_multiplied_by_a_group() -> None:
     ('make', 'message'),
     [
         (lambda: SGD(lr=-0.1), 'SGD.lr=-0.1'),
-        (lambda: SGD(lr='0.1'), "SGD.lr='0.1'"),
+        (lambda: SGD(lr='0.1'), "SGD.lr='0.1'"),  # type: ignore[arg-type]
         (lambda: SGD(lr=0.1, momentum=1.5), 'SGD.momentum=1.5'),
         (lambda: LARS(lr=0.1, weight_decay=-1e-6), 'LARS.weight_decay=-1e-06'),
         (lambda: LARS(lr=0.1, eta=-1.0), 'LARS.eta=-1.0'),
         (lambda: LARS(lr=0.1, dampening=1.0), 'LARS.dampening=1.0'),
         (lambda: LARS(lr=0.1, nesterov=True), 'nesterov=True needs a momentum.*momentum=0.9'),
         (lambda: SGD(lr=0.1, momentum=0.9, dampening=0.1, nesterov=True), 'dampening 0.1'),
-        (lambda: SGD(lr=0.1, decay_schedule=3), 'decay_schedule=3'),
-        (lambda: AdamW(lr=0.1, clip=1.0, clip_by='row'), "clip_by='row'.*'all', 'part', 'tensor'"),
+        (lambda: SGD(lr=0.1, decay_schedule=3), 'decay_schedule=3'),  # type: ignore[arg-type]
+        (lambda: AdamW(lr=0.1, clip=1.0, clip_by='row'), "clip_by='row'.*'all', 'part', 'tensor'"),  # type: ignore[arg-type]
         (lambda: AdamW(lr=0.1, vectors={'decay': 0}), "optimizer.vectors.*'decay_mult'"),
         (lambda: SGD(lr=0.1, custom_keys={'bn': {'frozen_epochs': -1}}), 'frozen_epochs=-1'),
         (lambda: AdamW(lr=0.1, betas=(0.9, 1.0)), r'AdamW.betas=\(0.9, 1.0\)'),

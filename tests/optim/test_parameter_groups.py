@@ -42,7 +42,7 @@ RECIPES = {  # the keys of ALGORITHMS 2.4
 
 def nested(names: Iterable[str]) -> dict[str, Any]:
     """A tree with the given dotted names."""
-    tree = {}
+    tree: dict[str, Any] = {}
     for name in names:
         *path, leaf = name.split('.')
         node = tree

@@ -107,7 +107,7 @@ def test_curves_of_dinov3(path: Path) -> None:
             start, peak, warmup = setting['start'], setting['peak'], setting['warmup_iterations']
             cosine = setting.get('cosine_iterations')
             factor = {'warmup_factor': start / peak} if start < peak else {}
-            schedule = WarmupCosine(
+            cosine_schedule = WarmupCosine(
                 warmup_epochs=warmup if factor else 0,
                 warmup_endpoint=False,
                 cosine_epochs=cosine,
@@ -118,7 +118,7 @@ def test_curves_of_dinov3(path: Path) -> None:
             length = setting['total_iterations']
             if not factor:  # it stays at the peak for as long as a warm-up would last
                 expected, length = expected[warmup:], length - warmup
-            rates(schedule, peak, expected, length)
+            rates(cosine_schedule, peak, expected, length)
 
 
 @golden.each('part_ijepa_schedules')
@@ -200,7 +200,7 @@ def test_without_warmup_a_constant_is_the_base_rate_for_steps_of_any_shape() -> 
     [
         (lambda: WarmupCosine(warmup_epochs=-1), 'warmup_epochs=-1'),
         (lambda: WarmupCosine(warmup_factor=2), 'warmup_factor=2'),
-        (lambda: WarmupCosine(min_lr='0.1'), "min_lr='0.1'"),
+        (lambda: WarmupCosine(min_lr='0.1'), "min_lr='0.1'"),  # type: ignore[arg-type]
         (lambda: Constant(warmup_epochs=float('nan')), 'warmup_epochs=nan'),
         (lambda: WarmupCosine(cosine_epochs=0), 'cosine_epochs=0'),
         (lambda: TruncatedCosine(extra=-1), 'extra=-1'),

@@ -26,7 +26,7 @@ def jitter(probability: float, *strengths: float) -> dict[str, float]:
     return {'jitter': probability, **dict(zip(names, strengths, strict=True))}
 
 
-def view(probability: float, *strengths: float, **own: Any) -> dict[str, Any]:
+def view(probability: float, /, *strengths: float, **own: Any) -> dict[str, Any]:
     """All options of a view that has the jitter given, and what else is its own."""
     rest = {**CROP, **LAST, **STANDARD, 'gray': 0.2, 'blur': 0.5}
     return {**rest, **jitter(probability, *strengths), **own}
@@ -36,8 +36,10 @@ STRONG = (0.8, 0.8, 0.8, 0.8, 0.2)
 WEAK = (0.8, 0.4, 0.4, 0.4, 0.1)
 ALWAYS = (1.0, 0.4, 0.4, 0.4, 0.4)
 BYOL = (0.8, 0.4, 0.4, 0.2, 0.1)
-FIRST, SECOND = {'blur': 1.0, 'solarize': 0.0}, {'blur': 0.1, 'solarize': 0.2}
-BICUBIC, FIFTH = {'interpolation': 'bicubic'}, {'scale': (0.2, 1.0)}
+FIRST: dict[str, Any] = {'blur': 1.0, 'solarize': 0.0}
+SECOND: dict[str, Any] = {'blur': 0.1, 'solarize': 0.2}
+BICUBIC: dict[str, Any] = {'interpolation': 'bicubic'}
+FIFTH: dict[str, Any] = {'scale': (0.2, 1.0)}
 OLD: dict[str, Any] = {'gray_weights': 'equal', 'antialias': False}
 GRAY_FIRST: dict[str, Any] = {'gray_first': True, 'blur': 0.0}
 PLAIN = {'jitter': 0.0, 'gray': 0.0, 'blur': 0.0}
@@ -106,9 +108,9 @@ def test_other_policies_have_the_references_options() -> None:
     samplers: dict[str, Any] = {'interpolation': 'bicubic', 'token_interpolation': 'lanczos'}
     expected = ImageAndTokens(224, 112, **crop, **samplers, **statistics)
     assert build('view', policies.cae()) == expected
-    expected = FineTuneView(224, **crop, **BICUBIC, **STANDARD, operations=2, level=9.0)
-    assert build('view', policies.fine_tune()).view == expected
-    assert (expected.level_std, expected.erase, expected.area) == (0.5, 0.25, (0.02, 1 / 3))
+    fine_tune = FineTuneView(224, **crop, **BICUBIC, **STANDARD, operations=2, level=9.0)
+    assert build('view', policies.fine_tune()).view == fine_tune
+    assert (fine_tune.level_std, fine_tune.erase, fine_tune.area) == (0.5, 0.25, (0.02, 1 / 3))
     assert build('view', policies.evaluation()) == CenterView(224, 256, 'bilinear', **STANDARD)
 
 

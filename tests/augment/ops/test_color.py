@@ -1,7 +1,7 @@
 """Colour operations against Pillow, and the distribution of the jitter's draws."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -53,10 +53,10 @@ def test_blends_equal_pillow(
 def test_contrast_uses_the_rounded_mean_of_the_luma() -> None:
     pixels = np.zeros((1, 2, 3), np.uint8)
     pixels[0, 1] = 1  # mean 0.5, rounded up to 1
-    assert color.adjust_contrast(pixels.astype(np.float32), 0.0).max() == 1
+    assert color.adjust_contrast(jnp.asarray(pixels, jnp.float32), 0.0).max() == 1
     assert (
         difference(
-            color.adjust_contrast(pixels.astype(np.float32), 0.0),
+            color.adjust_contrast(jnp.asarray(pixels, jnp.float32), 0.0),
             ImageEnhance.Contrast(Image.fromarray(pixels)).enhance(0.0),
         )
         == 0
@@ -83,7 +83,7 @@ def test_hsv_equals_pillow_for_a_lattice_of_all_colours() -> None:
 @pytest.mark.parametrize('weights', [(2989, 5870, 1140), (1, 1, 1)])
 def test_gray_is_the_truncated_weighted_mean(pixels: np.ndarray, weights: tuple[int, ...]) -> None:
     expected = pixels.astype(np.int64) @ np.array(weights) // sum(weights)
-    image = color.to_gray(pixels.astype(np.float32), [weight / 10_000 for weight in weights])
+    image = color.to_gray(jnp.asarray(pixels, jnp.float32), [weight / 10_000 for weight in weights])
     assert difference(image, np.repeat(expected[..., None], 3, axis=-1)) == 0
 
 
@@ -93,11 +93,11 @@ def test_gray_defaults_to_the_itu_weights_in_rgb_order() -> None:
 
 
 def test_solarize_equals_pillow(pixels: np.ndarray) -> None:
-    image = color.solarize(pixels.astype(np.float32))
+    image = color.solarize(jnp.asarray(pixels, jnp.float32))
     assert difference(image, ImageOps.solarize(Image.fromarray(pixels), 128)) == 0
 
 
-def pillow_jitter(pixels: np.ndarray, factors: np.ndarray, order: tuple[int, ...]) -> Image.Image:
+def pillow_jitter(pixels: np.ndarray, factors: np.ndarray, order: Sequence[int]) -> Image.Image:
     picture = Image.fromarray(pixels)
     for operation in order:
         if operation == color.HUE:

@@ -1,5 +1,7 @@
 """Random erasing against the reference's rule written in plain NumPy."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +18,7 @@ ERASE = jax.jit(jax.vmap(erase.random_erase, (0, None, None)))
 
 def reference_boxes(count: int) -> np.ndarray:
     rng = np.random.default_rng(0)
-    aspect = np.exp(rng.uniform(*np.log(ASPECT), count))
+    aspect = np.exp(rng.uniform(math.log(ASPECT[0]), math.log(ASPECT[1]), count))
     area = HEIGHT * WIDTH * rng.uniform(*AREA, count)
     height = np.minimum(np.round(np.sqrt(area * aspect)), HEIGHT).astype(int)
     width = np.minimum(np.round(np.sqrt(area / aspect)), WIDTH).astype(int)

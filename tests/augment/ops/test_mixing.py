@@ -1,5 +1,6 @@
 """Mixup and CutMix: what is mixed, and how often, against the rules in plain NumPy."""
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -17,7 +18,7 @@ TARGETS = jnp.eye(BATCH)
 KEYS = jax.random.split(jax.random.key(0), 3000)
 
 
-def run(function: object) -> tuple[np.ndarray, np.ndarray]:
+def run(function: Callable[..., tuple[jax.Array, jax.Array]]) -> tuple[np.ndarray, np.ndarray]:
     images, targets = jax.jit(jax.vmap(lambda key: function(key, IMAGES, TARGETS)))(KEYS)
     return np.asarray(images), np.asarray(targets)
 

@@ -73,7 +73,8 @@ def test_operation_equals_pillow_within_one_level(name: str) -> None:
     cases = [(strength, sign) for strength in STRENGTHS for sign in (1.0, -1.0)]
     strengths, signs = (np.array(column, np.float32) for column in zip(*cases, strict=True))
     index = np.full(len(cases), policy.OPERATIONS.index(name), np.int32)
-    images = APPLY(BATCH, policy.Draw(index, strengths, signs, np.ones(len(cases), bool)))
+    draw = policy.Draw(*map(jnp.asarray, (index, strengths, signs, np.ones(len(cases), bool))))
+    images = APPLY(BATCH, draw)
     for image, (strength, sign) in zip(images, cases, strict=True):
         expected = np.asarray(PILLOW[name](Image.fromarray(PIXELS), strength, sign), np.float32)
         difference = np.abs(np.asarray(image) - expected)
@@ -83,10 +84,10 @@ def test_operation_equals_pillow_within_one_level(name: str) -> None:
 
 
 def test_an_operation_that_is_not_applied_changes_nothing() -> None:
-    count, ones = len(BATCH), np.ones(len(BATCH), np.float32)
+    count, ones = len(BATCH), jnp.ones(len(BATCH), jnp.float32)
     for first in (0, len(policy.OPERATIONS) - count):
-        index = np.arange(first, first + count, dtype=np.int32)
-        images = APPLY(BATCH, policy.Draw(index, ones, ones, np.zeros(count, bool)))
+        index = jnp.arange(first, first + count, dtype=jnp.int32)
+        images = APPLY(BATCH, policy.Draw(index, ones, ones, jnp.zeros(count, bool)))
         assert np.array_equal(images, BATCH)
 
 

@@ -92,10 +92,11 @@ def test_crop_samples_nothing_outside_the_box() -> None:
 @pytest.mark.parametrize('interpolation', ['bilinear', 'bicubic'])
 def test_center_crop_equals_pillow_resize_then_crop(interpolation: str) -> None:
     resize, size = 21, 16
-    operation = partial(
-        resample.resize_and_center_crop, resize=resize, size=size, interpolation=interpolation
+    operation = jax.jit(
+        partial(
+            resample.resize_and_center_crop, resize=resize, size=size, interpolation=interpolation
+        )
     )
-    operation = jax.jit(operation)
     for height, width in [(21, 21), (16, 40), (40, 16), (40, 40), (33, 40), (9, 25), (38, 37)]:
         canvas = np.zeros((SIDE, SIDE, 3), np.uint8)
         canvas[:height, :width] = noise(height, width, 3, seed=height)
@@ -114,7 +115,7 @@ def attempt_rule(rng: np.random.Generator, height: int, width: int, count: int) 
     aspect = np.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3), 2 * count))
     size = np.round(np.sqrt([area / aspect, area * aspect])).astype(int).T
     size = size[(size <= [height, width]).all(axis=1)][:count]
-    return np.concatenate([rng.integers(0, [height, width] - size + 1), size], axis=1)
+    return np.concatenate([rng.integers(0, np.array([height, width]) - size + 1), size], axis=1)
 
 
 def gap(first: np.ndarray, second: np.ndarray) -> float:

@@ -45,7 +45,7 @@ def test_equalize_equals_pillow(index: int) -> None:
 
 def test_equalize_of_few_pixels_with_a_step_of_zero_keeps_them() -> None:
     pixels = noise(0, 256)[:4, :5]
-    image = tone.equalize(pixels.astype(np.float32))
+    image = tone.equalize(jnp.asarray(pixels, jnp.float32))
     assert worst(image, ImageOps.equalize(Image.fromarray(pixels))) == 0
     assert worst(image, pixels) == 0
 
@@ -73,7 +73,7 @@ def test_auto_contrast_spans_all_levels_of_each_channel() -> None:
 
 def test_invert_equals_pillow() -> None:
     pixels = IMAGES[0]
-    image = tone.invert(pixels.astype(np.float32))
+    image = tone.invert(jnp.asarray(pixels, jnp.float32))
     assert worst(image, ImageOps.invert(Image.fromarray(pixels))) == 0
 
 
@@ -100,7 +100,7 @@ def test_sharpness_equals_pillow_within_one_level() -> None:
 @pytest.mark.parametrize('shape', [(2, 7, 3), (7, 1, 3)])
 def test_sharpness_of_an_image_that_is_all_border_keeps_it(shape: tuple[int, ...]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    image = tone.adjust_sharpness(pixels.astype(np.float32), 1.9)
+    image = tone.adjust_sharpness(jnp.asarray(pixels, jnp.float32), 1.9)
     assert worst(image, ImageEnhance.Sharpness(Image.fromarray(pixels)).enhance(1.9)) == 0
 
 

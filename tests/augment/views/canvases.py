@@ -1,8 +1,8 @@
 """What the tests of the policies share: canvases of noise, and a view that is the canvas."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from jssl.augment.ops.normalize import IMAGENET_MEAN, IMAGENET_STD
 from jssl.augment.views import View
@@ -28,6 +28,6 @@ def canvas(side: int = SIDE, height: int | None = None, width: int | None = None
     return Canvas(jnp.asarray(pixels), size)
 
 
-def levels(image: jax.Array) -> np.ndarray:
+def levels(image: ArrayLike) -> np.ndarray:
     """Undo `normalize` with the usual statistics."""
     return np.asarray(image) * np.array(IMAGENET_STD) + np.array(IMAGENET_MEAN)

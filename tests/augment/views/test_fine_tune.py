@@ -76,11 +76,11 @@ def test_jitter_changes_brightness_contrast_and_saturation_of_every_view() -> No
         (lambda: FineTuneView(erase=1.5), ['FineTuneView.erase=1.5', 'between 0 and 1']),
         (lambda: FineTuneView(area=(0.5, 0.1)), ['FineTuneView.area', 'smaller one first']),
         (
-            lambda: FineTuneView(mean=[1], std=[1])(KEYS[0], GREY),
+            lambda: FineTuneView(mean=(1,), std=(1,))(KEYS[0], GREY),
             ['has colour stages', 'FineTuneView.operations to 0'],
         ),
         (
-            lambda: FineTuneView(operations=0, jitter=0.4, mean=[1], std=[1])(KEYS[0], GREY),
+            lambda: FineTuneView(operations=0, jitter=0.4, mean=(1,), std=(1,))(KEYS[0], GREY),
             ['has colour stages', 'FineTuneView.jitter to 0'],
         ),
         (lambda: FineTuneView(jitter=1.5), ['FineTuneView.jitter=1.5', 'between 0 and 1']),

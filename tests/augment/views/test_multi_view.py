@@ -79,12 +79,12 @@ def test_policies_are_built_from_nested_dicts() -> None:
     ('make', 'parts'),
     [
         (lambda: MultiView(WHOLE, copies=0), ['MultiView.copies=0', 'at least 1']),
-        (lambda: MultiView(view=None), ['MultiView.view is None', 'give a policy']),
-        (lambda: Pair(WHOLE, 3), ['Pair.second is 3', 'give a policy']),
-        (lambda: Pair(None, WHOLE), ['Pair.first is None']),
-        (lambda: MultiCrop(WHOLE, 'small'), ["MultiCrop.small is 'small'"]),
+        (lambda: MultiView(view=None), ['MultiView.view is None', 'give a policy']),  # type: ignore[arg-type]
+        (lambda: Pair(WHOLE, 3), ['Pair.second is 3', 'give a policy']),  # type: ignore[arg-type]
+        (lambda: Pair(None, WHOLE), ['Pair.first is None']),  # type: ignore[arg-type]
+        (lambda: MultiCrop(WHOLE, 'small'), ["MultiCrop.small is 'small'"]),  # type: ignore[arg-type]
         (lambda: MultiCrop(WHOLE, SMALL, small_copies=0), ['MultiCrop.small_copies=0']),
-        (lambda: MultiCrop(WHOLE, SMALL, large_copies=1.5), ['MultiCrop.large_copies=1.5']),
+        (lambda: MultiCrop(WHOLE, SMALL, large_copies=1.5), ['MultiCrop.large_copies=1.5']),  # type: ignore[arg-type]
     ],
 )
 def test_what_cannot_be_drawn_is_refused(make: Callable[[], object], parts: list[str]) -> None:

@@ -118,7 +118,7 @@ def test_tokens_show_the_same_crop_in_another_size() -> None:
 def test_another_tokenizer_has_another_scale() -> None:
     fields: dict[str, Any] = dict(token_mean=127.5, token_std=127.5)
     policy = ImageAndTokens(
-        8, 8, token_interpolation='bicubic', mean=[0] * 3, std=[1] * 3, **fields
+        8, 8, token_interpolation='bicubic', mean=(0,) * 3, std=(1,) * 3, **fields
     )
     view, tokens = jax.jit(policy)(jax.random.key(0), canvas())['views']
     np.testing.assert_allclose(tokens, view / 127.5 - 1, atol=1e-5)
@@ -183,7 +183,7 @@ def levels_of(saved: golden.File, name: str) -> list[jax.Array]:
         (lambda: Patches(resize=0), ['Patches.resize=0']),
         (lambda: Patches(gray=2), ['Patches.gray=2', 'between 0 and 1']),
         (lambda: Patches(std=(1.0,)), ['Patches.std', 'as many as in mean']),
-        (lambda: Rotations('view'), ["Rotations.view is 'view'", 'give a policy']),
+        (lambda: Rotations('view'), ["Rotations.view is 'view'", 'give a policy']),  # type: ignore[arg-type]
         (lambda: ImageAndTokens(token_size=0), ['ImageAndTokens.token_size=0']),
         (
             lambda: ImageAndTokens(token_interpolation='lanczoz'),
@@ -194,7 +194,7 @@ def levels_of(saved: golden.File, name: str) -> list[jax.Array]:
         (lambda: ImageAndTokens(token_std=0), ['ImageAndTokens.token_std=0', 'positive']),
         (lambda: Patches()(jax.random.key(0), GREY), ['Patches.mean', '1 channel']),
         (
-            lambda: Patches(mean=[1], std=[1])(jax.random.key(0), GREY),
+            lambda: Patches(mean=(1,), std=(1,))(jax.random.key(0), GREY),
             ['Patches has colour stages', 'Patches.gray to 0'],
         ),
         (lambda: ImageAndTokens()(jax.random.key(0), GREY), ['ImageAndTokens.mean']),

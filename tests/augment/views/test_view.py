@@ -21,7 +21,9 @@ from tests.augment.views.canvases import SIDE, WHOLE, canvas, levels
 STAGES = ('flip', 'jitter', 'gray', 'blur', 'solarize')
 CHAIN = View(size=SIDE, rotate=20.0, solarize=0.2)
 
-CERTAIN = {
+GREY = Canvas(jnp.zeros((SIDE, SIDE, 1), jnp.uint8), jnp.array([SIDE, SIDE]))
+
+CERTAIN: dict[str, Callable[[jax.Array], jax.Array]] = {
     'flip': geometry.flip_horizontal,
     'gray': color.to_gray,
     'blur': partial(gaussian_blur, sigma=1.0),
@@ -43,7 +45,8 @@ def test_view_without_stages_is_the_crop(plain: np.ndarray) -> None:
 @pytest.fixture(scope='module')
 def staged(plain: np.ndarray) -> dict[str, np.ndarray]:
     """For every stage, 3000 views in which it alone is on, with probability 0.3."""
-    views = {stage: dataclasses.replace(WHOLE, **{stage: 0.3}) for stage in STAGES}
+    alone: dict[str, Any] = {stage: {stage: 0.3} for stage in STAGES}
+    views = {stage: dataclasses.replace(WHOLE, **alone[stage]) for stage in STAGES}
     draw = jax.jit(jax.vmap(lambda key: {s: view(key, canvas()) for s, view in views.items()}))
     return jax.tree.map(np.asarray, draw(jax.random.split(jax.random.key(1), 3000)))
 
@@ -138,7 +141,7 @@ def test_stage_of_probability_zero_is_left_out_and_moves_no_other_draw(
 
 
 @pytest.fixture(scope='module')
-def draw() -> Callable[[jax.Array, Canvas], dict]:
+def draw() -> Callable[[jax.Array, Canvas], dict[str, Any]]:
     """The whole chain, two copies, compiled once for canvases of side 12."""
     return jax.jit(MultiView(CHAIN, copies=2))
 
@@ -151,7 +154,7 @@ def batch() -> Canvas:
 
 
 def test_batch_equals_one_image_at_a_time(
-    draw: Callable[[jax.Array, Canvas], dict], batch: Canvas
+    draw: Callable[[jax.Array, Canvas], dict[str, Any]], batch: Canvas
 ) -> None:
     keys = jax.random.split(jax.random.key(5), 16)
     together = jax.jit(jax.vmap(MultiView(CHAIN, copies=2)))(keys, batch)['views']
@@ -162,7 +165,7 @@ def test_batch_equals_one_image_at_a_time(
 
 
 def test_copies_differ_and_depend_on_the_key_alone(
-    draw: Callable[[jax.Array, Canvas], dict], batch: Canvas
+    draw: Callable[[jax.Array, Canvas], dict[str, Any]], batch: Canvas
 ) -> None:
     image = Canvas(batch.pixels[0], batch.size[0])
     first = draw(jax.random.key(6), image)['views']
@@ -174,7 +177,7 @@ def test_copies_differ_and_depend_on_the_key_alone(
 
 
 def test_view_ignores_the_canvas_outside_the_image(
-    draw: Callable[[jax.Array, Canvas], dict],
+    draw: Callable[[jax.Array, Canvas], dict[str, Any]],
 ) -> None:
     key, image = jax.random.key(8), canvas(12, 9, 7)
     other = image._replace(pixels=image.pixels.at[9:].set(255).at[:, 7:].set(255))
@@ -203,12 +206,13 @@ def test_center_view_equals_pillow(height: int, width: int) -> None:
 
 def test_center_view_takes_grey_canvases() -> None:
     image = Canvas(jnp.full((4, 4, 1), 100, jnp.uint8), jnp.array([4, 4]))
-    view = CenterView(size=2, resize=2, mean=[90.0], std=[5.0])
+    view = CenterView(size=2, resize=2, mean=(90.0,), std=(5.0,))
     np.testing.assert_allclose(jax.jit(view)(image), np.full((2, 2, 1), 2.0), rtol=1e-6)
 
 
 def test_lists_are_stored_as_tuples() -> None:
-    view = View(scale=[0.2, 1], sigma=[0.1, 2.0], mean=[1, 2, 3], std=[1, 1, 1])
+    lists: dict[str, Any] = dict(scale=[0.2, 1], sigma=[0.1, 2.0], mean=[1, 2, 3], std=[1, 1, 1])
+    view = View(**lists)
     assert view == View(scale=(0.2, 1), sigma=(0.1, 2.0), mean=(1, 2, 3), std=(1, 1, 1))
     assert isinstance(hash(view), int)
 
@@ -243,7 +247,7 @@ def test_bad_option_is_refused_with_its_name_value_and_remedy(
     field: str, value: object, remedy: str
 ) -> None:
     with pytest.raises(JsslError) as caught:
-        View(**{field: value})
+        View(**{field: value})  # type: ignore[arg-type]
     message = str(caught.value)
     assert message.startswith((f'View.{field} is {value!r}', f'View.{field}={value!r}'))
     assert remedy in message
@@ -259,7 +263,7 @@ def test_bad_option_is_refused_with_its_name_value_and_remedy(
         (lambda: WHOLE(jax.random.key(0), GREY), 'the images have 1 channel'),
         (lambda: CenterView()(GREY), 'the images have 1 channel'),
         (
-            lambda: View(mean=[1], std=[1])(jax.random.key(0), GREY),
+            lambda: View(mean=(1,), std=(1,))(jax.random.key(0), GREY),
             'View.jitter and View.gray to 0',
         ),
     ],
@@ -267,6 +271,3 @@ def test_bad_option_is_refused_with_its_name_value_and_remedy(
 def test_policies_refuse_what_they_cannot_do(make: Callable[[], object], words: str) -> None:
     with pytest.raises(JsslError, match=words):
         make()
-
-
-GREY = Canvas(jnp.zeros((SIDE, SIDE, 1), jnp.uint8), jnp.array([SIDE, SIDE]))
