@@ -4,6 +4,7 @@ import gzip
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,7 +103,7 @@ def test_another_order_is_told() -> None:
 
 @pytest.mark.parametrize('labels', [None, [0, 1, 0, 1, 0, 1]])
 def test_arrays_are_known_by_a_checksum_of_all_of_them(labels: list[int] | None) -> None:
-    def listing(images: list[np.ndarray], labels: object = labels) -> Listing:
+    def listing(images: Any, labels: Any = labels) -> Listing:
         return Listing.of(Arrays(images, labels))
 
     other = IMAGES.copy()

@@ -16,13 +16,14 @@ from jssl.data import Canvas
 from jssl.data.loading.loader import Loader, fits_on_device, read_labels, resident
 from jssl.data.loading.samplers import ClassBalanced, Sequential
 from jssl.data.reading.bad_samples import BadSamples
-from jssl.data.sources import TFDS, Arrays, Folder, ImageList
+from jssl.data.sources import TFDS, Arrays, Folder, ImageList, Sample
 from tests.checks import refused, structure
 
 RNG = np.random.default_rng(0)
 IMAGES = [RNG.integers(0, 256, (*shape, 3), np.uint8) for shape in RNG.integers(4, 20, (22, 2))]
-SOURCE = Arrays(IMAGES, labels=RNG.integers(0, 5, 22))
-BROKEN = [{'image': image, 'label': row} for row, image in enumerate(IMAGES[:7])]
+LABELS = RNG.integers(0, 5, 22)
+SOURCE = Arrays(IMAGES, labels=LABELS)
+BROKEN: list[Sample] = [{'image': image, 'label': row} for row, image in enumerate(IMAGES[:7])]
 BROKEN.append({'image': b'no image', 'label': 7})
 
 LEFT_RUNNING = """
@@ -56,7 +57,7 @@ def test_a_batch_holds_the_decoded_samples() -> None:
         pixels, (height, width) = batch['canvas'].pixels[row], batch['canvas'].size[row]
         np.testing.assert_array_equal(pixels[:height, :width], IMAGES[index])
         assert pixels.sum() == IMAGES[index].sum()
-        assert batch['label'][row] == SOURCE.labels[index]
+        assert batch['label'][row] == LABELS[index]
 
 
 def test_without_labels_a_batch_has_none() -> None:
@@ -150,21 +151,21 @@ def test_new_labels_change_what_is_seen_from_the_next_epoch_on() -> None:
     assert 9 <= (seen == 3).sum() <= 12  # a class of one image is half of the epoch
     assert_same(later[6], loader.with_labels(rare.tolist())[6])
     assert (loader[6]['index'] != later[6]['index']).any()
-    np.testing.assert_array_equal(later[6]['label'], SOURCE.labels[later[6]['index']])
+    np.testing.assert_array_equal(later[6]['label'], LABELS[later[6]['index']])
     with refused('21 labels for 22 samples'):
         loader.with_labels(rare[1:])
 
 
 def test_labels_of_sources(tmp_path: Path) -> None:
-    assert read_labels(SOURCE).tolist() == SOURCE.labels.tolist()
-    assert read_labels([{'image': IMAGES[0], 'label': 4}]).tolist() == [4]
+    np.testing.assert_array_equal(read_labels(SOURCE), LABELS.tolist())
+    np.testing.assert_array_equal(read_labels([{'image': IMAGES[0], 'label': 4}]), [4])
     assert read_labels(Arrays(IMAGES)) is None
     for name in ('a/0.png', 'b/1.png', 'b/2.png'):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()  # the labels of a folder are known without reading its files
-    assert read_labels(Folder(str(tmp_path))).tolist() == [0, 1, 1]
+    np.testing.assert_array_equal(read_labels(Folder(str(tmp_path))), [0, 1, 1])
     (tmp_path / 'list.txt').write_text('a/0.png 3\nb/1.png 1\n')
-    assert read_labels(ImageList(str(tmp_path / 'list.txt'))).tolist() == [3, 1]
+    np.testing.assert_array_equal(read_labels(ImageList(str(tmp_path / 'list.txt'))), [3, 1])
 
 
 def test_a_batch_that_does_not_fit_the_set_is_refused() -> None:

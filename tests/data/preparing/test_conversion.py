@@ -18,7 +18,7 @@ from PIL import Image
 
 from jssl.data.preparing import records
 from jssl.data.preparing.conversion import Target, prepare, shrink
-from jssl.data.sources import TFDS, Arrays, Folder
+from jssl.data.sources import TFDS, Arrays, Folder, Sample
 from jssl.lock import locked
 from tests.checks import refused
 
@@ -139,7 +139,7 @@ def test_labels_without_names(tmp_path: Path) -> None:
 
 
 def test_a_shard_of_broken_images_alone(tmp_path: Path) -> None:
-    source = [{'image': image} for image in (PIXELS, PIXELS, b'')]
+    source: list[Sample] = [{'image': image} for image in (PIXELS, PIXELS, b'')]
     prepare({'train': source}, tmp_path / NAME, TARGET, bad_samples=0.5, shard=2)
     written = TFDS(NAME, 'train', str(tmp_path))
     assert len(written) == 2
@@ -233,7 +233,8 @@ def test_a_preparation_that_does_not_say_of_which_images_does_not_go_on(
 def values(out: Path) -> list[int]:
     """The grey of every image of a prepared set."""
     source = TFDS(out.name, 'train', str(out.parent))
-    return sorted(int(pixels(source[row]['image'])[0, 0, 0]) for row in range(len(source)))
+    images: list[Any] = [source[row]['image'] for row in range(len(source))]
+    return sorted(int(pixels(image)[0, 0, 0]) for image in images)
 
 
 @pytest.fixture
@@ -250,7 +251,7 @@ def greys(tmp_path: Path) -> Path:
 def test_a_complete_set_of_images_that_were_replaced_is_refused(
     greys: Path, tmp_path: Path
 ) -> None:
-    said = []
+    said: list[str] = []
     out = prepare({'train': Folder(str(greys))}, tmp_path / NAME, TARGET, report=said.append)
     assert said == []
     moved = greys.rename(tmp_path / 'elsewhere')  # where they lie decides nothing
@@ -294,7 +295,9 @@ def test_other_arrays_are_another_data_set(tmp_path: Path) -> None:
     with refused('the source of train is not what', '3 samples then, 2 now'):
         prepare({'train': Arrays([PIXELS] * 2)}, out, TARGET)
     with refused("2 new, such as 'image 0 (checksum"):
-        prepare({'train': Arrays([PIXELS ^ 1, PIXELS ^ 2, PIXELS])}, out, TARGET)
+        prepare(
+            {'train': Arrays([PIXELS ^ np.uint8(1), PIXELS ^ np.uint8(2), PIXELS])}, out, TARGET
+        )
 
 
 class Own:

@@ -12,7 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from jssl.data.loading.loader import resident
 from jssl.data.preparing import digits
-from jssl.data.sources import TFDS
+from jssl.data.sources import TFDS, Sample
 from jssl.errors import JsslError
 
 PREPARE = 'import sys; from jssl.data.preparing.digits import prepare; print(prepare(sys.argv[1]))'
@@ -28,12 +28,12 @@ def splits(digits_dir: str) -> Splits:
     return {name: (data['canvas'].pixels / 255, data['label']) for name, data in sets.items()}
 
 
-def start(folder: Path) -> subprocess.Popen:
+def start(folder: Path) -> subprocess.Popen[str]:
     command = [sys.executable, '-c', PREPARE, str(folder)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def samples(data_dir: str | Path) -> list[dict]:
+def samples(data_dir: str | Path) -> list[Sample]:
     sources = [TFDS('embedded_digits', name, str(data_dir)) for name in digits.COUNTS]
     return [source[index] for source in sources for index in range(len(source))]
 

@@ -6,6 +6,7 @@ import re
 import threading
 import zipfile
 import zlib
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -57,9 +58,11 @@ def test_grey_canvases() -> None:
 
 
 def test_the_next_readable_sample_takes_the_place_with_its_own_label() -> None:
-    source = [{'image': image, 'label': 10 + index} for index, image in enumerate(IMAGES)]
+    source: list[Sample] = [
+        {'image': image, 'label': 10 + index} for index, image in enumerate(IMAGES)
+    ]
     source[2]['image'] = source[3]['image'] = BROKEN
-    found = read(source, 2, canvas=8)
+    found: Any = read(source, 2, canvas=8)
     np.testing.assert_array_equal(found.canvas.pixels, decode(IMAGES[4], 8).pixels)
     assert found.label == 14
     assert found.broken.fault.startswith('sample 2: the image (8 bytes) cannot be decoded')
@@ -67,15 +70,16 @@ def test_the_next_readable_sample_takes_the_place_with_its_own_label() -> None:
 
 
 def test_after_the_last_sample_comes_the_first() -> None:
-    found = read(Missing({5, 0}), 5, canvas=8)
+    found: Any = read(Missing({5, 0}), 5, canvas=8)
     assert found.label == 1
     assert "sample 5 ('folder/5.jpg'): [Errno 2] No such file" in found.broken.fault
 
 
 def test_a_fault_is_one_line_even_where_its_name_is_not() -> None:
-    source = Missing({0})
+    source: Any = Missing({0})
     source.name_of = lambda index: 'a\nb'
-    assert '\n' not in read(source, 0, canvas=8).broken.fault
+    found: Any = read(source, 0, canvas=8)
+    assert '\n' not in found.broken.fault
 
 
 def test_a_set_of_which_nothing_can_be_read_is_refused() -> None:
@@ -93,7 +97,7 @@ def test_the_search_for_a_substitute_has_an_end() -> None:
 
 def test_behind_a_missing_file_of_thousands_the_next_sample_is_soon_found() -> None:
     source = Missing(set(range(10, 5000)), 100_000)
-    found = read(source, 10, canvas=8)
+    found: Any = read(source, 10, canvas=8)
     assert found.label >= 5000
     assert found.broken.substitute == found.label
     asked = source.asked
@@ -102,13 +106,13 @@ def test_behind_a_missing_file_of_thousands_the_next_sample_is_soon_found() -> N
 
 
 @pytest.mark.parametrize('sample', [{'picture': BROKEN}, (BROKEN, 3), None])
-def test_a_source_that_gives_something_else_is_told_what_to_give(sample: object) -> None:
+def test_a_source_that_gives_something_else_is_told_what_to_give(sample: Any) -> None:
     with refused("give a dict with the key 'image'", repr(sample)):
         read([sample], 0, canvas=8)
 
 
 def test_a_mistake_in_the_source_s_own_code_ends_it_and_says_where_it_is() -> None:
-    source = Missing(set())
+    source: Any = Missing(set())
     source.missing = None
     line = Missing.__getitem__.__code__.co_firstlineno + 2
     with refused(
@@ -130,10 +134,10 @@ class Raising:
 
     def __getitem__(self, index: int) -> Sample:
         if index == self.at:
-            return self.broken()
+            self.broken()
         return {'image': IMAGES[index % len(IMAGES)], 'label': index % 3}
 
-    def broken(self) -> None:
+    def broken(self) -> NoReturn:
         raise self.error
 
 
@@ -155,7 +159,7 @@ EXCEPTIONS = [
 @pytest.mark.parametrize('at', [0, 7])
 @pytest.mark.parametrize('error', EXCEPTIONS, ids=lambda error: type(error).__name__)
 def test_whatever_a_source_raises_is_a_fault_of_one_sample(error: BaseException, at: int) -> None:
-    said = []
+    said: list[str] = []
     loader = Loader(
         Raising(error, at), 50, 8, threads=2, bad_samples=BadSamples(200, 0.01, said.append)
     )
@@ -177,7 +181,7 @@ def test_what_is_no_fault_of_a_sample_passes(error: BaseException) -> None:
 
 
 def test_a_source_that_gives_no_dicts_is_refused_before_it_is_read() -> None:
-    source = [(image, 0) for image in IMAGES]
+    source: Any = [(image, 0) for image in IMAGES]
     with refused('none of the 6 samples', "give a dict with the key 'image'"):
         has_labels(source)
 
@@ -188,17 +192,17 @@ def test_an_empty_source_is_refused() -> None:
 
 
 def test_an_endless_message_is_cut() -> None:
-    fault = read(Raising(KeyError('x' * 10**6)), 7, canvas=8).broken.fault
-    assert len(fault) < 500
+    found: Any = read(Raising(KeyError('x' * 10**6)), 7, canvas=8)
+    assert len(found.broken.fault) < 500
 
 
 def test_labels_of_samples_that_cannot_be_read_are_those_of_the_next() -> None:
-    labels = read_labels(Raising(EOFError()))
+    labels: Any = read_labels(Raising(EOFError()))
     assert labels[:10].tolist() == [0, 1, 2, 0, 1, 2, 0, 2, 2, 0]
 
 
 def test_every_broken_sample_is_named_once_and_the_first_twenty_only() -> None:
-    said = []
+    said: list[str] = []
     bad_samples = BadSamples(1000, 0.1, said.append)
     for index in [*range(30), *range(30)]:
         bad_samples.record(index, f'sample {index}')
@@ -219,7 +223,7 @@ def test_more_than_the_allowed_share_ends_the_run() -> None:
 
 
 def test_the_fault_that_ends_a_run_has_no_substitute() -> None:
-    said = []
+    said: list[str] = []
     bad_samples = BadSamples(200, 0.005, said.append)
     bad_samples.record(3, 'sample 3: empty.', 4)
     with pytest.raises(JsslError) as caught:
@@ -235,7 +239,7 @@ def test_nothing_is_forgiven_at_a_share_of_zero_and_everything_at_one() -> None:
 
 
 def test_threads_record_together() -> None:
-    said = []
+    said: list[str] = []
     bad_samples = BadSamples(10_000, 1.0, said.append)
 
     def record(start: int) -> None:

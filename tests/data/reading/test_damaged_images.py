@@ -4,6 +4,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,25 +43,23 @@ def test_truncated_bytes_are_refused(form: str, keep: float) -> None:
         decode(data[: int(keep * len(data))], 64)
 
 
-FILES = [
-    encoded(picture(mode), form, **options)
-    for mode, form, options in [
-        ('RGB', 'JPEG', {}),
-        ('L', 'JPEG', {'progressive': True}),
-        ('CMYK', 'JPEG', {}),
-        ('RGB', 'PNG', {}),
-        ('P', 'PNG', {'transparency': 3}),
-        ('LA', 'PNG', {}),
-        ('RGB', 'WEBP', {}),
-        ('RGBA', 'WEBP', {'lossless': True}),
-        ('RGB', 'TIFF', {}),
-        ('RGB', 'TIFF', {'compression': 'tiff_lzw'}),
-        ('RGB', 'TIFF', {'compression': 'jpeg'}),
-        ('RGB', 'BMP', {}),
-        ('P', 'GIF', {}),
-        ('RGB', 'PPM', {}),
-    ]
+KINDS: list[tuple[str, str, dict[str, Any]]] = [
+    ('RGB', 'JPEG', {}),
+    ('L', 'JPEG', {'progressive': True}),
+    ('CMYK', 'JPEG', {}),
+    ('RGB', 'PNG', {}),
+    ('P', 'PNG', {'transparency': 3}),
+    ('LA', 'PNG', {}),
+    ('RGB', 'WEBP', {}),
+    ('RGBA', 'WEBP', {'lossless': True}),
+    ('RGB', 'TIFF', {}),
+    ('RGB', 'TIFF', {'compression': 'tiff_lzw'}),
+    ('RGB', 'TIFF', {'compression': 'jpeg'}),
+    ('RGB', 'BMP', {}),
+    ('P', 'GIF', {}),
+    ('RGB', 'PPM', {}),
 ]
+FILES = [encoded(picture(mode), form, **options) for mode, form, options in KINDS]
 
 
 @st.composite

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 
 from jssl.data.loading.loader import Loader
 from jssl.data.reading.bad_samples import BadSamples
-from jssl.data.sources import TFDS, Arrays
+from jssl.data.sources import TFDS, Arrays, Sample
 from tests.checks import refused
 from tests.conftest import ROOT
 from tests.data.loading.test_loader import BROKEN, SOURCE, assert_same, first
@@ -47,7 +48,7 @@ class Failing:
     def __len__(self) -> int:
         return 8
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+    def __getitem__(self, index: int) -> Sample:
         if index == 0:
             return {'image': np.zeros((4, 4), np.uint8)}
         raise ZeroDivisionError("a mistake of one's own")
@@ -82,6 +83,7 @@ def run(seconds: float) -> subprocess.Popen[str]:
     """A program that iterates a loader with two workers, once it has its first batch."""
     command = [sys.executable, '-c', RUN.format(seconds=seconds)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
     assert process.stdout.readline() == '(8,)\n'
     return process
 
@@ -107,7 +109,7 @@ def test_real_files_on_two_hosts(digits_dir: str) -> None:
 
 
 def test_memory_is_used_again_once_a_batch_is_let_go() -> None:
-    batches = Loader(SOURCE, batch_size=6, canvas=20, workers=1).iterate()
+    batches: Any = Loader(SOURCE, batch_size=6, canvas=20, workers=1).iterate()
     places = {next(batches)['canvas'].pixels.ctypes.data for _ in range(30)}
     batches.close()
     assert len(places) <= 7
@@ -160,7 +162,8 @@ def test_the_end_of_a_program_ends_its_workers() -> None:
     process = run(seconds=1)
     started = [worker for worker, parent in workers().items() if parent == process.pid]
     assert len(started) == 2
-    assert (process.wait(30), process.stderr.read()) == (0, '')
+    assert process.communicate(timeout=30) == ('', '')
+    assert process.returncode == 0
     wait_until_gone(started)
 
 
@@ -176,7 +179,7 @@ def test_no_worker_outlives_a_stopped_program(number: signal.Signals) -> None:
 
 
 def test_a_worker_heeds_no_signal_that_is_meant_for_the_run() -> None:
-    batches = Loader(SOURCE, batch_size=6, canvas=20, workers=1).iterate()
+    batches: Any = Loader(SOURCE, batch_size=6, canvas=20, workers=1).iterate()
     next(batches)
     for number in (signal.SIGINT, signal.SIGTERM):
         os.kill(own_workers()[0], number)

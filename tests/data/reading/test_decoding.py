@@ -5,6 +5,7 @@ import struct
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -80,7 +81,8 @@ def test_thirty_two_bits_are_refused_and_not_black(largest: int) -> None:
 def tiff(*tags: tuple[int, int, int]) -> bytes:
     """An uncompressed TIFF of 8 x 8 pixels with such (tag, type, value) added."""
     fields = {256: (3, 8), 257: (3, 8), 258: (3, 8), 259: (3, 1), 262: (3, 1), 273: (4, 512)}
-    fields |= {277: (3, 1), 278: (3, 8), 279: (4, 512)} | {tag: rest for tag, *rest in tags}
+    fields |= {277: (3, 1), 278: (3, 8), 279: (4, 512)}
+    fields |= {tag: (kind, value) for tag, kind, value in tags}
     entries = [
         struct.pack('<HHII', tag, *form, value)
         for tag, (*form, value) in sorted(
@@ -97,7 +99,9 @@ def test_signed_levels_are_refused() -> None:
 
 
 @pytest.mark.parametrize('tags', [[(258, 3, 64)], [(277, 3, 5)]], ids=['64 bits', 'five channels'])
-def test_a_tiff_of_a_kind_that_cannot_be_held_is_called_that(tags: list[tuple[int, ...]]) -> None:
+def test_a_tiff_of_a_kind_that_cannot_be_held_is_called_that(
+    tags: list[tuple[int, int, int]],
+) -> None:
     decode(tiff(), 8)
     with refused(
         'it begins as a TIFF file, but its header is damaged or of a kind that is not read'
@@ -106,7 +110,7 @@ def test_a_tiff_of_a_kind_that_cannot_be_held_is_called_that(tags: list[tuple[in
 
 
 @pytest.mark.parametrize('kind', [bytearray, memoryview])
-def test_what_is_like_bytes_is_an_image_file(kind: type[bytearray] | type[memoryview]) -> None:
+def test_what_is_like_bytes_is_an_image_file(kind: Callable[[bytes], Any]) -> None:
     data = encoded(picture())
     np.testing.assert_array_equal(decode(kind(data), 32)[0], decode(data, 32)[0])
 
@@ -182,10 +186,11 @@ def test_transparency_is_dropped_and_not_blended() -> None:
     image = picture('RGBA')
     image.putalpha(Image.fromarray(RNG.integers(0, 256, (12, 20), np.uint8)))
     grey = picture('L')
+    color: Any = image.getpixel((3, 3))
     for data, expected in [
         (encoded(image), np.asarray(image)[..., :3]),
         (encoded(image, 'WEBP', lossless=True, exact=True), np.asarray(image)[..., :3]),
-        (encoded(picture_of(image), transparency=image.getpixel((3, 3))[:3]), np.asarray(image)),
+        (encoded(picture_of(image), transparency=color[:3]), np.asarray(image)),
         (encoded(grey, transparency=grey.getpixel((0, 0))), np.asarray(grey)[..., None]),
     ]:
         pixels, _ = decode(data, 32)
@@ -204,7 +209,7 @@ def test_opaque_images_have_full_alpha() -> None:
     assert (decode(encoded(picture()), 32, channels=4)[0][:12, :20, 3] == 255).all()
 
 
-TURNS = {
+TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: np.fliplr,
     3: lambda pixels: np.rot90(pixels, 2),
     4: np.flipud,
@@ -253,7 +258,7 @@ def test_of_an_animation_the_first_frame_is_decoded(form: str) -> None:
 
 
 @pytest.mark.parametrize(('shape', 'size'), [((100, 60), (30, 50)), ((60, 100), (50, 30))])
-def test_a_larger_image_is_shrunk_to_fit(shape: tuple[int, ...], size: tuple[int, ...]) -> None:
+def test_a_larger_image_is_shrunk_to_fit(shape: tuple[int, int], size: tuple[int, int]) -> None:
     image = picture(size=shape)
     pixels, got = decode(encoded(image), 50)
     assert tuple(got) == size

@@ -29,7 +29,8 @@ def test_no_more_than_the_bound_is_in_flight_and_all_get_through() -> None:
 
 
 def test_what_is_larger_than_the_bound_is_alone() -> None:
-    room, order = InFlight(10), []
+    room = InFlight(10)
+    order: list[int] = []
     with ThreadPoolExecutor(2) as pool:
         with room.taken(3):
             large = pool.submit(lambda: enter(room, 50, order))

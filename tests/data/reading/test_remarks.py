@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -12,7 +13,7 @@ from jssl.data.sources import Arrays, Folder
 GREY = np.full((30, 40, 3), 128, np.uint8)
 
 
-def png(levels: np.ndarray) -> bytes:
+def png(levels: np.ndarray) -> Any:
     stream = io.BytesIO()
     Image.fromarray(levels).save(stream, 'PNG')
     return stream.getvalue()

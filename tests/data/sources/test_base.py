@@ -8,14 +8,14 @@ import pytest
 
 from jssl.components import build, build_at
 from jssl.config import TOP
-from jssl.data.sources import Arrays, Source, check_same_classes, has_labels
+from jssl.data.sources import Arrays, Sample, Source, check_same_classes, has_labels
 from tests.checks import refused
 
 LAZY = ('tensorflow_datasets', 'grain', 'sklearn', 'tensorflow')
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 
 
-class Named(list):
+class Named(list[Sample]):
     """A source with named classes."""
 
     def __init__(self, *names: str) -> None:
@@ -32,7 +32,7 @@ class Plain:
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+    def __getitem__(self, index: int) -> Sample:
         return {'image': IMAGE}
 
 

@@ -177,7 +177,7 @@ def test_names_that_are_no_unicode_are_read_and_can_be_logged(tmp_path: Path) ->
     write(tmp_path, 'a.png')
     os.rename(tmp_path / 'a.png', os.fsencode(tmp_path) + b'/\xff\n.png')
     source = Folder(str(tmp_path))
-    assert source[0]['image'].startswith(b'\x89PNG')
+    assert bytes(source[0]['image']).startswith(b'\x89PNG')
     (tmp_path / source.name_of(0)).write_bytes(b'')
     with pytest.raises(JsslError) as caught:
         read(source, 0, 8)
@@ -193,7 +193,7 @@ def test_a_pickled_folder_keeps_its_numbers_when_files_come(tmp_path: Path) -> N
 def test_a_file_that_goes_is_a_fault_with_its_name(tmp_path: Path) -> None:
     source = Folder(str(write(tmp_path, 'a/1.png', 'b/2.png')))
     (tmp_path / 'a' / '1.png').unlink()
-    found = read(source, 0, 8)
+    found: Any = read(source, 0, 8)
     assert found.label == 1
     assert "sample 0 ('a/1.png'): [Errno 2] No such file" in found.broken.fault
 

@@ -116,7 +116,7 @@ def test_one_missing_file_is_left_to_the_run(folder: Path) -> None:
 
 def test_names_that_are_no_unicode(folder: Path) -> None:
     (folder / 'a.png').rename(folder / b'\xe4.png'.decode(errors='surrogateescape'))
-    assert listed(folder, b'\xe4.png\n')[0]['image'].startswith(b'\x89PNG')
+    assert bytes(listed(folder, b'\xe4.png\n')[0]['image']).startswith(b'\x89PNG')
 
 
 def test_a_label_of_minus_one_on_every_line_means_none(folder: Path) -> None:

@@ -112,7 +112,7 @@ def own_dir(own_sets: str, tmp_path: Path) -> str:
 def test_embedded_digits_are_encoded_images_with_labels(digits_dir: str) -> None:
     source = TFDS('embedded_digits', 'test', digits_dir)
     sample = source[len(source) - 1]
-    assert Image.open(io.BytesIO(sample['image'])).size == (32, 32)
+    assert Image.open(io.BytesIO(bytes(sample['image']))).size == (32, 32)
     assert type(sample['label']) is int
     assert 0 <= sample['label'] < 10
     assert source.num_classes == 10
@@ -303,7 +303,7 @@ def described(digits_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         },
     ],
 )
-def test_a_data_set_s_files_have_nothing_imported(described: Path, feature: dict) -> None:
+def test_a_data_set_s_files_have_nothing_imported(described: Path, feature: dict[str, Any]) -> None:
     content = json.loads(described.read_text())
     content['featuresDict']['features']['image'] = feature
     described.write_text(json.dumps(content))
