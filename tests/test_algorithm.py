@@ -72,7 +72,7 @@ def test_an_algorithm_tells_which_parts_it_has() -> None:
 
 def test_an_algorithm_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        tiny_simclr().head = None
+        tiny_simclr().head = None  # type: ignore[assignment, misc]
 
 
 def test_extract_feat_pools_the_backbone_in_evaluation_mode() -> None:
@@ -106,7 +106,8 @@ def test_an_encoder_is_its_backbone_and_its_neck() -> None:
         projections, _ = encoder.neck.apply(parts[1], features, mutable=['batch_stats'])
         return projections, encoder.apply(variables, images, mutable=['batch_stats'])[0]
 
-    np.testing.assert_allclose(*both(IMAGES), rtol=1e-5)
+    projections, whole = both(IMAGES)
+    np.testing.assert_allclose(projections, whole, rtol=1e-5)
 
 
 def test_a_train_state_is_a_tree_of_all_its_parts() -> None:
@@ -118,5 +119,5 @@ def test_a_train_state_is_a_tree_of_all_its_parts() -> None:
         rng=jax.random.key(0),
     )
     assert [leaf.shape for leaf in jax.tree.leaves(state)] == [(), (2,), (3,), (4,), ()]
-    doubled = jax.tree.map(lambda leaf: leaf * 2, state.replace(rng=jnp.ones(())))
+    doubled = jax.tree.map(lambda leaf: leaf * 2, dataclasses.replace(state, rng=jnp.ones(())))
     assert_trees_close(doubled.params, {'w': np.full(2, 2.0)})

@@ -173,11 +173,22 @@ def is_bare(hint: Any) -> bool:
     return any(map(is_bare, typing.get_args(hint)))
 
 
-INTEGERS = (-1, 0, 10**12, NAN, 'abc', None, [], True, 1.5, -INF)
-FLOATS = (-1.0, NAN, 1e30, INF, -INF, 'abc', None, [], True, 10**400)
-SEQUENCES = ([], None, [NAN, NAN], 'abc', [-1], 5, [1e30] * 2, ['x'], [None], [1] * 1000)
-STRINGS = ('', None, 5, 'nonsense', [], '\0')
-FLAGS = ('abc', None, 5, [])
+INTEGERS: tuple[Any, ...] = (-1, 0, 10**12, NAN, 'abc', None, [], True, 1.5, -INF)
+FLOATS: tuple[Any, ...] = (-1.0, NAN, 1e30, INF, -INF, 'abc', None, [], True, 10**400)
+SEQUENCES: tuple[Any, ...] = (
+    [],
+    None,
+    [NAN, NAN],
+    'abc',
+    [-1],
+    5,
+    [1e30] * 2,
+    ['x'],
+    [None],
+    [1] * 1000,
+)
+STRINGS: tuple[Any, ...] = ('', None, 5, 'nonsense', [], '\0')
+FLAGS: tuple[Any, ...] = ('abc', None, 5, [])
 
 
 def nonsense(value: Any) -> tuple[Any, ...]:

@@ -81,13 +81,14 @@ def first(experiment: Experiment) -> dict[str, Any]:
     rows = experiment.loader.order(0)
     source, side = experiment.data, experiment.canvas
     canvas = np.zeros((len(rows), side, side, 3), np.uint8)
-    size = np.array([source[int(row)]['image'].shape[:2] for row in rows], np.int32)
+    size = np.array([np.shape(source[int(row)]['image'])[:2] for row in rows], np.int32)
     return {'canvas': Canvas(canvas, size), 'index': rows}
 
 
 def test_imagenet_recipe_is_the_references() -> None:
     """ALGORITHMS 4.13: LARS 4.8, warm-up of 10 epochs from 1e-4, cosine per epoch."""
     experiment = with_fake_images(load('simclr.py:imagenet'))
+    assert experiment.rate is not None
     assert experiment.rate(0) == pytest.approx(4.8e-4)
     assert experiment.rate(19) == pytest.approx(4.8)  # two steps an epoch here
     assert experiment.rate(2 * 105) == experiment.rate(2 * 105 + 1) == pytest.approx(2.4)

@@ -242,7 +242,8 @@ def test_the_command_line_goes_before_the_run_and_the_run_before_the_config(fold
     assert described['views']['view']['size'] == described['eval_view']['size'] == 16
     experiment = config.experiment(described)
     assert experiment.pretrained == str(folder / 'run')
-    assert experiment.algorithm.classes == 10
+    algorithm: Any = experiment.algorithm
+    assert algorithm.classes == 10
     names = set(experiment.state_shapes.params)
     assert names == {'backbone', 'head'}  # the neck has statistics alone
 

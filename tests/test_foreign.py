@@ -193,7 +193,23 @@ def test_hostile_configs_run_nothing(
 
 def mutated(config: dict[str, Any], hostile: list[Any], draw: random.Random) -> Any:
     """`config` with one to four values replaced, removed, nested or renamed."""
-    odd = [None, True, 0, -1, 1e999, 10**40, '', 'x:y', ':', 'a:b:c', '\ud800', [], {}, [[]], 0.5]
+    odd: list[Any] = [
+        None,
+        True,
+        0,
+        -1,
+        1e999,
+        10**40,
+        '',
+        'x:y',
+        ':',
+        'a:b:c',
+        '\ud800',
+        [],
+        {},
+        [[]],
+        0.5,
+    ]
     for _ in range(draw.randint(1, 4)):
         places = list(_places(config))
         if not places:

@@ -124,7 +124,9 @@ def train(saved: golden.File) -> tuple[list[float], parity.Arrays, parity.Arrays
             algorithm.after_step(params, state, batch['step']) if opens else (params, state)
         )
         if saved.meta['model'].get('type') == 'ODC':  # whose labels follow from the steps before
-            batch = {**batch, 'target': algorithm.cluster_labels(state)[batch['index']]}
+            labels = algorithm.cluster_labels(state)
+            assert labels is not None
+            batch = {**batch, 'target': labels[batch['index']]}
         (loss, (state, *_)), grads = differentiate(params, state, batch)
         params, opt_state = update(params, opt_state, grads)
         params, state = (

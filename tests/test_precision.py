@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import re
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -22,7 +23,7 @@ from tests.algorithms import runs
 from tests.checks import refused, tiny_simclr
 from tests.training import toy
 
-HALF = 'bfloat16'
+HALF: Any = 'bfloat16'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +40,7 @@ def test_a_step_in_bfloat16_leaves_state_and_loss_in_float32(name: str) -> None:
     views, batch = runs.views_for(algorithm), runs.batch(0)
     start = functools.partial(init_train_state, algorithm, views, runs.OPTIMIZER, seed=0)
     state = jax.eval_shape(start, batch)
-    step = make_train_step(algorithm, views, runs.OPTIMIZER)
+    step: Any = make_train_step(algorithm, views, runs.OPTIMIZER)
     traced = step.trace(state, batch)
     after, metrics = traced.out_info
     assert metrics['loss'].dtype == 'float32'
@@ -53,7 +54,8 @@ def test_all_convolutions_of_a_simclr_step_are_in_bfloat16() -> None:
     views = runs.views_for(algorithm)
     start = functools.partial(init_train_state, algorithm, views, runs.OPTIMIZER, seed=0)
     state = jax.eval_shape(start, runs.batch(0))
-    program = make_train_step(algorithm, views, runs.OPTIMIZER).lower(state, runs.batch(0))
+    step: Any = make_train_step(algorithm, views, runs.OPTIMIZER)
+    program = step.lower(state, runs.batch(0))
     found = re.findall(r'stablehlo\.convolution.*-> tensor<.*x(\w+)>', program.as_text())
     assert len(found) > 5
     assert set(found) == {'bf16'}
@@ -69,7 +71,7 @@ def test_a_type_of_a_part_s_own_stays() -> None:
 def test_memories_and_target_generators_stay() -> None:
     memory = SimpleMemory(feat_dim=4)
     assert with_dtype(memory, HALF) is memory
-    cae = runs.tiny('CAE')
+    cae: Any = runs.tiny('CAE')
     assert with_dtype(cae, HALF).target_generator is cae.target_generator
     assert with_dtype(cae, HALF) != cae
 
@@ -82,9 +84,10 @@ def test_a_classifier_takes_it_too() -> None:
 
 def test_the_switch_of_a_config_reaches_every_part() -> None:
     options = parse(['simclr', '--config.dtype=bfloat16', '--config.model.neck.dtype=float32'])
-    found = experiment(recordable(options.config)).algorithm
+    found: Any = experiment(recordable(options.config)).algorithm
     assert (found.backbone.dtype, found.neck.dtype) == (HALF, 'float32')
-    assert experiment(recordable(parse(['simclr']).config)).algorithm.backbone.dtype is None
+    plain: Any = experiment(recordable(parse(['simclr']).config)).algorithm
+    assert plain.backbone.dtype is None
 
 
 @pytest.mark.parametrize('value', ['float16', 'bf16', 16])

@@ -49,7 +49,7 @@ def test_library_examples_run(
 def test_backbone_of_ones_own_is_named_in_a_config(
     digits_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    block = re.search(r'```python\n(class MyBackbone.*?)```', README, flags=re.DOTALL)[1]
+    (block,) = re.findall(r'```python\n(class MyBackbone.*?)```', README, flags=re.DOTALL)
     (tmp_path / 'my_module.py').write_text(f'import flax.linen as nn\n\n\n{block}')
     (tmp_path / 'config.py').write_text(
         'from configs import simclr\n\n\n'
@@ -103,6 +103,7 @@ def test_parts_in_fields_of_any_name_and_an_optimizer_of_optax_are_named_in_a_co
 
 def test_custom_loss_is_as_short_as_promised() -> None:
     block = re.search(r'@dataclasses.dataclass.*?\n\nsmall', README, flags=re.DOTALL)
+    assert block
     assert len(block[0].splitlines()) < 30
 
 

@@ -29,7 +29,7 @@ def arguments(data_dir: str, workdir: Path | None = None, **overrides: object) -
     given = {f'config.{key.replace("__", ".")}': value for key, value in overrides.items()}
     folders = {'config.data.data_dir': data_dir, 'config.test_data.data_dir': data_dir}
     if workdir is not None:
-        folders['workdir'] = workdir
+        folders['workdir'] = str(workdir)
     return [CONFIG, *(f'--{key}={value}' for key, value in (OVERRIDES | folders | given).items())]
 
 

@@ -344,7 +344,8 @@ def check_predictions(
 @functools.cache
 def first_state(name: str) -> TrainState:
     """The state before the first step, on the host; `placed` gives what may be donated."""
-    return widened(jax.device_get(begin(tiny(name)).replace(rng=None)))
+    none: Any = None
+    return widened(jax.device_get(dataclasses.replace(begin(tiny(name)), rng=none)))
 
 
 def placed(name: str, devices: int) -> TrainState:

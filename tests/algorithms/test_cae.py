@@ -14,7 +14,7 @@ from jssl.heads import CAEHead
 from jssl.memories.teacher import init_teacher
 from jssl.necks import CAENeck
 from jssl.target_generators import DALLE, BrightnessTokenizer
-from tests.checks import assert_drawn_like, assert_trees_close, refused, well_scaled
+from tests.checks import applied, assert_drawn_like, assert_trees_close, refused, well_scaled
 
 ARCH = {'embed_dims': 16, 'num_layers': 1, 'num_heads': 2, 'feedforward_channels': 32}
 NECK = CAENeck(
@@ -137,7 +137,8 @@ def test_features_are_the_mean_of_the_patches() -> None:
     params, state = start()
     images = views()['views'][0]
     features = jax.jit(TINY.extract_feat)(params, state, images)
-    patches, _ = TINY.backbone.apply({'params': params['backbone']}, images, train=False)[-1]
+    variables = {'params': params['backbone']}
+    patches, _ = applied(TINY.backbone, variables, images, train=False)[-1]
     np.testing.assert_allclose(features, patches.mean((1, 2)), atol=1e-5)
 
 

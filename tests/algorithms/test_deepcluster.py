@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ DEEPCLUSTER = tiny_deepcluster(run=RUN)
 
 
 @functools.cache
-def taken() -> tuple:
+def taken() -> tuple[Any, Any, Any]:
     """The state after the first clustering, a batch, and what the loss gives."""
     start = begin(DEEPCLUSTER)
     batch = DEEPCLUSTER.draw(jax.random.key(3), start.state, seen(copies=1))

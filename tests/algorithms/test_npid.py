@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ NPID = tiny_npid(neg_num=9, run=RUN)
 
 
 @functools.cache
-def taken() -> tuple:
+def taken() -> tuple[Any, Any, Any]:
     """The state before a step, the batch, and everything that the loss gives."""
     start = begin(NPID)
     batch = NPID.draw(jax.random.key(3), start.state, seen(copies=1))

@@ -1,6 +1,7 @@
 import dataclasses
 import functools
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,7 @@ FIRST, SECOND = jnp.array(0), jnp.array(1)  # numbers of steps
 
 
 @functools.cache
-def taken() -> tuple:
+def taken() -> tuple[Any, Any, Any]:
     """The state after the first clustering, a batch, and what the loss gives."""
     start = begin(ODC)
     batch = ODC.draw(jax.random.key(3), start.state, seen(copies=1))

@@ -1,4 +1,5 @@
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ ALGORITHM = tiny_rotation_pred()
 
 
 @functools.cache
-def taken() -> tuple:
+def taken() -> tuple[Any, Any, Any]:
     start = begin(ALGORITHM)
     views = seen(copies=4)
     return start, views, ALGORITHM.draw(jax.random.key(3), start.state, views)

@@ -29,7 +29,7 @@ CLASSES = 6
 LABELS = jnp.arange(runs.BATCH) % CLASSES
 RUN = Run(samples=48, steps_per_epoch=3, epochs=4, classes=CLASSES)
 HEAD = LinearClsHead(CLASSES, init_std=0.5)
-VIT = FrozenDict(embed_dims=8, num_layers=2, num_heads=2, feedforward_channels=16)  # hashable
+VIT: Any = FrozenDict(embed_dims=8, num_layers=2, num_heads=2, feedforward_channels=16)  # hashable
 KEY = jax.random.key(3)
 
 
@@ -136,7 +136,8 @@ def test_mixup_and_cutmix_are_drawn_and_their_targets_trained_on() -> None:
     key, (view,) = jax.random.split(KEY)[1], batch()['views']
     hot = jax.nn.one_hot(LABELS, CLASSES)
     for field, operation in (('mixup', mixup), ('cutmix', cutmix)):
-        drawn = classifier(**{field: 0.7}).draw(KEY, state, batch())
+        mixing: dict[str, Any] = {field: 0.7}
+        drawn = classifier(**mixing).draw(KEY, state, batch())
         images, targets = operation(key, view, hot, 0.7)
         np.testing.assert_array_equal(drawn['views'][0], images)
         np.testing.assert_array_equal(drawn['target'], targets)

@@ -225,7 +225,8 @@ def test_frozen_prototypes_do_not_move_whatever_the_decay_and_then_do() -> None:
     for step in range(3):
         (_, (state, _)), grads = TRAIN(params, state, {**crops(step), 'step': jnp.array(step)})
         updates, opt_state = optimizer.update(grads, opt_state, params)
-        params, state = TINY.after_step(optax.apply_updates(params, updates), state, step)
+        params = optax.apply_updates(params, updates)
+        params, state = TINY.after_step(params, state, jnp.array(step))
         kernel = params['head']['loss.prototypes']['kernel']
         np.testing.assert_allclose(jnp.linalg.norm(kernel, axis=0), 1, rtol=1e-6)
         moved.append(float(jnp.abs(kernel - first).max()))
@@ -361,7 +362,7 @@ def test_the_reference_s_model_and_hook_are_understood() -> None:
         'queue_length': 3840,
         'frozen_layers_cfg': {'prototypes': 5005},
     }
-    algorithm = mmselfsup.build_model(model, [hook])
+    algorithm: Any = mmselfsup.build_model(model, [hook])
     assert tuple(algorithm.head.num_crops) == (2, 6)
     assert (algorithm.queue_length, algorithm.queue_start_epoch) == (3840, 15)
     assert algorithm.freeze_prototypes == 5005

@@ -46,7 +46,8 @@ def test_every_config_trains_on_own_images(name: str, photos: Path) -> None:
     found = experiment(on(photos, name) | {'mesh': {'devices': 1}})
     assert isinstance(found, Experiment)
     assert (len(found.data), len(found.test_data or ())) == (32, 8)
-    assert found.eval_view.size == (48 if name == 'simmim' else 56)
+    view: Any = found.eval_view
+    assert view.size == (48 if name == 'simmim' else 56)
     check_shapes(found)
 
 

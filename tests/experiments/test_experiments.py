@@ -129,6 +129,7 @@ def test_twin_has_our_loss_gradients_and_statistics(algorithm: SimCLR) -> None:
     found |= {name: buffer for name, buffer in twin.named_buffers() if 'running' in name}
     assert found.keys() == expected.keys()
     for name, value in found.items():
+        assert value is not None
         np.testing.assert_allclose(value.numpy(), expected[name], rtol=1e-6, atol=1e-9)
 
 

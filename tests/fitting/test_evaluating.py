@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import jssl
-from jssl.algorithm import Algorithm
+from jssl.algorithm import Algorithm, Params, State
 from jssl.augment.views import CenterView, MultiView, View
 from jssl.data import Arrays, Sample
 from jssl.evaluation import KNN
@@ -31,9 +31,7 @@ class Means(Algorithm):
     def init(self, rng: jax.Array, batch: object) -> tuple[dict[str, jax.Array], dict[str, Any]]:
         return {'weights': jnp.array([1.0, 2.0, 3.0])}, {}
 
-    def extract_feat(
-        self, params: dict[str, jax.Array], state: object, images: jax.Array
-    ) -> jax.Array:
+    def extract_feat(self, params: Params, state: State, images: jax.Array) -> jax.Array:
         rows = jnp.array_split(images.mean((2, 3)), 3, axis=1)
         return jnp.stack([part.mean(1) for part in rows], axis=1) * params['weights']
 
@@ -110,7 +108,7 @@ def test_without_labels_to_test_on_nothing_more_is_said(test_data: Arrays | None
 
 def test_a_test_set_may_lack_the_last_class() -> None:
     some = np.flatnonzero(np.asarray(TEST.labels) < 2)
-    test_data = Arrays(TEST.images[some], np.asarray(TEST.labels)[some])
+    test_data = Arrays(np.asarray(TEST.images)[some], np.asarray(TEST.labels)[some])
     assert evaluated(experiment(probe_data=LABELLED, test_data=test_data))[1][1]['knn'] == 1.0
 
 
@@ -146,7 +144,9 @@ def test_a_test_set_may_lack_any_class_where_classes_have_names() -> None:
     """Its labels 0 and 1 are the training data's 0 and 2."""
     train = named('cats')
     kept = [index for index in range(12) if int(TEST[index]['label']) != 1]
-    samples = [{**TEST[index], 'label': int(TEST[index]['label']) // 2} for index in kept]
+    samples: list[Any] = [
+        {**TEST[index], 'label': int(TEST[index]['label']) // 2} for index in kept
+    ]
 
     class Few(SimpleNamespace):
         def __len__(self) -> int:
@@ -177,12 +177,15 @@ def named(name: str) -> object:
 def test_images_of_other_channels_are_loaded_evaluated_and_pictured(channels: int) -> None:
     data, test_data = (Arrays(*images(count, channels)) for count in (24, 12))
     found = experiment(channels, data=data, test_data=test_data)
+    assert found.arrays is not None
     assert found.arrays['canvas'].pixels.shape == (24, 9, 9, channels)
     evaluator = RunEvaluator(found, print)
     assert evaluator.evaluate(1, found.make_state())['knn'] == 1.0
-    shown = show_images(evaluator, evaluator.held_out, np.array([3, 7]), test_data.labels)
+    labels = np.asarray(test_data.labels)
+    shown = show_images(evaluator, evaluator.held_out, np.array([3, 7]), labels)
     assert shown.images.shape == (2, 9, 9, channels)
-    assert (shown.names, list(shown.labels)) == (['image 3', 'image 7'], [0, 1])
+    assert shown.names == ['image 3', 'image 7']
+    np.testing.assert_array_equal(np.asarray(shown.labels), [0, 1])
     assert view_grid(shown.images[:, None]).mode == 'RGBA'
 
 

@@ -200,7 +200,7 @@ def test_sigterm_saves_and_says_so(digits_dir: str, tmp_path: Path) -> None:
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     said = tiny.finish(process, status=128 + signal.SIGTERM)
-    step = int(re.search(r'stopped by SIGTERM after step (\d+), which is saved', said)[1])
+    (step,) = map(int, re.findall(r'stopped by SIGTERM after step (\d+), which is saved', said))
     assert f'--workdir={tmp_path / "run"}' in said
     assert (tmp_path / 'run' / 'checkpoints' / str(step)).is_dir()
     assert read_metrics(metrics)[-1]['step'] == step

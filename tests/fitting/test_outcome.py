@@ -122,7 +122,7 @@ def test_weights_and_pictures_that_fail_cost_nothing_else(
 class Nameless(jssl.Algorithm):
     """Trains, but does not say what its features are."""
 
-    def init(self, rng: jax.Array, batch: object) -> tuple[dict, dict]:
+    def init(self, rng: jax.Array, batch: object) -> tuple[Any, Any]:
         return {'mean': toy.jnp.zeros(())}, {}
 
     def loss(self, params: Any, state: Any, batch: Any) -> tuple[Any, tuple[Any, dict[str, Any]]]:

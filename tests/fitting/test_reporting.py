@@ -41,10 +41,11 @@ def test_neighbours_are_searched_where_knn_searches() -> None:
     assert len(shown.found.images) == NEIGHBORS * len(shown.queries.images)
     rows = [int(name.removeprefix('image ')) for name in shown.found.names]
     np.testing.assert_array_equal(shown.found.labels, np.asarray(LABELLED.labels)[rows])
-    np.testing.assert_array_equal(shown.found.images, LABELLED.images[rows])
+    np.testing.assert_array_equal(shown.found.images, np.asarray(LABELLED.images)[rows])
     queries = [int(name.removeprefix('image ')) for name in shown.queries.names]
-    np.testing.assert_array_equal(shown.queries.images, TEST.images[queries])
-    assert counts(evaluator, train, test) == Counts(12, 24, 3, 3, pytest.approx(1 / 3))
+    np.testing.assert_array_equal(shown.queries.images, np.asarray(TEST.images)[queries])
+    largest: Any = pytest.approx(1 / 3)
+    assert counts(evaluator, train, test) == Counts(12, 24, 3, 3, largest)
 
 
 @pytest.mark.parametrize('test_data', [UNLABELLED, None])
@@ -75,7 +76,7 @@ def test_files_are_named_and_other_images_numbered() -> None:
 
 def test_classes_have_the_names_of_whichever_set_has_some() -> None:
     class Named(toy.Arrays):
-        label_names = ('a', 'b', 'c')
+        label_names: Any = ('a', 'b', 'c')
 
     named = Named(TEST.images, TEST.labels)
     assert label_names(experiment(test_data=named)) == ('a', 'b', 'c')

@@ -89,13 +89,13 @@ def test_without_pytorch_the_extra_is_named(
         convert.convert(tmp_path / 'x.pth', tmp_path / 'x.safetensors')
 
 
-def quantised() -> torch.Tensor:
+def quantised() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # that it will be another package's
         return torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)
 
 
-WRONG: dict[str, tuple[Any, torch.Tensor | None]] = {
+WRONG: dict[str, tuple[Any, Any]] = {
     'a number as a name': (0, None),
     'a tuple as a name': (('a', 1), None),
     'a surrogate in a name': ('a\ud800', None),

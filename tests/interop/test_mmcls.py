@@ -60,7 +60,7 @@ BEIT: dict[str, Any] = dict(
 
 
 def test_a_linear_probe_is_built_with_its_backbone_frozen() -> None:
-    model = build_classifier(LINEAR)
+    model: Any = build_classifier(LINEAR)
     assert model.backbone.out_indices == [4]
     assert model.is_frozen('backbone.layer4.1.bn2.scale')
     assert not model.is_frozen('head.fc.kernel')
@@ -69,7 +69,7 @@ def test_a_linear_probe_is_built_with_its_backbone_frozen() -> None:
 
 
 def test_fine_tuning_keeps_smoothing_and_the_mixing_of_batches() -> None:
-    model = build_classifier(TUNED)
+    model: Any = build_classifier(TUNED)
     assert model.head.loss == CrossEntropyLoss(label_smoothing=0.1)
     assert (model.mixup, model.cutmix) == (0.8, 1.0)
     assert model.neck is None
@@ -80,12 +80,13 @@ def test_fine_tuning_keeps_smoothing_and_the_mixing_of_batches() -> None:
 def test_what_a_transformer_gives_is_kept(out_type: str, averages: bool) -> None:
     plain = {key: value for key, value in TUNED['backbone'].items() if key != 'avg_token'}
     for backbone in (plain, BEIT):
-        model = build_classifier(TUNED | {'backbone': backbone | dict(out_type=out_type)})
+        model: Any = build_classifier(TUNED | {'backbone': backbone | dict(out_type=out_type)})
         assert model.backbone.avg_token == averages
 
 
 def test_beit_is_the_vision_transformer_that_cae_is_fine_tuned_with() -> None:
-    backbone = build_classifier(TUNED | {'backbone': BEIT}).backbone
+    model: Any = build_classifier(TUNED | {'backbone': BEIT})
+    backbone = model.backbone
     assert type(backbone) is VisionTransformer
     assert (backbone.avg_token, backbone.final_norm, backbone.use_rel_pos_bias) == (1, 0, 1)
     assert (backbone.qkv_bias, backbone.layer_scale, backbone.img_size) == (False, 0.2, 32)
@@ -110,7 +111,8 @@ def test_weights_go_there_and_back_under_the_reference_s_names(described: dict[s
 
 
 def test_imported_weights_classify_as_a_matrix_product_says() -> None:
-    head = build_classifier(LINEAR).head
+    model: Any = build_classifier(LINEAR)
+    head = model.head
     weights = {'head.fc.weight': np.eye(10, 512), 'head.fc.bias': np.arange(10.0)}
     images = jnp.zeros((1, 512))
     shapes = jax.eval_shape(head.init, jax.random.key(0), images)['params']

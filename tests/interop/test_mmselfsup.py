@@ -15,7 +15,7 @@ from tests import golden
 from tests.checks import assert_trees_close, refused, tiny_simclr, well_scaled
 
 # As published for 16 devices of 256 images, without the pipeline.
-PUBLISHED = {
+PUBLISHED: dict[str, Any] = {
     'type': 'mmselfsup.SimCLR',
     'data_preprocessor': {'mean': (123.675, 116.28, 103.53), 'std': (58.395, 57.12, 57.375)},
     'backbone': {
@@ -71,7 +71,8 @@ def test_scopes_are_dropped_and_the_weight_of_a_loss_is_kept() -> None:
     assert model_config(head) == {'type': 'ContrastiveHead', 'loss_weight': 0.5}
     nested = model_config({**PUBLISHED, 'head': head})
     assert nested['type'] == 'SimCLR'
-    assert mmselfsup.build_model({**PUBLISHED, 'head': head}).head.loss_weight == 0.5
+    built: Any = mmselfsup.build_model({**PUBLISHED, 'head': head})
+    assert built.head.loss_weight == 0.5
 
 
 def test_the_model_dict_is_left_as_it_was() -> None:

@@ -137,5 +137,6 @@ def test_a_probe_s_initial_weights_are_kept_too() -> None:
     )
     backbone = dict(type='mmcls.ResNet', depth=18, num_stages=4)
     neck = dict(type='GlobalAveragePooling')
-    model = build_classifier(dict(type='ImageClassifier', backbone=backbone, neck=neck, head=head))
+    described = dict(type='ImageClassifier', backbone=backbone, neck=neck, head=head)
+    model: Any = build_classifier(described)
     assert model.head.init_std == 2e-5

@@ -12,7 +12,19 @@ from jssl.interop.mmselfsup import build_model
 from tests.interop.shipped import SHIPPED
 from tests.interop.test_hooks import DEEPCLUSTER_HOOK, FIRST_CLUSTERS, ODC_HOOK, SWAV_HOOK
 
-ODD = (None, 'x', [], {}, -1, 1.5, [1], {'type': 3}, {'type': 'x'}, 10**30, float('nan'))
+ODD: tuple[Any, ...] = (
+    None,
+    'x',
+    [],
+    {},
+    -1,
+    1.5,
+    [1],
+    {'type': 3},
+    {'type': 'x'},
+    10**30,
+    float('nan'),
+)
 HOOKS: list[tuple[str, dict[str, Any]]] = [
     ('DeepCluster', DEEPCLUSTER_HOOK),
     ('ODC', FIRST_CLUSTERS),

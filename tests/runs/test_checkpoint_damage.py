@@ -93,7 +93,12 @@ def as_orbax_never_wrote_it(folder: Path) -> None:
     write_contents(folder, ITEM, step=2, leaves=leaves, data={})
 
 
-DAMAGES = {
+def nothing_left(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     'every file empty': (empty_all, 'contents.json cannot be read'),
     'data cut in half': (partial(cut_in_half, largest), r'has \d+ of \d+ bytes'),
     'data missing': (partial(remove, largest), 'is missing'),
@@ -111,7 +116,7 @@ DAMAGES = {
     'a file instead': (becomes_a_file, 'contents.json is missing'),
     'that of another step': (of_another_step, 'it was saved as that of step 1'),
     'not what Orbax writes': (as_orbax_never_wrote_it, 'loading it failed: .*'),
-    'nothing left': (lambda folder: shutil.rmtree(folder) or folder.mkdir(), 'is missing'),
+    'nothing left': (nothing_left, 'is missing'),
 }
 
 

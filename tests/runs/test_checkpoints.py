@@ -1,5 +1,6 @@
 """Checkpoints as Orbax writes and restores them; see test_checkpoint_damage.py for others."""
 
+import dataclasses
 import json
 import logging
 import re
@@ -146,7 +147,7 @@ def test_unknown_step_is_refused(folder: Path) -> None:
 
 
 def rename(state: State, name: str) -> State:
-    return state.replace(params={name: state.params['layer1.0']})
+    return dataclasses.replace(state, params={name: state.params['layer1.0']})
 
 
 OTHERS = {
@@ -154,13 +155,16 @@ OTHERS = {
         make_state(width=17),
         r"params\['layer1.0'\]\['bias'\] is bfloat16\[16\] there and bfloat16\[17\]",
     ),
-    'dtype': (make_state().replace(step=jnp.zeros(())), r'step is int32\[\] there and float32\[\]'),
+    'dtype': (
+        dataclasses.replace(make_state(), step=jnp.zeros(())),
+        r'step is int32\[\] there and float32\[\]',
+    ),
     'leaf that is missing': (
         rename(make_state(), 'other'),
         r"params\['other'\]\['bias'\] is absent there and bfloat16\[16\] in this run",
     ),
     'leaf too many': (
-        make_state().replace(rng=None),
+        dataclasses.replace(make_state(), rng=None),
         r'rng is key<fry>\[\] there and absent in this run',
     ),
 }
@@ -289,7 +293,7 @@ def test_processes_fall_back_and_stop_at_the_same_step(tmp_path: Path) -> None:
     assert len(reports) == 1
     assert '_METADATA has 0 of' in reports[0]
     assert told[0][-1] == told[1][-1]
-    step = int(re.match(r'stopped after (\d+) ', told[0][-1]).group(1))
+    (step,) = map(int, re.findall(r'^stopped after (\d+) ', told[0][-1]))
     assert told[0][-1] == f'stopped after {step} with {{{step}.0}}'  # from 1 on, not from 2 or 0
     assert steps_in(tmp_path) == sorted(['1', str(step), 'unreadable-2'])
 

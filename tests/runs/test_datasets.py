@@ -64,9 +64,9 @@ def test_a_folder_that_changed_is_refused(photos: Path, tmp_path: Path) -> None:
     before = (run / CONFIG).read_bytes()
     (photos / 'b7.png').rename(photos / 'a.png')
     expected = ('config.data is not', "1 gone, such as 'b7.png'; 1 new, such as 'a.png'")
-    for options in ({}, {'same_data': True}):  # names are never taken for the same
+    for same_data in (False, True):  # names are never taken for the same
         with refused(*expected, f'--config.pretrained={run}'):
-            start(run, photos, **options)
+            start(run, photos, same_data=same_data)
     for number in range(16):
         shutil.copy2(photos / 'a.png', photos / f'c{number:02}.png')
     with refused('8 samples then, 24 now', "17 new, such as 'a.png'"):
@@ -93,7 +93,7 @@ def test_files_of_another_time_are_refused_until_they_are_said_to_be_the_same(
 
 def test_the_same_images_at_another_place_go_on(photos: Path, tmp_path: Path) -> None:
     start(tmp_path / 'run', photos)
-    moved = shutil.move(photos, tmp_path / 'elsewhere')
+    moved = photos.rename(tmp_path / 'elsewhere')
     said: list[str] = []
     start(tmp_path / 'run', moved, said)
     assert len(said) == 1
@@ -117,7 +117,7 @@ def test_a_run_that_did_not_note_its_data_notes_them_now(photos: Path, tmp_path:
 
 @pytest.mark.parametrize('damaged', [[], {'data': 7}, {'data': ['number']}, 'x', None])
 def test_a_damaged_note_of_the_data_counts_as_none(
-    photos: Path, tmp_path: Path, damaged: object
+    photos: Path, tmp_path: Path, damaged: Any
 ) -> None:
     said: list[str] = []
     listings = {'data': Listing.of(Folder(str(photos)))}
@@ -128,7 +128,7 @@ def test_a_damaged_note_of_the_data_counts_as_none(
 
 @pytest.mark.parametrize('part', ['data', 'test_data', 'probe_data'])
 def test_other_arrays_of_the_same_shape_are_refused_before_any_compute(
-    part: dict[str, Any], tmp_path: Path
+    part: str, tmp_path: Path
 ) -> None:
     images = np.random.default_rng(1).integers(0, 256, (48, 16, 16, 3), np.uint8)
     parts: dict[str, Any] = {
@@ -137,7 +137,7 @@ def test_other_arrays_of_the_same_shape_are_refused_before_any_compute(
     first = make(**parts)
     open_workdir(tmp_path, first.describe(), 'x', listings=first.listings)
     took_steps(tmp_path)
-    second = make(**parts | {part: Arrays(images ^ 1, range(48))})
+    second = make(**parts | {part: Arrays(images ^ np.uint8(1), range(48))})
     with refused(f'config.{part} is not what the run', "48 gone, such as 'image 0 (checksum"):
         jssl.fit(second, workdir=tmp_path)
 
@@ -207,7 +207,8 @@ def test_hosts_that_see_other_files_are_refused(photos: Path, tmp_path: Path) ->
 
 def test_weights_of_a_run_whose_data_changed_come_with_a_line(photos: Path, tmp_path: Path) -> None:
     """An evaluation that takes its data from the run's config.json is on others than it says."""
-    run, said = tmp_path / 'run', []
+    run = tmp_path / 'run'
+    said: list[str] = []
     start(run, photos)
     given = {'test_data': {'type': 'Folder', 'path': str(photos)}}
     listings = {'test_data': Listing.of(Folder(str(photos)))}

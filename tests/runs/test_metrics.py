@@ -151,7 +151,8 @@ def test_half_a_last_line_is_left_out_and_a_broken_one_before_is_named(tmp_path:
     ],
 )
 def test_whatever_a_line_holds_it_is_left_out_and_told(line: bytes, tmp_path: Path) -> None:
-    path, said = tmp_path / METRICS, []
+    path = tmp_path / METRICS
+    said: list[str] = []
     rows = [{'step': step, 'kind': 'step'} for step in (1, 2, 3, 4)]
     first, _, third, fourth = (json.dumps(row).encode() for row in rows)
     path.write_bytes(b'\n'.join([first, line, third, fourth, b'{"st']))

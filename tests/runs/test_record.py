@@ -69,8 +69,8 @@ def test_what_json_cannot_hold_is_named_by_its_path(value: Any, named: str) -> N
 def test_the_command_line_refuses_it_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = ('import numpy as np', 'import ml_collections', 'def get_config():')
-    lines += ('    return ml_collections.ConfigDict({"a": np.int8(1), "b": {2}})',)
+    lines = ['import numpy as np', 'import ml_collections', 'def get_config():']
+    lines += ['    return ml_collections.ConfigDict({"a": np.int8(1), "b": {2}})']
     (tmp_path / 'config.py').write_text('\n'.join(lines))
     assert main([f'--config={tmp_path / "config.py"}']) == 2
     assert 'config.b={2} cannot be kept in config.json' in capsys.readouterr().err

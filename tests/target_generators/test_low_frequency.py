@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -66,6 +67,6 @@ def test_a_smooth_image_stays_and_a_checkerboard_goes() -> None:
     ('fields', 'part'),
     [({'radius': 0}, 'LowFreqTargetGenerator.radius=0'), ({'std': (1.0,)}, '3 channels and std 1')],
 )
-def test_settings_that_cannot_be_are_refused(fields: dict, part: str) -> None:
+def test_settings_that_cannot_be_are_refused(fields: dict[str, Any], part: str) -> None:
     with refused(part):
         LowFreqTargetGenerator(**fields)

@@ -124,7 +124,7 @@ def test_weights_in_half_precision_are_widened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('kind', [DALLE, CLIPGenerator, VQKD])
-def test_a_missing_file_names_where_it_is_published_and_the_command(kind: type) -> None:
+def test_a_missing_file_names_where_it_is_published_and_the_command(kind: Any) -> None:
     published = kind.published.rpartition('/')[2]
     command = f'jssl import {published} no/such.safetensors'
     with refused("target_generator.weights='no/such.pth'", kind.published, command):

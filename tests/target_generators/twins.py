@@ -8,6 +8,8 @@ import pytest
 
 pytest.importorskip('torch')
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -119,7 +121,8 @@ class CLIP(nn.Module):
         patches = self.conv1(x).flatten(2).transpose(1, 2)
         cls_token = self.class_embedding.expand(len(x), 1, -1)
         x = self.ln_pre(torch.cat([cls_token, patches], 1) + self.positional_embedding)
-        for layer in self.transformer.resblocks:
+        layers: Any = self.transformer.resblocks
+        for layer in layers:
             x, attention = layer(x)
         return self.ln_post(x) @ self.proj, attention
 

@@ -1,6 +1,7 @@
 """What a run tells its callbacks, and how they end it."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ class Told(jssl.Callback):
     """Writes down what it is told, and answers as `ask` says."""
 
     def __init__(self, **ask: dict[int, Any]) -> None:
-        self.ask, self.told = ask, []
+        self.ask = ask
+        self.told: list[tuple[str, int]] = []
 
     def _hear(self, what: str, step: int) -> Any:
         self.told.append((what, step))
@@ -28,16 +30,16 @@ class Told(jssl.Callback):
             raise answer
         return answer
 
-    def on_log(self, step: int, metrics: dict[str, float]) -> bool:
+    def on_log(self, step: int, metrics: Mapping[str, float]) -> Any:
         assert {'loss', 'lr', 'epoch'} <= metrics.keys()
         assert all(type(value) is float for value in metrics.values())
         return self._hear('log', step)
 
-    def on_evaluation(self, step: int, scores: dict[str, float]) -> bool:
+    def on_evaluation(self, step: int, scores: Mapping[str, float]) -> Any:
         assert {'feature_std', 'rankme', 'epoch'} == scores.keys()
         return self._hear('evaluation', step)
 
-    def on_checkpoint(self, step: int, path: Path) -> bool:
+    def on_checkpoint(self, step: int, path: Path) -> Any:
         assert json.loads((path / 'contents.json').read_text())['step'] == step
         return self._hear('checkpoint', step)
 

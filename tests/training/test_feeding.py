@@ -59,6 +59,7 @@ def test_slow_broken_data_from_a_worker_train_and_are_told(
 
 def test_broken_images_of_a_resident_set_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     experiment = feed(0)
+    assert experiment.arrays is not None
     pixels = experiment.arrays['canvas'].pixels
     np.testing.assert_array_equal(pixels[BROKEN], pixels[BROKEN + 1])
     assert experiment.bad_samples.count == 1

@@ -115,10 +115,12 @@ def test_clusters_are_watched_after_every_epoch(finished: Path) -> None:
 @functools.cache
 def refreshed(devices: int) -> tuple[Any, Any, list[str]]:
     """The state before and after the first refresh, and what was said."""
-    subject, said, time = experiment(devices=devices), [], iter(range(0, 10_000, 8))
+    said: list[str] = []
+    subject, time = experiment(devices=devices), iter(range(0, 10_000, 8))
     refresher = Refresher(subject, lambda: all_batches(subject), said.append, lambda: next(time))
     start = subject.make_state()
-    before = jax.device_get(start.replace(rng=None))
+    none: Any = None
+    before = jax.device_get(dataclasses.replace(start, rng=none))
     return before, refresher.refresh(start), said
 
 
@@ -199,7 +201,7 @@ def test_features_that_are_not_finite_are_refused() -> None:
     start = subject.make_state()
     broken = jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.nan), start.params)
     with refused('not finite', 'config.optimizer.lr'):
-        refresher.refresh(start.replace(params=broken))
+        refresher.refresh(dataclasses.replace(start, params=broken))
 
 
 def test_what_is_passed_on_is_not_printed_raw_as_well(caplog: pytest.LogCaptureFixture) -> None:

@@ -87,12 +87,13 @@ def test_a_state_that_fits_once_for_each_device_is_accepted() -> None:
     """A twentieth of the memory on each of eight devices that share the host's."""
     host = shapes.memory(jax.devices()[0])
     assert host is not None
+    rows = host // 20 // 4096
 
     @dataclasses.dataclass(frozen=True)
     class Twentieth(Toy):
         def init(self, rng: Any, batch: Any) -> Any:
             params, _ = super().init(rng, batch)
-            return params, {'queue': jnp.zeros((host // 20 // 4096, 1024))}
+            return params, {'queue': jnp.zeros((rows, 1024))}
 
     runtime = Runtime(mesh=MeshShape(devices=8))
     check_shapes(toy.experiment(algorithm=Twentieth(), runtime=runtime))

@@ -182,9 +182,9 @@ def test_one_image_in_two_places_gets_two_augmentations() -> None:
 
 def test_every_step_has_keys_of_its_own() -> None:
     rng = jax.random.key(0)
-    keys = [jax.random.key_data(key) for step in range(3) for key in step_keys(rng, step)]
+    keys = [jax.random.key_data(key) for step in jnp.arange(3) for key in step_keys(rng, step)]
     assert len(np.unique(np.stack(keys), axis=0)) == 6
-    again = jax.random.key_data(step_keys(rng, 2)[1])
+    again = jax.random.key_data(step_keys(rng, jnp.array(2))[1])
     np.testing.assert_array_equal(again, keys[-1])
 
 
@@ -195,8 +195,11 @@ def test_canvases_are_replaced_by_views_and_the_rest_is_kept() -> None:
 
 
 def test_gathered_rows_are_those_of_the_index_and_the_batch_has_the_last_word() -> None:
-    whole = {'canvas': Canvas(jnp.arange(10.0), jnp.ones((10, 2))), 'label': jnp.arange(10)}
-    rows = gather({'index': jnp.array([7, 2]), 'label': jnp.array([0, 0])}, whole)
+    whole: dict[str, Any] = {
+        'canvas': Canvas(jnp.arange(10.0), jnp.ones((10, 2))),
+        'label': jnp.arange(10),
+    }
+    rows: Any = gather({'index': jnp.array([7, 2]), 'label': jnp.array([0, 0])}, whole)
     np.testing.assert_array_equal(rows['canvas'].pixels, [7, 2])
     assert rows['canvas'].size.shape == (2, 2)
     np.testing.assert_array_equal(rows['label'], [0, 0])

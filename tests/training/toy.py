@@ -59,7 +59,7 @@ class At(Constant):
     step: int = 0
     act: Callable[[], None] = dataclasses.field(default=lambda: None, repr=False)
 
-    def __call__(self, base_lr: float, *, steps_per_epoch: int, epochs: int) -> Any:
+    def __call__(self, base_lr: float, *, steps_per_epoch: int, epochs: float) -> Any:
         rate = super().__call__(base_lr, steps_per_epoch=steps_per_epoch, epochs=epochs)
 
         def schedule(step: Any) -> Any:

@@ -1,5 +1,6 @@
 import io
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,7 +58,8 @@ def test_panel_shows_values_references_and_names() -> None:
     drawn = {line.get_label(): line for line in axes.lines}
     np.testing.assert_array_equal(drawn['kNN'].get_ydata(), lines[0].y)
     assert drawn['kNN'].get_linestyle() != drawn['linear probe'].get_linestyle()
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ['kNN', 'linear probe']
+    legend: Any = axes.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ['kNN', 'linear probe']
     assert [text.get_text() for text in axes.texts] == ['raw pixels']
     assert axes.get_xlabel() == 'epoch'
 
@@ -102,7 +104,8 @@ def test_map_names_each_class_once() -> None:
     labels = np.arange(90) % 3
     axes = draw_map(points, LIGHT, labels, names=['cat', 'dog', 'cost in $']).axes[0]
     assert [text.get_text() for text in axes.texts] == ['cat', 'dog', 'cost in $']
-    drawn = [group.get_offsets() for group in axes.collections if len(group.get_offsets())]
+    groups = [np.asarray(group.get_offsets()) for group in axes.collections]
+    drawn = [group for group in groups if len(group)]
     for label, offsets in enumerate(drawn):
         np.testing.assert_allclose(offsets, points[labels == label])
 
@@ -112,13 +115,13 @@ def test_map_of_many_classes_names_the_largest() -> None:
     assert frequent_classes(labels) == [0, 2, 3, 4, 5, 6, 7, 9, 10, 11]
     axes = draw_map(np.zeros((len(labels), 2)), LIGHT, labels).axes[0]
     assert len(axes.texts) == len(CLASS_COLORS)
-    assert len(axes.collections[0].get_offsets()) == 3, 'the others are one grey group'
+    assert len(np.asarray(axes.collections[0].get_offsets())) == 3, 'the others are one grey group'
 
 
 def test_map_without_labels() -> None:
     figure = draw_map(np.random.default_rng(0).normal(size=(9, 2)), DARK)
     assert not figure.axes[0].texts
-    assert len(figure.axes[0].collections[0].get_offsets()) == 9
+    assert len(np.asarray(figure.axes[0].collections[0].get_offsets())) == 9
     image = np.asarray(Image.open(io.BytesIO(to_png(figure, dpi=30))))
     assert image[0, 0, 3] == 0, 'the ground is transparent'
     assert image[..., 3].any()

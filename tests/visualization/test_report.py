@@ -60,7 +60,9 @@ class Page(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.tags, self.text, self.open = [], {}, []
+        self.tags: list[tuple[str, dict[str, Any]]] = []
+        self.text: dict[str, str] = {}
+        self.open: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -138,6 +140,7 @@ def test_plots_come_for_light_and_dark_pages(seen: Page) -> None:
 
 
 def test_everything_is_escaped(tmp_path: Path) -> None:
+    shown = Shown(IMAGES[:2], [EVIL] * 2, DIGITS.target[:2])
     evil: dict[str, Any] = {
         'title': EVIL,
         'scores': {**SCORES, EVIL: 0.5},
@@ -145,7 +148,7 @@ def test_everything_is_escaped(tmp_path: Path) -> None:
         'baselines': {EVIL: {'knn': 0.9}},
         'facts': Facts(purpose=EVIL, warning=EVIL, stopped_by=EVIL, commands={EVIL: EVIL}),
         'label_names': [EVIL] * 10,
-        'neighbors': Neighbors(*[Shown(IMAGES[:2], [EVIL] * 2, DIGITS.target[:2])] * 2, 2, EVIL),
+        'neighbors': Neighbors(shown, shown, 2, EVIL),
         'config': {EVIL: EVIL, 'versions': {EVIL: EVIL}},
     }
     text = report(tmp_path, **evil)
@@ -303,8 +306,8 @@ def test_photographs_stay_affordable(tmp_path: Path) -> None:
 
 
 def test_a_part_that_fails_is_missing_alone(tmp_path: Path) -> None:
-    said = []
-    facts = dataclasses.replace(FACTS, seconds='four')
+    said: list[str] = []
+    facts = dataclasses.replace(FACTS, seconds='four')  # type: ignore[arg-type]
     metrics = [*METRICS, {**STEPS, 'step': 60, 'epoch': 6.0, 'lr': 'high'}]
     changes: dict[str, Any] = {'facts': facts, 'metrics': metrics, 'features': np.ones((40, 2, 2))}
     page = Page(report(tmp_path, views=np.zeros(3), tell=said.append, **changes))

@@ -175,7 +175,11 @@ def test_a_link_is_not_written_through(tmp_path: Path) -> None:
 
 def test_what_is_transposed_or_cut_out_is_written_as_it_reads(tmp_path: Path) -> None:
     whole = np.arange(24, dtype='float32').reshape(2, 3, 4)
-    arrays = {'turned': whole.transpose(2, 0, 1), 'cut': whole[:, ::2], 'scalar': np.float32(3)}
+    arrays: dict[str, Any] = {
+        'turned': whole.transpose(2, 0, 1),
+        'cut': whole[:, ::2],
+        'scalar': np.float32(3),
+    }
     write_weights(tmp_path / 'weights.safetensors', arrays)
     found = read_weights(tmp_path / 'weights.safetensors')
     for name, array in arrays.items():
