@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import normalized_mutual_info_score
 
-from jssl.evaluation.clusters import ClusterWatch, normalized_mutual_information
+from jssl.evaluation.clusters import ClusterScores, normalized_mutual_information
 
 DRAW = np.random.default_rng(0)
 TRUTH = DRAW.integers(0, 7, 500)
@@ -24,11 +24,11 @@ def test_names_of_groups_do_not_matter() -> None:
     assert normalized_mutual_information(np.zeros(3, int), np.ones(3, int)) == 1
 
 
-def test_a_watch_compares_with_what_it_saw_last_and_with_the_truth() -> None:
-    watch = ClusterWatch()
-    assert watch.scores(NOISY) == {}
-    assert watch.scores(NOISY[::-1]).keys() == {'nmi_previous'}
-    watch.truth = TRUTH
-    scores = watch.scores(NOISY)
+def test_labels_are_compared_with_what_it_saw_last_and_with_the_truth() -> None:
+    clusters = ClusterScores()
+    assert clusters.compare(NOISY) == {}
+    assert clusters.compare(NOISY[::-1]).keys() == {'nmi_previous'}
+    clusters.truth = TRUTH
+    scores = clusters.compare(NOISY)
     assert scores['nmi_previous'] == normalized_mutual_information(NOISY, NOISY[::-1])
     assert scores['nmi_truth'] == normalized_mutual_information(NOISY, TRUTH)

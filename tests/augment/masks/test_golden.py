@@ -101,7 +101,7 @@ def test_multi_block_masks_are_the_references(path: Path) -> None:
                     np.stack([image[kind] for image in found], axis=1) for kind in range(2)
                 )
                 for name, made in (('enc', contexts), ('pred', targets)):
-                    cut = masks.first_patches(made, int(made.sum(axis=(2, 3)).min()))
+                    cut = masks.first_patches(jnp.asarray(made), int(made.sum(axis=(2, 3)).min()))
                     for index, patches in enumerate(cut):
                         expected = saved.arrays[f'out/call{call}/{name}{number}.{index}']
                         np.testing.assert_array_equal(patches, expected)

@@ -1,5 +1,7 @@
 """I-JEPA's context and target blocks as numbers of patches."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,8 +41,8 @@ def test_sizes_change_from_batch_to_batch_and_shapes_do_not() -> None:
 
 def test_a_context_that_has_too_few_patches_overlaps_the_last_targets() -> None:
     rule = MultiBlock(targets=2, target_scale=(0.5, 0.5), target_aspect=(1, 1), context_patches=45)
-    context, target = rule.draw(jax.random.key(0), 8, 8)
-    context, target = np.asarray(context[0]), np.asarray(target)
+    contexts, targets = rule.draw(jax.random.key(0), 8, 8)
+    context, target = np.asarray(contexts[0]), np.asarray(targets)
     assert all(len(set(row)) == 45 for row in context)
     assert any(set(context[image]) & set(target[1, image]) for image in range(8))
 
@@ -61,7 +63,7 @@ def test_allowed_overlap_leaves_the_block_whole() -> None:
     ],
 )
 def test_blocks_that_a_grid_has_no_place_for_are_refused(
-    options: dict[str, int], grid: int, words: tuple[str, ...]
+    options: dict[str, Any], grid: int, words: tuple[str, ...]
 ) -> None:
     with refused(*words):
         MultiBlock(**options).draw(jax.random.key(0), 2, grid)

@@ -1,6 +1,7 @@
 """Masks of a batch with ratios from strata."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +28,7 @@ def test_half_of_the_rows_are_masked_each_within_its_stratum() -> None:
         assert (counts[16:] <= limits[1:]).all()
         assert counts[16:].sum() > 0.85 * limits[:-1].sum()
     rows = [np.flatnonzero(np.asarray(made).any(axis=(1, 2))) for made in (first, second)]
-    assert not np.array_equal(*rows)
+    assert not np.array_equal(rows[0], rows[1])
 
 
 def test_completed_masks_have_the_upper_end_of_each_stratum() -> None:
@@ -79,7 +80,7 @@ def test_a_batch_without_masks_has_no_weight() -> None:
         (dict(rows=8, grid=2), ('grid is 2', 'at least 3')),
     ],
 )
-def test_what_cannot_be_masked_is_refused(options: dict[str, int], words: tuple[str, ...]) -> None:
+def test_what_cannot_be_masked_is_refused(options: dict[str, Any], words: tuple[str, ...]) -> None:
     for draw in (masks.stratified_masks, masks.completed_masks):
         with refused(*words):
             draw(jax.random.key(0), **options)
