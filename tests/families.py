@@ -86,7 +86,7 @@ def name(family: Family, names: Sequence[str]) -> str | None:
 
 def metric(saved: golden.File, name: str) -> str:
     """What a term of the loss is called among our metrics."""
-    family = FAMILIES.get(saved.meta.get('algorithm'))
+    family = FAMILIES.get(saved.meta.get('algorithm', ''))
     return name if family is None else family.metrics.get(name, name)
 
 
@@ -116,7 +116,7 @@ def transformation(saved: golden.File, algorithm: Algorithm) -> optax.GradientTr
     schedules = golden.plain(meta['schedules'])
     made = make(meta)
     if 'wd' in schedules:
-        rate = by_step(schedules['wd'])
+        rate: Any = by_step(schedules['wd'])
         made = dataclasses.replace(made, weight_decay=1.0, decay_schedule=rate)
     length: dict[str, Any] = {'steps_per_epoch': meta['optim']['iters_per_epoch'], 'epochs': LONG}
     rates = by_step(schedules['lr'])

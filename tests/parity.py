@@ -15,6 +15,7 @@ from jssl.algorithm import Algorithm, Batch, Params, Run, State
 from jssl.interop import mmselfsup
 from jssl.weights.names import UNREAD
 from tests import families, golden
+from tests.checks import structure
 from tests.within import with_norms
 
 Arrays = dict[str, np.ndarray]
@@ -185,7 +186,7 @@ class Stepper:
         batch = {**self.batch, 'views': change(self.batch['views'])}
         (loss, (left, metrics, norms)), grads = self.differentiate(params, state, batch)
         assert loss.dtype == batch['views'][0].dtype
-        assert jax.tree.structure(left) == jax.tree.structure(state)
+        assert structure(left) == structure(state)
         before = export(self.saved, params, state, self.algorithm)
         after = self.algorithm.after_step(params, left, batch['step'])
         return Step(

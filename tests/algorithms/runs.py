@@ -143,7 +143,7 @@ def tiny_barlow_twins(backbone: nn.Module = STEM, **head: Any) -> BarlowTwins:
 
 def tiny_lejepa(backbone: nn.Module = STEM, **fields: Any) -> LeJEPA:
     projection = neck(3, with_bias=True, with_last_bn=False)
-    sizes = {'neck': projection, 'feat_dim': WIDTH, 'slices': 16}
+    sizes: dict[str, Any] = {'neck': projection, 'feat_dim': WIDTH, 'slices': 16}
     return LeJEPA(backbone, **(sizes | fields))
 
 

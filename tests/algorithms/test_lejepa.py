@@ -8,7 +8,7 @@ import pytest
 from jssl.algorithm import Batch
 from jssl.losses import sigreg, view_spread
 from tests.algorithms.runs import BATCH, SIDE, WIDTH, Flatten, linear, seen, tiny_lejepa
-from tests.checks import refused, well_scaled, widened
+from tests.checks import refused, structure, well_scaled, widened
 
 MODEL = tiny_lejepa(Flatten(), neck=linear(SIDE * SIDE * 3, WIDTH), weight=0.25)
 
@@ -48,7 +48,7 @@ def test_crops_of_two_sizes_go_through_together() -> None:
     run = jax.jit(model.loss)
     loss, (after, _) = run(params, state, {**batch, 'views': (*batch['views'], small)})
     assert np.isfinite(loss)
-    assert jax.tree.structure(after) == jax.tree.structure(state)
+    assert structure(after) == structure(state)
     assert float(loss) != float(run(params, state, batch)[0])
 
 

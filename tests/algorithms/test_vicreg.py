@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,14 +10,18 @@ from tests.algorithms.runs import seen, tiny_vicreg
 from tests.checks import refused, well_scaled, widened
 
 
-def start() -> tuple[dict, dict]:
+def start() -> tuple[Any, Any]:
     shapes = jax.eval_shape(tiny_vicreg().init, jax.random.key(0), seen())
     return well_scaled(shapes)
 
 
 def test_the_weights_reach_the_loss() -> None:
     """The loss is the sum of its terms, which are what is watched."""
-    weights = {'invariance_weight': 2.0, 'variance_weight': 3.0, 'covariance_weight': 5.0}
+    weights: dict[str, Any] = {
+        'invariance_weight': 2.0,
+        'variance_weight': 3.0,
+        'covariance_weight': 5.0,
+    }
     with jax.enable_x64(True):
         loss, (_, metrics) = jax.jit(tiny_vicreg(**weights).loss)(*widened(start()), wide(seen()))
     terms = [float(metrics[name]) for name in ('invariance', 'variance', 'covariance')]

@@ -46,7 +46,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def timm_name(names: Sequence[str]) -> str:
     """``('layers.0', 'ln1', 'scale')`` -> ``blocks.0.norm1.weight``."""
-    return functools.reduce(lambda key, pair: re.sub(*pair, key), RENAMES, key_of(names))
+    return functools.reduce(lambda key, pair: re.sub(pair[0], pair[1], key), RENAMES, key_of(names))
 
 
 @pytest.mark.parametrize('name', VARIANTS)

@@ -7,7 +7,7 @@ import pytest
 
 from jssl.layers.attention import SelfAttention, attend
 from jssl.layers.rotary import Rotary, rotary_table
-from tests.checks import refused, well_scaled
+from tests.checks import applied, refused, well_scaled
 
 DRAW = np.random.default_rng(0)
 HEADS = [DRAW.standard_normal((2, 5, 3, 4)) for _ in range(3)]  # query, key, value
@@ -27,18 +27,20 @@ def torch_attention(bias: np.ndarray | None) -> np.ndarray:
 @pytest.mark.parametrize('bias', [None, BIAS])
 def test_attention_is_that_of_torch(dtype: str, bound: float, bias: np.ndarray | None) -> None:
     with jax.enable_x64(dtype == 'float64'):
-        heads = [jnp.asarray(x, dtype) for x in HEADS]
-        out = attend(*heads, None if bias is None else jnp.asarray(bias, dtype))
+        query, key, value = (jnp.asarray(x, dtype) for x in HEADS)
+        out = attend(query, key, value, None if bias is None else jnp.asarray(bias, dtype))
         assert out.dtype == dtype
     np.testing.assert_allclose(out, torch_attention(bias), atol=bound)
 
 
 def test_windows_attend_each_within_itself_and_with_its_own_bias() -> None:
-    windows = [jnp.asarray(np.stack([x, 2 * x, -x], axis=1), 'float32') for x in HEADS]
+    windows = (jnp.asarray(np.stack([x, 2 * x, -x], axis=1), 'float32') for x in HEADS)
+    query, key, value = windows
     bias = jnp.asarray(DRAW.standard_normal((3, 3, 5, 5)), 'float32')
-    out = attend(*windows, bias)
+    out = attend(query, key, value, bias)
     for index in range(3):
-        alone = attend(*(x[:, index] for x in windows), bias[index : index + 1])
+        heads = (query[:, index], key[:, index], value[:, index])
+        alone = attend(*heads, bias[index : index + 1])
         np.testing.assert_allclose(out[:, index], alone, atol=1e-6)
 
 
@@ -52,8 +54,9 @@ def test_bfloat16_takes_its_softmax_in_float32() -> None:
 
 
 def test_another_implementation_is_refused() -> None:
+    query, key, value = (jnp.asarray(x, 'float32') for x in HEADS)
     with refused("implementation='flash'", "'cudnn'"):
-        attend(*(jnp.asarray(x, 'float32') for x in HEADS), implementation='flash')
+        attend(query, key, value, implementation='flash')  # type: ignore[arg-type]
 
 
 def self_attention(**options: Any) -> tuple[SelfAttention, Any, jax.Array]:
@@ -68,7 +71,7 @@ def test_query_key_value_come_in_this_order_and_heads_slow() -> None:
     qkv = x @ params['qkv']['kernel'] + params['qkv']['bias']
     query, key, value = (qkv[..., i * 12 : i * 12 + 12].reshape(2, 5, 3, 4) for i in range(3))
     expected = attend(query, key, value).reshape(2, 5, 12) @ params['proj']['kernel']
-    out = module.apply(variables, x)
+    out = applied(module, variables, x)
     np.testing.assert_allclose(out, expected + params['proj']['bias'], atol=1e-5)
 
 
@@ -79,8 +82,8 @@ def test_split_biases_are_a_joint_one_that_leaves_the_key_alone() -> None:
     assert set(params['qkv']) == {'kernel'}
     joint = jnp.concatenate([params['q_bias'], jnp.zeros(12), params['v_bias']])
     same = {'proj': params['proj'], 'qkv': {'kernel': params['qkv']['kernel'], 'bias': joint}}
-    expected = SelfAttention(3).apply({'params': same}, x)
-    np.testing.assert_allclose(module.apply(variables, x), expected, atol=1e-6)
+    expected = applied(SelfAttention(3), {'params': same}, x)
+    np.testing.assert_allclose(applied(module, variables, x), expected, atol=1e-6)
 
 
 def test_a_masked_key_bias_is_a_parameter_that_does_nothing() -> None:
@@ -90,11 +93,11 @@ def test_a_masked_key_bias_is_a_parameter_that_does_nothing() -> None:
     split = {name: params['qkv']['bias'][start : start + 12] for name, start in BIASES}
     same = {'proj': params['proj'], 'qkv': {'kernel': params['qkv']['kernel']}, **split}
     table = rotary_table(Rotary(), (2, 2), 4)
-    out = module.apply(variables, x, None, table)
-    expected = SelfAttention(3, qkv_bias=False).apply({'params': same}, x, None, table)
+    out = applied(module, variables, x, None, table)
+    expected = applied(SelfAttention(3, qkv_bias=False), {'params': same}, x, None, table)
     np.testing.assert_allclose(out, expected, atol=1e-6)
     # Queries and keys turn, so that a bias of the key is seen where it is not masked.
-    assert np.abs(SelfAttention(3).apply(variables, x, None, table) - out).max() > 1e-3
+    assert np.abs(applied(SelfAttention(3), variables, x, None, table) - out).max() > 1e-3
 
 
 def test_heads_that_do_not_divide_the_channels_are_refused() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jssl.layers.drop_path import DropPath, draw_subsets, drop_path_rates, run_on_some
-from tests.checks import refused
+from tests.checks import applied, refused
 
 BRANCH = jnp.ones((4000, 2, 3))
 KEY = jax.random.key(0)
@@ -25,7 +25,7 @@ def test_without_a_rate_everything_passes_and_no_key_is_needed() -> None:
 
 
 def test_bfloat16_stays() -> None:
-    out = DropPath().apply({}, BRANCH.astype('bfloat16'), 0.5, rngs={'drop_path': KEY})
+    out = applied(DropPath(), {}, BRANCH.astype('bfloat16'), 0.5, rngs={'drop_path': KEY})
     assert out.dtype == 'bfloat16'
 
 

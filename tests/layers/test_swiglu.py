@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jssl.layers.swiglu import SwiGLU
-from tests.checks import well_scaled
+from tests.checks import applied, well_scaled
 
 X = jax.random.normal(jax.random.key(1), (3, 5, 8))
 
@@ -27,8 +27,8 @@ def test_two_layers_gate_each_other() -> None:
     module, variables = made(32, fused=False)
     params = variables['params']
     assert params['w1']['kernel'].shape == (8, 24)  # int(21.3) up to a multiple of 8
-    wanted = expected(params['w1'], params['w2'], params['w3'], np.float64(X))
-    np.testing.assert_allclose(module.apply(variables, X), wanted, atol=1e-5)
+    wanted = expected(params['w1'], params['w2'], params['w3'], np.asarray(X, np.float64))
+    np.testing.assert_allclose(applied(module, variables, X), wanted, atol=1e-5)
 
 
 def test_the_first_half_of_the_fused_layer_is_the_gate() -> None:
@@ -38,8 +38,8 @@ def test_the_first_half_of_the_fused_layer_is_the_gate() -> None:
         {'kernel': joint['kernel'][:, part], 'bias': joint['bias'][part]}
         for part in (slice(None, 24), slice(24, None))
     )
-    wanted = expected(w1, w2, variables['params']['w3'], np.float64(X))
-    np.testing.assert_allclose(module.apply(variables, X), wanted, atol=1e-5)
+    wanted = expected(w1, w2, variables['params']['w3'], np.asarray(X, np.float64))
+    np.testing.assert_allclose(applied(module, variables, X), wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize(('channels', 'hidden'), [(4096, 2736), (6144, 4096), (256, 176)])
