@@ -16,11 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jssl.algorithm import Algorithm, Params, State
-from jssl.algorithms import VICReg
-from jssl.backbones import ResNet
+from jssl.algorithm import Algorithm, Params, Run, State
+from jssl.algorithms import DINO, VICReg
+from jssl.backbones import DINOViT, ResNet
+from jssl.heads import DINOHead
 from jssl.necks import NonLinearNeck
-from jssl.optim.optimizers import Optimizer, TrustRatioLARS, make_optimizer
+from jssl.optim.optimizers import AdamW, Optimizer, TrustRatioLARS, make_optimizer
 from jssl.weights.names import key_of, load_tree, save_tree
 from tests import golden
 
@@ -72,7 +73,9 @@ def load(
 def export(saved: golden.File, params: Params, state: State | None) -> dict[str, np.ndarray]:
     """Parameters and state, or gradients alone, by their names there."""
     family = FAMILIES[saved.meta['algorithm']]
-    return save_tree({'params': params, 'state': state or {}}, functools.partial(name, family))
+    tree = {'params': params, 'state': state or {}}
+    found = save_tree(tree, functools.partial(name, family))
+    return {key: x.reshape(1, -1) if key in family.vectors else x for key, x in found.items()}
 
 
 def name(family: Family, names: Sequence[str]) -> str | None:
@@ -139,6 +142,54 @@ def vision_transformer(model: Mapping[str, Any]) -> dict[str, Any]:
     return {'arch': arch, 'img_size': model['img_size'], 'patch_size': model['patch_size']}
 
 
+def dino(saved: golden.File) -> DINO:
+    """DINO; a single step is that of an epoch of one step."""
+    model, options = golden.plain(saved.meta['model']), golden.plain(saved.meta['options'])
+    vit = model['arch'] == 'vit'
+    depth = int(model['arch'].removeprefix('resnet')) if not vit else 0
+    width = model['embed_dim'] if vit else (512 if depth < 50 else 2048)
+    head = DINOHead(
+        width,
+        model['head_out'],
+        model['head_hidden'],
+        model['head_bottleneck'],
+        model['head_layers'],
+        model['use_bn_in_head'],
+        model['norm_last_layer'],
+    )
+    momentum, run = options['ema_momentum'], Run(64, 1, LONG)
+    if 'schedules' in saved.meta:
+        momentum = golden.plain(saved.meta['schedules'])['momentum'][0]
+        run = Run(64, saved.meta['optim']['iters_per_epoch'], options['epochs'])
+    assert options['drop_path'] == 0
+    return DINO(
+        DINOViT(**vision_transformer(model)) if vit else ResNet(depth, norm_eval=False),
+        head,
+        options['student_temp'],
+        options['teacher_temp'],
+        options['warmup_teacher_temp'],
+        options['warmup_teacher_temp_epochs'],
+        options['center_momentum'],
+        momentum,
+        run=run,
+    )
+
+
+def adamw_of_dino(meta: golden.Meta) -> AdamW:
+    """Clipped by the tensor; biases and norms do not decay, and the last layer waits."""
+    settings = golden.plain(meta['optim'])
+    waits = {'last_layer': {'frozen_epochs': settings['freeze_last_layer_epochs']}}
+    return AdamW(
+        lr=1.0,
+        betas=tuple(settings['betas']),
+        eps=settings['eps'],
+        clip=settings['clip_per_parameter'],
+        clip_by='tensor',
+        custom_keys=waits,
+        vectors={'decay_mult': 0.0},
+    )
+
+
 def vicreg(saved: golden.File) -> VICReg:
     """VICReg; the hidden layers of its projection are as wide as each other."""
     model, options = golden.plain(saved.meta['model']), golden.plain(saved.meta['options'])
@@ -175,6 +226,19 @@ PROJECTOR = {
 }
 
 FAMILIES: dict[str, Family] = {
+    'dino': Family(
+        dino,
+        {
+            'params': 'student',
+            'state.batch_stats': 'student',
+            'state.teacher.params': 'teacher',
+            'state.teacher.batch_stats': 'teacher',
+            'state.center': 'dino_loss.center',
+        },
+        step=lambda meta: meta['options']['epoch'],
+        optimizer=adamw_of_dino,
+        vectors=('dino_loss.center',),
+    ),
     'vicreg': Family(
         vicreg,
         {
@@ -188,5 +252,5 @@ FAMILIES: dict[str, Family] = {
         optimizer=lars_of_vicreg,
         # the sizes of which the rates were made
         unread=('options.batch_size', 'optim.type', 'optim.[!mwei]*', 'optim.epochs'),
-    )
+    ),
 }

@@ -37,7 +37,7 @@ Meta = Mapping[str, Any]
 
 # The algorithms of other repositories than MMSelfSup, by what their files call them, see
 # `tests.families`.
-FAMILIES = {'vicreg': 'VICReg'}
+FAMILIES = {'dino': 'DINO', 'vicreg': 'VICReg'}
 
 
 def files(folders: tuple[Path, ...] = FOLDERS) -> list[Path]:

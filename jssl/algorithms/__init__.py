@@ -5,6 +5,7 @@ from jssl.algorithms.byol import BYOL as BYOL
 from jssl.algorithms.cae import CAE as CAE
 from jssl.algorithms.deepcluster import DeepCluster as DeepCluster
 from jssl.algorithms.densecl import DenseCL as DenseCL
+from jssl.algorithms.dino import DINO as DINO
 from jssl.algorithms.lejepa import LeJEPA as LeJEPA
 from jssl.algorithms.mae import MAE as MAE
 from jssl.algorithms.maskfeat import MaskFeat as MaskFeat

@@ -1,6 +1,7 @@
 """Backbones: images (B, H, W, C) -> a tuple of features."""
 
 from jssl.backbones.cae_vit import CAEViT as CAEViT
+from jssl.backbones.dino_vit import DINOViT as DINOViT
 from jssl.backbones.mae_vit import MAEViT as MAEViT
 from jssl.backbones.maskfeat_vit import MaskFeatViT as MaskFeatViT
 from jssl.backbones.mocov3_vit import MoCoV3ViT as MoCoV3ViT

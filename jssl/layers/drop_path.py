@@ -87,3 +87,13 @@ def drop_path_rates(rate: float, depth: int, train: bool) -> list[float] | None:
     if not train or rate == 0:
         return None
     return [float(value) for value in np.linspace(0, rate, depth)]
+
+
+def has_drop_path(backbone: nn.Module) -> bool:
+    """Whether a backbone leaves out branches, and so needs a key for each step."""
+    return getattr(backbone, 'drop_path_rate', 0) > 0
+
+
+def without_drop_path(backbone: nn.Module) -> nn.Module:
+    """The backbone with its rate at 0: a teacher computes all branches in training mode too."""
+    return backbone.clone(drop_path_rate=0.0) if has_drop_path(backbone) else backbone

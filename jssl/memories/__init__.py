@@ -17,3 +17,4 @@ from jssl.memories.teacher import cosine_momentum as cosine_momentum
 from jssl.memories.teacher import init_teacher as init_teacher
 from jssl.memories.teacher import linear_momentum as linear_momentum
 from jssl.memories.teacher import update_teacher as update_teacher
+from jssl.memories.teacher import warmup_temperature as warmup_temperature

@@ -147,6 +147,28 @@ def linear_momentum(
     return base + (end - base) * share
 
 
+def warmup_temperature(
+    step: int | jax.Array, warmup: int, *, first: float, last: float
+) -> jax.Array:
+    """A teacher's temperature on a line from `first` to `last` (Caron et al. 2021, appendix C).
+
+    ``first + (last - first) min(k / (W - 1), 1)``, a scalar or an array like `step`.
+
+    Args:
+      step: k, the number of the epoch or of the step; int, any shape.
+      warmup: W, how many of them the line takes, both ends included; 0 for `last` from the start.
+      first: the temperature at k = 0.
+      last: that from k = W - 1 on.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(warmup_temperature(jnp.arange(5), 4, first=0.04, last=0.07).round(3))
+      [0.04 0.05 0.06 0.07 0.07]
+    """
+    start = first if warmup else last
+    return linear_momentum(step, max(warmup - 1, 1), base=start, end=last)
+
+
 def _only(tree: Tree, parts: Any) -> dict[str, Any]:
     """The parts of a tree that are wanted and there."""
     return {part: tree[part] for part in parts if part in tree}

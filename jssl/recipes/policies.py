@@ -64,6 +64,30 @@ def swav(
     )
 
 
+def dino(
+    size: int = 224,
+    local_size: int = 96,
+    scale: tuple[float, float] = (0.4, 1.0),
+    local_scale: tuple[float, float] = (0.05, 0.4),
+    local_copies: int = 8,
+    **view: Any,
+) -> Config:
+    """BYOL's pair, cropped to less, and local crops blurred in half (Caron et al. 2021, DINO).
+
+    Bicubic. The scales are those of ViTs; ResNets have (0.14, 1) and (0.05, 0.14), a pair alone
+    (0.14, 1).
+    """
+    shared = dict(interpolation='bicubic', **_jitter(0.4, 0.4, 0.2, 0.1)) | view
+    pair = dict(size=size, scale=scale)
+    return dict(
+        type='GlobalLocal',
+        first=_view(**(dict(blur=1.0, solarize=0.0) | shared | pair)),
+        second=_view(**(dict(blur=0.1, solarize=0.2) | shared | pair)),
+        local=_view(**(dict(blur=0.5, solarize=0.0) | shared), size=local_size, scale=local_scale),
+        local_copies=local_copies,
+    )
+
+
 def npid(size: int = 224, **view: Any) -> Config:
     """One view of instance discrimination (Wu et al. 2018): grey, then a jitter for all images."""
     return _views(1, size=size, **(_instance() | view))

@@ -18,6 +18,22 @@ def adamw_of_transformers(lr: float, no_decay: tuple[str, ...], **fields: Any) -
     return adamw(lr, **(dict(weight_decay=0.05, custom_keys=keys) | fields))
 
 
+def adamw_of_dino(lr: float, **fields: Any) -> Config:
+    """AdamW of DINO and iBOT: a decay from 0.04 to 0.4, but none of biases and norms.
+
+    Each tensor is clipped by itself, and the last layer of the head is left out of the first epoch.
+    """
+    own = dict(
+        weight_decay=0.04,
+        decay_schedule=dict(type='WarmupCosine', min_lr=0.4),
+        clip=3.0,
+        clip_by='tensor',
+        vectors=dict(decay_mult=0.0),
+        custom_keys=dict(last_layer=dict(frozen_epochs=1.0)),
+    )
+    return adamw(lr, **(own | fields))
+
+
 def sgd(lr: float, **fields: Any) -> Config:
     """SGD with a momentum of 0.9 and a weight decay of 1e-4."""
     return dict(type='SGD', lr=lr, **(dict(momentum=0.9, weight_decay=1e-4) | fields))

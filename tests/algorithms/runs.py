@@ -15,6 +15,7 @@ from jssl.algorithm import Algorithm, Batch, Run, TrainState
 from jssl.algorithms import (
     BYOL,
     CAE,
+    DINO,
     MAE,
     NPID,
     ODC,
@@ -39,6 +40,7 @@ from jssl.heads import (
     CAEHead,
     ClsHead,
     ContrastiveHead,
+    DINOHead,
     LatentCrossCorrelationHead,
     LatentPredictHead,
     MAEPretrainHead,
@@ -160,6 +162,12 @@ def tiny_simclr() -> SimCLR:
     return SimCLR(Stem(), neck(), ContrastiveHead(temperature=0.5))
 
 
+def tiny_dino(backbone: nn.Module = STEM, **fields: Any) -> DINO:
+    head = DINOHead(WIDTH, 12, WIDTH, WIDTH, with_bn=True)
+    settings = {'base_momentum': 0.9, 'teacher_temperature': 0.07, 'warmup_teacher_epochs': 2}
+    return DINO(backbone, **({'head': head} | settings | fields))
+
+
 def tiny_npid(backbone: nn.Module = STEM, **fields: Any) -> NPID:
     bank = SimpleMemory(feat_dim=WIDTH, **fields.pop('memory_bank', {}))
     head = ContrastiveHead(temperature=0.5)
@@ -244,6 +252,7 @@ ALGORITHMS: dict[str, Callable[[], Algorithm]] = {
         tiny_barlow_twins, bn_group_size=8, off_diagonal_weight=1.0, loss_weight=0.1
     ),
     'CAE': tiny_cae,
+    'DINO': tiny_dino,
     'DeepCluster': functools.partial(tiny_deepcluster, reweight=True),
     # A ReLU leaves cells with one channel; as unit vectors they are equal, and rounding decides
     # which of them is the most similar.
@@ -267,6 +276,7 @@ ALGORITHMS: dict[str, Callable[[], Algorithm]] = {
 
 # How many views of an image they take, where these are not two.
 VIEWS = {
+    'DINO': 3,
     'DeepCluster': 1,
     'LeJEPA': 3,
     'MAE': 1,

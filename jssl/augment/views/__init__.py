@@ -6,13 +6,14 @@ algorithm in `jssl.recipes.policies`.
 """
 
 from jssl.augment.views.fine_tune import FineTuneView
-from jssl.augment.views.multi_view import MultiCrop, MultiView, Pair
+from jssl.augment.views.multi_view import GlobalLocal, MultiCrop, MultiView, Pair
 from jssl.augment.views.pretext import ImageAndTokens, Patches, Rotations
 from jssl.augment.views.view import CenterView, View
 
 __all__ = [
     'CenterView',
     'FineTuneView',
+    'GlobalLocal',
     'ImageAndTokens',
     'MultiCrop',
     'MultiView',

@@ -1,12 +1,13 @@
-"""Several views of one image: copies of one policy, a pair of two, crops of two sizes."""
+"""Several views of one image: copies of one policy, pairs of two, crops of several sizes."""
 
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 
 from jssl.augment.views import checks
 from jssl.augment.views.view import View
-from jssl.checks import Checked, Count
+from jssl.checks import Checked, Count, Natural
 from jssl.data.canvas import Canvas
 
 Views = dict[str, tuple[jax.Array, ...]]
@@ -118,3 +119,43 @@ class MultiCrop(Checked):
         large = draw_copies(self.large, keys[: self.large_copies], canvas)
         small = draw_copies(self.small, keys[self.large_copies :], canvas)
         return {'views': large + small}
+
+
+@dataclasses.dataclass(frozen=True)
+class GlobalLocal(Checked):
+    """Two global crops of two policies, and local ones of a third (Caron et al. 2021, DINO).
+
+    Attributes:
+      first, second: the policies of the global crops.
+      local: that of the local ones.
+      local_copies: how many there are; 0 for none.
+
+    Raises:
+      JsslError: the number of copies is negative or no whole number, or a policy not a policy.
+    """
+
+    first: View
+    second: View
+    local: View
+    local_copies: Natural = 8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field in ('first', 'second', 'local'):
+            checks.require(callable(getattr(self, field)), self, field, checks.POLICY)
+
+    def __call__(self, key: jax.Array, canvas: Canvas) -> Views:
+        """Draw the views.
+
+        Args:
+          key: one typed key.
+          canvas: one canvas.
+
+        Returns:
+          `{'views': (first, second, local, …)}`, each float32 `(size, size, C)` of its policy's
+          size.
+        """
+        first, second, *local = jax.random.split(key, 2 + self.local_copies)
+        pair = (self.first(first, canvas), self.second(second, canvas))
+        small = draw_copies(self.local, jnp.stack(local), canvas) if local else ()
+        return {'views': pair + small}

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from jssl.augment.views import MultiCrop, MultiView, Pair
+from jssl.augment.views import GlobalLocal, MultiCrop, MultiView, Pair
 from jssl.components import build
 from tests.augment.views.canvases import SIDE, WHOLE, canvas, levels
 from tests.checks import refused
@@ -64,6 +64,16 @@ def test_a_pair_keeps_its_order_and_draws_apart() -> None:
     assert np.abs(first - second).mean() > 0.01
 
 
+@pytest.mark.parametrize('copies', [0, 3])
+def test_local_crops_follow_a_pair(copies: int) -> None:
+    policy = GlobalLocal(WHOLE, MIRRORED, SMALL, local_copies=copies)
+    first, second, *local = jax.jit(policy)(jax.random.key(1), canvas())['views']
+    np.testing.assert_allclose(levels(first), canvas().pixels, atol=1e-3)
+    np.testing.assert_allclose(levels(second), canvas().pixels[:, ::-1], atol=1e-3)
+    assert [view.shape for view in local] == [(4, 4, 3)] * copies
+    assert all(np.abs(local[0] - other).mean() > 0.01 for other in local[1:])
+
+
 def test_policies_are_built_from_nested_dicts() -> None:
     """Under the keys first, second, large and small, by bare class names."""
     pair = build('view', {'type': 'Pair', 'first': PLAIN, 'second': PLAIN | {'size': 6}})
@@ -84,6 +94,8 @@ def test_policies_are_built_from_nested_dicts() -> None:
         (lambda: Pair(None, WHOLE), ['Pair.first is None']),  # type: ignore[arg-type]
         (lambda: MultiCrop(WHOLE, 'small'), ["MultiCrop.small is 'small'"]),  # type: ignore[arg-type]
         (lambda: MultiCrop(WHOLE, SMALL, small_copies=0), ['MultiCrop.small_copies=0']),
+        (lambda: GlobalLocal(WHOLE, WHOLE, 'local'), ["GlobalLocal.local is 'local'"]),  # type: ignore[arg-type]
+        (lambda: GlobalLocal(WHOLE, WHOLE, SMALL, -1), ['GlobalLocal.local_copies=-1']),
         (lambda: MultiCrop(WHOLE, SMALL, large_copies=1.5), ['MultiCrop.large_copies=1.5']),  # type: ignore[arg-type]
     ],
 )
