@@ -15,8 +15,10 @@ from jssl.algorithm import Algorithm, Batch, Run, TrainState
 from jssl.algorithms import (
     BYOL,
     CAE,
+    DCL,
     DINO,
     MAE,
+    NNCLR,
     NPID,
     ODC,
     BarlowTwins,
@@ -32,6 +34,7 @@ from jssl.algorithms import (
     SimMIM,
     SimSiam,
     SwAV,
+    TiCo,
     VICReg,
 )
 from jssl.backbones import CAEViT, MAEViT, MaskFeatViT, SimMIMSwinTransformer
@@ -149,6 +152,22 @@ def tiny_lejepa(backbone: nn.Module = STEM, **fields: Any) -> LeJEPA:
     return LeJEPA(backbone, **(sizes | fields))
 
 
+def tiny_nnclr(
+    backbone: nn.Module = STEM, head_of: Callable[[], nn.Module] = predictor, **fields: Any
+) -> NNCLR:
+    head = MoCoV3Head(head_of(), temperature=0.5)
+    sizes = {'neck': neck(3), 'queue_len': 2 * BATCH + 4, 'feat_dim': WIDTH}
+    return NNCLR(backbone, head=head, **(sizes | fields))
+
+
+def tiny_dcl(backbone: nn.Module = STEM, **fields: Any) -> DCL:
+    return DCL(backbone, head=ContrastiveHead(temperature=0.5), **({'neck': neck()} | fields))
+
+
+def tiny_tico(backbone: nn.Module = STEM, **fields: Any) -> TiCo:
+    return TiCo(backbone, **({'neck': neck(with_last_bn=False)} | fields))
+
+
 def tiny_vicreg(backbone: nn.Module = STEM, **fields: Any) -> VICReg:
     return VICReg(backbone, neck(3, with_bias=True, with_last_bn=False), **fields)
 
@@ -252,6 +271,7 @@ ALGORITHMS: dict[str, Callable[[], Algorithm]] = {
         tiny_barlow_twins, bn_group_size=8, off_diagonal_weight=1.0, loss_weight=0.1
     ),
     'CAE': tiny_cae,
+    'DCL': functools.partial(tiny_dcl, sigma=0.5),
     'DINO': tiny_dino,
     'DeepCluster': functools.partial(tiny_deepcluster, reweight=True),
     # A ReLU leaves cells with one channel; as unit vectors they are equal, and rounding decides
@@ -262,6 +282,7 @@ ALGORITHMS: dict[str, Callable[[], Algorithm]] = {
     'MaskFeat': tiny_maskfeat,
     'MoCo': functools.partial(tiny_moco, Stem(bn_group_size=4)),
     'MoCoV3': tiny_mocov3,
+    'NNCLR': tiny_nnclr,
     'NPID': functools.partial(tiny_npid, ensure_neg=True),
     'ODC': tiny_odc,
     'RelativeLoc': functools.partial(tiny_relative_loc, Stem(bn_group_size=16)),
@@ -270,6 +291,7 @@ ALGORITHMS: dict[str, Callable[[], Algorithm]] = {
     'SimMIM': tiny_simmim,
     'SimSiam': tiny_simsiam,
     'SwAV': functools.partial(tiny_swav, queue_length=2 * BATCH, queue_start_epoch=0),
+    'TiCo': tiny_tico,
     'VICReg': tiny_vicreg,
 }
 
