@@ -26,7 +26,7 @@ from tests.algorithms.runs import (
 from tests.checks import refused, well_scaled
 
 INSIDE = SIDE * SIDE * 3
-PLAIN = {'backbone': Flatten(), 'neck': linear(INSIDE, WIDTH)}
+PLAIN: dict[str, Any] = {'backbone': Flatten(), 'neck': linear(INSIDE, WIDTH)}
 
 
 def taken(model: Algorithm) -> tuple[Any, Any, Any, Any, list[jax.Array]]:
