@@ -156,7 +156,7 @@ def tiny_nnclr(
     backbone: nn.Module = STEM, head_of: Callable[[], nn.Module] = predictor, **fields: Any
 ) -> NNCLR:
     head = MoCoV3Head(head_of(), temperature=0.5)
-    sizes = {'neck': neck(3), 'queue_len': 2 * BATCH + 4, 'feat_dim': WIDTH}
+    sizes: dict[str, Any] = {'neck': neck(3), 'queue_len': 2 * BATCH + 4, 'feat_dim': WIDTH}
     return NNCLR(backbone, head=head, **(sizes | fields))
 
 
