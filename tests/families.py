@@ -31,6 +31,9 @@ TIMM = {
     'patch_embed.projection': 'patch_embed.proj',
     'ffn.layers.0.0': 'mlp.fc1',
     'ffn.layers.1': 'mlp.fc2',
+    'ffn': 'mlp',
+    'gamma_1': 'ls1.gamma',
+    'gamma_2': 'ls2.gamma',
     'layers': 'blocks',
     'ln1': 'norm1',
     'ln2': 'norm2',
@@ -107,7 +110,7 @@ def of_timm(key: str) -> str:
     if rest.startswith('ln1.'):  # the one after the last block
         return f'{head}{found}norm.{rest.removeprefix("ln1.")}'
     for ours, theirs in TIMM.items():
-        rest = f'.{rest}'.replace(f'.{ours}.', f'.{theirs}.').removeprefix('.')
+        rest = f'.{rest}.'.replace(f'.{ours}.', f'.{theirs}.')[1:-1]
     return f'{head}{found}{rest}'
 
 
