@@ -1,7 +1,7 @@
 """MoCo v2 (Chen et al. 2020, arXiv 2003.04297) and v1 (He et al. 2020, arXiv 1911.05722).
 
     jssl train moco                # embedded digits
-    jssl train moco:cifar10        # v2, ResNet-18, 1000 epochs
+    jssl train moco:cifar10        # v2, ResNet-18, 1000 epochs; cifar10-symmetric: both directions
     jssl train moco:imagenet       # v2, ResNet-50, 200 epochs; imagenet-v1
 
 Embedded: minutes on two CPU cores; accuracies are in docs/results.md.
@@ -20,6 +20,7 @@ from jssl.recipes import Config, OwnImages, policies
 def get_config(variant: str = '') -> ConfigDict:
     """The experiment called `variant`."""
     real = {f'imagenet{name}': functools.partial(imagenet, name) for name in ('', '-v2', '-v1')}
+    real['cifar10-symmetric'] = functools.partial(cifar10, kind='SymmetricMoCo')
     return choose(variant, embedded=embedded, cifar10=cifar10, **real)
 
 
@@ -42,12 +43,12 @@ def own(images: OwnImages) -> Config:
     return dict(model=network, views=policies.moco_v2(images.size), **images.run())
 
 
-def cifar10() -> Config:
+def cifar10(kind: str = 'MoCo') -> Config:
     """v2 on ResNet-18 with the 3x3 stem, batch norm over groups of 32, no blur."""
     backbone = recipes.cifar_resnet18(bn_group_size=32)
     neck = recipes.moco_v2_neck(512, 2048, 256)
     return dict(
-        model=model(backbone, neck, 0.2, queue_len=32768, momentum=0.99),
+        model=model(backbone, neck, 0.2, queue_len=32768, momentum=0.99) | dict(type=kind),
         **recipes.cifar10(),
         views=policies.moco_v2(size=32, blur=0.0),
         **recipes.cosine(recipes.sgd(0.3), batch_size=256, epochs=1000, warmup_epochs=10.0),

@@ -11,6 +11,7 @@ from jssl.algorithms.lejepa import LeJEPA as LeJEPA
 from jssl.algorithms.mae import MAE as MAE
 from jssl.algorithms.maskfeat import MaskFeat as MaskFeat
 from jssl.algorithms.moco import MoCo as MoCo
+from jssl.algorithms.moco_symmetric import SymmetricMoCo as SymmetricMoCo
 from jssl.algorithms.mocov3 import MoCoV3 as MoCoV3
 from jssl.algorithms.nnclr import NNCLR as NNCLR
 from jssl.algorithms.npid import NPID as NPID

@@ -34,6 +34,7 @@ from jssl.algorithms import (
     SimMIM,
     SimSiam,
     SwAV,
+    SymmetricMoCo,
     TiCo,
     VICReg,
 )
@@ -133,6 +134,13 @@ def tiny_moco(backbone: nn.Module = STEM, **fields: Any) -> MoCo:
     head = ContrastiveHead(temperature=0.5)
     sizes = {'queue_len': 2 * BATCH, 'feat_dim': WIDTH, 'momentum': 0.9}
     return MoCo(backbone, MoCoV2Neck(WIDTH, WIDTH, WIDTH), head, **(sizes | fields))
+
+
+def tiny_symmetric_moco(backbone: nn.Module = STEM) -> SymmetricMoCo:
+    projection = MoCoV2Neck(WIDTH, WIDTH, WIDTH)
+    return SymmetricMoCo(
+        backbone, projection, ContrastiveHead(0.5), queue_len=4 * BATCH, feat_dim=WIDTH
+    )
 
 
 def tiny_densecl(backbone: nn.Module = STEM, **fields: Any) -> DenseCL:
@@ -291,6 +299,7 @@ ALGORITHMS: dict[str, Callable[[], Algorithm]] = {
     'SimMIM': tiny_simmim,
     'SimSiam': tiny_simsiam,
     'SwAV': functools.partial(tiny_swav, queue_length=2 * BATCH, queue_start_epoch=0),
+    'SymmetricMoCo': functools.partial(tiny_symmetric_moco, Stem(bn_group_size=4)),
     'TiCo': tiny_tico,
     'VICReg': tiny_vicreg,
 }
