@@ -62,6 +62,7 @@ HEAD = Kind('head', 'jssl.heads')
 LOSS = Kind('loss', 'jssl.losses')
 TARGET_GENERATOR = Kind('target_generator', 'jssl.target_generators')
 MEMORY = Kind('memory', 'jssl.memories')
+MASKS = Kind('masks', 'jssl.augment.masks')
 VIEW = Kind('view', 'jssl.augment.views')
 DATA = Kind('data', 'jssl.data.sources')
 SAMPLER = Kind('sampler', 'jssl.data.loading.samplers')
@@ -71,7 +72,7 @@ KINDS = {
     kind.name: kind
     for kind in (
         *(MODEL, BACKBONE, NECK, HEAD, LOSS, TARGET_GENERATOR, MEMORY),
-        *(VIEW, DATA, SAMPLER, OPTIMIZER, SCHEDULE),
+        *(MASKS, VIEW, DATA, SAMPLER, OPTIMIZER, SCHEDULE),
     )
 }
 

@@ -17,10 +17,10 @@ import numpy as np
 import optax
 
 from jssl.algorithm import Algorithm, Params, Run, State
-from jssl.algorithms import DINO, VICReg
-from jssl.backbones import DINOViT, ResNet
+from jssl.algorithms import DINO, IJEPA, VICReg
+from jssl.backbones import DINOViT, IJEPAViT, ResNet
 from jssl.heads import DINOHead
-from jssl.necks import NonLinearNeck
+from jssl.necks import IJEPAPredictor, NonLinearNeck
 from jssl.optim.optimizers import AdamW, Optimizer, TrustRatioLARS, make_optimizer
 from jssl.weights.names import key_of, load_tree, save_tree
 from tests import golden
@@ -52,6 +52,8 @@ class Family:
       metrics: what a term of the loss is called there -> our metric.
       unread: patterns of settings that say again what others do.
       vectors: keys that have a first axis of one entry there, and not here.
+      stacked: how the names of recorded inputs begin, of which there are several -> the entry of
+        the batch that has them all, along its second axis.
     """
 
     make: Callable[[golden.File], Algorithm]
@@ -60,6 +62,7 @@ class Family:
     optimizer: Callable[[golden.Meta], Optimizer] | None = None
     metrics: Mapping[str, str] = dataclasses.field(default_factory=dict)
     vectors: tuple[str, ...] = ()
+    stacked: Mapping[str, str] = dataclasses.field(default_factory=dict)
     unread: tuple[str, ...] = ()
 
 
@@ -86,8 +89,27 @@ def name(family: Family, names: Sequence[str]) -> str | None:
     key = key_of(names)
     for here, there in family.places.items():
         if key == here or key.startswith(f'{here}.'):
-            return of_timm(there + key[len(here) :])
+            return f'{there}{of_timm(key[len(here) :])}'
     return None
+
+
+def entry(saved: golden.File, name: str) -> str:
+    """The entry of the batch that a recorded input goes into."""
+    family = FAMILIES.get(saved.meta.get('algorithm', ''))
+    stacked = {} if family is None else family.stacked
+    return stacked.get(name.rstrip('0123456789'), name)
+
+
+def inputs(saved: golden.File, recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Recorded inputs under the names of the batch, those of several entries in one."""
+    found: dict[str, list[Any]] = {}
+    for name, value in recorded.items():
+        found.setdefault(entry(saved, name), []).append(value)
+    stacked = set(FAMILIES[saved.meta['algorithm']].stacked.values())
+    return {
+        name: jnp.stack(values, axis=1) if name in stacked else values[0]
+        for name, values in found.items()
+    }
 
 
 def metric(saved: golden.File, name: str) -> str:
@@ -103,15 +125,16 @@ def unread(path: Path) -> tuple[str, ...]:
 
 
 def of_timm(key: str) -> str:
-    """The key of a part of a vision transformer in timm's words; any other as it is."""
-    head, found, rest = key.partition('backbone.')
-    if not found or not rest.startswith(('layers.', 'patch_embed.', 'ln1.')):
+    """The key of an array in a part, in timm's words if that is of a vision transformer."""
+    head = '.backbone' if key.startswith('.backbone.') else ''
+    rest = key.removeprefix(head)
+    if not rest.startswith(('.layers.', '.patch_embed.', '.ln1.', '.predictor_blocks.')):
         return key
-    if rest.startswith('ln1.'):  # the one after the last block
-        return f'{head}{found}norm.{rest.removeprefix("ln1.")}'
+    if rest.startswith('.ln1.'):  # the one after the last block
+        return f'{head}.norm.{rest.removeprefix(".ln1.")}'
     for ours, theirs in TIMM.items():
-        rest = f'.{rest}.'.replace(f'.{ours}.', f'.{theirs}.')[1:-1]
-    return f'{head}{found}{rest}'
+        rest = f'{rest}.'.replace(f'.{ours}.', f'.{theirs}.')[:-1]
+    return f'{head}{rest}'
 
 
 def transformation(saved: golden.File, algorithm: Algorithm) -> optax.GradientTransformation:
@@ -228,6 +251,33 @@ PROJECTOR = {
     for place, kind in enumerate(('fc', 'bn'))
 }
 
+
+def ijepa(saved: golden.File) -> IJEPA:
+    """I-JEPA; the masks are recorded, whatever settings they were drawn with."""
+    model, momentum, run = (
+        saved.meta['model'],
+        saved.meta['options']['ema_momentum'],
+        Run(64, 1, LONG),
+    )
+    if 'schedules' in saved.meta:
+        assert saved.meta['schedules']['momentum'][0] == momentum
+        settings = saved.meta['optim']
+        epochs = round(settings['epochs'] * settings['ipe_scale'])
+        run = Run(64, settings['iters_per_epoch'], epochs)
+    vit = vision_transformer(model)
+    patches = (vit['img_size'] // vit['patch_size']) ** 2
+    width, depth = model['pred_emb_dim'], model['pred_depth']
+    neck = IJEPAPredictor(patches, model['embed_dim'], width, depth, model['num_heads'])
+    return IJEPA(IJEPAViT(**vit), neck, base_momentum=momentum, run=run)
+
+
+def adamw_of_ijepa(meta: golden.Meta) -> AdamW:
+    """Vectors do not decay."""
+    settings = meta['optim']
+    betas = tuple(settings['betas'])
+    return AdamW(lr=1.0, betas=betas, eps=settings['eps'], vectors={'decay_mult': 0.0})
+
+
 FAMILIES: dict[str, Family] = {
     'dino': Family(
         dino,
@@ -241,6 +291,21 @@ FAMILIES: dict[str, Family] = {
         step=lambda meta: meta['options']['epoch'],
         optimizer=adamw_of_dino,
         vectors=('dino_loss.center',),
+    ),
+    'ijepa': Family(
+        ijepa,
+        {
+            'params.backbone': 'encoder',
+            'params.neck': 'predictor',
+            'state.teacher.params.backbone': 'target_encoder',
+        },
+        optimizer=adamw_of_ijepa,
+        stacked={'mask_enc': 'context', 'mask_pred': 'blocks'},
+        # of the masks, and of what the file has schedules of
+        unread=(
+            *('options.[!e]*', 'options.enc_mask_scale'),
+            *('optim.type', 'optim.*wd', 'optim.*lr', 'optim.warmup'),
+        ),
     ),
     'vicreg': Family(
         vicreg,

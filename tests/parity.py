@@ -75,6 +75,7 @@ def batch(saved: golden.File, inputs: Arrays, dtype: str, step: int | None = Non
     names = {array: FIELDS[field] for field, array in saved.meta['sample_fields'].items()}
     rest = {k: jnp.asarray(x) for k, x in inputs.items() if k not in saved.meta['views']}
     rest = {names.get(name, name): value for name, value in rest.items()}
+    rest = families.inputs(saved, rest) if is_of_family(saved) else rest
     if 'label_bank' in rest:
         rest['target'] = rest['label_bank'][rest['index']]
     if step is None and is_of_family(saved):

@@ -51,7 +51,8 @@ def check_inputs_are_read(saved: golden.File, read: set[str]) -> None:
     """Every recorded input goes into the step, or into the state before it."""
     fields = {array: parity.FIELDS[field] for field, array in saved.meta['sample_fields'].items()}
     names = {key.removeprefix('in/') for key in saved.arrays if key.startswith('in/')}
-    left = {fields.get(name, name) for name in names} - read - {'label_bank'}
+    entries = {families.entry(saved, fields.get(name, name)) for name in names}
+    left = entries - read - {'label_bank'}
     assert not [name for name in left if not name.startswith(DRAWS)], left
 
 

@@ -104,6 +104,7 @@ class VisionTransformer(Checked, nn.Module):
 
     reference: ClassVar[Reference] = Reference(fixed={'output_cls_token': True})
     counterpart: ClassVar[Counterpart | None] = None
+    columns_first: ClassVar[bool] = False  # of fixed positions, see `sincos_positions`
 
     def __post_init__(self) -> None:
         """Refuses what cannot be built, before any compute is spent."""
@@ -295,7 +296,7 @@ class VisionTransformer(Checked, nn.Module):
         if not self.fixed_positions:
             init = nn.initializers.normal(0.02)
             return self.param('pos_embed', init, (1, own + grid * grid, width))
-        fixed = sincos_positions(grid, width, cls_token=own)
+        fixed = sincos_positions(grid, width, cls_token=own, columns_first=self.columns_first)
         table = self.param('pos_embed', lambda key: jnp.asarray(fixed))
         return jax.lax.stop_gradient(table)
 

@@ -17,6 +17,7 @@ def sincos_positions(
     *,
     temperature: float = 10000.0,
     cls_token: bool = True,
+    columns_first: bool = False,
 ) -> np.ndarray:
     """The two-dimensional sine-cosine table (MoCo v3 and MAE; Vaswani et al. 2017, section 3.5).
 
@@ -29,6 +30,7 @@ def sincos_positions(
       channels: width of the tokens, a multiple of 4.
       temperature: ratio of the slowest to the fastest wave length.
       cls_token: whether a row of zeros for the class token comes first.
+      columns_first: whether the first half of the channels is of the fast index, as in I-JEPA.
 
     Returns:
       float32 (1, tokens, channels).
@@ -45,7 +47,8 @@ def sincos_positions(
     slow = np.repeat(np.arange(columns), rows)
     fast = np.tile(np.arange(rows), columns)
     frequencies = temperature ** (-np.arange(channels // 4) / (channels // 4))
-    angles = [np.outer(index, frequencies) for index in (slow, fast)]
+    order = (fast, slow) if columns_first else (slow, fast)
+    angles = [np.outer(index, frequencies) for index in order]
     table = np.concatenate([wave(angle) for angle in angles for wave in (np.sin, np.cos)], axis=1)
     if cls_token:
         table = np.concatenate([np.zeros((1, channels)), table])

@@ -2,6 +2,7 @@
 
 from jssl.necks.cae import CAENeck as CAENeck
 from jssl.necks.densecl import DenseCLNeck as DenseCLNeck
+from jssl.necks.ijepa import IJEPAPredictor as IJEPAPredictor
 from jssl.necks.linear import LinearNeck as LinearNeck
 from jssl.necks.mae import MAEPretrainDecoder as MAEPretrainDecoder
 from jssl.necks.moco_v2 import MoCoV2Neck as MoCoV2Neck

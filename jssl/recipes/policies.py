@@ -118,6 +118,12 @@ def mae(size: int = 224, **view: Any) -> Config:
     return _views(1, size=size, **(_plain() | own | view))
 
 
+def ijepa(size: int = 224, **view: Any) -> Config:
+    """One bilinear crop of at least 0.3, never mirrored (Assran et al. 2023, appendix A.1)."""
+    own = dict(scale=(0.3, 1.0), flip=0.0)
+    return _views(1, size=size, **(_plain() | own | view))
+
+
 def simmim(size: int = 192, **view: Any) -> Config:
     """One crop of at least two thirds, mirrored in half, resized as by OpenCV (Xie et al. 2022)."""
     own = dict(scale=(0.67, 1.0), antialias=False)

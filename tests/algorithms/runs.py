@@ -17,6 +17,7 @@ from jssl.algorithms import (
     CAE,
     DCL,
     DINO,
+    IJEPA,
     MAE,
     NNCLR,
     NPID,
@@ -38,7 +39,8 @@ from jssl.algorithms import (
     TiCo,
     VICReg,
 )
-from jssl.backbones import CAEViT, MAEViT, MaskFeatViT, SimMIMSwinTransformer
+from jssl.augment.masks import MultiBlock
+from jssl.backbones import CAEViT, IJEPAViT, MAEViT, MaskFeatViT, SimMIMSwinTransformer
 from jssl.data import Canvas
 from jssl.heads import (
     CAEHead,
@@ -59,6 +61,7 @@ from jssl.necks import (
     AvgPool2dNeck,
     CAENeck,
     DenseCLNeck,
+    IJEPAPredictor,
     LinearNeck,
     MAEPretrainDecoder,
     MoCoV2Neck,
@@ -238,6 +241,14 @@ def tiny_cae() -> CAE:
     return CAE(backbone, neck, CAEHead(), tokenizer, smallest_block=3)
 
 
+def tiny_ijepa(**fields: Any) -> IJEPA:
+    backbone = IJEPAViT(VIT, img_size=SIDE, patch_size=PATCH)
+    sizes: dict[str, Any] = {'num_patches': (SIDE // PATCH) ** 2, 'embed_dims': WIDTH}
+    neck = IJEPAPredictor(**sizes, predictor_embed_dims=WIDTH, depth=1, num_heads=2, mlp_ratio=2)
+    masks = MultiBlock(targets=2, context_patches=4)
+    return IJEPA(backbone, neck, **({'masks': masks} | fields))
+
+
 def tiny_mae(norm_pix: bool = False, dtype: Any = None, **fields: Any) -> MAE:
     backbone = MAEViT(VIT, img_size=SIDE, patch_size=PATCH, dtype=dtype)
     sizes: dict[str, Any] = {
@@ -286,6 +297,7 @@ ALGORITHMS: dict[str, Callable[[], Algorithm]] = {
     # which of them is the most similar.
     'DenseCL': functools.partial(tiny_densecl, Stem(activation=nn.softplus), start_iters=2),
     'LeJEPA': functools.partial(tiny_lejepa, weight=0.5),
+    'IJEPA': tiny_ijepa,
     'MAE': tiny_mae,
     'MaskFeat': tiny_maskfeat,
     'MoCo': functools.partial(tiny_moco, Stem(bn_group_size=4)),
@@ -310,6 +322,7 @@ VIEWS = {
     'DINO': 3,
     'DeepCluster': 1,
     'LeJEPA': 3,
+    'IJEPA': 1,
     'MAE': 1,
     'MaskFeat': 1,
     'NPID': 1,

@@ -90,6 +90,7 @@ def test_multi_crop_has_the_references_options() -> None:
     [
         (policies.rotation_pred(), {}),
         (policies.mae(), BICUBIC | FIFTH),
+        (policies.ijepa(), {'scale': (0.3, 1.0), 'flip': 0.0}),
         (policies.simmim(), {'size': 192, 'scale': (0.67, 1.0), 'antialias': False}),
         (policies.linear_probe(), {}),
     ],

@@ -72,7 +72,7 @@ class MultiBlock(Checked):
           grid: patches along each side.
 
         Returns:
-          int32 (contexts, images, n) and (targets, images, m), numbers of patches in order; n and m
+          int32 (images, contexts, n) and (images, targets, m), numbers of patches in order; n and m
           are `counts` of the grid.
 
         Raises:
@@ -81,7 +81,7 @@ class MultiBlock(Checked):
         Example:
           >>> context, target = MultiBlock().draw(jax.random.key(0), images=2, grid=14)
           >>> print(context.shape, target.shape)
-          (1, 2, 49) (4, 2, 30)
+          (2, 1, 49) (2, 4, 30)
         """
         context_count, target_count = self.counts(grid)
         size_key, key = jax.random.split(key)
@@ -93,7 +93,7 @@ class MultiBlock(Checked):
             )
             return first_patches(contexts, context_count), first_patches(targets, target_count)
 
-        return jax.vmap(one, out_axes=1)(jax.random.split(key, images))
+        return jax.vmap(one)(jax.random.split(key, images))
 
     def counts(self, grid: int) -> tuple[int, int]:
         """The numbers of patches in a context and in a target, which do not depend on the draw.
