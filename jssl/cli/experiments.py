@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import jax
+
 from jssl.cli import configs
 from jssl.cli.own_data import add_data, load
 from jssl.cli.parser import Parser
@@ -72,16 +74,38 @@ def settle(options: argparse.Namespace, others: Sequence[str] = ()) -> argparse.
     options.named = options.named or options.config
     if not options.named:
         raise JsslError('Name an experiment, for example: jssl train simclr.')
-    config = load(options)
+    config, sentences = load(options)
     words = [argument.lstrip('-') for argument in (*options.known, *others)]
     _refuse(options.rest, config, words)
     _refuse_arguments(options.overrides, words)
     first = [override for override in options.overrides if override.path[0] in WEIGHTS]
     apply(config, first)
     _inherit(config, names([override.value for override in options.overrides]))
+    planned = config.get('epochs')
     apply(config, [override for override in options.overrides if override not in first])
+    _shorten_warmup(config, planned, options.overrides)
+    said = sentences(config)
+    if said and jax.process_index() == 0:
+        print('\n'.join(said))
     options.config = config
     return options
+
+
+def _shorten_warmup(config: dict[str, Any], planned: Any, overrides: Sequence[Override]) -> None:
+    """Leaves a warm-up that nobody set its share of a run that was made shorter than it.
+
+    Args:
+      config: with the fields that were set.
+      planned: epochs before they were.
+      overrides: what was set.
+    """
+    schedule, epochs = config.get('schedule'), config.get('epochs')
+    if not isinstance(schedule, Mapping) or any(o.path[0] == 'schedule' for o in overrides):
+        return
+    warmup = schedule.get('warmup_epochs')
+    numbers = [value for value in (warmup, epochs, planned) if type(value) in (int, float)]
+    if len(numbers) == 3 and 0 < epochs <= warmup < planned:
+        config['schedule'] = {**schedule, 'warmup_epochs': warmup * epochs / planned}
 
 
 def _inherit(config: dict[str, Any], trusted: Collection[str]) -> None:

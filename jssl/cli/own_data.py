@@ -1,7 +1,8 @@
 """`--data`, `--test_data` and `--probe_data`: a config on a user's own images."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ from jssl.data.sources import Source, has_labels
 from jssl.errors import JsslError
 from jssl.recipes.own_images import HELD_OUT, SIZES, OwnImages
 
+Sentences = Callable[[Mapping[str, Any]], list[str]]
 FIELDS = {'data': 'train', 'test_data': 'test', 'probe_data': 'train'}  # and splits of TFDS
 MEANINGS = {
     'data': 'your own images to train on: folder:photos, list:train.txt or tfds:name/split; sizes, '
@@ -38,10 +40,12 @@ def add_data(parser: Parser) -> None:
     )
 
 
-def load(options: argparse.Namespace) -> dict[str, Any]:
+def load(options: argparse.Namespace) -> tuple[dict[str, Any], Sentences]:
     """The config that the options name, on the data that they name, if they do.
 
-    What the rules of `jssl.recipes.own_images` chose is printed.
+    Returns:
+      The config, and what there is to say of it once its fields are set: the rules of
+      `jssl.recipes.own_images` chose them.
 
     Raises:
       JsslError: there is no such config, or no such data.
@@ -55,20 +59,30 @@ def load(options: argparse.Namespace) -> dict[str, Any]:
     if 'data' not in given:
         if options.size is not None:
             raise JsslError('--size goes with --data; without it set config.views and eval_view.')
-        return config | given
+        return config | given, partial(_only, [])
     made = {field: build('data', source) for field, source in given.items()}
     parts, said = held_out(given, made)
     own = configs.own(options.named)
+    say: Sentences = partial(_only, said)
     if own is not None:
         count = len(build('data', parts['data']))
         accelerated = jax.default_backend() != 'cpu'
         images = OwnImages(count, median_side(made['data']), accelerated, options.size)
         config = own(images)
         larger = f'  larger: --size, --config.epochs, or {options.named.partition(":")[0]}:imagenet'
-        said = [*images.sentences(), _network(config['model']['backbone']), *said, larger]
-    if jax.process_index() == 0:
-        print('\n'.join(said))
-    return config | dict(test_data=None, probe_data=None) | parts
+        say = partial(_chosen, images, [*said, larger])
+    return config | dict(test_data=None, probe_data=None) | parts, say
+
+
+def _only(said: list[str], config: Mapping[str, Any]) -> list[str]:
+    """What there is to say, whatever the config."""
+    del config
+    return said
+
+
+def _chosen(images: OwnImages, more: list[str], config: Mapping[str, Any]) -> list[str]:
+    """What the rules chose, where no argument says otherwise, and what else there is to say."""
+    return [*images.sentences(dict(config)), _network(config['model']['backbone']), *more]
 
 
 def _network(backbone: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 
 from jssl.algorithm import Params, State
 from jssl.augment.ops.normalize import denormalize
-from jssl.data.sources import Source
+from jssl.data.sources import Source, has_labels
 from jssl.errors import attempt
 from jssl.evaluation import Extracted, evenly_spaced
 from jssl.evaluation.features import EvalView
@@ -116,7 +116,7 @@ def facts(experiment: Experiment, evaluator: RunEvaluator, directory: Path, know
         epochs=known.epochs,
         planned=experiment.epochs,
         seconds=known.seconds,
-        counts=counts(evaluator, *known.features or (None, None)),
+        counts=counts(evaluator, *known.features or (None, None), judged=judged(experiment)),
         warning=evaluator.warning,
         stopped_by=known.stopped_by,
         commands=commands(experiment, directory),
@@ -135,10 +135,20 @@ def purpose(experiment: Experiment) -> str:
     return 'training with labels, from scratch'
 
 
-def counts(evaluator: RunEvaluator, train: Extracted | None, test: Extracted | None) -> Counts:
-    """How many images the scores are of."""
+def judged(experiment: Experiment) -> str:
+    """What the images are on which the features are looked at."""
+    return 'training' if experiment.test_data is None else 'held-out'
+
+
+def counts(
+    evaluator: RunEvaluator,
+    train: Extracted | None,
+    test: Extracted | None,
+    judged: str = 'held-out',
+) -> Counts:
+    """How many images the scores are of, and which ones."""
     if test is None:
-        return Counts()
+        return Counts(judged=judged)
     frequent = 0 if test.labels is None else np.unique(test.labels, return_counts=True)[1].max()
     return Counts(
         test=len(test.features),
@@ -146,6 +156,7 @@ def counts(evaluator: RunEvaluator, train: Extracted | None, test: Extracted | N
         neighbors=evaluator.neighbors,
         dimensions=test.features.shape[1],
         guessing=float(frequent / len(test.features)),
+        judged=judged,
     )
 
 
@@ -155,13 +166,13 @@ def commands(experiment: Experiment, directory: Path) -> dict[str, str]:
         return {}
     run, out = shlex.quote(str(directory)), shlex.quote(f'{directory.name}.safetensors')
     known = {
-        'Features of your own images': (
+        'Features of your own images, in a folder called photos': (
             f'jssl embed {run} --data=folder:photos --out=features.npz'
         ),
         'The backbone in a file for others': f'jssl export {run} --out={out}',
     }
-    if experiment.algorithm.predicts == 'classes':
-        return known
+    if experiment.algorithm.predicts == 'classes' or not has_labels(experiment.probe_source):
+        return known  # what follows needs labels, by which it classifies
     pretrained = f'--config.pretrained={run}'
     return known | {
         'A linear probe as in papers': f'jssl train eval/linear {pretrained}',

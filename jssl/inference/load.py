@@ -122,6 +122,7 @@ def _of_run(run: Path, view: EvalView | None, trusted: Collection[str]) -> Pretr
             raise
         weights, metadata = read_weights(str(run)), read_metadata(run / WEIGHTS)
         params, state = fitted(algorithm.backbone, weights, view, size, str(run))
+        algorithm = Frozen(algorithm.backbone)  # all that is left
     else:
         params, state = tree.get('params', {}), tree.get('state', {})
         metadata = facts(run, record, algorithm, view, size, step)

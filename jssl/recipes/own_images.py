@@ -154,16 +154,20 @@ class OwnImages:
             ),
         )
 
-    def sentences(self) -> list[str]:
-        """What was chosen and why, each with the fields that change it."""
+    def sentences(self, config: Config) -> list[str]:
+        """What holds in a config made by these rules, each with the fields that change it."""
         where = 'a GPU or TPU' if self.accelerated else 'a CPU'
-        size, epochs = self.size, self.epochs
+        size = config['eval_view'].get('size', self.size)
+        batch, epochs, optimizer = config['batch_size'], config['epochs'], config['optimizer']
+        rate = optimizer.get('lr', optimizer.get('learning_rate'))
+        speed = f' at {rate:.2g}' if isinstance(rate, int | float) else ''
+        steps = max(self.images // batch, 1)
         return [
             f'{self.images} images to train on, of {self.side} pixels on the shorter side '
             f'(median), on {where}:',
-            f'  the network sees {size} x {size} pixels (--size), of canvases of {2 * size} '
+            f'  the network sees {size} x {size} pixels (--size), of canvases of '
+            f'{config["canvas"]} '
             '(--config.canvas)',
-            f'  batches of {self.batch_size} (--config.batch_size), {epochs} epochs of '
-            f'{self.steps_per_epoch} steps (--config.epochs), AdamW at {self.lr:.2g} '
-            '(--config.optimizer.lr)',
+            f'  batches of {batch} (--config.batch_size), {epochs} epochs of {steps} steps '
+            f'(--config.epochs), {optimizer["type"]}{speed} (--config.optimizer.lr)',
         ]

@@ -334,7 +334,7 @@ def read_parts(
     Raises:
       JsslError: there is no checkpoint that can be read.
     """
-    directory = Path(directory)
+    directory = Path(directory).absolute()  # Orbax reads no other paths
     with contextlib.suppress(OSError):
         for step in intact(directory, steps_in(directory), report):
             folder = directory / str(step)

@@ -63,14 +63,18 @@ def map_section(
     label_names: Sequence[str] | None,
     *,
     seen: bool = False,
+    judged: str = 'held-out',
 ) -> str:
-    """Features (N, D) on a plane, with the names of classes; `seen`: the training has labels."""
+    """Features (N, D) of `judged` images on a plane, with the names of classes.
+
+    `seen` says that the training has labels.
+    """
     rows = evenly_spaced(len(features), MOST_ROWS)
     points = project(features[rows])
     classes = None if labels is None else np.asarray(labels)[rows]
     draw = partial(draw_map, points, labels=classes, names=label_names)
     text = (
-        f't-SNE of the features of {len(rows):,} held-out images; images that the network finds '
+        f't-SNE of the features of {len(rows):,} {judged} images; images that the network finds '
         'alike lie together. '
     )
     if classes is not None:
@@ -95,13 +99,15 @@ def _legend(shown: Sequence[int], names: Sequence[str] | None) -> str:
     return f'<ul class="names">\n{entries}</ul>\n'
 
 
-def neighbors_section(neighbors: Neighbors, label_names: Sequence[str] | None) -> str:
-    """Images, each beside those whose features are most alike."""
+def neighbors_section(
+    neighbors: Neighbors, label_names: Sequence[str] | None, judged: str = 'held-out'
+) -> str:
+    """Some `judged` images, each beside those whose features are most alike."""
     queries, found = neighbors.queries, neighbors.found
     count = len(found.images) // max(len(queries.images), 1)
     text = (
-        f'Held-out images, and beside each the {count} whose features are most similar among '
-        f'{neighbors.searched:,} {neighbors.where}. '
+        f'{judged.capitalize()} images, and beside each the {count} whose features are most '
+        f'similar among {neighbors.searched:,} {neighbors.where}. '
     )
     same = None
     if queries.labels is not None and found.labels is not None:

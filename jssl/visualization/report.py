@@ -80,7 +80,7 @@ def write_report(
         curves_section(metrics, baselines, tell),
         *_pictures(views, reconstructions, tell),
         *_map(features, labels, label_names, facts, tell),
-        *_neighbors(neighbors, label_names, tell),
+        *_neighbors(neighbors, label_names, facts.counts.judged, tell),
         part('The configuration', partial(_configuration, config), tell),
         '<footer>Written by jssl. Nothing on this page is loaded from a network.</footer>\n',
     ]
@@ -108,15 +108,22 @@ def _map(
     tell: Tell,
 ) -> Iterator[str]:
     if features is not None:
-        draw = partial(map_section, features, labels, label_names, seen=facts.labelled)
+        draw = partial(
+            map_section,
+            features,
+            labels,
+            label_names,
+            seen=facts.labelled,
+            judged=facts.counts.judged,
+        )
         yield part('The map of the features', draw, tell)
 
 
 def _neighbors(
-    neighbors: Neighbors | None, label_names: Sequence[str] | None, tell: Tell
+    neighbors: Neighbors | None, label_names: Sequence[str] | None, judged: str, tell: Tell
 ) -> Iterator[str]:
     if neighbors is not None:
-        draw = partial(neighbors_section, neighbors, label_names)
+        draw = partial(neighbors_section, neighbors, label_names, judged)
         yield part('The nearest neighbours', draw, tell)
 
 

@@ -95,11 +95,11 @@ def results_section(scores: Scores, baselines: Mapping[str, Scores], facts: Fact
     keys = in_order(key for row in rows.values() for key in row)
     if not keys:
         return ''
-    text = 'On held-out images. '
+    text = f'On {facts.counts.judged} images. '
     if not facts.labelled:
         text = (
-            'On held-out images, with frozen features. Training has to beat the raw pixels and the '
-            'untrained network: what lies above them is what it has learned.'
+            f'On {facts.counts.judged} images, with frozen features. Training has to beat the raw '
+            'pixels and the untrained network: what lies above them is what it has learned.'
         )
     names = [wording(key).name for key in keys]
     cells = [_row(name, row, keys, names) for name, row in rows.items()]

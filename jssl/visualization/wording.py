@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Mapping
 
-RESULT = 'Result on held-out images'
+RESULT = 'Result of an evaluation'
 TRAINING = 'What it trains on'
 FEATURES = 'Spread of the features'
 MEMORY = 'Clusters, memories and teachers'
@@ -122,6 +122,7 @@ class Counts:
       neighbors: k of kNN.
       dimensions: of a feature.
       guessing: how often the most frequent class of the held-out images is right.
+      judged: what the images that are looked at are: 'held-out', or 'training' without test data.
     """
 
     test: int = 0
@@ -129,11 +130,12 @@ class Counts:
     neighbors: int = 0
     dimensions: int = 0
     guessing: float = 0.0
+    judged: str = 'held-out'
 
 
 def meanings(scores: Mapping[str, float], counts: Counts) -> dict[str, str]:
     """What each number of a result says, by the name that stands on the page."""
-    images = f'{counts.test:,} held-out images'
+    images = f'{counts.test:,} {counts.judged} images'
     learned = f'{counts.learned:,} labelled images'
     guess = f'Naming the most frequent class for all is right for {100 * counts.guessing:.1f} %.'
     said = {

@@ -103,3 +103,16 @@ def test_a_recipe_for_another_data_set_keeps_all_but_the_data(photos: Path) -> N
 def test_what_is_wrong_is_told(arguments: list[str], words: str) -> None:
     with refused(words):
         parse(arguments)
+
+
+def test_what_is_printed_is_what_holds_and_a_shorter_run_has_a_shorter_warm_up(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = on(photos, 'simclr', '--config.epochs=2', '--config.batch_size=8')
+    said = capsys.readouterr().out
+    assert 'batches of 8 (--config.batch_size), 2 epochs of 4 steps (--config.epochs)' in said
+    assert config['schedule']['warmup_epochs'] == pytest.approx(0.2)
+    config = on(photos, 'simclr', '--config.epochs=2', '--config.schedule.warmup_epochs=5')
+    assert config['schedule']['warmup_epochs'] == 5  # as it was set, to be refused
+    config = on(photos, 'simclr', '--config.epochs=40')
+    assert config['schedule']['warmup_epochs'] == pytest.approx(20.0)  # of 200 epochs

@@ -17,6 +17,7 @@ from jssl.fitting.reporting import (
     NEIGHBORS,
     commands,
     counts,
+    judged,
     label_names,
     name_in,
     purpose,
@@ -54,6 +55,9 @@ def test_without_labels_neighbours_are_others_of_the_same_images(test_data: Any)
     shown = show_neighbors(evaluator, train, test)
     assert shown.searched == len(UNLABELLED) - 1
     assert shown.found.labels is None
+    found = 'held-out' if test_data is not None else 'training'
+    assert judged(experiment(test_data=test_data)) == found
+    assert counts(evaluator, train, test, judged=found).judged == found
     each = np.reshape(shown.found.names, (-1, NEIGHBORS))
     assert all(name not in row for name, row in zip(shown.queries.names, each, strict=True))
 

@@ -19,6 +19,7 @@ from jssl.data import TFDS
 from jssl.data.canvas import Canvas
 from jssl.data.loading.loader import resident
 from jssl.evaluation import ArrayBatches, make_extractor
+from jssl.inference.export import export
 from jssl.inference.pretrained import Frozen, Pretrained
 from jssl.interop.metadata import read_metadata
 from jssl.runs.describe import describe
@@ -83,7 +84,19 @@ def test_a_run_whose_checkpoints_are_gone_is_its_exported_backbone(
 ) -> None:
     copy = Path(shutil.copytree(run, tmp_path / 'copy'))
     shutil.rmtree(copy / 'checkpoints')
-    np.testing.assert_array_equal(jssl.load(copy).features(images), network.features(images))
+    found = jssl.load(copy)
+    np.testing.assert_array_equal(found.features(images), network.features(images))
+    with refused('directory of a run, with its checkpoints'):
+        export(found, tmp_path / 'whole.npz', whole=True)
+
+
+def test_a_run_is_named_by_a_relative_path_too(
+    network: Any, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(run.parent)
+    found = jssl.load(run.name)
+    assert 'unreadable' not in capsys.readouterr().out
+    assert found.params.keys() == network.params.keys() > {'backbone'}
 
 
 def test_all_forms_of_an_image_give_the_same(

@@ -193,7 +193,7 @@ def test_numbers_are_explained_where_they_stand(seen: Page) -> None:
 def test_whatever_was_logged_has_a_curve_in_a_group_with_a_name_in_words(seen: Page) -> None:
     assert seen.text['h3'] == ''.join(
         (
-            *('Result on held-out images', 'What it trains on', 'Spread of the features'),
+            *('Result of an evaluation', 'What it trains on', 'Spread of the features'),
             *('Clusters, memories and teachers', 'Steps', 'Speed and data'),
         )
     )
