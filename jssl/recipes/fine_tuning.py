@@ -4,7 +4,7 @@ from jssl import recipes
 from jssl.recipes import Config, policies
 
 MEAN_OF_TOKENS = dict(avg_token=True, final_norm=False)
-CAE = dict(qkv_bias=False, layer_scale=0.1, use_rel_pos_bias=True, **MEAN_OF_TOKENS)
+CAE_BLOCKS = dict(qkv_bias=False, layer_scale=0.1, use_rel_pos_bias=True, **MEAN_OF_TOKENS)
 HALF = dict(mean=(127.5,) * 3, std=(127.5,) * 3)
 SLOW = dict(warmup=20.0)
 SWIN = dict(factor=2e-4, clip=5.0, no_decay=('.norm', '.bias', 'relative_position_bias'), **SLOW)
@@ -24,7 +24,7 @@ RECIPES: dict[str, tuple[Config, tuple[int, int, float, float | None], Config]] 
         dict(size=448, resize=512),
     ),
     'maskfeat': (MEAN_OF_TOKENS, (2048, 100, 8e-3, 0.65), dict(init_std=0.02, jitter=0.4, **SLOW)),
-    'cae': (CAE, (1024, 100, 8e-3, 0.65), dict(view=HALF)),
+    'cae': (CAE_BLOCKS, (1024, 100, 8e-3, 0.65), dict(view=HALF)),
     'mocov3-base': ({}, (512, 150, 5e-4, None), MOCO),
     'mocov3-large': (dict(arch='large', drop_path_rate=0.5), (512, 100, 5e-4, None), MOCO),
     'simmim-192': (
