@@ -109,7 +109,8 @@ def test_a_run_says_what_it_is(algorithm: Any, pretrained: str, words: str) -> N
 
 
 def test_what_comes_next_are_commands_that_there_are() -> None:
-    lines = commands(toy.experiment(), Path('runs/my run')).values()
+    labelled = toy.experiment(data=LABELLED)
+    lines = commands(labelled, Path('runs/my run')).values()
     words = [shlex.split(line) for line in lines]
     assert {word[0] for word in words} == {'jssl'}
     assert [word[1] for word in words] == ['embed', 'export', 'train', 'train']
@@ -117,5 +118,6 @@ def test_what_comes_next_are_commands_that_there_are() -> None:
     assert all('runs/my run' in line[2] or 'runs/my run' in line[3] for line in words)
     for word in words[2:]:
         assert find(word[2]).is_file()
-    assert len(commands(toy.experiment(Classifier()), Path('runs/x'))) == 2
+    assert len(commands(toy.experiment(Classifier(), data=LABELLED), Path('runs/x'))) == 2
+    assert len(commands(toy.experiment(), Path('runs/x'))) == 2  # without labels to learn from
     assert not commands(toy.experiment(toy.Toy(part='encoder')), Path('runs/x'))
