@@ -1,7 +1,9 @@
 """Eight fake CPU devices and one compilation cache for the whole run, set before JAX starts."""
 
 import os
+import resource
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +35,15 @@ def float64() -> Iterator[None]:
     """JAX computes in double precision during the test."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(scope='module', autouse=True)
+def programs_make_room() -> Iterator[None]:
+    """Compiled programs of the modules before are forgotten where they fill 3 GB."""
+    yield
+    unit = 1 if sys.platform == 'darwin' else 1024  # of bytes
+    if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit > 3 << 30:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope='session')
