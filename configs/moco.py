@@ -5,7 +5,6 @@
     jssl train moco:imagenet       # v2, ResNet-50, 200 epochs; imagenet-v1
 
 Embedded: minutes on two CPU cores; accuracies are in docs/results.md.
-CIFAR-10: 91.9 % linear has been published for a loss in both directions (solo-learn).
 ImageNet: the reference's recipes for 8 GPUs with batch norm over 32 images; its own runs reach
 67.5 % linear for v2, and OpenSelfSup reports 61.0 % for v1.
 """
