@@ -112,7 +112,7 @@ def check_ending(path: Path) -> None:
     if path.suffix.lower() not in WRITERS:
         raise JsslError(
             f'--out={path} must end with {" or ".join(WRITERS)}, such as '
-            f'--out={path.with_suffix(".parquet").name}.'
+            f'--out={path.stem.strip(".") or "features"}.parquet.'
         )
 
 

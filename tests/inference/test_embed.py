@@ -208,7 +208,9 @@ DOCS = (ROOT / 'docs' / 'features.md').read_text()
 @pytest.mark.parametrize(
     ('argument', 'parts'),
     [
-        ('--out=it.csv', ('--out=it.csv', '.parquet')),
+        ('--out=it.csv', ('--out=it.csv', '--out=it.parquet.')),
+        ('--out=', ('.npz or .parquet', '--out=features.parquet.')),
+        ('--out=/', ('.npz or .parquet', '--out=features.parquet.')),
         ('--data=photos', ('--data=folder:photos',)),
         ('--batch_size=0', ('--batch_size',)),
         ('--layer=fc', ("layer='fc'", 'pooled')),

@@ -49,6 +49,8 @@ def test_what_cannot_be_exported_is_said(run: Path, tmp_path: Path, capsys: Any)
         ([weights, '--out=a.npz', '--whole'], 'directory of a run'),
         ([weights, '--to=onyx', '--out=a.npz'], "no format 'onyx'"),
         ([weights, '--out=a.pth'], '.npz or .safetensors'),
+        ([weights, '--to=npz', '--out=a.pth'], 'give a.npz.'),
+        ([weights, '--to=npz', '--out='], 'give weights.npz.'),
         ([str(tmp_path), '--out=a.npz'], 'no run that can be loaded'),
     ):
         assert main(['export', *given]) == 2

@@ -88,7 +88,7 @@ def write(path: Path | str, parcel: Parcel, to: str | None = None) -> Path:
     if found.suffix.lower() != module.ENDING:
         raise JsslError(
             f'{str(path)!r} must end with {module.ENDING}, as files of that format do; give '
-            f'{found.with_suffix(module.ENDING)}.'
+            f'{found.parent / (found.stem.strip(".") or "weights")}{module.ENDING}.'
         )
     try:
         found.parent.mkdir(parents=True, exist_ok=True)
