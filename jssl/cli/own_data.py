@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from jssl.cli import configs
-from jssl.cli.data import described
+from jssl.cli.data import described, source_of
 from jssl.cli.parser import Parser
 from jssl.components import build
 from jssl.data.reading.remarks import median_side
@@ -60,12 +60,20 @@ def load(options: argparse.Namespace) -> tuple[dict[str, Any], Sentences]:
         if options.size is not None:
             raise JsslError('--size goes with --data; without it set config.views and eval_view.')
         return config | given, partial(_only, [])
-    made = {field: build('data', source) for field, source in given.items()}
+    made = {
+        field: source_of(getattr(options, field), argument=f'--{field}', split=FIELDS[field])
+        for field in given
+    }
     parts, said = held_out(given, made)
     own = configs.own(options.named)
     say: Sentences = partial(_only, said)
     if own is not None:
         count = len(build('data', parts['data']))
+        if count < 2:
+            raise JsslError(
+                f'--data={options.data} has one image to train on, and what is learned is how '
+                'images differ; give two images or more.'
+            )
         accelerated = jax.default_backend() != 'cpu'
         images = OwnImages(count, median_side(made['data']), accelerated, options.size)
         config = own(images)

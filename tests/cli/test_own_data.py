@@ -90,11 +90,17 @@ def test_a_recipe_for_another_data_set_keeps_all_but_the_data(photos: Path) -> N
     assert set(recipe) - same == {'data', 'test_data'}
 
 
+def test_a_single_image_is_refused_before_anything_is_chosen(tmp_path: Path) -> None:
+    Image.new('RGB', (40, 40)).save(tmp_path / 'only.png')
+    with refused(f'--data=folder:{tmp_path} has one image', 'two images or more'):
+        parse(['simclr', f'--data=folder:{tmp_path}'])
+
+
 @pytest.mark.parametrize(
     ('arguments', 'words'),
     [
         (['simclr', '--data=photos'], 'Did you mean --data=folder:photos?'),
-        (['simclr', '--data=folder:/no/such'], '/no/such'),
+        (['simclr', '--data=folder:/no/such'], "--data=folder:/no/such: the folder '/no/such/'"),
         (['simclr', '--size=56'], '--size goes with --data'),
         (['simclr', '--data=tfds:no_such'], 'no_such'),
         ([tiny.CONFIG, '--dta=folder:x'], 'Did you mean --data=folder:x?'),
