@@ -63,12 +63,18 @@ def run_command(main: Callable[[], int]) -> int:
     Args:
       main: runs the command; where it can go on later, it catches `Stopped` and says how.
     """
+    handlers = Handlers()
     try:
-        with Handlers():
+        with handlers:
             code = main()
     except Stopped as stop:
         say(stop.number)
         code = status(stop)
+    except Exception:
+        if handlers.stop is None:
+            raise
+        say(handlers.stop.number)  # a library that was being imported made an error of it
+        code = status(handlers.stop)
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     if code > 128 and not _among_others():
@@ -103,9 +109,13 @@ class Handlers:
     Python calls a handler between two of its own instructions. Where one of them goes on for
     minutes, as a compilation does, a thread ends the process after `GRACE` seconds instead. The
     handlers found on entry are put back on exit, and a signal that is ignored stays so.
+
+    Attributes:
+      stop: what was raised last; None as long as no signal came.
     """
 
     def __init__(self) -> None:
+        self.stop: Stopped | None = None
         self._previous: dict[int, Any] = {}
         self._noticed = threading.Event()
         self._thread: threading.Thread | None = None
@@ -141,7 +151,8 @@ class Handlers:
 
     def _stop(self, number: int, frame: FrameType | None) -> NoReturn:
         self._noticed.set()
-        raise Stopped(number)
+        self.stop = Stopped(number)
+        raise self.stop
 
     def _watch(self) -> None:
         """Reads the numbers of signals, which come here at once, until the pipe is closed."""

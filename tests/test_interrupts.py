@@ -68,6 +68,18 @@ def test_after_a_signal_python_takes_nothing_apart() -> None:
     assert stopped(caught, signal.SIGTERM, buffered) == (143, 'half a line')
 
 
+def test_a_library_that_makes_an_error_of_a_signal_hides_it_not() -> None:
+    """As the start of a module in C++ does."""
+    body = """try:
+        import time
+        time.sleep(60)
+    except BaseException as error:
+        raise ImportError('no module') from error"""
+    assert stopped(body, signal.SIGTERM) == (143, 'jssl: stopped by SIGTERM.\n')
+    status, said = stopped("raise ImportError('no module')", 0)
+    assert (status, said.splitlines()[-1]) == (1, 'ImportError: no module')
+
+
 def test_what_is_ignored_stays_so() -> None:
     ignored = 'signal.signal(signal.SIGINT, signal.SIG_IGN)'
     assert stopped('import time\n    time.sleep(0.3)', signal.SIGINT, ignored) == (0, '')
