@@ -22,6 +22,7 @@ import numpy as np
 from jssl.errors import JsslError, show
 
 LARGEST = 2**31 - 1  # counts are int32 on the device
+LONGEST_SIDE = 2**15 - 1  # pixels; XLA ends the process where an array has 2^63 bytes
 LIMIT = 1e9  # squares of what is below stay finite in float32
 SMALLEST = 1e-12  # what is divided by is at least this
 FLOATS = {name: np.dtype(name) for name in ('float32', 'float64')}
@@ -67,7 +68,8 @@ class Range:
         """The range in words; the bound that only guards against overflow when it is crossed."""
         kind = 'whole number' if self.whole else 'number'
         number = isinstance(value, int | float)
-        open_above = self.high in (LARGEST, LIMIT) and not (number and value > self.high)
+        guards = (LARGEST, LONGEST_SIDE, LIMIT)
+        open_above = self.high in guards and not (number and value > self.high)
         if self.low == SMALLEST and not (number and 0 < value < SMALLEST):
             return f'a positive {kind}' + ('' if open_above else f' of at most {self.high:.10g}')
         if self.below:
@@ -98,6 +100,7 @@ class FloatType:
 
 
 Count = Annotated[int, Range(1, LARGEST, whole=True)]
+Side = Annotated[int, Range(1, LONGEST_SIDE, whole=True)]  # of an image, in pixels
 Natural = Annotated[int, Range(0, LARGEST, whole=True)]
 Stages = Annotated[int, Range(-1, LARGEST, whole=True)]  # how many are frozen; -1 for nothing
 Seed = Annotated[int, Range(0, 2**32 - 1, whole=True)]  # JAX drops the bits above without a word

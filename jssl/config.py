@@ -12,15 +12,17 @@ run (`jssl.fitting.inheritance`). The other keys are the fields of
 import dataclasses
 import functools
 import inspect
+import math
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict as ConfigDict
 
-from jssl.checks import Count, NonNegative, check_value
+from jssl.checks import NonNegative, check_value
 from jssl.components import build_at, find, make, prepare
 from jssl.errors import JsslError, show, suggest
-from jssl.kinds import KINDS, inside, kinds_of
+from jssl.kinds import KINDS, inside, is_plain, kinds_of
 from jssl.optim.optimizers import Optimizer
 from jssl.optim.scheduled import Scheduled
 from jssl.training.experiment import Experiment
@@ -44,7 +46,7 @@ WEIGHTS = ('pretrained', 'inherit')
 # What a config holds, and the annotation of each.
 HINTS: dict[str, Any] = hints_of(Experiment)
 TOP: dict[str, Any] = {key: HINTS['algorithm' if key == 'model' else key] for key in COMPONENTS}
-TOP |= dict.fromkeys(NUMBERS, Count) | {'pretrained': str | None, 'inherit': tuple[str, ...]}
+TOP |= {key: HINTS[key] for key in NUMBERS} | {'pretrained': str | None, 'inherit': tuple[str, ...]}
 TOP |= {key: HINTS[key] for key in ('dtype', 'metrics')} | hints_of(Runtime)
 SECTIONS: dict[str, type] = {
     name: hint
@@ -88,7 +90,7 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
         raise JsslError(f'The config lacks {", ".join(missing)}; configs/simclr.py shows them all.')
     arguments = {key: config[key] for key in NUMBERS if key in config}
     for key, value in arguments.items():
-        check_value(f'config.{key}', value, Count)
+        check_value(f'config.{key}', value, TOP[key])
     check_value('config.dtype', config.get('dtype'), TOP['dtype'])
     arguments['dtype'] = config.get('dtype')
     arguments['metrics'] = _build_metrics(config.get('metrics') or ())
@@ -118,17 +120,43 @@ def _build_optimizer(path: str, hint: Any, given: Mapping[str, Any]) -> Any:
     prepared = prepare(path, hint, given)
     if inspect.isclass(prepared.func) and issubclass(prepared.func, Optimizer):
         return make(path, prepared)
+    _check_numbers(path, prepared)
     parameter = fields_of(prepared.func).get('learning_rate')
     default = None if parameter is None else parameter.default
     settings = dict(prepared.keywords)
     rate = settings.pop('learning_rate', default)
-    if isinstance(rate, int | float) and not isinstance(rate, bool):
+    if is_plain(rate) and rate is not None and rate is not inspect.Parameter.empty:
         check_value(f'config.{path}.learning_rate', rate, NonNegative)
         return Scheduled(functools.partial(prepared.func, **settings), lr=rate)
     return make(path, prepared)
 
 
-BUILDERS = {'optimizer': _build_optimizer}
+def _build_schedule(path: str, hint: Any, given: Mapping[str, Any]) -> Any:
+    prepared = prepare(path, hint, given)
+    _check_numbers(path, prepared)
+    return make(path, prepared)
+
+
+def _check_numbers(path: str, prepared: functools.partial[Any]) -> None:
+    """Refuses what is no finite number where a function outside jssl, as of optax, takes one.
+
+    Their annotations let texts and lists pass, which fail in the step, or train to nothing.
+    """
+    parameters, hints = fields_of(prepared.func), hints_of(prepared.func)
+    for name, value in prepared.keywords.items():
+        default, options = parameters[name].default, typing.get_args(hints.get(name))
+        numeric = isinstance(default, int | float) and not isinstance(default, bool)
+        wrong = isinstance(value, bool) or (isinstance(value, str) and str not in options)
+        infinite = isinstance(value, float) and not math.isfinite(value)
+        if infinite or (numeric and wrong):
+            example = default if numeric else 0.1
+            raise JsslError(
+                f'config.{path}.{name}={show(value)} must be a finite number, such as '
+                f'--config.{path}.{name}={example}.'
+            )
+
+
+BUILDERS = {'optimizer': _build_optimizer, 'schedule': _build_schedule}
 
 
 def _build_metrics(given: Any) -> list[Any]:

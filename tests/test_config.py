@@ -1,4 +1,5 @@
 import dataclasses
+import math
 from typing import Any
 
 import jax.numpy as jnp
@@ -256,11 +257,36 @@ def test_a_schedule_of_optax_multiplies_the_rate() -> None:
     assert [float(found.rate(step)) for step in (0, 2)] == pytest.approx([0.1, 0.05])
 
 
+def test_images_have_sides_that_an_array_can_have() -> None:
+    with refused('config.canvas=2147483647 must be a whole number between 1 and 32767'):
+        experiment({**CONFIG, 'canvas': 2**31 - 1})
+    with refused('config.eval_view.size=1000000000 must be a whole number between 1 and 32767'):
+        experiment({**CONFIG, 'eval_view': {'type': 'CenterView', 'size': 10**9}})
+
+
+def test_a_schedule_of_optax_takes_finite_numbers() -> None:
+    curve = {'type': 'optax:linear_schedule', 'init_value': math.nan, 'end_value': 0.0}
+    with refused('config.schedule.init_value=nan must be a finite number'):
+        experiment({**CONFIG, 'schedule': curve | {'transition_steps': 4}})
+
+
 @pytest.mark.parametrize(
     ('optimizer', 'words'),
     [
         ({'type': 'optax:adamw'}, ['config.optimizer lacks learning_rate, which adamw needs']),
         ({'type': 'optax:adamw', 'learning_rate': -1}, ['config.optimizer.learning_rate=-1']),
+        ({'type': 'optax:adamw', 'learning_rate': 'x'}, ["config.optimizer.learning_rate='x'"]),
+        ({'type': 'optax:adamw', 'learning_rate': True}, ['optimizer.learning_rate=True']),
+        ({'type': 'optax:adamw', 'learning_rate': [1]}, ['optimizer.learning_rate=[1]']),
+        ({'type': 'optax:adamw', 'learning_rate': math.inf}, ['optimizer.learning_rate=inf']),
+        (
+            {'type': 'optax:adamw', 'learning_rate': 0.1, 'weight_decay': 'nan'},
+            ["config.optimizer.weight_decay='nan' must be a finite", '.weight_decay=0.0001'],
+        ),
+        (
+            {'type': 'optax:adamw', 'learning_rate': 0.1, 'b1': math.nan},
+            ['config.optimizer.b1=nan must be a finite number', '--config.optimizer.b1=0.9'],
+        ),
         (
             {'type': 'optax:adamw', 'learning_rate': 0.1, 'clip': 1.0},
             ['config.optimizer.clip is not a field of adamw'],

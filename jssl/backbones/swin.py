@@ -9,7 +9,7 @@ import jax
 
 from jssl.backbones.arch import find_arch, make_arch
 from jssl.backbones.counterpart import Counterpart
-from jssl.checks import BelowOne, Checked, Count, DType, Natural, NonNegative, distinct
+from jssl.checks import BelowOne, Checked, Count, DType, Natural, NonNegative, Side, distinct
 from jssl.errors import JsslError, show
 from jssl.layers.attention import Implementation
 from jssl.layers.drop_path import DropPath, drop_path_rates
@@ -145,7 +145,7 @@ class SwinTransformer(Checked, nn.Module):
     """
 
     arch: str | Mapping[str, Any] = 'tiny'
-    img_size: Count = 224
+    img_size: Side = 224
     patch_size: Count = 4
     window_size: Count = 7
     out_indices: Sequence[Natural] = (3,)

@@ -11,7 +11,17 @@ import jax.numpy as jnp
 from jssl.backbones.arch import find_arch, make_arch
 from jssl.backbones.counterpart import Counterpart
 from jssl.backbones.vit_sizes import ARCHS, Arch
-from jssl.checks import BelowOne, Checked, Count, DType, Natural, NonNegative, Positive, Stages
+from jssl.checks import (
+    BelowOne,
+    Checked,
+    Count,
+    DType,
+    Natural,
+    NonNegative,
+    Positive,
+    Side,
+    Stages,
+)
 from jssl.errors import JsslError
 from jssl.layers.attention import Implementation
 from jssl.layers.drop_path import draw_subsets, drop_path_key, drop_path_rates
@@ -79,7 +89,7 @@ class VisionTransformer(Checked, nn.Module):
     """
 
     arch: str | Mapping[str, Count] = 'base'
-    img_size: Count = 224
+    img_size: Side = 224
     patch_size: Count = 16
     fixed_positions: bool = False
     interpolation: Interpolation = 'plain'

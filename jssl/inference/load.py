@@ -11,7 +11,7 @@ import numpy as np
 
 from jssl.algorithm import Algorithm, Params, State
 from jssl.augment.views import CenterView
-from jssl.checks import Count, check_value
+from jssl.checks import Count, Side, check_value
 from jssl.components import build_at
 from jssl.data.canvas import Canvas
 from jssl.data.reading.decoding import check_channels
@@ -137,7 +137,7 @@ def _sizes(config: Mapping[str, Any], where: str) -> Sizes:
     """
     channels = config.get('channels', 3)
     try:
-        check_value('canvas', config.get('canvas'), Count)
+        check_value('canvas', config.get('canvas'), Side)
         check_value('channels', channels, Count)
         check_channels(channels)
     except JsslError as error:

@@ -13,7 +13,7 @@ import optax
 from jax.sharding import Mesh
 
 from jssl.algorithm import Algorithm, Run, TrainState
-from jssl.checks import Checked, Count, DType
+from jssl.checks import Checked, Count, DType, Side
 from jssl.data.canvas import Canvas
 from jssl.data.loading.identity import Listing
 from jssl.data.loading.loader import Batch, Loader, fits_on_device, resident
@@ -123,7 +123,7 @@ class Experiment(Checked):
     optimizer: Annotated[Optimizer | Scheduled | optax.GradientTransformation, OPTIMIZER]
     batch_size: Count
     epochs: Count
-    canvas: Count
+    canvas: Side
     eval_view: EvalView
     schedule: Annotated[ScheduleFactory | Schedule, SCHEDULE] = Constant()  # noqa: RUF009  a frozen dataclass
     test_data: Source | None = None

@@ -13,7 +13,6 @@ from jssl.augment.views import checks
 from jssl.augment.views.view import maybe
 from jssl.checks import (
     Checked,
-    Count,
     Finite,
     Fraction,
     Natural,
@@ -21,6 +20,7 @@ from jssl.checks import (
     Positive,
     Range,
     Share,
+    Side,
 )
 from jssl.data.canvas import Canvas
 
@@ -48,7 +48,7 @@ class FineTuneView(Checked):
       JsslError: an option is out of its range.
     """
 
-    size: Count = 224
+    size: Side = 224
     scale: tuple[Share, Share] = (0.08, 1.0)
     ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)
     interpolation: str = 'bicubic'

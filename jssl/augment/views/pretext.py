@@ -13,7 +13,7 @@ from jssl.augment.ops.normalize import normalize
 from jssl.augment.views import checks
 from jssl.augment.views.multi_view import Views
 from jssl.augment.views.view import View, maybe
-from jssl.checks import Checked, Count, Finite, Fraction, Positive, Share
+from jssl.checks import Checked, Finite, Fraction, Positive, Share, Side
 from jssl.data.canvas import Canvas
 
 ROUNDED_MEAN = (124.0, 117.0, 104.0)
@@ -46,9 +46,9 @@ class Patches(Checked):
       JsslError: an option is out of its range.
     """
 
-    resize: Count = 292
-    crop: Count = 255
-    patch: Count = 64
+    resize: Side = 292
+    crop: Side = 255
+    patch: Side = 64
     gray: Fraction = 0.66
     antialias: bool = False
     mean: tuple[Finite, ...] = ROUNDED_MEAN
@@ -156,8 +156,8 @@ class ImageAndTokens(Checked):
       JsslError: an option is out of its range.
     """
 
-    size: Count = 224
-    token_size: Count = 112
+    size: Side = 224
+    token_size: Side = 112
     scale: tuple[Share, Share] = (0.08, 1.0)
     ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)
     interpolation: str = 'bicubic'

@@ -12,7 +12,7 @@ from jssl.augment.ops import color, geometry, resample
 from jssl.augment.ops.blur import gaussian_blur
 from jssl.augment.ops.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
 from jssl.augment.views import checks
-from jssl.checks import Checked, Count, Finite, Fraction, NonNegative, Positive, Range, Share
+from jssl.checks import Checked, Finite, Fraction, NonNegative, Positive, Range, Share, Side
 from jssl.data.canvas import Canvas
 
 
@@ -43,7 +43,7 @@ class View(Checked):
       JsslError: an option is out of its range.
     """
 
-    size: Count = 224
+    size: Side = 224
     scale: tuple[Share, Share] = (0.08, 1.0)
     ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)
     interpolation: str = 'bilinear'
@@ -141,8 +141,8 @@ class CenterView(Checked):
       JsslError: an option is out of its range.
     """
 
-    size: Count = 224
-    resize: Count = 256
+    size: Side = 224
+    resize: Side = 256
     interpolation: str = 'bilinear'
     mean: tuple[Finite, ...] = IMAGENET_MEAN
     std: tuple[Positive, ...] = IMAGENET_STD
