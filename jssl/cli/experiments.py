@@ -99,12 +99,14 @@ def _shorten_warmup(config: dict[str, Any], planned: Any, overrides: Sequence[Ov
       planned: epochs before they were.
       overrides: what was set.
     """
-    schedule, epochs = config.get('schedule'), config.get('epochs')
+    schedule: Any = config.get('schedule')
+    epochs: Any = config.get('epochs')
     if not isinstance(schedule, Mapping) or any(o.path[0] == 'schedule' for o in overrides):
         return
-    warmup = schedule.get('warmup_epochs')
-    numbers = [value for value in (warmup, epochs, planned) if type(value) in (int, float)]
-    if len(numbers) == 3 and 0 < epochs <= warmup < planned:
+    warmup: Any = schedule.get('warmup_epochs')
+    if any(type(value) not in (int, float) for value in (warmup, epochs, planned)):
+        return  # what is wrong with them is said where the config is built
+    if 0 < epochs <= warmup < planned:
         config['schedule'] = {**schedule, 'warmup_epochs': warmup * epochs / planned}
 
 

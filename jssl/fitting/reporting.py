@@ -111,12 +111,13 @@ def label_names(experiment: Experiment) -> Sequence[str] | None:
 
 def facts(experiment: Experiment, evaluator: RunEvaluator, directory: Path, known: Known) -> Facts:
     """What the report says of the run besides its numbers."""
+    train, test = known.features or (None, None)
     return Facts(
         purpose=purpose(experiment),
         epochs=known.epochs,
         planned=experiment.epochs,
         seconds=known.seconds,
-        counts=counts(evaluator, *known.features or (None, None), judged=judged(experiment)),
+        counts=counts(evaluator, train, test, judged(experiment)),
         warning=evaluator.warning,
         stopped_by=known.stopped_by,
         commands=commands(experiment, directory),

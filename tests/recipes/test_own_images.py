@@ -38,7 +38,9 @@ def test_what_follows_from_number_and_size(
     run = images.run()
     assert (run['canvas'], run['eval_view']['resize']) == (2 * size, size * 8 // 7)
     assert run['schedule']['warmup_epochs'] < epochs
-    assert any(f'{size} x {size}' in line for line in images.sentences())
+    said = images.sentences(run)
+    assert any(f'{size} x {size}' in line for line in said)
+    assert any(f'batches of {batch}' in line and 'AdamW at' in line for line in said)
 
 
 def test_what_is_remembered_grows_with_the_images() -> None:
