@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from jssl.layers.widen import widen
+
 
 def masked_patch_error(prediction: jax.Array, target: jax.Array, mask: jax.Array) -> jax.Array:
     """Mean squared error of the masked patches (He et al. 2022, section 3; also MaskFeat).
@@ -22,7 +24,7 @@ def masked_patch_error(prediction: jax.Array, target: jax.Array, mask: jax.Array
       >>> print(masked_patch_error(prediction, jnp.zeros((1, 2, 2)), jnp.array([[1, 0]])))
       2.5
     """
-    prediction, target = _wide(prediction), _wide(target)
+    prediction, target = widen(prediction), widen(target)
     error = jnp.mean((prediction - target) ** 2, axis=-1)
     mask = mask.astype(error.dtype)
     return jnp.sum(error * mask) / jnp.sum(mask)
@@ -50,7 +52,7 @@ def masked_pixel_error(
       >>> print(f'{masked_pixel_error(black, white, jnp.array([[[1, 1], [0, 0]]])):.4f}')
       1.0000
     """
-    prediction, target = _wide(prediction), _wide(target)
+    prediction, target = widen(prediction), widen(target)
     mask = mask.astype(prediction.dtype)
     error = jnp.sum(jnp.abs(prediction - target) * mask[..., None])
     return error / (jnp.sum(mask) + 1e-5) / channels
@@ -75,12 +77,8 @@ def explained_variance(prediction: jax.Array, target: jax.Array, mask: jax.Array
       >>> print(explained_variance(target / 2, target, jnp.ones((2, 1))))
       0.5
     """
-    prediction, target = _wide(prediction), _wide(target)
+    prediction, target = widen(prediction), widen(target)
     weight = mask.astype(target.dtype)[..., None]
     error = jnp.sum((prediction - target) ** 2 * weight)
     spread = jnp.sum((target - target.mean(axis=0)) ** 2 * weight)
     return jax.lax.stop_gradient(1 - error / jnp.maximum(spread, jnp.finfo(spread.dtype).tiny))
-
-
-def _wide(x: jax.Array) -> jax.Array:
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

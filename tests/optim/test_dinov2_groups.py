@@ -52,7 +52,8 @@ def test_multipliers_equal_the_reference_s(path: Path) -> None:
             layer_decay_rate=saved.meta['layerwise_decay'],
         )
         leaves = jax.tree.leaves_with_path(groups)
-        ours = {of_timm(key_of(name_keys(place))): group for place, group in leaves}
+        keys = {f'.{key_of(name_keys(place))}': group for place, group in leaves}
+        ours = {of_timm(key).removeprefix('.'): group for key, group in keys.items()}
         theirs = golden.plain(saved.meta['groups'])
         named = {f'{part}.{entry["name"]}': entry for part in theirs for entry in theirs[part]}
         assert ours.keys() == named.keys()
