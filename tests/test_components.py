@@ -252,7 +252,7 @@ INTERNAL = (
 
 
 def test_a_kind_has_its_own_classes_alone() -> None:
-    assert set(classes_of(OPTIMIZER)) == {'SGD', 'LARS', 'AdamW'}
+    assert set(classes_of(OPTIMIZER)) == {'SGD', 'LARS', 'AdamW', 'TrustRatioLARS'}
     assert set(classes_of(SCHEDULE)) == {'Constant', 'WarmupCosine', 'MultiStep'}
     with refused(
         "config.optimizer.type='Adam'", "Did you mean 'AdamW'", 'names: AdamW, LARS, SGD.'

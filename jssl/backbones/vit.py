@@ -61,8 +61,7 @@ class VisionTransformer(Checked, nn.Module):
       num_registers: tokens without a position between class token and patches, which take part in
         attention and are not given out (Darcet et al. 2024); DINOv3 calls them storage tokens.
       final_norm: whether a layer norm `ln1` follows the last block.
-      avg_token: give ((B, C),), the mean of the patch tokens after a layer norm `ln2` of its own,
-        as the fine-tuning of MAE has it.
+      avg_token: give ((B, C),), the mean of patch tokens after a norm `ln2` of its own, as MAE's.
       qkv_bias: True for one bias of the joint projection; False for one of query and of value.
       mask_k_bias: leave the key out of the joint bias, see `SelfAttention`.
       ffn: the feed-forward network, 'mlp', 'swiglu' or 'swiglu_fused', see `TransformerBlock`.
@@ -70,15 +69,13 @@ class VisionTransformer(Checked, nn.Module):
       norm_epsilon: of all layer norms.
       use_rel_pos_bias: whether each block's attention learns a bias by relative position, as BEiT
         has it; images must then have `img_size`.
-      drop_path_rate: of the last block's branches; it grows linearly from 0 at the first. Needs a
-        random stream, see `DropPath`.
+      drop_path_rate: of the last block's branches, from 0 at the first, see `DropPath`.
       drop_subsets: drop path with the same rate in every block that computes each branch for some
         of the samples alone, as in DINOv2, see `draw_subsets`.
       frozen_stages: -1 trains everything; 0 freezes patch embedding, class token and positions; i
         the first i blocks too; the number of blocks also the final norm.
       remat: compute each block again in the backward pass instead of keeping its activations.
-      scan_layers: compile one block and loop over it. Parameters are then stacked, under `layers`;
-        exported weights are not.
+      scan_layers: compile one block and loop over it; parameters, not exports, are then stacked.
       implementation: of the attention: 'xla', 'cudnn' or None for JAX's choice.
       dtype: of the computation (parameters stay as they are); None follows the input.
 
