@@ -253,9 +253,13 @@ INTERNAL = (
 
 def test_a_kind_has_its_own_classes_alone() -> None:
     assert set(classes_of(OPTIMIZER)) == {'SGD', 'LARS', 'AdamW', 'TrustRatioLARS'}
-    assert set(classes_of(SCHEDULE)) == {'Constant', 'WarmupCosine', 'MultiStep'}
+    assert set(classes_of(SCHEDULE)) == {
+        *('Constant', 'WarmupCosine', 'MultiStep', 'TruncatedCosine')
+    }
     with refused(
-        "config.optimizer.type='Adam'", "Did you mean 'AdamW'", 'names: AdamW, LARS, SGD.'
+        "config.optimizer.type='Adam'",
+        "Did you mean 'AdamW'",
+        'names: AdamW, LARS, SGD, TrustRatioLARS.',
     ):
         build('optimizer', {'type': 'Adam', 'lr': 0.1})
 
