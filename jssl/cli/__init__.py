@@ -18,6 +18,7 @@ import keyword
 import sys
 from collections.abc import Sequence
 
+from jssl import __version__
 from jssl.cli.parser import Parser
 from jssl.compilation_cache import keep_programs
 from jssl.errors import JsslError, suggest
@@ -50,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if not arguments or arguments[0] in ('-h', '--help'):
             print(overview())
+            return 0
+        if arguments == ['--version']:
+            print(f'jssl {__version__}')
             return 0
         return _run(*arguments)
     except JsslError as error:

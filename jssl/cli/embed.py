@@ -20,7 +20,7 @@ from jssl.cli.jobs import add_job, connect
 from jssl.cli.networks import add_network, open_network
 from jssl.cli.parser import Parser
 from jssl.data.reading.decoding import quiet
-from jssl.inference.embed import embed
+from jssl.inference.embed import embed, place_of
 from jssl.inference.layers import POOLED
 from jssl.inference.pretrained import BATCH
 from jssl.interrupts import status
@@ -53,6 +53,7 @@ def run(options: argparse.Namespace) -> int:
     """Writes the table and prints its path; 130 for Ctrl-C, 143 for SIGTERM."""
     logging.getLogger('absl').setLevel(logging.ERROR)
     check_value('--batch_size', options.batch_size, Count)
+    place_of(options.out)  # before a network is opened
     connect(options)
     source = source_of(options.data, split='test', data_dir=options.data_dir)
     network = open_network(options)

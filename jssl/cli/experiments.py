@@ -30,7 +30,9 @@ def add_config(parser: Parser) -> None:
         help='a config that comes along, such as simclr or simclr:imagenet (a variant of it), or '
         'the path of a file, such as my_config.py:variant',
     )
-    parser.add_argument('--config', metavar='CONFIG', help='the same')
+    parser.add_argument(
+        '--config', metavar='CONFIG', help='the same, as python -m jssl.main has it'
+    )
     parser.add_argument(
         '--config.FIELD',
         metavar='VALUE',

@@ -36,6 +36,19 @@ class Embedded(NamedTuple):
     broken: int
 
 
+def place_of(out: Path | str) -> Path:
+    """Where a table is to be.
+
+    Raises:
+      JsslError: its name says no format that there is, or it is there already.
+    """
+    path = Path(out).expanduser()
+    check_ending(path)
+    if path.exists():
+        raise JsslError(f'{path} is there already. Give another --out, or remove it first.')
+    return path
+
+
 def embed(
     network: Pretrained,
     source: Source,
@@ -68,10 +81,7 @@ def embed(
       JsslError: the table is there already; the parts are of other weights, data or another layer;
         or there is no room.
     """
-    path = Path(out).expanduser()
-    check_ending(path)
-    if path.exists():
-        raise JsslError(f'{path} is there already. Give another --out, or remove it first.')
+    path = place_of(out)
     listing = Listing.of(source)
     shape = output_shape(network, layer)
     length = max(1, min(rows, BYTES // (4 * max(1, int(np.prod(shape))))))

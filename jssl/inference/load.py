@@ -78,6 +78,8 @@ def load(
       (64,)
     """
     found = expanded(path)
+    if isinstance(trusted, str):
+        raise JsslError(f'trusted={trusted!r} must be a list of names, such as [{trusted!r}].')
     if backbone is not None and not isinstance(backbone, nn.Module):
         raise JsslError(
             f'backbone={show(backbone)} must be a Flax module, such as ResNet(depth=50) of '

@@ -68,8 +68,8 @@ def shortfall(scores: Scores, baselines: Mapping[str, Scores], facts: Facts) -> 
     if not said:
         return ''
     return (
-        f'The features are no better than {" and ".join(said)}. What to try: more epochs '
-        f'(--config.epochs={max(2, round(4 * facts.epochs))}), another learning rate '
+        f'The features are no better than {" and ".join(said)}. What to try, in a new --workdir: '
+        f'more epochs (--config.epochs={max(2, round(4 * facts.epochs))}), another learning rate '
         '(config.optimizer.lr), and a look at the views below: what differs along a row is what '
         'the network learns to ignore, and the classes must not hang on it.'
     )

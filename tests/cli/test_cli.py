@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import jssl
 from jssl import cli
 from tests.conftest import ROOT
 
@@ -60,3 +61,8 @@ def test_what_is_wrong_is_told_in_a_line(
     assert said.startswith('jssl: ')
     assert said.count('\n') == 1
     assert words in said
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(['--version']) == 0
+    assert capsys.readouterr().out == f'jssl {jssl.__version__}\n'

@@ -242,6 +242,8 @@ def test_a_run_without_its_metrics_has_no_scores(run: Path, tmp_path: Path) -> N
 
 
 def test_nothing_there_is_said(tmp_path: Path) -> None:
+    with refused("trusted='a:b' must be a list"):
+        jssl.load(tmp_path, trusted='a:b')
     with refused('no such file', '--workdir'):
         jssl.load(tmp_path / 'nowhere')
     with refused('no run that can be loaded', 'config.json'):
