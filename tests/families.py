@@ -17,9 +17,10 @@ import numpy as np
 import optax
 
 from jssl.algorithm import Algorithm, Params, Run, State
-from jssl.algorithms import DINO, IJEPA, VICReg
+from jssl.algorithms import DINO, IJEPA, DINOv2, VICReg
 from jssl.backbones import DINOViT, IJEPAViT, ResNet
 from jssl.heads import DINOHead
+from jssl.layers.transformer import FeedForwardKind
 from jssl.necks import IJEPAPredictor, NonLinearNeck
 from jssl.optim.optimizers import AdamW, Optimizer, TrustRatioLARS, make_optimizer
 from jssl.weights.names import key_of, load_tree, save_tree
@@ -51,6 +52,9 @@ class Family:
       optimizer: settings of a trajectory -> its optimizer; the rate and the decay are the file's.
       metrics: what a term of the loss is called there -> our metric.
       unread: patterns of settings that say again what others do.
+      more: a file and its inputs -> what else the batch has, made of recorded draws.
+      unused: how keys begin that are there whether they are used or not.
+      only_there: patterns of what was captured on the way and is not made here.
       vectors: keys that have a first axis of one entry there, and not here.
       stacked: how the names of recorded inputs begin, of which there are several -> the entry of
         the batch that has them all, along its second axis.
@@ -61,8 +65,11 @@ class Family:
     step: Callable[[golden.Meta], int] = lambda meta: 0
     optimizer: Callable[[golden.Meta], Optimizer] | None = None
     metrics: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    more: Callable[[golden.File, dict[str, np.ndarray]], dict[str, Any]] = lambda saved, inputs: {}
     vectors: tuple[str, ...] = ()
     stacked: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    unused: tuple[str, ...] = ()
+    only_there: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
 
 
@@ -72,7 +79,9 @@ def load(
     """Parameters and state, given their shapes, with the arrays of a file in their places."""
     family = FAMILIES[saved.meta['algorithm']]
     flat = {key: x.reshape(-1) if key in family.vectors else x for key, x in weights.items()}
-    found = load_tree(flat, {'params': params, 'state': state}, functools.partial(name, family))
+    flat = {key: x[None] if key.endswith('.mask_token') else x for key, x in flat.items()}
+    tree, key_of = {'params': params, 'state': state}, functools.partial(name, family)
+    found = load_tree(flat, tree, key_of, family.unused)
     return found['params'], found['state']
 
 
@@ -81,7 +90,9 @@ def export(saved: golden.File, params: Params, state: State | None) -> dict[str,
     family = FAMILIES[saved.meta['algorithm']]
     tree = {'params': params, 'state': state or {}}
     found = save_tree(tree, functools.partial(name, family))
-    return {key: x.reshape(1, -1) if key in family.vectors else x for key, x in found.items()}
+    spec = golden.plain(saved.meta['state_spec'])
+    shapes = {key: spec[key]['shape'] for key in family.vectors}
+    return {key: x.reshape(shapes.get(key, x.shape)) for key, x in found.items()}
 
 
 def name(family: Family, names: Sequence[str]) -> str | None:
@@ -118,6 +129,12 @@ def metric(saved: golden.File, name: str) -> str:
     return name if family is None else family.metrics.get(name, name)
 
 
+def only_there(saved: golden.File) -> tuple[str, ...]:
+    """Patterns of what the reference captured and we do not make."""
+    family = FAMILIES.get(saved.meta.get('algorithm'))
+    return () if family is None else family.only_there
+
+
 def unread(path: Path) -> tuple[str, ...]:
     """The settings of a file that need no reading."""
     family = FAMILIES.get(golden.settings(path).get('algorithm', ''))
@@ -147,7 +164,10 @@ def transformation(saved: golden.File, algorithm: Algorithm) -> optax.GradientTr
     if 'wd' in schedules:
         rate: Any = by_step(schedules['wd'])
         made = dataclasses.replace(made, weight_decay=1.0, decay_schedule=rate)
-    length: dict[str, Any] = {'steps_per_epoch': meta['optim']['iters_per_epoch'], 'epochs': LONG}
+    length: dict[str, Any] = {
+        'steps_per_epoch': meta['optim'].get('iters_per_epoch', 1),
+        'epochs': LONG,
+    }
     rates = by_step(schedules['lr'])
     return make_optimizer(made, rates, **length, is_frozen=algorithm.is_frozen)
 
@@ -197,6 +217,46 @@ def dino(saved: golden.File) -> DINO:
         options['warmup_teacher_temp_epochs'],
         options['center_momentum'],
         momentum,
+        run=run,
+    )
+
+
+def dinov2(saved: golden.File) -> DINOv2:
+    """DINOv2; the rows of patches are as many as the masks' rule says."""
+    model, options = golden.plain(saved.meta['model']), golden.plain(saved.meta['options'])
+    kinds: dict[str, FeedForwardKind] = {'mlp': 'mlp', 'swiglufused': 'swiglu_fused'}
+    backbone = DINOViT(
+        **vision_transformer(model),
+        layer_scale=model['layerscale'],
+        num_registers=model['num_register_tokens'],
+        ffn=kinds[model['ffn_layer']],
+        drop_path_rate=options['drop_path_rate'],
+        drop_subsets=True,
+    )
+    sizes = (model['head_hidden'], model['head_bottleneck'])
+    make = functools.partial(DINOHead, model['embed_dim'], norm_last_layer=False)
+    patch_head = make(model['ibot_head_out'], *sizes) if model['separate_head'] else None
+    momentum, run, warmup = options['ema_momentum'], Run(64, 1, LONG), 0
+    first = last = options['teacher_temp']
+    if 'schedules' in saved.meta:
+        schedules = golden.plain(saved.meta['schedules'])
+        momentum, run, warmup = schedules['momentum'][0], Run(64, 2, 2), 1
+        first, last = schedules['teacher_temp'][:2]
+    assert options['dino_loss_weight'] == options['ibot_loss_weight'] == 1
+    return DINOv2(
+        backbone,
+        make(model['head_out'], *sizes),
+        patch_head,
+        'sinkhorn' if options['centering'] == 'sinkhorn_knopp' else 'mean',
+        options['student_temp'],
+        last,
+        first,
+        warmup,
+        options['center_momentum'],
+        momentum,
+        options['mask_sample_probability'],
+        tuple(options['mask_ratio']),
+        options['koleo_loss_weight'],
         run=run,
     )
 
@@ -278,7 +338,72 @@ def adamw_of_ijepa(meta: golden.Meta) -> AdamW:
     return AdamW(lr=1.0, betas=betas, eps=settings['eps'], vectors={'decay_mult': 0.0})
 
 
+def adamw_of_dinov2(meta: golden.Meta) -> AdamW:
+    """Clipped by the part; deeper layers learn faster, and last layers wait at a rate of 0."""
+    settings = golden.plain(meta['optim'])
+    return AdamW(
+        lr=1.0,
+        betas=tuple(settings['betas']),
+        eps=settings['eps'],
+        clip=settings['clip_norm_per_submodule'],
+        clip_by='part',
+        custom_keys={
+            'last_layer': {'zero_lr_epochs': settings['freeze_last_layer_steps']},
+            'patch_embed': {'lr_mult': settings['patch_embed_lr_mult']},
+        },
+        vectors={'decay_mult': 0.0},
+        layer_decay_rate=settings['layerwise_decay'],
+    )
+
+
+def subsets_of_dinov2(saved: golden.File, inputs: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The recorded permutations, by size of crop, with an image's crops beside each other."""
+    rate = golden.plain(saved.meta['options'])['drop_path_rate']
+    if not rate:
+        return {}
+    depth = saved.meta['model']['depth']
+    subsets = []
+    for group in ('global', 'local'):
+        orders = np.array(
+            [
+                [inputs[f'drop/{block}/{branch}/{group}'] for branch in ('attn', 'ffn')]
+                for block in range(depth)
+            ]
+        )
+        rows = orders.shape[-1]
+        kept = max(int(rows * (1 - rate)), 1)
+        images = rows // 2
+        moved = orders % images * 2 + orders // images
+        subsets.append(jnp.asarray(moved[..., :kept]))
+    return {'subsets': tuple(subsets)}
+
+
+PARTS_OF_DINOV2 = {'backbone': 'backbone', 'head': 'dino_head', 'patch_head': 'ibot_head'}
+
 FAMILIES: dict[str, Family] = {
+    'dinov2': Family(
+        dinov2,
+        {
+            **{
+                f'{place}.{here}': f'{who}.{there}'
+                for place, who in (('params', 'student'), ('state.teacher.params', 'teacher'))
+                for here, there in PARTS_OF_DINOV2.items()
+            },
+            'state.center': 'dino_loss.center',
+            'state.patch_center': 'ibot_patch_loss.center',
+        },
+        metrics={
+            **{f'dino_{kind}_crops_loss': kind for kind in ('local', 'global')},
+            **{f'{name}_loss': name for name in ('koleo', 'ibot')},
+        },
+        optimizer=adamw_of_dinov2,
+        more=subsets_of_dinov2,
+        vectors=('dino_loss.center', 'ibot_patch_loss.center'),
+        unused=('dino_loss.', 'ibot_patch_loss.'),
+        # with the places that are left over, and both kinds of logits in one
+        only_there=('ibot_teacher_probs', '*_dino_logits0'),
+        unread=('options.upperbound', 'options.n_local'),
+    ),
     'dino': Family(
         dino,
         {

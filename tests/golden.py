@@ -37,7 +37,7 @@ Meta = Mapping[str, Any]
 
 # The algorithms of other repositories than MMSelfSup, by what their files call them, see
 # `tests.families`.
-FAMILIES = {'dino': 'DINO', 'ijepa': 'IJEPA', 'vicreg': 'VICReg'}
+FAMILIES = {'dino': 'DINO', 'dinov2': 'DINOv2', 'ijepa': 'IJEPA', 'vicreg': 'VICReg'}
 
 
 def files(folders: tuple[Path, ...] = FOLDERS) -> list[Path]:

@@ -75,7 +75,9 @@ def batch(saved: golden.File, inputs: Arrays, dtype: str, step: int | None = Non
     names = {array: FIELDS[field] for field, array in saved.meta['sample_fields'].items()}
     rest = {k: jnp.asarray(x) for k, x in inputs.items() if k not in saved.meta['views']}
     rest = {names.get(name, name): value for name, value in rest.items()}
-    rest = families.inputs(saved, rest) if is_of_family(saved) else rest
+    if is_of_family(saved):
+        rest = families.inputs(saved, rest)
+        rest |= families.FAMILIES[saved.meta['algorithm']].more(saved, inputs)
     if 'label_bank' in rest:
         rest['target'] = rest['label_bank'][rest['index']]
     if step is None and is_of_family(saved):
@@ -264,6 +266,7 @@ def compare_within(norms: Mapping[int, np.ndarray], saved: golden.File, bound: f
     """
     shapes = golden.plain(saved.meta['shapes'])
     left_out = (*CHECKS, *ONLY_THERE.get(saved.meta['model'].get('type'), ()))
+    left_out += families.only_there(saved)
     if 'out/queue_after' in saved.arrays:  # made in a branch here, which is not looked into
         left_out += ('codes*',)
     for name, (norm, *_) in saved.table('out64').items():

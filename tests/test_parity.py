@@ -27,7 +27,7 @@ OPTIONS = [
     for name in ('step', 'queue_ptr', 'queue2_ptr', 'dropout', 'neg_draws', 'class_weight', 'queue')
 ]
 # Recorded draws from which the reference made other recorded inputs.
-DRAWS = ('neg_draw',)
+DRAWS = ('neg_draw', 'drop/')
 
 
 @golden.each('step', slow=golden.is_deep)

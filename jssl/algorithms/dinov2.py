@@ -1,0 +1,245 @@
+"""DINOv2: DINO's crops and iBOT's masked patches, with features that keep their distance.
+
+Oquab et al., "DINOv2: Learning Robust Visual Features without Supervision", TMLR 2024, arXiv
+2304.07193. Registers are those of Darcet et al., ICLR 2024, arXiv 2309.16588, and fields of the
+backbone.
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, State
+from jssl.algorithms.dino import global_views, watch
+from jssl.augment.masks import masked_patches, most_masked, stratified_masks
+from jssl.checks import Count, Fraction, Natural, NonNegative, Positive, Share
+from jssl.errors import JsslError
+from jssl.heads import DINOHead
+from jssl.kinds import Backbone
+from jssl.layers.drop_path import has_drop_path
+from jssl.losses import centered_targets, ibot_of_rows, koleo, pair_cross_entropies, sinkhorn
+from jssl.memories.center import update_center
+from jssl.memories.teacher import (
+    cosine_momentum,
+    init_teacher,
+    update_teacher,
+    warmup_temperature,
+)
+from jssl.networks import by_size, evaluate, forward
+
+PARTS = ('backbone', 'head', 'patch_head')
+Masked = tuple[jax.Array, jax.Array]  # numbers and weights, see `masked_patches`
+
+
+class TwoHeads(nn.Module):
+    """A vision transformer, a head of its class token and one of its masked patches.
+
+    Without `patch_head` the head is that of both.
+    """
+
+    backbone: nn.Module
+    head: nn.Module
+    patch_head: nn.Module | None = None
+
+    def __call__(
+        self,
+        crops: tuple[jax.Array, ...],
+        masked: Masked,
+        masks: jax.Array | None = None,
+        subsets: tuple[jax.Array | None, ...] | None = None,
+        train: bool = True,
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Logits of crops (V, n, K) and of patches (M, K'), and class tokens of the first crops.
+
+        Args:
+          crops: for each size (n, copies, H, W, C); those of the first have the masked patches.
+          masked: numbers (M,) of the patches among all of these crops, and weights (M,), 0 for
+            places without a patch.
+          masks: bool (n copies, h, w), patches that the backbone does not see; None for none.
+          subsets: for each size the samples of its branches, see `VisionTransformer`.
+          train: whether branches may be left out.
+        """
+        given = subsets or (None,) * len(crops)
+        options: Any = [{'subsets': one, 'train': train} for one in given]
+        # Parameters are made in a masked pass, so that the token is among them.
+        cls_token, patches = self._tokens(crops[0], mask=masks, **options[0])
+        more = [
+            self._tokens(images, **option)[0]
+            for images, option in zip(crops[1:], options[1:], strict=True)
+        ]
+        features = jnp.concatenate([cls_token, *more], axis=1)
+        logits = self.head(features.reshape(-1, features.shape[-1]), train=train)
+        index, weights = masked
+        rows = jnp.where(weights[:, None] > 0, patches[index], 0)
+        patch_logits = (self.patch_head or self.head)(rows, train=train)
+        logits = jnp.moveaxis(logits.reshape(*features.shape[:2], -1), 1, 0)
+        return logits, patch_logits, jnp.moveaxis(cls_token, 1, 0)
+
+    def _tokens(self, images: jax.Array, **options: Any) -> tuple[jax.Array, jax.Array]:
+        """(n, copies, H, W, C) -> class tokens (n, copies, C) and all patches (N, C)."""
+        rows = images.reshape(-1, *images.shape[2:])
+        patches, cls_token = self.backbone(rows, **options)[-1]
+        width = patches.shape[-1]
+        return cls_token.reshape(*images.shape[:2], width), patches.reshape(-1, width)
+
+
+@dataclasses.dataclass(frozen=True)
+class DINOv2(Algorithm):
+    """DINOv2; `batch['views']` holds arrays (B, H, W, C), the two global crops of one size first.
+
+    Attributes:
+      backbone: a vision transformer.
+      head: class tokens -> logits (n, K).
+      patch_head: masked patches -> logits (n, K'); None for the head of both.
+      centering: 'sinkhorn' balances the teacher's codes over the batch, 'mean' subtracts a running
+        mean, as in DINO.
+      temperature: of the student.
+      teacher_temperature: of the teacher, once warmed up.
+      warmup_teacher_temperature: that of the first step.
+      warmup_teacher_epochs: epochs that the line between them takes, by step; 0 for none.
+      center_momentum: the share of the centers that stays at each step.
+      base_momentum: of the teacher at the first step; it follows half a cosine to 1 at the last.
+      mask_share: of the global crops that are masked.
+      mask_ratios: least and largest share of their patches.
+      koleo_weight: of the regulariser.
+      koleo_group_size: class tokens of a view among which the nearest is looked for; None for all.
+
+    Raises:
+      JsslError: for a number out of its range.
+    """
+
+    backbone: Backbone
+    head: DINOHead
+    patch_head: DINOHead | None = None
+    centering: Literal['sinkhorn', 'mean'] = 'sinkhorn'
+    temperature: Positive = 0.1
+    teacher_temperature: Positive = 0.07
+    warmup_teacher_temperature: Positive = 0.04
+    warmup_teacher_epochs: Natural = 30
+    center_momentum: Fraction = 0.9
+    base_momentum: Fraction = 0.992
+    mask_share: Share = 0.5
+    mask_ratios: tuple[Share, Share] = (0.1, 0.5)
+    koleo_weight: NonNegative = 0.1
+    koleo_group_size: Count | None = None
+
+    @property
+    def network(self) -> TwoHeads:
+        """Backbone and heads as one module."""
+        return TwoHeads(self.backbone, self.head, self.patch_head)
+
+    def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
+        """Parameters of the student; the state adds the `teacher` and, for means, the centers."""
+        crops = by_size(global_views(batch['views'], 'DINOv2'))
+        masks = jnp.zeros((2 * len(crops[0]), *self._grid(crops[0])), bool)
+        masked = jnp.zeros(1, int), jnp.zeros(1)
+        variables = self.network.init(rng, crops, masked, masks, train=False)
+        params = variables['params']
+        state = {'teacher': init_teacher(params, {}, PARTS)}
+        if self.centering == 'mean':
+            patch_head = self.patch_head or self.head
+            state['center'] = jnp.zeros(self.head.out_channels)
+            state['patch_center'] = jnp.zeros(patch_head.out_channels)
+        return params, state
+
+    def draw(self, rng: jax.Array, state: State, batch: Batch) -> Batch:
+        """Adds the masks of the global crops, and the key of drop path where there is any."""
+        del state
+        mask_key, drop_key = jax.random.split(rng)
+        crops = by_size(global_views(batch['views'], 'DINOv2'))
+        rows, (side, _) = 2 * len(crops[0]), self._grid(crops[0])
+        masks = stratified_masks(mask_key, rows, side, **self._mask_options)
+        batch = {**batch, 'masks': masks.reshape(rows, -1)}
+        return {**batch, 'drop_path': drop_key} if has_drop_path(self.backbone) else batch
+
+    def loss(
+        self, params: Params, state: State, batch: Batch
+    ) -> tuple[jax.Array, tuple[State, Metrics]]:
+        """Section 4 of the paper; the patches' loss is a mean over all global crops."""
+        crops = by_size(batch['views'])
+        masks, masked = self._masks(crops[0], batch['masks'])
+        (s, s_patches, features), _ = forward(
+            self.network,
+            params,
+            {},
+            crops,
+            masked,
+            masks,
+            batch.get('subsets'),
+            drop_path=batch.get('drop_path'),
+        )
+        targets, patch_targets, state = self._targets(state, crops[:1], masked, batch['step'])
+        pairs = pair_cross_entropies(s, targets, self.temperature)
+        count = pairs.size - len(pairs)
+        own = jnp.eye(2, dtype=bool)
+        parts = {
+            'global': jnp.sum(pairs[:, :2], where=~own) / count,
+            'local': jnp.sum(pairs[:, 2:]) / count,
+            'koleo': self.koleo_weight * self._koleo(features),
+            'ibot': ibot_of_rows(s_patches, patch_targets, masked[1], len(masks), self.temperature)
+            / 2,
+        }
+        loss = parts['global'] + parts['local'] + 2 * (parts['koleo'] + parts['ibot'])
+        center = state.get('center', jnp.zeros(1))
+        seen = watch(parts['global'] + parts['local'], targets, center)
+        return loss, (state, parts | seen)
+
+    def after_step(self, params: Params, state: State, step: jax.Array) -> tuple[Params, State]:
+        """The teacher follows the student."""
+        momentum = cosine_momentum(step, self.known_run.steps, base=self.base_momentum)
+        teacher = update_teacher(state['teacher'], params, {}, momentum, copy_first=False)
+        return params, {**state, 'teacher': teacher}
+
+    def _targets(
+        self, state: State, crops: tuple[jax.Array, ...], masked: Masked, step: jax.Array
+    ) -> tuple[jax.Array, jax.Array, State]:
+        """The teacher's probabilities (2, n, K) of crops, (M, K') of patches; the new centers."""
+        t, patches, _ = evaluate(self.network, state['teacher']['params'], {}, crops, masked)
+        temperature, there = self._teacher_temperature(step), masked[1] > 0
+        if self.centering == 'sinkhorn':
+            codes = sinkhorn(t.reshape(-1, t.shape[-1]), temperature).reshape(t.shape)
+            return codes, sinkhorn(patches, temperature, present=there), state
+        targets = centered_targets(t, state['center'], temperature)
+        patch_targets = centered_targets(patches, state['patch_center'], temperature)
+        patch_mean = jnp.sum(patches * there[:, None], axis=0) / jnp.maximum(there.sum(), 1)
+        means = {'center': t.mean(axis=(0, 1)), 'patch_center': patch_mean}
+        moved = {
+            name: update_center(state[name], mean, self.center_momentum)
+            for name, mean in means.items()
+        }
+        return targets, patch_targets, {**state, **moved}
+
+    def _koleo(self, features: jax.Array) -> jax.Array:
+        """The mean over the global crops' class tokens (2, n, C), each crop by itself."""
+        return sum(koleo(view, group_size=self.koleo_group_size) for view in features) / 2
+
+    @property
+    def _mask_options(self) -> dict[str, Any]:
+        return {'share': self.mask_share, 'ratios': self.mask_ratios}
+
+    def _masks(self, crops: jax.Array, masks: jax.Array) -> tuple[jax.Array, Masked]:
+        """Masks (2 n, T), the first view's before the second's, image by image, and the patches."""
+        side, _ = self._grid(crops)
+        by_image = masks.reshape(2, len(crops), side, side).swapaxes(0, 1)
+        by_image = by_image.reshape(-1, side, side)
+        most = most_masked(len(by_image), side, **self._mask_options)
+        index, weights = masked_patches(by_image, most)
+        return by_image, (index, weights.astype(crops.dtype))
+
+    def _grid(self, crops: jax.Array) -> tuple[int, int]:
+        """Rows and columns of patches of crops (n, copies, H, W, C)."""
+        rows, columns = (size // self.backbone.patch_size for size in crops.shape[2:4])
+        if rows != columns:
+            raise JsslError(
+                f'DINOv2 masks square global crops and got {crops.shape[2]} x {crops.shape[3]} px; '
+                'set config.views to a policy of square ones, such as GlobalLocal.'
+            )
+        return rows, columns
+
+    def _teacher_temperature(self, step: jax.Array) -> jax.Array:
+        warmup = self.warmup_teacher_epochs * self.known_run.steps_per_epoch
+        first, last = self.warmup_teacher_temperature, self.teacher_temperature
+        return warmup_temperature(step, warmup, first=first, last=last)
