@@ -169,6 +169,8 @@ def transformation(saved: golden.File, algorithm: Algorithm) -> optax.GradientTr
         'epochs': LONG,
     }
     rates = by_step(schedules['lr'])
+    if made.layer_decay_rate is not None:
+        length['get_layer_depth'] = algorithm.get_layer_depth
     return make_optimizer(made, rates, **length, is_frozen=algorithm.is_frozen)
 
 

@@ -6,7 +6,8 @@ backbone.
 """
 
 import dataclasses
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -29,6 +30,7 @@ from jssl.memories.teacher import (
     warmup_temperature,
 )
 from jssl.networks import by_size, evaluate, forward
+from jssl.reference import Reference
 
 PARTS = ('backbone', 'head', 'patch_head')
 Masked = tuple[jax.Array, jax.Array]  # numbers and weights, see `masked_patches`
@@ -126,6 +128,15 @@ class DINOv2(Algorithm):
     koleo_weight: NonNegative = 0.1
     koleo_group_size: Count | None = None
 
+    reference: ClassVar[Reference] = Reference(
+        keys={
+            **{f'teacher.params.{part}': f'teacher.{part}' for part in PARTS},
+            'teacher.steps': 'teacher.steps',
+            'center': 'dino_loss.center',
+            'patch_center': 'ibot_patch_loss.center',
+        }
+    )
+
     @property
     def network(self) -> TwoHeads:
         """Backbone and heads as one module."""
@@ -159,7 +170,7 @@ class DINOv2(Algorithm):
         self, params: Params, state: State, batch: Batch
     ) -> tuple[jax.Array, tuple[State, Metrics]]:
         """Section 4 of the paper; the patches' loss is a mean over all global crops."""
-        crops = by_size(batch['views'])
+        crops = _crops(batch['views'])
         masks, masked = self._masks(crops[0], batch['masks'])
         (s, s_patches, features), _ = forward(
             self.network,
@@ -243,3 +254,8 @@ class DINOv2(Algorithm):
         warmup = self.warmup_teacher_epochs * self.known_run.steps_per_epoch
         first, last = self.warmup_teacher_temperature, self.teacher_temperature
         return warmup_temperature(step, warmup, first=first, last=last)
+
+
+def _crops(views: Sequence[jax.Array]) -> tuple[jax.Array, ...]:
+    """By size, the global crops alone even where local ones are as large: these see no mask."""
+    return (*by_size(global_views(views, 'DINOv2')), *by_size(views[2:]))

@@ -21,6 +21,7 @@ from jssl.recipes.networks import widths as widths
 from jssl.recipes.own_images import OwnImages as OwnImages
 from jssl.recipes.training import adamw as adamw
 from jssl.recipes.training import adamw_of_dino as adamw_of_dino
+from jssl.recipes.training import adamw_of_dinov2 as adamw_of_dinov2
 from jssl.recipes.training import adamw_of_transformers as adamw_of_transformers
 from jssl.recipes.training import cosine as cosine
 from jssl.recipes.training import lars as lars

@@ -34,6 +34,15 @@ def adamw_of_dino(lr: float, **fields: Any) -> Config:
     return adamw(lr, **(own | fields))
 
 
+def adamw_of_dinov2(lr: float, **fields: Any) -> Config:
+    """AdamW of DINOv2: DINO's decay, backbone and heads clipped each by its own norm.
+
+    The last layers have a rate of 0 in the first epoch, and the patch projection a fifth of it.
+    """
+    keys = dict(last_layer=dict(zero_lr_epochs=1.0), patch_embed=dict(lr_mult=0.2))
+    return adamw_of_dino(lr, **(dict(clip_by='part', custom_keys=keys) | fields))
+
+
 def sgd(lr: float, **fields: Any) -> Config:
     """SGD with a momentum of 0.9 and a weight decay of 1e-4."""
     return dict(type='SGD', lr=lr, **(dict(momentum=0.9, weight_decay=1e-4) | fields))

@@ -25,6 +25,7 @@ from jssl.algorithms import (
     BarlowTwins,
     DeepCluster,
     DenseCL,
+    DINOv2,
     LeJEPA,
     MaskFeat,
     MoCo,
@@ -40,7 +41,14 @@ from jssl.algorithms import (
     VICReg,
 )
 from jssl.augment.masks import MultiBlock
-from jssl.backbones import CAEViT, IJEPAViT, MAEViT, MaskFeatViT, SimMIMSwinTransformer
+from jssl.backbones import (
+    CAEViT,
+    DINOViT,
+    IJEPAViT,
+    MAEViT,
+    MaskFeatViT,
+    SimMIMSwinTransformer,
+)
 from jssl.data import Canvas
 from jssl.heads import (
     CAEHead,
@@ -198,6 +206,13 @@ def tiny_dino(backbone: nn.Module = STEM, **fields: Any) -> DINO:
     return DINO(backbone, **({'head': head} | settings | fields))
 
 
+def tiny_dinov2(**fields: Any) -> DINOv2:
+    backbone = DINOViT(VIT, img_size=SIDE, patch_size=PATCH, num_registers=1, drop_path_rate=0.3)
+    backbone = backbone.clone(drop_subsets=True, layer_scale=0.5)
+    head, patch_head = (DINOHead(WIDTH, k, WIDTH, WIDTH, norm_last_layer=False) for k in (12, 10))
+    return DINOv2(backbone, head, patch_head, warmup_teacher_epochs=1, base_momentum=0.9, **fields)
+
+
 def tiny_npid(backbone: nn.Module = STEM, **fields: Any) -> NPID:
     bank = SimpleMemory(feat_dim=WIDTH, **fields.pop('memory_bank', {}))
     head = ContrastiveHead(temperature=0.5)
@@ -292,6 +307,7 @@ ALGORITHMS: dict[str, Callable[[], Algorithm]] = {
     'CAE': tiny_cae,
     'DCL': functools.partial(tiny_dcl, sigma=0.5),
     'DINO': tiny_dino,
+    'DINOv2': tiny_dinov2,
     'DeepCluster': functools.partial(tiny_deepcluster, reweight=True),
     # A ReLU leaves cells with one channel; as unit vectors they are equal, and rounding decides
     # which of them is the most similar.
@@ -320,6 +336,7 @@ ALGORITHMS: dict[str, Callable[[], Algorithm]] = {
 # How many views of an image they take, where these are not two.
 VIEWS = {
     'DINO': 3,
+    'DINOv2': 3,
     'DeepCluster': 1,
     'LeJEPA': 3,
     'IJEPA': 1,
