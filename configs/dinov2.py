@@ -21,7 +21,10 @@ HEAD: Config = dict(type='DINOHead', norm_last_layer=False)
 
 def get_config(variant: str = '') -> ConfigDict:
     """The experiment called `variant`."""
-    real = {'imagenet': imagenet, 'imagenet-paper-blur': functools.partial(imagenet, (1.0, 0.1))}
+    real: Config = {
+        'imagenet': imagenet,
+        'imagenet-paper-blur': functools.partial(imagenet, (1.0, 0.1)),
+    }
     return choose(variant, embedded=embedded, **real)
 
 

@@ -131,7 +131,7 @@ def metric(saved: golden.File, name: str) -> str:
 
 def only_there(saved: golden.File) -> tuple[str, ...]:
     """Patterns of what the reference captured and we do not make."""
-    family = FAMILIES.get(saved.meta.get('algorithm'))
+    family = FAMILIES.get(saved.meta.get('algorithm', ''))
     return () if family is None else family.only_there
 
 

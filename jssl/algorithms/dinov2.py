@@ -149,7 +149,7 @@ class DINOv2(Algorithm):
         masked = jnp.zeros(1, int), jnp.zeros(1)
         variables = self.network.init(rng, crops, masked, masks, train=False)
         params = variables['params']
-        state = {'teacher': init_teacher(params, {}, PARTS)}
+        state: dict[str, Any] = {'teacher': init_teacher(params, {}, PARTS)}
         if self.centering == 'mean':
             patch_head = self.patch_head or self.head
             state['center'] = jnp.zeros(self.head.out_channels)
@@ -196,7 +196,7 @@ class DINOv2(Algorithm):
         loss = parts['global'] + parts['local'] + 2 * (parts['koleo'] + parts['ibot'])
         center = state.get('center', jnp.zeros(1))
         seen = watch(parts['global'] + parts['local'], targets, center)
-        return loss, (state, parts | seen)
+        return loss, (state, {**parts, **seen})
 
     def after_step(self, params: Params, state: State, step: jax.Array) -> tuple[Params, State]:
         """The teacher follows the student."""
@@ -225,7 +225,8 @@ class DINOv2(Algorithm):
 
     def _koleo(self, features: jax.Array) -> jax.Array:
         """The mean over the global crops' class tokens (2, n, C), each crop by itself."""
-        return sum(koleo(view, group_size=self.koleo_group_size) for view in features) / 2
+        each = [koleo(view, group_size=self.koleo_group_size) for view in features]
+        return jnp.stack(each).mean()
 
     @property
     def _mask_options(self) -> dict[str, Any]:

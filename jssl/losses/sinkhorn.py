@@ -17,7 +17,7 @@ UNROLLED = 4  # iterations that are compiled one by one; a loop has less to comp
 
 def sinkhorn(
     scores: jax.Array,
-    epsilon: float = 0.05,
+    epsilon: float | jax.Array = 0.05,
     iterations: int = 3,
     group_size: int | None = None,
     present: jax.Array | None = None,

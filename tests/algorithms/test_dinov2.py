@@ -62,7 +62,7 @@ def test_the_teacher_sees_what_is_masked_and_the_student_does_not() -> None:
     # The student's features are the same, so KoLeo, which is theirs alone, is.
     one, two = (loss(params, state, b)[1][1]['koleo'] for b in (plain, other))
     np.testing.assert_allclose(one, two, rtol=1e-6)
-    assert jax.tree.structure(wanted) == jax.tree.structure(found)
+    assert structure(wanted) == structure(found)
 
 
 def test_masks_are_drawn_for_half_of_the_global_crops() -> None:
