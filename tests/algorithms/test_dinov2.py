@@ -11,7 +11,7 @@ import pytest
 from jssl.algorithm import Batch
 from jssl.algorithms import DINOv2
 from tests.algorithms import runs
-from tests.checks import refused, well_scaled
+from tests.checks import refused, structure, well_scaled
 
 
 def still(**fields: Any) -> DINOv2:
