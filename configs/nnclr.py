@@ -4,6 +4,7 @@
     jssl train nnclr:cifar10        # ResNet-18, 1000 epochs
     jssl train nnclr:imagenet       # ResNet-50, batch 4096, 1000 epochs
 
+Embedded: minutes on two CPU cores.
 CIFAR-10: settings of ours, as for SimCLR.
 ImageNet: length, batch, set and temperature of the paper, which reaches 75.4 % linear; rates of
 ours by analogy. Neither has been run yet.

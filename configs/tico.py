@@ -1,7 +1,10 @@
 """TiCo (Zhu et al. 2022, arXiv 2206.10698).
 
-jssl train tico                # embedded digits
-jssl train tico:imagenet       # ResNet-50, batch 4096, 1000 epochs
+    jssl train tico                # embedded digits
+    jssl train tico:imagenet       # ResNet-50, batch 4096, 1000 epochs
+
+Embedded: minutes on two CPU cores.
+ImageNet: length and batch of the paper, rates of ours by analogy; not run yet.
 """
 
 from jssl import recipes

@@ -62,6 +62,8 @@ def export(saved: golden.File, params: Params, state: State | None, algorithm: A
     """Parameters and state, or gradients alone, as the reference names and lays them out."""
     if is_of_family(saved):
         return families.export(saved, params, state)
+    if state is None:  # gradients, of which a module that is there twice has one
+        return mmselfsup.export_state(params)
     return mmselfsup.export_state(params, state, algorithm=algorithm)
 
 

@@ -27,7 +27,7 @@ def test_fields_have_their_values_forms_and_meanings() -> None:
     assert fields['epochs'].takes == 'a whole number of at least 1'
     assert fields['optimizer.betas'].value == (0.9, 0.999)  # a default
     assert fields['optimizer.custom_keys'].value == {}
-    assert fields['optimizer.type'].takes == 'SGD, LARS, AdamW, module:Class'
+    assert fields['optimizer.type'].takes == 'SGD, LARS, TrustRatioLARS, AdamW, module:Class'
     assert fields['model.backbone.depth'].value == 10
     assert fields['model.backbone.type'].value == 'ResNet'
     assert fields['probe_data'].value is None

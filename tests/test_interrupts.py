@@ -12,23 +12,25 @@ from jssl.interrupts import Handlers, Interrupted, Stopped
 from tests.conftest import ROOT
 from tests.training import toy
 
-SLEEPS = 'import time\n    time.sleep(60)'
+SLEEPS = 'import time\n    ready()\n    time.sleep(60)'
 # A mutex that is locked twice: the second call returns never, and no signal wakes it.
 HANGS = """import ctypes
     mutex, lib = ctypes.create_string_buffer(64), ctypes.CDLL(None)
     lib.pthread_mutex_lock(mutex)
+    ready()
     lib.pthread_mutex_lock(mutex)"""
 
 
 def stopped(body: str, number: int, setup: str = '') -> tuple[int, str]:
-    """Exit status and standard error of a command that gets a signal while it runs `body`."""
+    """Exit status and standard error of a command that gets a signal once `body` calls ready()."""
     code = f"""
 import signal
 import jssl.interrupts as interrupts
-interrupts.GRACE = 0.1
+interrupts.GRACE = 1.0
 {setup}
-def main():
+def ready():
     print('ready', flush=True)
+def main():
     {body}
     return 0
 raise SystemExit(interrupts.run_command(main))
@@ -60,6 +62,7 @@ def test_after_a_signal_python_takes_nothing_apart() -> None:
     assert stopped(SLEEPS, signal.SIGTERM, crash) == (143, said)
     caught = """try:
         import time
+        ready()
         time.sleep(60)
     except KeyboardInterrupt:
         sys.stderr.write('half a line')
@@ -72,24 +75,28 @@ def test_a_library_that_makes_an_error_of_a_signal_hides_it_not() -> None:
     """As the start of a module in C++ does."""
     body = """try:
         import time
+        ready()
         time.sleep(60)
     except BaseException as error:
         raise ImportError('no module') from error"""
     assert stopped(body, signal.SIGTERM) == (143, 'jssl: stopped by SIGTERM.\n')
-    status, said = stopped("raise ImportError('no module')", 0)
+    status, said = stopped("ready()\n    raise ImportError('no module')", 0)
     assert (status, said.splitlines()[-1]) == (1, 'ImportError: no module')
 
 
 def test_what_is_ignored_stays_so() -> None:
     ignored = 'signal.signal(signal.SIGINT, signal.SIG_IGN)'
-    assert stopped('import time\n    time.sleep(0.3)', signal.SIGINT, ignored) == (0, '')
+    assert stopped('import time\n    ready()\n    time.sleep(0.3)', signal.SIGINT, ignored) == (
+        0,
+        '',
+    )
 
 
 def test_a_signal_while_python_ends_changes_nothing() -> None:
     late = """import atexit, os
 atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))
 atexit.register(lambda: os.kill(os.getpid(), signal.SIGTERM))"""
-    assert stopped('import time\n    time.sleep(0.1)', 0, late) == (0, '')
+    assert stopped('ready()\n    import time\n    time.sleep(0.1)', 0, late) == (0, '')
 
 
 def test_the_handlers_found_are_put_back() -> None:
