@@ -7,6 +7,8 @@ Reduction", ICML 2021, arXiv 2103.03230.
 import jax
 import jax.numpy as jnp
 
+from jssl.layers.widen import widen
+
 
 def barlow_twins(correlation: jax.Array, off_diagonal_weight: float = 0.0051) -> jax.Array:
     """``sum_i (C_ii - 1)^2 + weight sum_{i != j} C_ij^2`` (equation 1).
@@ -25,7 +27,7 @@ def barlow_twins(correlation: jax.Array, off_diagonal_weight: float = 0.0051) ->
       >>> print(barlow_twins(jnp.array([[0.5, 1.0], [0.0, 1.0]]), off_diagonal_weight=0.5))
       0.75
     """
-    correlation = correlation.astype(jnp.promote_types(correlation.dtype, jnp.float32))
+    correlation = widen(correlation)
     invariance = jnp.sum(jnp.square(jnp.diagonal(correlation) - 1))
     diagonal = jnp.eye(len(correlation), dtype=bool)
     redundancy = jnp.sum(jnp.square(jnp.where(diagonal, 0, correlation)))

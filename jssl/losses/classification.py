@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from jssl.checks import BelowOne, Checked, Positive, check_value
 from jssl.errors import JsslError, suggest
+from jssl.layers.widen import widen
 
 REDUCTIONS = ('mean', 'sum', 'none')
 
@@ -86,7 +87,7 @@ def classification_loss(
       >>> print(f'{classification_loss(logits, soft):.4f}')
       0.8133
     """
-    wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    wide = widen(logits)
     smooth = smooth_targets(targets, logits.shape[-1], label_smoothing, dtype=wide.dtype)
     if smooth.shape != logits.shape:
         raise JsslError(

@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from jssl.layers.widen import widen
+
 
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """Mean over samples of ``-log softmax(logits)[label]``, natural logarithm.
@@ -52,6 +54,6 @@ def weighted_cross_entropy(
 
 def _each(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """The cross entropy of every sample, (n,)."""
-    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    logits = widen(logits)
     picked = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
     return jax.nn.logsumexp(logits, axis=1) - picked

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from jssl.errors import JsslError
+from jssl.layers.widen import widen
 from jssl.losses.contrast import contrast
 
 
@@ -70,7 +71,7 @@ def pair_similarities(first: jax.Array, second: jax.Array) -> tuple[jax.Array, j
             'no others; set config.batch_size to 2 or more.'
         )
     z = jnp.stack([first, second], axis=1).reshape(2 * len(first), -1)
-    z = z.astype(jnp.promote_types(z.dtype, jnp.float32))
+    z = widen(z)
     z /= optax.safe_norm(z, 0.0, axis=1, keepdims=True) + 1e-10
     similarity = jnp.matmul(z, z.T, precision=jax.lax.Precision.HIGHEST)
     image = jnp.arange(len(z)) // 2

@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax.nn import logsumexp
 
+from jssl.layers.widen import widen
+
 UNDERFLOW = math.log(5e-324)  # below it an exponential is 0 in float64
 UNROLLED = 4  # iterations that are compiled one by one; a loop has less to compile, and is slower
 
@@ -48,7 +50,7 @@ def sinkhorn(
       >>> print(sinkhorn(scores).argmax(axis=1))  # and one gets the other
       [1 0]
     """
-    scores = jax.lax.stop_gradient(scores.astype(jnp.promote_types(scores.dtype, jnp.float32)))
+    scores = jax.lax.stop_gradient(widen(scores))
     if present is not None:
         scores = jnp.where(present[:, None], scores, -jnp.inf)
     groups = scores.reshape(-1, group_size or len(scores), scores.shape[1])

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from jssl.layers.widen import widen
+
 
 def swapped_prediction(
     scores: jax.Array,
@@ -36,7 +38,7 @@ def swapped_prediction(
       >>> print(f'{swapped_prediction(scores, codes, temperature=0.5):.4f}')
       0.3200
     """
-    scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
+    scores = widen(scores)
     predictions = jax.nn.log_softmax(scores / temperature, axis=-1)
     total = predictions.sum(axis=1)  # of all views; less a view's own, that of the others
     losses = [
