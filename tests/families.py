@@ -79,10 +79,15 @@ def load(
     """Parameters and state, given their shapes, with the arrays of a file in their places."""
     family = FAMILIES[saved.meta['algorithm']]
     flat = {key: x.reshape(-1) if key in family.vectors else x for key, x in weights.items()}
-    flat = {key: x[None] if key.endswith('.mask_token') else x for key, x in flat.items()}
+    flat = {key: x[None] if _is_row(key, x) else x for key, x in flat.items()}
     tree, key_of = {'params': params, 'state': state}, functools.partial(name, family)
     found = load_tree(flat, tree, key_of, family.unused)
     return found['params'], found['state']
+
+
+def _is_row(key: str, x: np.ndarray) -> bool:
+    """Whether this is a mask token without the axis of images, as DINOv2's and DINOv3's are."""
+    return key.endswith('.mask_token') and x.ndim == 2
 
 
 def export(saved: golden.File, params: Params, state: State | None) -> dict[str, np.ndarray]:
