@@ -19,7 +19,7 @@ from jssl.memories import SimpleMemory
 from jssl.precision import with_dtype
 from jssl.runs.record import recordable
 from jssl.training.step import init_train_state, make_train_step
-from tests.algorithms import runs
+from tests.algorithms import runs, tiny_models
 from tests.checks import refused, tiny_simclr
 from tests.training import toy
 
@@ -62,9 +62,9 @@ def test_all_convolutions_of_a_simclr_step_are_in_bfloat16() -> None:
 
 
 def test_a_type_of_a_part_s_own_stays() -> None:
-    parts = Parts(runs.Stem(dtype=jnp.float32), runs.Stem())
+    parts = Parts(tiny_models.Stem(dtype=jnp.float32), tiny_models.Stem())
     found = with_dtype(parts, HALF)
-    assert found == Parts(parts.predictor, runs.Stem(dtype=HALF))
+    assert found == Parts(parts.predictor, tiny_models.Stem(dtype=HALF))
     assert with_dtype(parts, None) is parts
 
 

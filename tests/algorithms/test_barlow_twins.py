@@ -12,7 +12,8 @@ from jssl.algorithms.barlow_twins import correlations
 from jssl.backbones import ResNet
 from jssl.heads import LatentCrossCorrelationHead
 from jssl.necks import NonLinearNeck
-from tests.algorithms.runs import BATCH, STEM, WIDTH, Stem, neck, seen, tiny_barlow_twins
+from tests.algorithms.runs import seen
+from tests.algorithms.tiny_models import BATCH, STEM, WIDTH, Stem, neck, tiny_barlow_twins
 from tests.checks import assert_drawn_like, assert_trees_close, refused, well_scaled, widened
 
 RUN = jax.jit(jax.value_and_grad(tiny_barlow_twins().loss, has_aux=True))

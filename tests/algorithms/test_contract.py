@@ -23,7 +23,7 @@ from jssl.interop.mmselfsup import export_state, import_state
 from jssl.memories.teacher import cosine_momentum, init_teacher, update_teacher
 from jssl.networks import Encoder, forward
 from jssl.training.step import checked
-from tests.algorithms import runs
+from tests.algorithms import runs, tiny_models
 from tests.checks import assert_trees_close, refused, well_scaled
 
 CLASSES = 5
@@ -92,15 +92,15 @@ class Distilled(Algorithm):
 
 
 def gentle() -> Gentle:
-    plain = runs.tiny_byol()
+    plain = tiny_models.tiny_byol()
     return Gentle(plain.backbone, plain.neck, plain.head, weight=0.25)
 
 
 BUILDERS: dict[str, Any] = {
     **runs.ALGORITHMS,
-    'ImageClassifier': lambda: ImageClassifier(runs.STEM, LinearClsHead(), mixup=0.5),
+    'ImageClassifier': lambda: ImageClassifier(tiny_models.STEM, LinearClsHead(), mixup=0.5),
     'a subclass': gentle,
-    'a teacher after the optimizer': lambda: Distilled(runs.STEM, runs.neck()),
+    'a teacher after the optimizer': lambda: Distilled(tiny_models.STEM, tiny_models.neck()),
 }
 OWN = ['a subclass', 'a teacher after the optimizer']
 NAMES = [*FOUND, *OWN]
@@ -231,7 +231,7 @@ def test_another_key_draws_other_values_of_the_same_shapes(name: str) -> None:
 def test_features_have_a_row_for_each_image(name: str) -> None:
     images = jax.ShapeDtypeStruct(batch(name)['views'][0].shape, 'float32')
     features = jax.eval_shape(algorithm(name).extract_feat, *shapes(name), images)
-    assert features.shape == (runs.BATCH, runs.WIDTH)
+    assert features.shape == (tiny_models.BATCH, tiny_models.WIDTH)
     assert features.dtype == 'float32'
 
 

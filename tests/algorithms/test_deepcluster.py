@@ -10,7 +10,8 @@ import pytest
 from jssl.layers.normalize import l2_normalize
 from jssl.memories.kmeans import nearest, whiten
 from jssl.memories.odc import class_weights
-from tests.algorithms.runs import IMAGES, RUN, begin, check_predictions, seen, tiny_deepcluster
+from tests.algorithms.runs import RUN, begin, check_predictions, seen
+from tests.algorithms.tiny_models import IMAGES, tiny_deepcluster
 from tests.checks import refused
 
 DEEPCLUSTER = tiny_deepcluster(run=RUN)

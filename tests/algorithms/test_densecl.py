@@ -10,21 +10,22 @@ import pytest
 from jssl.algorithms import DenseCL
 from jssl.algorithms.densecl import match_cells
 from jssl.networks import forward
-from tests.algorithms import linear, runs
+from tests.algorithms import linear, runs, tiny_models
 from tests.checks import refused
 
 QUEUES = [
-    linear.unit(np.random.default_rng(seed).standard_normal((32, runs.WIDTH))) for seed in (1, 2)
+    linear.unit(np.random.default_rng(seed).standard_normal((32, tiny_models.WIDTH)))
+    for seed in (1, 2)
 ]
 
 
 @functools.cache
 def first() -> tuple[Any, Any]:
-    return jax.jit(runs.tiny_densecl().init)(jax.random.key(0), runs.seen())
+    return jax.jit(tiny_models.tiny_densecl().init)(jax.random.key(0), runs.seen())
 
 
 def start(**fields: Any) -> tuple[DenseCL, Any, Any]:
-    return runs.tiny_densecl(**fields), *first()
+    return tiny_models.tiny_densecl(**fields), *first()
 
 
 def with_queues(state: Any) -> Any:
@@ -47,9 +48,9 @@ def test_both_losses_are_those_of_images_and_of_matched_cells() -> None:
         for view in runs.seen()['views']
     ]
     query, key = ([linear.unit(np.asarray(array)) for array in output] for output in outputs)
-    rows = np.arange(runs.BATCH)[:, None]
+    rows = np.arange(tiny_models.BATCH)[:, None]
     matched = key[2][rows, (query[0] @ key[0].swapaxes(1, 2)).argmax(axis=2)]
-    flat = (query[2].reshape(-1, runs.WIDTH), matched.reshape(-1, runs.WIDTH))
+    flat = (query[2].reshape(-1, tiny_models.WIDTH), matched.reshape(-1, tiny_models.WIDTH))
     single = 0.7 * contrast(query[1], key[1], QUEUES[0])
     dense = 0.3 * contrast(*flat, QUEUES[1])
     assert float(metrics['loss_single']) == pytest.approx(single, rel=1e-5)
@@ -84,7 +85,7 @@ def test_predictions_are_unit_features_of_every_cell() -> None:
     assert algorithm.predicts == 'features'
     images = runs.seen()['views'][0]
     cells = algorithm.predict(params, state, runs.seen())
-    assert cells.shape == (runs.BATCH, 4, 4, runs.WIDTH)
+    assert cells.shape == (tiny_models.BATCH, 4, 4, tiny_models.WIDTH)
     variables = {'params': params['backbone'], 'batch_stats': state['batch_stats']['backbone']}
     features = np.asarray(algorithm.backbone.apply(variables, images, train=False)[-1])
     norm = np.linalg.norm(features, axis=-1, keepdims=True)
@@ -94,11 +95,11 @@ def test_predictions_are_unit_features_of_every_cell() -> None:
 @pytest.mark.parametrize('share', [-0.1, 1.5])
 def test_a_weight_outside_0_to_1_is_refused(share: float) -> None:
     with refused(f'DenseCL.loss_lambda={share}', 'between 0 and 1'):
-        runs.tiny_densecl(loss_lambda=share)
+        tiny_models.tiny_densecl(loss_lambda=share)
 
 
 def test_the_neck_s_grid_must_be_the_backbone_s() -> None:
-    plain = runs.tiny_densecl()
+    plain = tiny_models.tiny_densecl()
     algorithm = dataclasses.replace(plain, neck=plain.neck.clone(num_grid=2))
     with refused('4 cells', 'gives 16', 'model.neck.num_grid=None'):
         jax.eval_shape(algorithm.init, jax.random.key(0), runs.seen())

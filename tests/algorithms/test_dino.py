@@ -14,16 +14,16 @@ from jssl.algorithms.dino import watch
 from jssl.backbones import DINOViT
 from jssl.heads import DINOHead
 from jssl.networks import by_size, evaluate, forward
-from tests.algorithms import runs
+from tests.algorithms import runs, tiny_masked, tiny_models
 from tests.checks import assert_trees_close, refused, well_scaled
 
 K = 12
 
 
 def of_vit(**fields: Any) -> DINO:
-    arch = {**runs.VIT, 'num_layers': 2}  # drop path grows from 0 at the first
+    arch = {**tiny_masked.VIT, 'num_layers': 2}  # drop path grows from 0 at the first
     backbone = DINOViT(arch, img_size=8, patch_size=2, **fields)
-    model = DINO(backbone, DINOHead(runs.WIDTH, K, runs.WIDTH, runs.WIDTH))
+    model = DINO(backbone, DINOHead(tiny_models.WIDTH, K, tiny_models.WIDTH, tiny_models.WIDTH))
     return dataclasses.replace(model, run=Run(samples=64, steps_per_epoch=4, epochs=5))
 
 

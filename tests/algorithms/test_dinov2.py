@@ -10,13 +10,13 @@ import pytest
 
 from jssl.algorithm import Batch
 from jssl.algorithms import DINOv2
-from tests.algorithms import runs
+from tests.algorithms import runs, tiny_masked
 from tests.checks import refused, structure, well_scaled
 
 
 def still(**fields: Any) -> DINOv2:
     """Without drop path, in a run."""
-    model = runs.tiny_dinov2(**fields)
+    model = tiny_masked.tiny_dinov2(**fields)
     backbone = model.backbone.clone(drop_path_rate=0.0)
     return dataclasses.replace(model, backbone=backbone, run=runs.RUN)
 
@@ -71,7 +71,7 @@ def test_masks_are_drawn_for_half_of_the_global_crops() -> None:
     assert drawn['masks'].shape == (8, 16)
     assert (drawn['masks'].any(axis=1)).sum() <= 4
     assert 'drop_path' not in drawn
-    assert 'drop_path' in runs.tiny_dinov2().draw(jax.random.key(1), {}, batch())
+    assert 'drop_path' in tiny_masked.tiny_dinov2().draw(jax.random.key(1), {}, batch())
 
 
 def test_crops_that_are_not_square_are_refused() -> None:

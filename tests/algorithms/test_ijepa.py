@@ -18,10 +18,10 @@ from jssl.layers.position_embedding import sincos_positions
 from jssl.necks import IJEPAPredictor
 from jssl.weights.names import save_tree
 from tests import families, golden
-from tests.algorithms import runs
+from tests.algorithms import runs, tiny_masked, tiny_models
 from tests.checks import refused, well_scaled
 
-MODEL = runs.tiny_ijepa()
+MODEL = tiny_masked.tiny_ijepa()
 BATCH = runs.seen(copies=1)
 
 
@@ -33,8 +33,8 @@ def started() -> tuple[Any, Any]:
 
 def test_context_and_blocks_are_drawn_for_each_image() -> None:
     drawn = jax.jit(MODEL.draw)(jax.random.key(0), {}, BATCH)
-    assert drawn['context'].shape == (runs.BATCH, 1, 4)
-    assert drawn['blocks'].shape == (runs.BATCH, 2, 1)
+    assert drawn['context'].shape == (tiny_models.BATCH, 1, 4)
+    assert drawn['blocks'].shape == (tiny_models.BATCH, 2, 1)
     assert 'drop_path' not in drawn
     noisy = dataclasses.replace(MODEL, backbone=MODEL.backbone.clone(drop_path_rate=0.1))
     assert 'drop_path' in jax.eval_shape(noisy.draw, jax.random.key(0), {}, BATCH)
@@ -78,7 +78,7 @@ def test_features_are_the_teacher_s(started: tuple[Any, Any]) -> None:
 
 def test_what_does_not_fit_together_is_refused() -> None:
     with refused('class token', 'with_cls_token=False'):
-        IJEPA(MAEViT(runs.VIT, img_size=8, patch_size=2), MODEL.neck)
+        IJEPA(MAEViT(tiny_masked.VIT, img_size=8, patch_size=2), MODEL.neck)
     with refused('neck.num_patches=9', 'num_patches=16'):
         other = dataclasses.replace(MODEL, neck=MODEL.neck.clone(num_patches=9))
         other.draw(jax.random.key(0), {}, BATCH)

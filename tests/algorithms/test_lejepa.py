@@ -7,7 +7,8 @@ import pytest
 
 from jssl.algorithm import Batch
 from jssl.losses import sigreg, view_spread
-from tests.algorithms.runs import BATCH, SIDE, WIDTH, Flatten, linear, seen, tiny_lejepa
+from tests.algorithms.runs import seen
+from tests.algorithms.tiny_models import BATCH, SIDE, WIDTH, Flatten, linear, tiny_lejepa
 from tests.checks import refused, structure, well_scaled, widened
 
 MODEL = tiny_lejepa(Flatten(), neck=linear(SIDE * SIDE * 3, WIDTH), weight=0.25)

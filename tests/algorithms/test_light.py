@@ -11,14 +11,13 @@ import pytest
 from jssl.algorithm import Algorithm
 from jssl.losses import decoupled_contrast, nt_xent, tico
 from jssl.memories import nearest_rows, update_covariance
-from tests.algorithms.runs import (
+from tests.algorithms.runs import RUN, seen
+from tests.algorithms.tiny_models import (
     BATCH,
-    RUN,
     SIDE,
     WIDTH,
     Flatten,
     linear,
-    seen,
     tiny_dcl,
     tiny_nnclr,
     tiny_tico,

@@ -14,15 +14,15 @@ from jssl.algorithm import Algorithm, Batch
 from jssl.algorithms import MAE, MaskFeat, SimMIM
 from jssl.necks import LinearNeck, SimMIMNeck
 from jssl.target_generators import CLIPGenerator
-from tests.algorithms import runs
+from tests.algorithms import tiny_masked, tiny_models
 from tests.checks import assert_trees_close, refused, well_scaled
 
 BUILDERS: dict[str, Callable[..., Any]] = {
-    'MAE': runs.tiny_mae,
-    'MaskFeat': runs.tiny_maskfeat,
-    'SimMIM': functools.partial(runs.tiny_simmim, drop_path_rate=0.3),
+    'MAE': tiny_masked.tiny_mae,
+    'MaskFeat': tiny_masked.tiny_maskfeat,
+    'SimMIM': functools.partial(tiny_masked.tiny_simmim, drop_path_rate=0.3),
 }
-IMAGES = jax.random.normal(jax.random.key(0), (4, runs.SIDE, runs.SIDE, 3))
+IMAGES = jax.random.normal(jax.random.key(0), (4, tiny_models.SIDE, tiny_models.SIDE, 3))
 
 
 @functools.cache
@@ -48,8 +48,10 @@ def compiled(name: str) -> Any:
 
 def hidden(name: str) -> np.ndarray:
     """The masked pixels (B, H, W) of `batch`."""
-    mask = np.asarray(batch(name)['mask']).reshape(len(IMAGES), runs.SIDE // runs.PATCH, -1)
-    return mask.repeat(runs.PATCH, axis=1).repeat(runs.PATCH, axis=2)
+    mask = np.asarray(batch(name)['mask']).reshape(
+        len(IMAGES), tiny_models.SIDE // tiny_masked.PATCH, -1
+    )
+    return mask.repeat(tiny_masked.PATCH, axis=1).repeat(tiny_masked.PATCH, axis=2)
 
 
 @pytest.mark.parametrize('name', BUILDERS)
@@ -96,7 +98,7 @@ def test_images_keep_their_masks_in_another_order(name: str) -> None:
         if key != 'drop_path'
     }
     plain = {key: value for key, value in batch(name).items() if key != 'drop_path'}
-    model = algorithm(name) if name != 'SimMIM' else runs.tiny_simmim(drop_path_rate=0.0)
+    model = algorithm(name) if name != 'SimMIM' else tiny_masked.tiny_simmim(drop_path_rate=0.0)
     loss = jax.jit(model.loss)
     one, other = (loss(params(name), {}, inputs)[0] for inputs in (plain, moved))
     assert float(other) == pytest.approx(float(one), rel=1e-5)
@@ -119,7 +121,7 @@ def test_one_view_is_needed(name: str) -> None:
 @pytest.mark.parametrize('name', BUILDERS)
 def test_features_are_those_of_whole_images(name: str) -> None:
     features = jax.eval_shape(algorithm(name).extract_feat, params(name), {}, IMAGES)
-    assert features.shape == (len(IMAGES), runs.WIDTH)
+    assert features.shape == (len(IMAGES), tiny_models.WIDTH)
     assert algorithm(name).with_neck
     assert algorithm(name).with_head
     assert algorithm(name).with_target_generator == (name == 'MaskFeat')
@@ -135,7 +137,7 @@ def test_drop_path_follows_the_key_in_the_batch() -> None:
 
 
 def test_mae_normalises_patches_and_says_so() -> None:
-    model = runs.tiny_mae(norm_pix=True)
+    model = tiny_masked.tiny_mae(norm_pix=True)
     assert 'norm_pix' in model.caveat
     assert not algorithm('MAE').caveat
     (loss, _), _ = compiled('MAE')(params('MAE'), {}, batch('MAE'))
@@ -156,7 +158,7 @@ def test_mae_normalises_patches_and_says_so() -> None:
 
 def test_mae_reconstructs_what_a_target_generator_makes() -> None:
     """PixMIM: with a generator that doubles the image, the loss is that of twice the pixels."""
-    model = runs.tiny_mae(target_generator=lambda images: 2 * images)
+    model = tiny_masked.tiny_mae(target_generator=lambda images: 2 * images)
     loss, _ = jax.jit(model.loss)(params('MAE'), {}, batch('MAE'))
     *ids, mask = model.mask(batch('MAE')['noise'])
     np.testing.assert_array_equal(mask, batch('MAE')['mask'])
@@ -177,7 +179,7 @@ def test_maskfeat_s_class_token_is_no_feature() -> None:
 
 
 def test_maskfeat_predicts_all_patches_without_drop_path() -> None:
-    model, given = runs.tiny_maskfeat(), batch('MaskFeat')
+    model, given = tiny_masked.tiny_maskfeat(), batch('MaskFeat')
     noisy = dataclasses.replace(model, backbone=model.backbone.clone(drop_path_rate=0.9))
     predicted = jax.jit(noisy.predict)(params('MaskFeat'), {}, given)
     assert predicted.shape == (len(IMAGES), 16, 9)
@@ -189,8 +191,8 @@ def test_maskfeat_predicts_all_patches_without_drop_path() -> None:
 def test_maskfeat_predicts_the_patch_features_of_a_frozen_network() -> None:
     """The weights are state: nothing trains them, and a checkpoint has them."""
     sizes: dict[str, Any] = {'embed_dims': 8, 'num_layers': 1, 'num_heads': 2, 'out_channels': 9}
-    clip = CLIPGenerator(img_size=runs.SIDE, patch_size=runs.PATCH, **sizes)
-    model = runs.tiny_maskfeat(target_generator=clip)
+    clip = CLIPGenerator(img_size=tiny_models.SIDE, patch_size=tiny_masked.PATCH, **sizes)
+    model = tiny_masked.tiny_maskfeat(target_generator=clip)
     shapes = jax.eval_shape(model.init, jax.random.key(0), batch('MaskFeat'))
     values, state = well_scaled(shapes)
     assert set(state) == {'target_generator'}
@@ -219,15 +221,18 @@ def test_a_mask_of_a_user_s_own_makes_the_same_loss() -> None:
 @pytest.mark.parametrize(
     ('build', 'parts'),
     [
-        (lambda: runs.tiny_simmim(mask_patch_size=3), ['mask_patch_size=3', 'patch_size=2']),
-        (lambda: draw_shape(runs.tiny_simmim(), (8, 10)), ['8 x 10 px', 'mask_patch_size=4']),
-        (lambda: draw_shape(runs.tiny_maskfeat(), (8, 10)), ['MaskFeat', '8 x 10 px']),
+        (lambda: tiny_masked.tiny_simmim(mask_patch_size=3), ['mask_patch_size=3', 'patch_size=2']),
         (
-            lambda: loss_shape('SimMIM', SimMIMNeck(runs.WIDTH, 4)),
+            lambda: draw_shape(tiny_masked.tiny_simmim(), (8, 10)),
+            ['8 x 10 px', 'mask_patch_size=4'],
+        ),
+        (lambda: draw_shape(tiny_masked.tiny_maskfeat(), (8, 10)), ['MaskFeat', '8 x 10 px']),
+        (
+            lambda: loss_shape('SimMIM', SimMIMNeck(tiny_models.WIDTH, 4)),
             ['(16, 16, 3)', 'encoder_stride'],
         ),
         (
-            lambda: loss_shape('MaskFeat', LinearNeck(runs.WIDTH, 5, with_avg_pool=False)),
+            lambda: loss_shape('MaskFeat', LinearNeck(tiny_models.WIDTH, 5, with_avg_pool=False)),
             ['16 patches of 9', '16 of 5', 'neck.out_channels=9', 'patch_size'],
         ),
     ],

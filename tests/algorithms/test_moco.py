@@ -9,20 +9,20 @@ from jssl.algorithms import MoCo
 from jssl.heads import ContrastiveHead
 from jssl.memories.teacher import update_teacher
 from jssl.networks import forward
-from tests.algorithms import linear, runs
-from tests.algorithms.runs import linear as matrix
+from tests.algorithms import linear, runs, tiny_models
+from tests.algorithms.tiny_models import linear as matrix
 from tests.checks import assert_trees_close, refused
 
 QUEUE = linear.unit(np.random.default_rng(1).standard_normal((12, linear.WIDTH)))
 BARE = MoCo(
-    runs.Flatten(),
+    tiny_models.Flatten(),
     matrix(linear.PIXELS, linear.WIDTH),
     ContrastiveHead(temperature=0.2),
     queue_len=len(QUEUE),
     feat_dim=linear.WIDTH,
     momentum=0.9,
 )
-GROUPED = runs.tiny_moco(runs.Stem(bn_group_size=4))
+GROUPED = tiny_models.tiny_moco(tiny_models.Stem(bn_group_size=4))
 
 
 @pytest.mark.parametrize(('updates', 'momentum'), [(0, 0.0), (3, 0.9)])
@@ -51,18 +51,18 @@ def test_the_loss_is_that_of_a_softmax_over_key_and_queue(updates: int, momentum
 
 def test_a_permutation_is_drawn_only_where_it_matters() -> None:
     batch = runs.seen()
-    assert runs.tiny_moco().draw(jax.random.key(0), {}, batch) is batch
+    assert tiny_models.tiny_moco().draw(jax.random.key(0), {}, batch) is batch
     drawn = [GROUPED.draw(jax.random.key(seed), {}, batch)['shuffle'] for seed in (0, 0, 1)]
     np.testing.assert_array_equal(drawn[0], drawn[1])
     assert (drawn[0] != drawn[2]).any()
-    np.testing.assert_array_equal(np.sort(drawn[0]), np.arange(runs.BATCH))
+    np.testing.assert_array_equal(np.sort(drawn[0]), np.arange(tiny_models.BATCH))
 
 
 def test_shuffling_changes_nothing_with_statistics_of_the_whole_batch() -> None:
-    algorithm, batch = runs.tiny_moco(), runs.seen()
+    algorithm, batch = tiny_models.tiny_moco(), runs.seen()
     start = jax.jit(algorithm.init)(jax.random.key(0), batch)
     run = jax.jit(algorithm.loss)
-    shuffled = {**batch, 'shuffle': jax.random.permutation(jax.random.key(1), runs.BATCH)}
+    shuffled = {**batch, 'shuffle': jax.random.permutation(jax.random.key(1), tiny_models.BATCH)}
     (plain, (state, _)), (same, (same_state, _)) = run(*start, batch), run(*start, shuffled)
     assert float(same) == pytest.approx(float(plain), rel=1e-5)
     assert_trees_close(same_state, state, atol=1e-5)
@@ -75,7 +75,7 @@ def test_shuffled_keys_have_the_statistics_of_their_groups_and_come_back_in_orde
     teacher = update_teacher(state['teacher'], params, state['batch_stats'], 0.9)
     found, _ = GROUPED.encode_keys(teacher, batch['views'][1], batch)
     groups = np.asarray(batch['shuffle']).reshape(-1, 4)
-    whole = runs.tiny_moco().encoder
+    whole = tiny_models.tiny_moco().encoder
     for rows in groups:
         variables: Any = (teacher['params'], teacher['batch_stats'], batch['views'][1][rows])
         np.testing.assert_allclose(found[rows], forward(whole, *variables)[0], atol=1e-5)
@@ -85,11 +85,11 @@ def test_shuffled_keys_have_the_statistics_of_their_groups_and_come_back_in_orde
 
 def test_widths_must_agree() -> None:
     with refused('model.feat_dim=16', 'model.neck.out_channels=8'):
-        jax.eval_shape(runs.tiny_moco(feat_dim=16).init, jax.random.key(0), runs.seen())
+        jax.eval_shape(tiny_models.tiny_moco(feat_dim=16).init, jax.random.key(0), runs.seen())
 
 
 def test_the_queue_must_be_a_multiple_of_the_batch() -> None:
-    algorithm = runs.tiny_moco(queue_len=40)
+    algorithm = tiny_models.tiny_moco(queue_len=40)
     shapes = jax.eval_shape(algorithm.init, jax.random.key(0), runs.seen())
     with refused('model.queue_len=40', '16 keys', '32'):
         jax.eval_shape(algorithm.loss, *shapes, runs.seen())

@@ -7,15 +7,8 @@ import pytest
 
 from jssl.layers.normalize import l2_normalize
 from jssl.losses import info_nce
-from tests.algorithms.runs import (
-    BATCH,
-    SIDE,
-    WIDTH,
-    Flatten,
-    linear,
-    seen,
-    tiny_symmetric_moco,
-)
+from tests.algorithms.runs import seen
+from tests.algorithms.tiny_models import BATCH, SIDE, WIDTH, Flatten, linear, tiny_symmetric_moco
 from tests.checks import well_scaled
 
 

@@ -9,8 +9,8 @@ from jssl.algorithm import Run
 from jssl.algorithms import MoCoV3
 from jssl.heads import MoCoV3Head
 from tests.algorithms import linear
-from tests.algorithms.runs import Flatten
-from tests.algorithms.runs import linear as matrix
+from tests.algorithms.tiny_models import Flatten
+from tests.algorithms.tiny_models import linear as matrix
 
 PREDICTOR = matrix(linear.WIDTH, linear.WIDTH, with_avg_pool=False)
 LABELS = np.arange(linear.IMAGES)

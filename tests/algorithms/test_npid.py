@@ -9,7 +9,8 @@ import pytest
 
 from jssl.interop.mmselfsup import export_state, import_state
 from jssl.layers.normalize import l2_normalize
-from tests.algorithms.runs import BATCH, IMAGES, RUN, Stem, begin, seen, tiny_npid
+from tests.algorithms.runs import RUN, begin, seen
+from tests.algorithms.tiny_models import BATCH, IMAGES, Stem, tiny_npid
 from tests.checks import refused
 
 NPID = tiny_npid(neg_num=9, run=RUN)

@@ -12,7 +12,8 @@ from jssl.algorithm import State
 from jssl.heads import ClsHead
 from jssl.memories import odc as memories
 from tests import golden, parity
-from tests.algorithms.runs import IMAGES, RUN, STEM, begin, check_predictions, seen, tiny_odc
+from tests.algorithms.runs import RUN, begin, check_predictions, seen
+from tests.algorithms.tiny_models import IMAGES, STEM, tiny_odc
 from tests.checks import assert_trees_close, refused
 
 ODC = tiny_odc(run=RUN)

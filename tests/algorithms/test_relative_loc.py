@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.algorithms.runs import BATCH, Stem, begin, check_predictions, seen, tiny_relative_loc
+from tests.algorithms.runs import begin, check_predictions, seen
+from tests.algorithms.tiny_models import BATCH, Stem, tiny_relative_loc
 from tests.checks import assert_trees_close, refused, widened
 
 ALGORITHM = tiny_relative_loc()

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.algorithms.runs import BATCH, begin, check_predictions, seen, tiny_rotation_pred
+from tests.algorithms.runs import begin, check_predictions, seen
+from tests.algorithms.tiny_models import BATCH, tiny_rotation_pred
 from tests.checks import refused
 
 ALGORITHM = tiny_rotation_pred()

@@ -10,8 +10,8 @@ from jssl.layers.normalize import feature_std
 from jssl.losses import negative_cosine
 from jssl.necks import NonLinearNeck
 from tests.algorithms import linear
-from tests.algorithms.runs import Flatten
-from tests.algorithms.runs import linear as matrix
+from tests.algorithms.tiny_models import Flatten
+from tests.algorithms.tiny_models import linear as matrix
 from tests.checks import assert_drawn_like
 
 PREDICTOR = matrix(linear.WIDTH, linear.WIDTH, with_avg_pool=False)

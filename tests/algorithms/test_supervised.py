@@ -22,11 +22,11 @@ from jssl.optim.optimizers import AdamW, make_optimizer
 from jssl.optim.schedules import Constant
 from jssl.training import sharding
 from jssl.training.step import make_train_step
-from tests.algorithms import runs
+from tests.algorithms import runs, tiny_models
 from tests.checks import assert_trees_close, refused, well_scaled, widened
 
 CLASSES = 6
-LABELS = jnp.arange(runs.BATCH) % CLASSES
+LABELS = jnp.arange(tiny_models.BATCH) % CLASSES
 RUN = Run(samples=48, steps_per_epoch=3, epochs=4, classes=CLASSES)
 HEAD = LinearClsHead(CLASSES, init_std=0.5)
 VIT: Any = FrozenDict(embed_dims=8, num_layers=2, num_heads=2, feedforward_channels=16)  # hashable
@@ -34,7 +34,7 @@ KEY = jax.random.key(3)
 
 
 def classifier(backbone: nn.Module | None = None, **fields: Any) -> ImageClassifier:
-    return ImageClassifier(**({'backbone': backbone or runs.Stem(), 'head': HEAD} | fields))
+    return ImageClassifier(**({'backbone': backbone or tiny_models.Stem(), 'head': HEAD} | fields))
 
 
 PLAIN = classifier()
@@ -78,7 +78,7 @@ def test_the_loss_is_the_cross_entropy_of_the_logits_in_training_mode() -> None:
 
 
 def test_labels_decide_and_their_order_with_the_images_does_not() -> None:
-    order = np.random.default_rng(0).permutation(runs.BATCH)
+    order = np.random.default_rng(0).permutation(tiny_models.BATCH)
     view = batch()['views'][0]
     loss = float(run(PLAIN)[0])
     moved = {**batch(), 'views': (view[order],), 'label': LABELS[order]}
@@ -120,7 +120,7 @@ def test_predictions_are_those_of_evaluation_mode() -> None:
     images = batch()['views'][0]
     predict = jax.jit(PLAIN.predict)
     logits = predict(params, state, {'views': (images,)})
-    assert logits.shape == (runs.BATCH, CLASSES)
+    assert logits.shape == (tiny_models.BATCH, CLASSES)
     np.testing.assert_allclose(
         predict(params, state, {'views': (images[:8],)}), logits[:8], rtol=1e-5
     )
@@ -158,7 +158,7 @@ def test_a_head_of_several_stages_adds_their_losses() -> None:
     assert metrics.keys() == {f'{n}.{i}' for n in ('loss', 'top1', 'top5') for i in (1, 2)}
     assert float(loss) == pytest.approx(float(metrics['loss.1'] + metrics['loss.2']), rel=1e-6)
     logits = jax.eval_shape(algorithm.predict, *start(algorithm), batch())
-    assert logits.shape == (runs.BATCH, 2, CLASSES)
+    assert logits.shape == (tiny_models.BATCH, 2, CLASSES)
 
 
 class TwoStages(nn.Module):
@@ -227,7 +227,7 @@ def test_what_cannot_be_trained_is_refused() -> None:
 
 def test_bfloat16_compute_keeps_the_loss_in_float32() -> None:
     head = HEAD.clone(dtype=jnp.bfloat16)
-    loss, state, _, _ = run(classifier(runs.Stem(dtype=jnp.bfloat16), head=head))
+    loss, state, _, _ = run(classifier(tiny_models.Stem(dtype=jnp.bfloat16), head=head))
     assert {leaf.dtype for leaf in jax.tree.leaves((loss, state))} == {jnp.dtype('float32')}
     assert float(loss) == pytest.approx(float(run(PLAIN)[0]), rel=0.05)
 

@@ -21,7 +21,7 @@ from jssl.necks import SwAVNeck
 from jssl.networks import by_size
 from jssl.optim.optimizers import LARS, make_optimizer
 from jssl.optim.schedules import Constant
-from tests.algorithms.runs import WIDTH, Stem, tiny_swav
+from tests.algorithms.tiny_models import WIDTH, Stem, tiny_swav
 from tests.checks import assert_trees_close, matrix, refused, well_scaled
 
 IMAGES = 8

@@ -15,11 +15,11 @@ from jssl.algorithms import BYOL, DenseCL, MoCo, MoCoV3, SimSiam
 from jssl.backbones import MoCoV3ViT, ResNet
 from jssl.heads import ContrastiveHead, LatentPredictHead, MoCoV3Head
 from jssl.necks import DenseCLNeck, LinearNeck, MoCoV2Neck, NonLinearNeck
-from tests.algorithms import runs
+from tests.algorithms import runs, tiny_models
 from tests.checks import assert_trees_close, refused
 
 # The batch of shuffled, grouped statistics is a matter of order; see test_moco.py for it.
-BUILDERS = {**runs.ALGORITHMS, 'MoCo': runs.tiny_moco}
+BUILDERS = {**runs.ALGORITHMS, 'MoCo': tiny_models.tiny_moco}
 METRICS = {
     'BYOL': {'momentum', 'feature_std'},
     'DenseCL': {
@@ -54,7 +54,7 @@ def compiled(name: str) -> Any:
 
 @pytest.mark.parametrize('name', METRICS)
 def test_the_order_of_the_images_does_not_matter(name: str) -> None:
-    views, order = runs.seen()['views'], np.random.default_rng(0).permutation(runs.BATCH)
+    views, order = runs.seen()['views'], np.random.default_rng(0).permutation(tiny_models.BATCH)
     loss, (state, metrics) = compiled(name)(*start(name), {**runs.seen(), 'views': views})
     reordered = tuple(view[order] for view in views)
     other, (other_state, _) = compiled(name)(*start(name), {**runs.seen(), 'views': reordered})
@@ -87,7 +87,7 @@ def test_two_views_are_needed(name: str, copies: int) -> None:
 
 @pytest.mark.parametrize('name', sorted(METRICS.keys() - {'SimCLR'}))
 def test_bfloat16_compute_keeps_loss_and_state_in_float32(name: str) -> None:
-    half = runs.Stem(dtype=jnp.bfloat16)
+    half = tiny_models.Stem(dtype=jnp.bfloat16)
     built = dataclasses.replace(getattr(runs, f'tiny_{name.lower()}')(half), run=runs.RUN)
     loss, (after, metrics) = jax.eval_shape(built.loss, *start(name), runs.seen())
     floats = [leaf for leaf in jax.tree.leaves((loss, after, metrics)) if leaf.dtype != 'int32']

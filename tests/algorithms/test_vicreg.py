@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from jssl.algorithm import Batch
-from tests.algorithms.runs import seen, tiny_vicreg
+from tests.algorithms.runs import seen
+from tests.algorithms.tiny_models import tiny_vicreg
 from tests.checks import refused, well_scaled, widened
 
 

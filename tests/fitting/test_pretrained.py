@@ -19,7 +19,7 @@ from jssl.interop.mmselfsup import export_state
 from jssl.interop.safetensors import save_backbone
 from jssl.runs.checkpoints import Checkpoints
 from jssl.training import sharding
-from tests.algorithms.runs import Stem
+from tests.algorithms.tiny_models import Stem
 from tests.checks import assert_trees_close, refused, structure, well_scaled
 
 VIT = {'embed_dims': 8, 'num_layers': 2, 'num_heads': 2, 'feedforward_channels': 16}

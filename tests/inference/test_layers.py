@@ -13,7 +13,8 @@ from jssl.backbones import SwinTransformer, VisionTransformer
 from jssl.inference.layers import make_outputs
 from jssl.inference.pretrained import Frozen
 from jssl.networks import evaluate
-from tests.algorithms.runs import Stem, linear, tiny_mae
+from tests.algorithms.tiny_masked import tiny_mae
+from tests.algorithms.tiny_models import Stem, linear
 from tests.checks import refused, well_scaled
 
 VIT = {'embed_dims': 8, 'num_layers': 2, 'num_heads': 2, 'feedforward_channels': 16}

@@ -13,7 +13,7 @@ from jssl.memories.teacher import (
     update_teacher,
 )
 from tests import golden
-from tests.algorithms.runs import tiny_moco
+from tests.algorithms.tiny_models import tiny_moco
 from tests.checks import assert_trees_close, matrix, refused
 
 ONLINE = {'backbone': {'w': matrix(2, 3, 0.1)}, 'neck': {'b': matrix(1, 2, 0.5)}, 'head': {}}

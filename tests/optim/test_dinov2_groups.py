@@ -14,7 +14,7 @@ from jssl.optim.parameter_groups import parameter_groups
 from jssl.optim.schedules import WarmupCosine
 from jssl.weights.names import key_of
 from tests import golden
-from tests.families import of_timm
+from tests.families.family import of_timm
 
 ARCH = {'embed_dims': 8, 'num_layers': 4, 'num_heads': 2, 'feedforward_channels': 32}
 BACKBONE = DINOViT(

@@ -25,7 +25,7 @@ from jssl.optim.optimizers import SGD
 from jssl.runs.metrics import read_metrics
 from jssl.training.loop import to_device
 from jssl.training.settings import Checkpoint, MeshShape, Runtime
-from tests.algorithms import runs
+from tests.algorithms import tiny_models
 from tests.checks import refused
 from tests.training import toy
 
@@ -87,8 +87,8 @@ def test_the_same_experiment_resumes_and_another_is_refused(
 def test_parameters_split_over_devices_train_alike(tmp_path: Path) -> None:
     # Smooth, so that float32 stays within rounding: a ReLU near 0 takes either side.
     smooth = SimCLR(
-        backbone=runs.Stem(activation=nn.softplus),
-        neck=runs.linear(runs.WIDTH, 4),
+        backbone=tiny_models.Stem(activation=nn.softplus),
+        neck=tiny_models.linear(tiny_models.WIDTH, 4),
         head=ContrastiveHead(temperature=0.5),
     )
     whole = jssl.fit(make(algorithm=smooth), workdir=tmp_path / 'whole')

@@ -24,7 +24,8 @@ from jssl.runs.metrics import read_metrics
 from jssl.training.experiment import Experiment
 from jssl.training.refresh import Refresher, following, forget_replaced
 from jssl.training.settings import Checkpoint, Evaluate, MeshShape, Runtime
-from tests.algorithms.runs import BATCH, IMAGES, images, tinted, tiny_deepcluster, tiny_odc
+from tests.algorithms.runs import images, tinted
+from tests.algorithms.tiny_models import BATCH, IMAGES, tiny_deepcluster, tiny_odc
 from tests.checks import refused
 
 EPOCH = IMAGES // BATCH

@@ -13,15 +13,15 @@ from jssl.fitting.pictures import reconstruct
 from jssl.optim.optimizers import AdamW
 from jssl.training.experiment import Experiment
 from jssl.visualization.reconstructions import compare, psnr
-from tests.algorithms import runs
+from tests.algorithms import runs, tiny_masked
 from tests.checks import refused
 
 
 def subject(**fields: Any) -> Experiment:
     options: dict[str, Any] = {
-        'algorithm': runs.tiny_mae(),
+        'algorithm': tiny_masked.tiny_mae(),
         'data': Arrays(runs.images()),
-        'views': runs.views_for(runs.tiny_mae()),
+        'views': runs.views_for(tiny_masked.tiny_mae()),
         'optimizer': AdamW(lr=3e-3),
         'batch_size': 16,
         'epochs': 1,
@@ -69,4 +69,4 @@ def test_a_run_s_report_shows_them(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_what_cannot_be_reconstructed_is_refused() -> None:
     with refused('MaskFeat', 'MAE or SimMIM'):
-        reconstruct(subject(algorithm=runs.tiny_maskfeat()), {}, {})
+        reconstruct(subject(algorithm=tiny_masked.tiny_maskfeat()), {}, {})

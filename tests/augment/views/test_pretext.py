@@ -17,7 +17,7 @@ from jssl.augment.views import ImageAndTokens, Patches, Rotations, View
 from jssl.augment.views.pretext import ROUNDED_MEAN, ROUNDED_STD
 from jssl.data import Canvas
 from tests import golden
-from tests.algorithms.runs import tiny_relative_loc, tiny_rotation_pred
+from tests.algorithms.tiny_models import tiny_relative_loc, tiny_rotation_pred
 from tests.augment.views.canvases import SIDE, WHOLE, canvas, levels
 from tests.checks import refused
 

@@ -10,7 +10,8 @@ from jssl.interop.exporters import Parcel, formats, write
 from jssl.interop.metadata import read_metadata
 from jssl.interop.mmselfsup import export_state
 from jssl.weights.files import read_weights
-from tests.algorithms.runs import seen, tiny_byol
+from tests.algorithms.runs import seen
+from tests.algorithms.tiny_models import tiny_byol
 from tests.checks import refused, well_scaled
 
 
