@@ -190,6 +190,18 @@ class Algorithm(Checked):
             'its features.'
         )
 
+    def diagnose(self, metrics: Mapping[str, float]) -> str | None:
+        """What is wrong by what `loss` gave as `metrics`, in words with a remedy; None for nothing.
+
+        A run asks after every evaluation, for its log and its report.
+
+        Args:
+          metrics: their means over the latest lines of the log; those that a run adds are among
+            them.
+        """
+        del metrics
+        return None
+
     @property
     def caveat(self) -> str:
         """What one has to know to read the predictions, a sentence or nothing."""

@@ -39,6 +39,7 @@ def test_the_optional_parts_change_nothing_by_default() -> None:
     assert Nothing().after_step(params, state, jnp.array(3)) == (params, state)
     assert Nothing().predicts is None
     assert Nothing().caveat == ''
+    assert Nothing().diagnose({'loss': 0.0}) is None
     assert Nothing().refresh(params, state, jnp.zeros((4, 2)), key) == (params, state)
     assert not any(Nothing().refreshes(epoch) for epoch in range(3))
     assert Nothing().sampler_labels(state) is None

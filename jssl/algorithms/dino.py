@@ -5,7 +5,8 @@ Vision Transformers", ICCV 2021, arXiv 2104.14294.
 """
 
 import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import jax
@@ -30,6 +31,7 @@ from jssl.reference import Reference
 
 GLOBAL = 2  # views that the teacher sees; the student sees all
 PARTS = ('backbone', 'head')
+NOTHING = 0.01  # of log K; a run that learns stays far above
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +124,10 @@ class DINO(Algorithm):
         )
         return params, {**state, 'teacher': teacher}
 
+    def diagnose(self, metrics: Mapping[str, float]) -> str | None:
+        """Which of the two collapses it is, if one."""
+        return collapse(metrics, self.head.out_channels)
+
     def _teacher_temperature(self, step: jax.Array) -> jax.Array:
         """Constant inside an epoch."""
         return warmup_temperature(
@@ -148,18 +154,47 @@ def global_views(views: Sequence[jax.Array], algorithm: str) -> tuple[jax.Array,
     return tuple(views[:GLOBAL])
 
 
-def watch(loss: jax.Array, targets: jax.Array, center: jax.Array) -> Metrics:
+def watch(loss: jax.Array, targets: jax.Array, center: jax.Array | None = None) -> Metrics:
     """What tells the two collapses apart.
 
     Returns:
       `teacher_entropy`, the mean entropy of the targets (..., K) in nats: log K where the teacher
       says nothing (centering without sharpening), 0 where it says the same of all images
       (sharpening without centering). `kl`, how far the student is from it; 0 in either case.
-      `center_norm`, the length of the center (K,), which grows where single dimensions dominate.
+      `center_norm`, the length of the center (K,) if any, which grows where single dimensions
+      dominate.
     """
     entropy = jax.scipy.special.entr(targets).sum(axis=-1).mean()
-    return {
-        'teacher_entropy': entropy,
-        'kl': loss - entropy,
-        'center_norm': jnp.linalg.norm(center),
-    }
+    found = {'teacher_entropy': entropy, 'kl': loss - entropy}
+    return found if center is None else {**found, 'center_norm': jnp.linalg.norm(center)}
+
+
+def collapse(metrics: Mapping[str, float], dimensions: int) -> str | None:
+    """Which collapse the means of `watch` show, in words with what is advised; None for none.
+
+    Args:
+      metrics: `teacher_entropy` and `kl`, where a loss gives them.
+      dimensions: K, of the logits.
+    """
+    most = math.log(dimensions)
+    if not metrics.get('kl', math.inf) < NOTHING * most:
+        return None
+    entropy = metrics['teacher_entropy']
+    if entropy > (1 - NOTHING) * most:
+        return (
+            f'Uniform collapse: the teacher says nothing of the images. Its entropy is '
+            f'{entropy:.2f} of {most:.2f} = log {dimensions} nats, and the student agrees on all '
+            'crops. What its authors and users advise: a lower '
+            'config.model.warmup_teacher_temperature and config.model.teacher_temperature (0.04; '
+            'from about 0.08 on it collapses), config.model.base_momentum by the batch (0.9995 '
+            'for 256 images; 0.99 on some data), a stronger config.optimizer.clip (0.3 to 1), a '
+            'smaller config.model.head.out_channels.'
+        )
+    if entropy < NOTHING * most:
+        return (
+            f'Collapse to one dimension: the teacher says the same of all images. Its entropy is '
+            f'{entropy:.2f} nats, the student agrees on all crops, and the center does not keep '
+            'up. Lower config.model.center_momentum (0.9; at 0.999 the authors saw this '
+            'collapse) or raise config.model.teacher_temperature.'
+        )
+    return None

@@ -6,7 +6,7 @@ backbone.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, State
-from jssl.algorithms.dino import global_views, watch
+from jssl.algorithms.dino import collapse, global_views, watch
 from jssl.augment.masks import masked_patches, most_masked, stratified_masks
 from jssl.checks import Count, Fraction, Natural, NonNegative, Positive, Share
 from jssl.errors import JsslError
@@ -194,8 +194,7 @@ class DINOv2(Algorithm):
             / 2,
         }
         loss = parts['global'] + parts['local'] + 2 * (parts['koleo'] + parts['ibot'])
-        center = state.get('center', jnp.zeros(1))
-        seen = watch(parts['global'] + parts['local'], targets, center)
+        seen = watch(parts['global'] + parts['local'], targets, state.get('center'))
         return loss, (state, {**parts, **seen})
 
     def after_step(self, params: Params, state: State, step: jax.Array) -> tuple[Params, State]:
@@ -203,6 +202,10 @@ class DINOv2(Algorithm):
         momentum = cosine_momentum(step, self.known_run.steps, base=self.base_momentum)
         teacher = update_teacher(state['teacher'], params, {}, momentum, copy_first=False)
         return params, {**state, 'teacher': teacher}
+
+    def diagnose(self, metrics: Mapping[str, float]) -> str | None:
+        """Which of DINO's two collapses it is, if one."""
+        return collapse(metrics, self.head.out_channels)
 
     def _targets(
         self, state: State, crops: tuple[jax.Array, ...], masked: Masked, step: jax.Array

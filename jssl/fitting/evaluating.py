@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import jax
@@ -25,7 +26,7 @@ from jssl.evaluation import (
 from jssl.evaluation.collapse import MOST_ROWS
 from jssl.evaluation.metrics import Scores
 from jssl.processes import of_first
-from jssl.runs.metrics import EVALUATION, Row, of_kind
+from jssl.runs.metrics import EVALUATION, STEP, Row, metrics_of, of_kind
 from jssl.training import sharding
 from jssl.training.experiment import Experiment
 
@@ -41,6 +42,7 @@ UNPROBED = (
     'no kNN and no linear probe: the training images have no labels; labelled ones can be named as '
     'config.probe_data'
 )
+LATEST = 5  # lines of steps over whose mean a run is diagnosed: some hundred steps
 STAND_IN = 1000  # training images whose features stand in where there is no test data
 Batches = ArrayBatches | SourceBatches
 
@@ -75,11 +77,13 @@ class RunEvaluator:
       experiment: whose network it is.
       report: is told the scores, and of a collapse, in words.
       history: what was found so far, by this process or by those before it in the same run.
+      latest: the last lines of steps, on the process that writes them.
     """
 
     experiment: Experiment
     report: Callable[[str], None]
     history: list[Row] = dataclasses.field(default_factory=list)
+    latest: deque[Row] = dataclasses.field(default_factory=lambda: deque(maxlen=LATEST))
     _features: tuple[int, tuple[Extracted | None, Extracted]] | None = None
 
     @functools.cached_property
@@ -202,6 +206,7 @@ class RunEvaluator:
           The scores of the evaluation that was left out, None if none was.
         """
         self.history = of_kind(rows, EVALUATION)
+        self.latest.extend(of_kind(rows, STEP))
         plan = self.experiment.plan
         found = any(row['step'] == step for row in self.history)
         if step > 0 and plan.due(plan.evaluate_every, step) and not of_first(found):
@@ -209,14 +214,30 @@ class RunEvaluator:
         self._warn()
         return None
 
+    def heard(self, row: Row) -> None:
+        """Takes note of a row of metrics that was written."""
+        if row['kind'] == STEP:
+            self.latest.append(row)
+
     def _warn(self) -> None:
         if warning := self.warning:
             self.report(f'WARNING: {warning}')
 
     @property
     def warning(self) -> str | None:
-        """What is wrong with the features so far, in words."""
-        return collapse_warning(self.history, min(self.experiment.feature_dim, self._images))
+        """What is wrong so far, in words: by the algorithm's metrics, else with the features."""
+        features = min(self.experiment.feature_dim, self._images)
+        return self._diagnosis or collapse_warning(self.history, features)
+
+    @property
+    def _diagnosis(self) -> str | None:
+        """What the algorithm says of its metrics, once there are enough of them."""
+        if len(self.latest) < LATEST:
+            return None
+        rows = [metrics_of(row) for row in self.latest]
+        names = set.intersection(*map(set, rows))
+        means = {name: float(np.mean([row[name] for row in rows])) for name in names}
+        return self.experiment.algorithm.diagnose(means)
 
     @property
     def _images(self) -> int:

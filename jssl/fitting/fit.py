@@ -188,10 +188,15 @@ def train(
         saved=callbacks.saved,
     )
     experiment.bad_samples.report = progress.print
+
+    def told(row: Row) -> None:
+        evaluator.heard(row)
+        callbacks.heard(row)
+
     try:
         with (
             checkpoints,
-            MetricsWriter(directory, progress.print, check, callbacks.heard, stopwatch) as writer,
+            MetricsWriter(directory, progress.print, check, told, stopwatch) as writer,
         ):
             train_state = begin(experiment, checkpoints, evaluator, writer, progress)
             if stopped_early(writer.rows, int(train_state.step), progress.print):

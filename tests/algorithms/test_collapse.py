@@ -15,10 +15,10 @@ import optax
 import pytest
 
 from jssl.algorithm import Algorithm, Batch, Params, Run, State
-from jssl.algorithms import BYOL, SimCLR, SimSiam
+from jssl.algorithms import BYOL, DINO, SimCLR, SimSiam
 from jssl.data import Canvas
 from jssl.evaluation.collapse import collapse_warning, feature_statistics
-from jssl.heads import ContrastiveHead, LatentPredictHead
+from jssl.heads import ContrastiveHead, DINOHead, LatentPredictHead
 from jssl.layers.batch_norm import BatchNorm
 from jssl.losses import negative_cosine
 from jssl.necks import NonLinearNeck
@@ -121,3 +121,34 @@ def test_a_broken_method_collapses_and_the_run_says_so(algorithm: Algorithm) -> 
     assert said is not None
     for part in ('collapsed to a point', 'stop-gradient', 'temperature'):
         assert part in said
+
+
+def diagnosis(steps: int = 60, **fields: Any) -> str | None:
+    """What a run of DINO says by the means of its last ten steps."""
+    head = DINOHead(WIDTH, 8, WIDTH, WIDTH)
+    algorithm = DINO(Embedding(), head, base_momentum=0.9, run=LONG, **fields)
+    start = functools.partial(init_train_state, algorithm, noisy, OPTIMIZER, seed=0)
+    state = jax.jit(start)(batch(0))
+    step = make_train_step(algorithm, noisy, OPTIMIZER)
+    found = []
+    for number in range(1, steps + 1):
+        state, metrics = step(state, batch(number))
+        found.append(metrics)
+    last = jax.tree.map(lambda *values: float(np.mean(values)), *found[-10:])
+    return algorithm.diagnose(last)
+
+
+@pytest.mark.parametrize(
+    ('fields', 'words'),
+    [
+        ({}, None),
+        ({'center_momentum': 1.0}, 'Collapse to one dimension'),
+        ({'teacher_temperature': 1.0, 'warmup_teacher_temperature': 1.0}, 'Uniform collapse'),
+    ],
+    ids=['healthy', 'no centering', 'no sharpening'],
+)
+def test_dino_says_which_of_its_two_parts_is_missing(
+    fields: dict[str, Any], words: str | None
+) -> None:
+    said = diagnosis(**fields)
+    assert said is None if words is None else said is not None and said.startswith(words)

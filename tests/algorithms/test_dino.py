@@ -123,15 +123,28 @@ def test_batch_norms_of_the_teacher_keep_their_own_statistics() -> None:
     assert_trees_close(after['teacher']['batch_stats'], left['teacher']['batch_stats'], rtol=0)
 
 
-def test_the_metrics_tell_the_collapses_apart() -> None:
-    center = jnp.zeros(4)
-    uniform = watch(jnp.log(4.0), jnp.full((2, 3, 4), 0.25), center)
-    single = watch(jnp.array(0.0), jnp.eye(4)[jnp.zeros((2, 3), int)], 5 * jnp.eye(4)[0])
-    assert [float(uniform[name]) for name in ('teacher_entropy', 'kl')] == [
-        pytest.approx(np.log(4)),
-        pytest.approx(0, abs=1e-6),
-    ]
+def test_the_metrics_tell_the_collapses_apart_and_words_follow_them() -> None:
+    center, model = jnp.zeros(K), of_vit()
+    one = jnp.eye(K)[jnp.zeros((2, 3), int)]
+    uniform = watch(jnp.log(K), jnp.full((2, 3, K), 1 / K), center)
+    single = watch(jnp.array(0.0), one, 5 * one[0, 0])
+    found = [float(uniform[name]) for name in ('teacher_entropy', 'kl')]
+    assert found == [pytest.approx(np.log(K)), pytest.approx(0, abs=1e-6)]
     assert [float(value) for value in single.values()] == [0, 0, 5]
+    for metrics, words in ((uniform, ('Uniform', 'lower')), (single, ('one dimension', 'raise'))):
+        said = model.diagnose({name: float(value) for name, value in metrics.items()})
+        assert said is not None
+        assert all(word in said for word in words)
+
+
+@pytest.mark.parametrize('entropy', [0.0, 1.2, float(np.log(K))])
+def test_a_student_that_differs_from_its_teacher_has_not_collapsed(entropy: float) -> None:
+    assert of_vit().diagnose({'teacher_entropy': entropy, 'kl': 0.3}) is None
+    assert of_vit().diagnose({}) is None
+
+
+def test_a_student_that_has_learned_all_there_is_has_not_collapsed() -> None:
+    assert of_vit().diagnose({'teacher_entropy': 1.2, 'kl': 0.0}) is None
 
 
 @pytest.mark.parametrize('sizes', [(8,), (8, 4), (4, 8, 4)])

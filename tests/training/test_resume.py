@@ -2,12 +2,24 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jssl.fitting.evaluating import RunEvaluator
 from jssl.interrupts import Interrupted
 from tests.training import toy
+
+
+class Doubtful(toy.Toy):
+    """It says over which steps it was asked."""
+
+    def loss(self, params: Any, state: Any, batch: Any) -> Any:
+        loss, (state, _) = super().loss(params, state, batch)
+        return loss, (state, {'number': batch['step'] + 1})
+
+    def diagnose(self, metrics: Any) -> str:
+        return f'mean of steps: {metrics["number"]:g}'
 
 
 @pytest.fixture(scope='module')
@@ -113,3 +125,18 @@ def test_steps_that_nobody_saved_are_taken_again_with_a_line(
     toy.trained(toy.experiment(), tmp_path)
     assert 'none of the 3 steps taken here was saved; beginning again' in capsys.readouterr().out
     assert [row['step'] for row in toy.numbers(tmp_path) if 'loss' in row] == list(range(1, 13))
+
+
+def test_what_an_algorithm_says_of_its_latest_lines_is_a_warning_that_outlives_the_process(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of five lines, which there are not yet when step 4 is evaluated; stopped in step 9."""
+    with pytest.raises(Interrupted):
+        toy.trained(toy.experiment(Doubtful(), schedule=toy.stopped_in(9)), tmp_path)
+    said = capsys.readouterr().out
+    assert said.count('WARNING') == said.count('WARNING: mean of steps: 6') == 1
+    evaluator = toy.trained(toy.experiment(Doubtful()), tmp_path)
+    said = capsys.readouterr().out
+    assert said.index('WARNING: mean of steps: 7') < said.index('WARNING: mean of steps: 10')
+    assert said.count('WARNING') == 2
+    assert evaluator.warning == 'mean of steps: 10'
