@@ -53,27 +53,100 @@ class Network(Encoder):
 
 
 class CropNetwork(nn.Module):
-    """A backbone and a head on crops of several sizes: one pass of the backbone for each size."""
+    """A backbone, and a neck, a head or both, on crops of several sizes.
+
+    The backbone has one pass for each size, what follows one for all.
+    """
 
     backbone: nn.Module
-    head: nn.Module
+    neck: nn.Module | None = None
+    head: nn.Module | None = None
 
     def __call__(self, crops: Sequence[jax.Array], train: bool = True) -> jax.Array:
-        """Logits (V, n, K) of V crops of n images.
+        """Outputs (V, n, K) of the last part for V crops of n images.
 
         Args:
           crops: for each size (n, copies, H, W, C), see `by_size`.
           train: chooses the batch norm's statistics.
         """
-        features = jnp.concatenate([self._pooled(images, train) for images in crops], axis=1)
-        logits = self.head(features.reshape(-1, features.shape[-1]), train=train)
-        return jnp.moveaxis(logits.reshape(*features.shape[:2], -1), 1, 0)
+        return jnp.moveaxis(self.predict(self.encode(crops, train), train), 1, 0)
 
-    def _pooled(self, images: jax.Array, train: bool) -> jax.Array:
-        """(n, copies, H, W, C) -> (n, copies, C); an image's crops stay where the image is."""
-        rows = images.reshape(-1, *images.shape[2:])
-        features = pool_features(self.backbone(rows, train=train))
-        return features.reshape(*images.shape[:2], -1)
+    def encode(self, crops: Sequence[jax.Array], train: bool = True) -> jax.Array:
+        """Projections (n, V, D); the features themselves without a neck."""
+        pooled = []
+        for images in crops:
+            features = pool_features(self.backbone(_rows(images), train=train))
+            pooled.append(features.reshape(*images.shape[:2], -1))
+        x = jnp.concatenate(pooled, axis=1)
+        if self.neck is None:
+            return x
+        return self.neck((_rows(x),), train=train).reshape(*x.shape[:2], -1)
+
+    def predict(self, projections: jax.Array, train: bool = True) -> jax.Array:
+        """Projections (n, V, D) -> what the head makes of them, (n, V, K); themselves without."""
+        if self.head is None:
+            return projections
+        outputs = self.head(_rows(projections), train=train)
+        return outputs.reshape(*projections.shape[:2], -1)
+
+
+Patches = tuple[jax.Array, jax.Array]  # numbers and weights, see `masked_patches`
+
+
+class TwoHeads(nn.Module):
+    """A vision transformer, a head of its class token and one of its masked patches.
+
+    Without `patch_head` the head is that of both.
+    """
+
+    backbone: nn.Module
+    head: nn.Module
+    patch_head: nn.Module | None = None
+
+    def __call__(
+        self,
+        crops: tuple[jax.Array, ...],
+        masked: Patches,
+        masks: jax.Array | None = None,
+        subsets: tuple[jax.Array | None, ...] | None = None,
+        train: bool = True,
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Logits of crops (V, n, K) and of patches (M, K'), and class tokens of the first crops.
+
+        Args:
+          crops: for each size (n, copies, H, W, C); those of the first have the masked patches.
+          masked: numbers (M,) of the patches among all of these crops, and weights (M,), 0 for
+            places without a patch.
+          masks: bool (n copies, h, w), patches that the backbone does not see; None for none.
+          subsets: for each size the samples of its branches, see `VisionTransformer`.
+          train: whether branches may be left out.
+        """
+        given = subsets or (None,) * len(crops)
+        options: Any = [{'subsets': one, 'train': train} for one in given]
+        # Parameters are made in a masked pass, so that the token is among them.
+        cls_token, patches = self._tokens(crops[0], mask=masks, **options[0])
+        more = [
+            self._tokens(images, **option)[0]
+            for images, option in zip(crops[1:], options[1:], strict=True)
+        ]
+        features = jnp.concatenate([cls_token, *more], axis=1)
+        logits = self.head(_rows(features), train=train)
+        index, weights = masked
+        rows = jnp.where(weights[:, None] > 0, patches[index], 0)
+        patch_logits = (self.patch_head or self.head)(rows, train=train)
+        logits = jnp.moveaxis(logits.reshape(*features.shape[:2], -1), 1, 0)
+        return logits, patch_logits, jnp.moveaxis(cls_token, 1, 0)
+
+    def _tokens(self, images: jax.Array, **options: Any) -> tuple[jax.Array, jax.Array]:
+        """(n, copies, H, W, C) -> class tokens (n, copies, C) and all patches (N, C)."""
+        patches, cls_token = self.backbone(_rows(images), **options)[-1]
+        width = patches.shape[-1]
+        return cls_token.reshape(*images.shape[:2], width), patches.reshape(-1, width)
+
+
+def _rows(x: jax.Array) -> jax.Array:
+    """(n, copies, ...) -> (n copies, ...): an image's crops stay where the image is."""
+    return x.reshape(-1, *x.shape[2:])
 
 
 def by_size(views: Sequence[jax.Array]) -> tuple[jax.Array, ...]:

@@ -9,7 +9,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -29,63 +28,10 @@ from jssl.memories.teacher import (
     update_teacher,
     warmup_temperature,
 )
-from jssl.networks import by_size, evaluate, forward
+from jssl.networks import Patches, TwoHeads, by_size, evaluate, forward
 from jssl.reference import Reference
 
 PARTS = ('backbone', 'head', 'patch_head')
-Masked = tuple[jax.Array, jax.Array]  # numbers and weights, see `masked_patches`
-
-
-class TwoHeads(nn.Module):
-    """A vision transformer, a head of its class token and one of its masked patches.
-
-    Without `patch_head` the head is that of both.
-    """
-
-    backbone: nn.Module
-    head: nn.Module
-    patch_head: nn.Module | None = None
-
-    def __call__(
-        self,
-        crops: tuple[jax.Array, ...],
-        masked: Masked,
-        masks: jax.Array | None = None,
-        subsets: tuple[jax.Array | None, ...] | None = None,
-        train: bool = True,
-    ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Logits of crops (V, n, K) and of patches (M, K'), and class tokens of the first crops.
-
-        Args:
-          crops: for each size (n, copies, H, W, C); those of the first have the masked patches.
-          masked: numbers (M,) of the patches among all of these crops, and weights (M,), 0 for
-            places without a patch.
-          masks: bool (n copies, h, w), patches that the backbone does not see; None for none.
-          subsets: for each size the samples of its branches, see `VisionTransformer`.
-          train: whether branches may be left out.
-        """
-        given = subsets or (None,) * len(crops)
-        options: Any = [{'subsets': one, 'train': train} for one in given]
-        # Parameters are made in a masked pass, so that the token is among them.
-        cls_token, patches = self._tokens(crops[0], mask=masks, **options[0])
-        more = [
-            self._tokens(images, **option)[0]
-            for images, option in zip(crops[1:], options[1:], strict=True)
-        ]
-        features = jnp.concatenate([cls_token, *more], axis=1)
-        logits = self.head(features.reshape(-1, features.shape[-1]), train=train)
-        index, weights = masked
-        rows = jnp.where(weights[:, None] > 0, patches[index], 0)
-        patch_logits = (self.patch_head or self.head)(rows, train=train)
-        logits = jnp.moveaxis(logits.reshape(*features.shape[:2], -1), 1, 0)
-        return logits, patch_logits, jnp.moveaxis(cls_token, 1, 0)
-
-    def _tokens(self, images: jax.Array, **options: Any) -> tuple[jax.Array, jax.Array]:
-        """(n, copies, H, W, C) -> class tokens (n, copies, C) and all patches (N, C)."""
-        rows = images.reshape(-1, *images.shape[2:])
-        patches, cls_token = self.backbone(rows, **options)[-1]
-        width = patches.shape[-1]
-        return cls_token.reshape(*images.shape[:2], width), patches.reshape(-1, width)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,7 +154,7 @@ class DINOv2(Algorithm):
         return collapse(metrics, self.head.out_channels)
 
     def _targets(
-        self, state: State, crops: tuple[jax.Array, ...], masked: Masked, step: jax.Array
+        self, state: State, crops: tuple[jax.Array, ...], masked: Patches, step: jax.Array
     ) -> tuple[jax.Array, jax.Array, State]:
         """The teacher's probabilities (2, n, K) of crops, (M, K') of patches; the new centers."""
         t, patches, _ = evaluate(self.network, state['teacher']['params'], {}, crops, masked)
@@ -235,7 +181,7 @@ class DINOv2(Algorithm):
     def _mask_options(self) -> dict[str, Any]:
         return {'share': self.mask_share, 'ratios': self.mask_ratios}
 
-    def _masks(self, crops: jax.Array, masks: jax.Array) -> tuple[jax.Array, Masked]:
+    def _masks(self, crops: jax.Array, masks: jax.Array) -> tuple[jax.Array, Patches]:
         """Masks (2 n, T), the first view's before the second's, image by image, and the patches."""
         side, _ = self._grid(crops)
         by_image = masks.reshape(2, len(crops), side, side).swapaxes(0, 1)

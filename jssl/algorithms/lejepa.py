@@ -5,42 +5,16 @@ arXiv 2511.08544. No teacher, no stopped gradient, no predictor, nothing remembe
 """
 
 import dataclasses
-from collections.abc import Sequence
 
-import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, State
 from jssl.checks import Count, Fraction
 from jssl.errors import JsslError
 from jssl.kinds import Backbone, Neck
 from jssl.layers.normalize import feature_std
-from jssl.layers.pooling import pool_features
 from jssl.losses import sigreg, view_spread
-from jssl.networks import by_size, forward
-
-
-class CropEncoder(nn.Module):
-    """A backbone and its neck on crops of several sizes."""
-
-    backbone: nn.Module
-    neck: nn.Module
-
-    def __call__(self, crops: Sequence[jax.Array], train: bool = True) -> jax.Array:
-        """Embeddings (V, B, D): one pass of the backbone for each size, one of the neck for all.
-
-        Args:
-          crops: for each size (B, copies, H, W, C).
-          train: chooses the batch norm's statistics.
-        """
-        pooled = []
-        for images in crops:
-            rows = pool_features(self.backbone(_flat(images), train=train))
-            pooled.append(rows.reshape(*images.shape[:2], -1))  # a view stays where its image is
-        vectors = jnp.concatenate(pooled, axis=1)
-        rows = self.neck((_flat(vectors),), train=train)
-        return rows.reshape(*vectors.shape[:2], -1).swapaxes(0, 1)
+from jssl.networks import CropNetwork, by_size, forward
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,9 +41,9 @@ class LeJEPA(Algorithm):
     weight: Fraction = 0.02
 
     @property
-    def encoder(self) -> CropEncoder:
+    def encoder(self) -> CropNetwork:
         """Backbone and neck as one module."""
-        return CropEncoder(backbone=self.backbone, neck=self.neck)
+        return CropNetwork(backbone=self.backbone, neck=self.neck)
 
     def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
         """Parameters of backbone and neck; the state is their batch statistics.
@@ -117,8 +91,3 @@ class LeJEPA(Algorithm):
                 f'{self.global_views} of them, at least two in all, and got {views}; set '
                 'config.views to a policy of more, such as MultiCrop, or MultiView with copies=2.'
             )
-
-
-def _flat(x: jax.Array) -> jax.Array:
-    """(B, copies, ...) -> (B copies, ...)."""
-    return x.reshape(-1, *x.shape[2:])

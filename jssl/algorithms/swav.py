@@ -8,7 +8,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -18,46 +17,12 @@ from jssl.errors import JsslError
 from jssl.heads import SwAVHead
 from jssl.kinds import Backbone, Neck
 from jssl.layers.normalize import l2_normalize
-from jssl.layers.pooling import pool_features
 from jssl.losses import sinkhorn, swapped_prediction
 from jssl.memories import feature_queue
-from jssl.networks import by_size, forward
+from jssl.networks import CropNetwork, by_size, forward
 from jssl.reference import Hooks
 
 PROTOTYPES = 'loss.prototypes'  # of params['head']; its kernel (D, K) holds one in each column
-
-
-class CropNetwork(nn.Module):
-    """Backbone, neck and head on crops of several sizes."""
-
-    backbone: nn.Module
-    neck: nn.Module
-    head: nn.Module
-
-    def __call__(
-        self, crops: Sequence[jax.Array], train: bool = True
-    ) -> tuple[jax.Array, jax.Array]:
-        """One pass of the backbone for each size, one of the neck for all.
-
-        Args:
-          crops: for each size (B, copies, H, W, C).
-          train: whether batch norm uses the batch's statistics.
-
-        Returns:
-          Projections (B, V, D) and scores (B, V, K), V being the copies of all sizes.
-        """
-        features = jnp.concatenate([self._pooled(images, train) for images in crops], axis=1)
-        rows = features.reshape(-1, features.shape[-1])
-        projections = self.neck((rows,), train=train)
-        scores = self.head(projections, train=train)
-        images, views = features.shape[:2]
-        return projections.reshape(images, views, -1), scores.reshape(images, views, -1)
-
-    def _pooled(self, images: jax.Array, train: bool) -> jax.Array:
-        """(B, copies, H, W, C) -> (B, copies, c); an image's copies stay where the image is."""
-        rows = images.reshape(-1, *images.shape[2:])
-        features = pool_features(self.backbone(rows, train=train))
-        return features.reshape(*images.shape[:2], -1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,9 +73,11 @@ class SwAV(Algorithm):
         """The swapped prediction of the codes of some views by all others (equations 1 to 6)."""
         self._check(batch)
         params, prototypes = self._prototypes(params, batch['step'])
-        (projections, scores), stats = forward(
-            self.network, params, state['batch_stats'], by_size(batch['views'])
+        crops = by_size(batch['views'])
+        projections, stats = forward(
+            self.network, params, state['batch_stats'], crops, method='encode'
         )
+        scores, _ = forward(self.network, params, stats, projections, method='predict')
         seen = jax.lax.stop_gradient((projections, scores))
         codes, queues = self._assign(state, batch['step'], prototypes, *seen)
         loss = swapped_prediction(scores, codes, self.head.crops_for_assign, self.head.temperature)
