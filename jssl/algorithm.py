@@ -7,7 +7,8 @@ the shortest complete example.
 """
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import flax.struct
@@ -26,6 +27,12 @@ State = Mapping[str, Any]  # everything else the algorithm carries, under names 
 # what `draw` adds, such as `target`: the labels that a pretext task or a clustering gives.
 Batch = Mapping[str, Any]
 Metrics = Mapping[str, jax.Array]  # a flat dict of scalars
+Keeps = Literal['student', 'teacher']
+# Where in ``{'params': …, 'state': …}`` parameters and batch statistics are of what a run keeps.
+KEPT: Mapping[Keeps, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    'student': (('params',), ('state', 'batch_stats')),
+    'teacher': (('state', 'teacher', 'params'), ('state', 'teacher', 'batch_stats')),
+}
 
 
 @flax.struct.dataclass
@@ -79,12 +86,16 @@ class Algorithm(Checked):
     Attributes:
       reference: where a checkpoint of MMSelfSup has what is in the state, see `Reference.keys`.
       predicts: what `predict` gives, see there.
+      keeps: whose backbone is the result of the training, by which a run is evaluated and which
+        features, exports and `config.pretrained` take: what the optimizer trains, or the `teacher`
+        in the state.
       run: how long the run is and on how many images; an `Experiment`, and so `jssl.fit`, sets it.
     """
 
     UNSET: ClassVar[tuple[str, ...]] = ('run',)  # fields that no config sets
     reference: ClassVar[Reference] = Reference()
     predicts: ClassVar[Literal['classes', 'targets', 'pixels', 'tokens', 'features'] | None] = None
+    keeps: ClassVar[Keeps] = 'student'
     run: Run | None = dataclasses.field(default=None, kw_only=True, repr=False)
 
     @property
@@ -155,21 +166,27 @@ class Algorithm(Checked):
         del features, rng
         return params, state
 
+    def kept(self, params: Params, state: State) -> tuple[Params, State]:
+        """Parameters and batch statistics, by part, of what `keeps` says; {} for none."""
+        tree = {'params': params, 'state': state}
+        weights, stats = (part_of(tree, place) for place in KEPT[self.keeps])
+        return weights, stats
+
     def extract_feat(self, params: Params, state: State, images: jax.Array) -> jax.Array:
         """Backbone features (B, D) of normalised `images` (B, H, W, C), pooled, in eval mode.
 
         Raises:
           JsslError: field or parameters have no backbone, and the subclass does not define this.
         """
-        backbone = getattr(self, 'backbone', None)
-        if backbone is None or not (isinstance(params, Mapping) and 'backbone' in params):
+        backbone, (weights, stats) = getattr(self, 'backbone', None), self.kept(params, state)
+        if backbone is None or not (isinstance(weights, Mapping) and 'backbone' in weights):
             raise JsslError(
                 f'{type(self).__name__} has no backbone, neither as a field nor among its '
                 'parameters, for features to judge it by; let it define '
                 'extract_feat(self, params, state, images), which returns them as (B, D).'
             )
-        stats = state.get('batch_stats', {}).get('backbone', {})
-        return pool_features(evaluate(backbone, params['backbone'], stats, images))
+        parts = weights['backbone'], stats.get('backbone', {})
+        return pool_features(evaluate(backbone, *parts, images))
 
     def predict(self, params: Params, state: State, batch: Batch) -> Any:
         """What `predicts` says of a batch as `loss` takes it, in evaluation mode.
@@ -258,6 +275,11 @@ class Algorithm(Checked):
     def with_target_generator(self) -> bool:
         """Whether the algorithm has a target generator."""
         return getattr(self, 'target_generator', None) is not None
+
+
+def part_of(tree: Any, place: Sequence[str]) -> Any:
+    """What is at `place` in nested dicts; {} where nothing is."""
+    return functools.reduce(lambda found, name: found.get(name, {}), place, tree)
 
 
 def image_batch(images: jax.Array) -> Batch:

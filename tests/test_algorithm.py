@@ -96,6 +96,21 @@ def test_extract_feat_of_a_backbone_without_batch_statistics() -> None:
     np.testing.assert_allclose(features, IMAGES.mean((1, 2)), atol=1e-6)
 
 
+@dataclasses.dataclass(frozen=True)
+class Taught(Nothing):
+    keeps = 'teacher'
+
+
+def test_what_is_kept_is_the_student_s_or_the_teacher_s() -> None:
+    params, stats = {'backbone': jnp.ones(1)}, {'backbone': jnp.ones(2)}
+    slow = {'params': {'backbone': jnp.ones(3)}, 'batch_stats': {'backbone': jnp.ones(4)}}
+    state = {'batch_stats': stats, 'teacher': slow}
+    assert Nothing().kept(params, state) == (params, stats)
+    assert Taught().kept(params, state) == (slow['params'], slow['batch_stats'])
+    assert Nothing().kept(params, {}) == (params, {})
+    assert Taught().kept(params, {'batch_stats': stats}) == ({}, {})
+
+
 def test_an_encoder_is_its_backbone_and_its_neck() -> None:
     encoder = tiny_simclr().encoder
     variables = well_scaled(jax.eval_shape(encoder.init, jax.random.key(0), IMAGES))

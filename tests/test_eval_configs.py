@@ -191,7 +191,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits_dir: str) -> 
     images = jax.ShapeDtypeStruct((2, 16, 16, 3), 'float32')
     shapes = jax.eval_shape(lambda x: backbone.init(jax.random.key(0), x, train=False), images)
     parts = [{'backbone': part} for part in well_scaled(shapes).values()]
-    save_backbone(run / 'backbone.safetensors', parts[0], {'batch_stats': parts[1]}, metadata={})
+    save_backbone(run / 'backbone.safetensors', parts[0], parts[1], metadata={})
     return tmp_path
 
 

@@ -142,8 +142,8 @@ class CAE(MaskedImageModel):
 
     def extract_feat(self, params: Params, state: State, images: jax.Array) -> jax.Array:
         """The mean of the patch tokens (B, C): the regressor never sees the class token."""
-        del state
-        features = evaluate(self.backbone, params['backbone'], {}, images)
+        weights, _ = self.kept(params, state)
+        features = evaluate(self.backbone, weights['backbone'], {}, images)
         patches, _ = features[-1]
         wide = jnp.promote_types(patches.dtype, jnp.float32)
         return patches.mean(axis=(1, 2), dtype=wide)

@@ -52,6 +52,8 @@ class DINO(Algorithm):
       JsslError: for a number out of its range.
     """
 
+    keeps = 'teacher'
+
     backbone: Backbone
     head: DINOHead
     temperature: Positive = 0.1

@@ -59,6 +59,8 @@ class DINOv2(Algorithm):
       JsslError: for a number out of its range.
     """
 
+    keeps = 'teacher'
+
     backbone: Backbone
     head: DINOHead
     patch_head: DINOHead | None = None

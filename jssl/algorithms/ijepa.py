@@ -64,6 +64,8 @@ class IJEPA(MaskedImageModel):
       JsslError: for a backbone with a class token, which no loss would train.
     """
 
+    keeps = 'teacher'
+
     neck: IJEPAPredictor
     masks: MultiBlock = dataclasses.field(default_factory=MultiBlock)
     base_momentum: Fraction = 0.996
@@ -121,12 +123,6 @@ class IJEPA(MaskedImageModel):
         momentum = linear_momentum(step, self.known_run.steps, base=self.base_momentum)
         teacher = update_teacher(state['teacher'], params, {}, momentum, copy_first=False)
         return params, {**state, 'teacher': teacher}
-
-    def extract_feat(self, params: Params, state: State, images: jax.Array) -> jax.Array:
-        """The mean of the teacher's patch tokens (B, C), as the authors evaluate it."""
-        del params
-        slow = state['teacher']['params']['backbone']
-        return pool_features(evaluate(self.backbone, slow, {}, images))
 
     def _grid(self, images: jax.Array) -> int:
         """Patches along a side.

@@ -108,8 +108,8 @@ class MaskFeat(MaskedImageModel):
 
     def extract_feat(self, params: Params, state: State, images: jax.Array) -> jax.Array:
         """The mean of the patch tokens (B, D): no loss looks at the class token here."""
-        del state
-        features = evaluate(self.backbone, params['backbone'], {}, images)
+        weights, _ = self.kept(params, state)
+        features = evaluate(self.backbone, weights['backbone'], {}, images)
         return pool_features(features[-1][:1])
 
     def _grid(self, images: jax.Array) -> int:

@@ -102,6 +102,7 @@ def fit(
                 directory,
                 config,
                 name,
+                keeps=experiment.algorithm.keeps,
                 listings=experiment.listings,
                 same_data=same_data,
                 report=progress.print,

@@ -157,8 +157,9 @@ def export(
         batch_size=experiment.batch_size,
         images=len(experiment.data),
     )
-    if has_backbone(params):
-        save_backbone(directory / WEIGHTS, params, state, metadata=about)
+    weights, stats = experiment.algorithm.kept(params, state)
+    if has_backbone(weights):
+        save_backbone(directory / WEIGHTS, weights, stats, metadata=about)
         return directory / WEIGHTS
     save_parameters(directory / PARAMETERS, params, metadata=about)
     return directory / PARAMETERS

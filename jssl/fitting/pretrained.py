@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from jssl.algorithm import TrainState
+from jssl.algorithm import KEPT, Keeps, TrainState, part_of
 from jssl.data.loading.identity import Listing, describe_change, identity_in, same
 from jssl.errors import JsslError
 from jssl.interop.mmselfsup import export_state, import_state, reference_key
@@ -32,7 +32,7 @@ from jssl.interop.safetensors import (
 from jssl.layers.position_embedding import resize_positions
 from jssl.paths import expanded
 from jssl.runs.checkpoints import read_parts
-from jssl.runs.workdir import CHECKPOINTS, CONFIG, read_config
+from jssl.runs.workdir import CHECKPOINTS, CONFIG, KEEPS, read_config
 from jssl.weights.files import read_weights as read_arrays
 from jssl.weights.names import UNREAD
 from jssl.weights.stacked import stack_like, unstack
@@ -51,6 +51,8 @@ def load_backbone_into(
 ) -> TrainState:
     """The train state with the backbone that was read in place of the fresh one.
 
+    A teacher in the state that has a backbone begins with the same one.
+
     Args:
       train_state: with an entry `backbone` in its parameters; each array keeps its place.
       weights: of `read_weights`.
@@ -65,23 +67,34 @@ def load_backbone_into(
             f'config.pretrained={path!r} is for algorithms with a part called backbone; this one '
             'has none. Leave it out.'
         )
-    stats = train_state.state.get('batch_stats', {}).get('backbone', {})
-    fresh = {
-        'params': {'backbone': train_state.params['backbone']},
-        'state': {'batch_stats': {'backbone': stats}},
-    }
+    network = {'params': train_state.params, **train_state.state}
     try:
-        loaded = place_weights(weights, fresh, report, path, added=ADDED)
+        network = _with_backbone(network, weights, path, report)
     except JsslError as error:
         raise JsslError(
             f'config.pretrained={path!r} does not fit config.model.backbone: {error}'
         ) from error
-    params = {**train_state.params, 'backbone': loaded['params']['backbone']}
-    state = dict(train_state.state)
-    if stats:
-        found = loaded['state']['batch_stats']['backbone']
-        state['batch_stats'] = {**state['batch_stats'], 'backbone': found}
-    return dataclasses.replace(train_state, params=params, state=state)
+    if has_backbone(network.get('teacher', {}).get('params')):
+        teacher = _with_backbone(network['teacher'], weights, path, lambda line: None)
+        network = {**network, 'teacher': teacher}
+    params = network.pop('params')
+    return dataclasses.replace(train_state, params=params, state=network)
+
+
+def _with_backbone(
+    network: Mapping[str, Any], weights: Weights, path: str, report: Callable[[str], None]
+) -> dict[str, Any]:
+    """A dict with `params` and maybe `batch_stats`, by part, with the backbone that was read."""
+    params, stats = network['params'], network.get('batch_stats', {})
+    places = {
+        'params': {'backbone': params['backbone']},
+        'state': {'batch_stats': {'backbone': stats.get('backbone', {})}},
+    }
+    loaded = place_weights(weights, places, report, path, added=ADDED)
+    found = {**network, 'params': {**params, **loaded['params']}}
+    if 'backbone' in stats:
+        found['batch_stats'] = {**stats, **loaded.get('state', {}).get('batch_stats', {})}
+    return found
 
 
 def tell_changed_data(
@@ -154,15 +167,30 @@ def _of_run(run: Path) -> Weights:
             f'config.pretrained={str(run)!r} is not the directory of a run: it has neither '
             f'{WEIGHTS} nor checkpoints. Give the --workdir of a run, or a file of weights.'
         )
-    parts = (('params', 'backbone'), ('state', 'batch_stats', 'backbone'))
-    tree, _ = read_parts(run / CHECKPOINTS, *parts)
-    if not has_backbone(tree.get('params')):
+    places = [(*place, 'backbone') for place in KEPT[_keeps(run)]]
+    tree, _ = read_parts(run / CHECKPOINTS, *places)
+    weights, stats = (part_of(tree, place[:-1]) for place in places)
+    if not has_backbone(weights):
         raise JsslError(
             f'config.pretrained={str(run)!r} is the run of an algorithm without parameters called '
             'backbone, so that there is nothing to begin with. Give another run, or a file of '
             'weights.'
         )
-    return export_state(tree.get('params', {}), tree.get('state', {}))
+    return export_state(weights, {'batch_stats': stats})
+
+
+def _keeps(run: Path) -> Keeps:
+    """Whose backbone the algorithm of a run keeps, as its config.json says."""
+    try:
+        found = read_config(run).get(KEEPS, 'student')
+    except JsslError as error:
+        raise JsslError(f'config.pretrained={str(run)!r}: {error}') from error
+    if found not in KEPT:
+        raise JsslError(
+            f'config.pretrained={str(run)!r}: its {CONFIG} says {KEEPS}={found!r}, where '
+            f'{" or ".join(KEPT)} stands; put the file back.'
+        )
+    return found
 
 
 def place_weights(

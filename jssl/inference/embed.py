@@ -137,8 +137,7 @@ def plan_of(network: Pretrained, layer: Layer, rows: int) -> dict[str, Any]:
 def digest(network: Pretrained) -> str:
     """By which weights are known: of their names and all their values."""
     found = hashlib.sha256()
-    parts = (network.params, network.state.get('batch_stats', {}))
-    for path, leaf in jax.tree.leaves_with_path(parts):
+    for path, leaf in jax.tree.leaves_with_path((network.params, network.state)):
         found.update(jax.tree_util.keystr(path).encode())
         found.update(np.ascontiguousarray(leaf).tobytes())
     return found.hexdigest()[:32]

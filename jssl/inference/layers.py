@@ -38,11 +38,11 @@ def make_outputs(algorithm: Algorithm, layer: Layer = POOLED) -> Outputs:
         raise JsslError(f'layer={layer!r} is no layer. {suggest(str(layer), _names(algorithm))}')
 
     def outputs(params: Params, state: State, images: jax.Array) -> jax.Array:
-        backbone, parts = _backbone(algorithm, params, layer)
-        stats = state.get('batch_stats', {}).get('backbone', {})
+        weights, stats = algorithm.kept(params, state)
+        backbone, weights, stats = _backbone(algorithm, weights, stats, layer)
         if number is not None:
-            return _stage(backbone, parts, stats, images, number)
-        last = evaluate(backbone, parts, stats, images)[-1]
+            return _stage(backbone, weights, stats, images, number)
+        last = evaluate(backbone, weights, stats, images)[-1]
         found = LAYERS[str(layer)](last)
         if found is None:
             have = [name for name, take in LAYERS.items() if take(last) is not None]
@@ -88,8 +88,10 @@ LAYERS: Mapping[str, Callable[[Any], jax.Array | None]] = {
 }
 
 
-def _backbone(algorithm: Algorithm, params: Params, layer: Layer) -> tuple[nn.Module, Any]:
-    """The backbone with each block by itself, and its parameters.
+def _backbone(
+    algorithm: Algorithm, params: Params, stats: State, layer: Layer
+) -> tuple[nn.Module, Any, Any]:
+    """The backbone with each block by itself, its parameters and its batch statistics.
 
     Raises:
       JsslError: there is none.
@@ -100,9 +102,10 @@ def _backbone(algorithm: Algorithm, params: Params, layer: Layer) -> tuple[nn.Mo
             f"layer={layer!r} is one of a backbone's, and {type(algorithm).__name__} has no part "
             f"called backbone; layer='{POOLED}' gives what its extract_feat makes."
         )
+    parts = params['backbone'], stats.get('backbone', {})
     if getattr(backbone, 'scan_layers', False):
-        return backbone.clone(scan_layers=False), unstack(params['backbone'])
-    return backbone, params['backbone']
+        return backbone.clone(scan_layers=False), *map(unstack, parts)
+    return backbone, *parts
 
 
 def _stage(

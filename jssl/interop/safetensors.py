@@ -20,7 +20,7 @@ PREFIX = 'backbone.'
 
 
 def save_backbone(
-    path: Path, params: Params, state: State, *, metadata: Mapping[str, str]
+    path: Path, params: Params, stats: State, *, metadata: Mapping[str, str]
 ) -> dict[str, np.ndarray]:
     """Writes the backbone's parameters and batch statistics.
 
@@ -28,25 +28,24 @@ def save_backbone(
 
     Args:
       path: of the file, by custom `backbone.safetensors`.
-      params: of the algorithm, with an entry `backbone`.
-      state: of the algorithm, with `batch_stats`.
+      params: by part, with an entry `backbone`; of `Algorithm.kept`.
+      stats: batch statistics by part.
       metadata: what the file says of itself, such as the algorithm and the steps trained.
 
     Returns:
       What was written, arrays by name.
     """
-    weights = backbone_arrays(params, state)
+    weights = backbone_arrays(params, stats)
     write_weights(path, weights, metadata)
     return weights
 
 
-def backbone_arrays(params: Params, state: State) -> dict[str, np.ndarray]:
+def backbone_arrays(params: Params, stats: State) -> dict[str, np.ndarray]:
     """The backbone's parameters and batch statistics by the names that files have for them."""
-    backbone = params['backbone']
-    stats = {'backbone': state.get('batch_stats', {}).get('backbone', {})}
-    if not has_reference_names(backbone, stats['backbone']):
-        return own_names(backbone) | own_names(stats['backbone'])
-    named = export_state({'backbone': backbone}, {'batch_stats': stats})
+    parts = params['backbone'], stats.get('backbone', {})
+    if not has_reference_names(*parts):
+        return own_names(parts[0]) | own_names(parts[1])
+    named = export_state({'backbone': parts[0]}, {'batch_stats': {'backbone': parts[1]}})
     return {key.removeprefix(PREFIX): np.asarray(v, order='C') for key, v in named.items()}
 
 

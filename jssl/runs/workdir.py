@@ -27,6 +27,7 @@ from jssl.runs.datasets import PLACES, check_same_data
 from jssl.runs.metrics import METRICS, last_step
 
 CONFIG = 'config.json'
+KEEPS = 'keeps'  # in config.json: whose backbone is the result, 'student' or 'teacher'
 RUN = 'run'  # in config.json: a name drawn when the run began, by which its checkpoints are known
 NEW = 'runs'  # where directories are made for runs that are given none
 CHECKPOINTS = 'checkpoints'  # a folder in the run's directory, and in it one for every saved step
@@ -47,6 +48,7 @@ def open_workdir(
     config: Mapping[str, Any],
     name: str,
     *,
+    keeps: str = 'student',
     listings: Mapping[str, Listing] = MappingProxyType({}),
     same_data: bool = False,
     report: Callable[[str], None] = print,
@@ -57,6 +59,7 @@ def open_workdir(
       path: as in `make_workdir`.
       config: resolved, of what JSON can hold.
       name: what a new directory is called after.
+      keeps: of the algorithm, see `Algorithm`.
       listings: of the data by the field of the config that names them.
       same_data: see `check_same_data`.
       report: is told on process 0, in one line, when a run to resume began with other versions.
@@ -69,7 +72,8 @@ def open_workdir(
         or checkpoints of one whose config is gone, or cannot be read or written.
     """
     data = {part: listing.identity for part, listing in listings.items()}
-    record = {'config': config, 'data': data, 'versions': versions(), **source_commit()}
+    record = {'config': config, KEEPS: keeps, 'data': data, 'versions': versions()}
+    record |= source_commit()
     record = json.loads(json.dumps(record))  # as it will be read: tuples are lists
     workdir = make_workdir(path, name)
     with _usable(workdir):
@@ -86,7 +90,8 @@ def open_workdir(
             )
     if stored is None:
         stored, unchanged = record | {RUN: secrets.token_hex(8)}, False
-    changed = None if unchanged else stored | {'data': data}
+    unchanged = unchanged and stored.get(KEEPS) == keeps
+    changed = None if unchanged else stored | {KEEPS: keeps, 'data': data}
     on_first(
         lambda: _record(workdir, changed, listings),
         f'Process 0 of this job could not write to {workdir}.',
@@ -184,7 +189,8 @@ def _has_begun(workdir: Path) -> bool:
 
 
 def read_config(workdir: Path | str) -> dict[str, Any]:
-    """What config.json of a run holds: `config`, `data`, `run`, `versions`, `git_commit`, `dirty`.
+    """What config.json of a run holds: `config`, `keeps`, `data`, `run`, `versions` and
+    `git_commit`, `dirty`.
 
     Raises:
       JsslError: the file is missing or is not one of ours.
@@ -315,7 +321,7 @@ def _check_same(
             f'{workdir} holds a run of another config (stored → given): {"; ".join(changed)}. '
             'Give another --workdir, or the stored values to resume that run.'
         )
-    known = ('config', 'data', RUN)
+    known = ('config', KEEPS, 'data', RUN)
     rest = [{k: v for k, v in record.items() if k not in known} for record in (stored, given)]
     places = [{part: record['config'].get(part) for part in parts} for record in (stored, given)]
     changed = _differences(*places) + _differences(*rest)

@@ -236,6 +236,20 @@ def test_features_have_a_row_for_each_image(name: str) -> None:
 
 
 @pytest.mark.parametrize('name', NAMES)
+def test_features_are_of_what_it_keeps(name: str) -> None:
+    model, (params, state) = algorithm(name), shapes(name)
+    teacher = state.get('teacher')
+    if model.keeps == 'teacher':
+        assert teacher['params']['backbone'].keys() == params['backbone'].keys()
+        params, state = {}, {'teacher': teacher}
+    else:
+        state = {part: tree for part, tree in state.items() if part != 'teacher'}
+    images = jax.ShapeDtypeStruct(batch(name)['views'][0].shape, 'float32')
+    features = jax.eval_shape(model.extract_feat, params, state, images)
+    assert features.shape == (tiny_models.BATCH, tiny_models.WIDTH)
+
+
+@pytest.mark.parametrize('name', NAMES)
 def test_it_predicts_what_it_says(name: str) -> None:
     model, drawn = algorithm(name), taken(name).drawn
     if model.predicts is None:

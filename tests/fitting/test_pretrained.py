@@ -1,5 +1,7 @@
 """Beginning with another run's backbone, or with published weights."""
 
+import contextlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from jssl.interop.mmselfsup import export_state
 from jssl.interop.safetensors import save_backbone
 from jssl.runs.checkpoints import Checkpoints
 from jssl.training import sharding
+from tests.algorithms import runs, tiny_models
 from tests.algorithms.tiny_models import Stem
 from tests.checks import assert_trees_close, refused, structure, well_scaled
 
@@ -38,7 +41,7 @@ def train_state(backbone: nn.Module, seed: int = 0, side: int = 8) -> TrainState
 
 def export(folder: Path, state: TrainState) -> Path:
     path = folder / 'backbone.safetensors'
-    save_backbone(path, state.params, state.state, metadata={})
+    save_backbone(path, state.params, stats(state), metadata={})
     return path
 
 
@@ -49,6 +52,13 @@ def assert_same_backbone(state: TrainState, other: TrainState) -> None:
 
 def stats(state: TrainState) -> Any:
     return state.state['batch_stats']
+
+
+def begin_run(folder: Path, state: TrainState, step: int = 1, **record: str) -> None:
+    """A run that has not ended, with a checkpoint of this state."""
+    (folder / 'config.json').write_text(json.dumps({'config': {}, **record}))
+    with contextlib.closing(Checkpoints(folder / 'checkpoints')) as checkpoints:
+        checkpoints.save(step, state)
 
 
 def load(path: Path, into: TrainState) -> tuple[TrainState, str]:
@@ -85,18 +95,48 @@ def test_the_exported_backbone_of_a_run_takes_the_place_of_the_fresh_one(
 
 def test_a_run_that_has_not_ended_gives_its_newest_intact_checkpoint(tmp_path: Path) -> None:
     mesh = sharding.make_mesh(fsdp=8)
-    checkpoints = Checkpoints(tmp_path / 'checkpoints')
     for step in (1, 2, 3):
         state = train_state(RESNET, step)
-        placed = jax.device_put(state, sharding.state_shardings(state, mesh))
-        checkpoints.save(step, placed)
-        checkpoints.wait()
-    checkpoints.close()
+        begin_run(tmp_path, jax.device_put(state, sharding.state_shardings(state, mesh)), step)
     damaged = next((tmp_path / 'checkpoints' / '3' / 'train_state').rglob('manifest.ocdbt'))
     damaged.write_bytes(b'')
     loaded, _ = load(tmp_path, train_state(RESNET))
     assert_same_backbone(loaded, train_state(RESNET, 2))
     assert (tmp_path / 'checkpoints' / '3').is_dir()  # left for the run itself to move aside
+
+
+def taught(seed: int = 0) -> TrainState:
+    """The state of DINO, whose teacher has values and batch statistics of its own."""
+    algorithm = tiny_models.tiny_dino()
+    params, state = well_scaled(jax.eval_shape(algorithm.init, jax.random.key(0), runs.seen()))
+    params, state = jax.tree.map(lambda leaf: leaf + seed, (params, state))
+    return TrainState(jnp.zeros((), 'int32'), params, state, (), jax.random.key(seed))
+
+
+@pytest.mark.parametrize('keeps', ['student', 'teacher'])
+def test_what_the_algorithm_of_a_run_keeps_is_taken(keeps: str, tmp_path: Path) -> None:
+    trained = taught(1)
+    begin_run(tmp_path, trained, keeps=keeps)
+    loaded, _ = load(tmp_path, train_state(tiny_models.STEM))
+    teacher = trained.state['teacher']
+    whose = trained.params, stats(trained)
+    if keeps == 'teacher':
+        whose = teacher['params'], teacher['batch_stats']
+    for found, expected in zip((loaded.params, stats(loaded)), whose, strict=True):
+        assert_trees_close(found['backbone'], expected['backbone'], rtol=0)
+
+
+def test_a_teacher_begins_as_the_network_that_it_is_to_follow(tmp_path: Path) -> None:
+    trained, fresh = train_state(tiny_models.STEM, 1), taught()
+    loaded, _ = load(export(tmp_path, trained), fresh)
+    teacher = loaded.state['teacher']
+    assert_same_backbone(loaded, trained)
+    assert_trees_close(teacher['params']['backbone'], trained.params['backbone'], rtol=0)
+    assert_trees_close(teacher['batch_stats']['backbone'], stats(trained)['backbone'], rtol=0)
+    assert_trees_close(teacher['params']['head'], fresh.state['teacher']['params']['head'], rtol=0)
+    assert structure(loaded) == structure(fresh)
+    places = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(loaded.params)]
+    assert not {leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(teacher)} & {*places}
 
 
 def test_arrays_stay_where_the_fresh_ones_were(tmp_path: Path) -> None:
@@ -229,6 +269,12 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
         with refused('There is no file', name):
             read_weights(name)
     (tmp_path / 'checkpoints').mkdir()
+    with refused(str(tmp_path), 'config.json cannot be read'):
+        read_weights(str(tmp_path))
+    (tmp_path / 'config.json').write_text('{"config": {}, "keeps": "both"}')
+    with refused("keeps='both'", 'student or teacher'):
+        read_weights(str(tmp_path))
+    (tmp_path / 'config.json').write_text('{"config": {}}')
     with refused('no checkpoint that can be read', 'file of weights'):
         read_weights(str(tmp_path))
 
@@ -269,9 +315,7 @@ def test_a_backbone_of_any_structure_is_exported(backbone: Any, tmp_path: Path) 
 
 
 def test_a_run_without_a_backbone_is_nothing_to_begin_with(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path / 'checkpoints')
-    checkpoints.save(1, TrainState(jnp.zeros((), 'int32'), {'encoder': jnp.ones(2)}, {}, (), KEY))
-    checkpoints.close()
+    begin_run(tmp_path, TrainState(jnp.zeros((), 'int32'), {'encoder': jnp.ones(2)}, {}, (), KEY))
     with refused(str(tmp_path), 'without parameters called backbone'):
         read_weights(str(tmp_path))
 

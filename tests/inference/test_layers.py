@@ -13,7 +13,7 @@ from jssl.backbones import SwinTransformer, VisionTransformer
 from jssl.inference.layers import make_outputs
 from jssl.inference.pretrained import Frozen
 from jssl.networks import evaluate
-from tests.algorithms.tiny_masked import tiny_mae
+from tests.algorithms.tiny_masked import tiny_ijepa, tiny_mae
 from tests.algorithms.tiny_models import Stem, linear
 from tests.checks import refused, well_scaled
 
@@ -58,6 +58,16 @@ def test_stacked_blocks_are_counted_too() -> None:
     backbone['layers'] = jax.tree.map(lambda *rows: jnp.stack(rows), *blocks)
     found = take(stacked, ({'backbone': backbone}, state), 1)
     np.testing.assert_allclose(found, take(plain, (params, state), 1), rtol=1e-5, atol=1e-6)
+
+
+def test_layers_are_those_of_the_backbone_that_the_algorithm_keeps() -> None:
+    algorithm = tiny_ijepa()
+    params, state = variables(algorithm)
+    nothing = jax.tree.map(jnp.zeros_like, params)
+    kept = {'backbone': state['teacher']['params']['backbone']}
+    for layer in ('pooled', 'map', 1):
+        found = take(algorithm, (nothing, state), layer)
+        np.testing.assert_array_equal(found, take(Frozen(algorithm.backbone), (kept, {}), layer))
 
 
 def test_stages_of_a_swin_transformer() -> None:

@@ -41,10 +41,12 @@ def config(folder: Path) -> dict[str, object]:
     return {'data': {'type': 'Folder', 'path': str(folder), 'labelled': None}, 'epochs': 2}
 
 
-def start(run: Path, folder: Path, said: list[str] | None = None, **options: bool) -> None:
+def start(run: Path, folder: Path, said: list[str] | None = None, same_data: bool = False) -> None:
     listings = {'data': Listing.of(Folder(str(folder)))}
     said = [] if said is None else said
-    open_workdir(run, config(folder), 'x', listings=listings, report=said.append, **options)
+    open_workdir(
+        run, config(folder), 'x', listings=listings, report=said.append, same_data=same_data
+    )
     took_steps(run)
 
 

@@ -184,6 +184,18 @@ def test_a_run_goes_on_with_other_settings_of_speed(tmp_path: Path) -> None:
     assert not lines
 
 
+def test_whose_backbone_is_kept_is_noted_in_runs_of_before_too(tmp_path: Path) -> None:
+    open_workdir(tmp_path, EXPERIMENT, 'x')
+    took_steps(tmp_path)
+    stored = json.loads((tmp_path / CONFIG).read_text())
+    assert stored.pop('keeps') == 'student'
+    (tmp_path / CONFIG).write_text(json.dumps(stored))
+    lines: list[str] = []
+    open_workdir(tmp_path, EXPERIMENT, 'x', keeps='teacher', report=lines.append)
+    assert read_config(tmp_path) == stored | {'keeps': 'teacher'}
+    assert lines == []
+
+
 def test_other_versions_are_only_told(tmp_path: Path) -> None:
     open_workdir(tmp_path, EXPERIMENT, 'x')
     took_steps(tmp_path)

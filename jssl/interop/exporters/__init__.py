@@ -44,8 +44,9 @@ class Parcel:
     @property
     def arrays(self) -> dict[str, np.ndarray]:
         """The weights by the reference's names; what has none there keeps its own."""
-        if not self.whole and has_backbone(self.params):
-            return backbone_arrays(self.params, self.state)
+        weights, stats = self.algorithm.kept(self.params, self.state)
+        if not self.whole and has_backbone(weights):
+            return backbone_arrays(weights, stats)
         bases = type(self.algorithm).__mro__
         if not any(base.__module__.startswith(f'{MODEL.package}.') for base in bases):
             return own_names(self.params) | own_names(self.state)

@@ -11,7 +11,7 @@ from jssl.interop.metadata import read_metadata
 from jssl.interop.mmselfsup import export_state
 from jssl.weights.files import read_weights
 from tests.algorithms.runs import seen
-from tests.algorithms.tiny_models import tiny_byol
+from tests.algorithms.tiny_models import tiny_byol, tiny_dino
 from tests.checks import refused, well_scaled
 
 
@@ -38,6 +38,19 @@ def test_weights_come_out_as_they_went_in(
         np.testing.assert_array_equal(found[name], value)
     assert read_metadata(path) == parcel.metadata
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_the_backbone_is_that_which_the_algorithm_keeps(tmp_path: Path) -> None:
+    algorithm = tiny_dino()
+    params, state = well_scaled(jax.eval_shape(algorithm.init, jax.random.key(0), seen()))
+    path = write(tmp_path / 'it.npz', Parcel(algorithm, params, state, {}))
+    teacher = state['teacher']
+    parts = [{'backbone': teacher[name]['backbone']} for name in ('params', 'batch_stats')]
+    expected = export_state(parts[0], {'batch_stats': parts[1]})
+    found = read_weights(path)
+    assert {f'backbone.{name}' for name in found} == expected.keys()
+    for name, value in found.items():
+        np.testing.assert_array_equal(value, expected[f'backbone.{name}'])
 
 
 def test_where_nothing_can_be_written_is_said(parcel: Parcel, tmp_path: Path) -> None:
