@@ -1,5 +1,6 @@
 """Eight fake CPU devices and one compilation cache for the whole run, set before JAX starts."""
 
+import ctypes
 import os
 import resource
 import signal
@@ -16,7 +17,8 @@ os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {DEVICES} {QUICK}'
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 CACHE = Path(tempfile.gettempdir()) / f'jssl-test-compilation-cache-{os.getuid()}'
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(CACHE))
-os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.5')
+# Also the smallest: what one process of the suite has compiled the others read in half the time.
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
 # Programs that tests start would else start a second time, see jssl.training.huge_pages.
 os.environ.setdefault('GLIBC_TUNABLES', '')
 
@@ -41,9 +43,18 @@ def float64() -> Iterator[None]:
 def programs_make_room() -> Iterator[None]:
     """Compiled programs of the modules before are forgotten where they fill 3 GB."""
     yield
-    unit = 1 if sys.platform == 'darwin' else 1024  # of bytes
-    if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit > 3 << 30:
+    if memory() > 3 << 30:
         jax.clear_caches()
+        if sys.platform == 'linux':
+            ctypes.CDLL(None).malloc_trim(0)  # else it would be full after every later module too
+
+
+def memory() -> int:
+    """How many bytes this process takes: now, or at most so far where the system is not Linux."""
+    if sys.platform == 'linux':
+        pages = int(Path('/proc/self/statm').read_text(encoding='ascii').split()[1])
+        return pages * resource.getpagesize()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in bytes on macOS
 
 
 @pytest.fixture(scope='session')
