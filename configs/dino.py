@@ -64,13 +64,12 @@ def vit(arch: str, width: int, epochs: int, unit: bool = True, **fields: float) 
 
 
 def resnet50() -> Config:
-    """ResNet-50 with SGD."""
-    sgd = recipes.sgd(0.03, custom_keys=dict(last_layer=dict(frozen_epochs=1.0)))
+    """ResNet-50 with SGD, at 0.03 for 256 images."""
     return dict(
-        model=model(recipes.resnet50(dtype='bfloat16'), 2048, dict(with_bn=True)),
+        model=model(recipes.resnet50(dtype='bfloat16'), 2048, {}),
         **recipes.imagenet(interpolation='bicubic'),
         views=policies.dino(**RESNET),
-        **recipes.cosine(sgd, batch_size=256, epochs=100, **RATE),
+        **recipes.cosine(recipes.sgd_of_dino(0.06), batch_size=512, epochs=100, **RATE),
     )
 
 

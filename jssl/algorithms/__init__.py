@@ -15,6 +15,7 @@ from jssl.algorithms.maskfeat import MaskFeat as MaskFeat
 from jssl.algorithms.moco import MoCo as MoCo
 from jssl.algorithms.moco_symmetric import SymmetricMoCo as SymmetricMoCo
 from jssl.algorithms.mocov3 import MoCoV3 as MoCoV3
+from jssl.algorithms.msn import MSN as MSN
 from jssl.algorithms.nnclr import NNCLR as NNCLR
 from jssl.algorithms.npid import NPID as NPID
 from jssl.algorithms.odc import ODC as ODC

@@ -88,6 +88,19 @@ def dino(
     )
 
 
+def msn(
+    size: int = 224,
+    focal_size: int = 96,
+    scale: tuple[float, float] = (0.3, 1.0),
+    focal_scale: tuple[float, float] = (0.05, 0.3),
+    focal_copies: int = 10,
+    **view: Any,
+) -> Config:
+    """A target and an anchor of its size, and small anchors, alike (Assran et al. 2022, MSN)."""
+    own = _jitter(0.4, 0.4, 0.4, 0.1) | view
+    return swav(size, focal_size, scale, focal_scale, small_copies=focal_copies, **own)
+
+
 def npid(size: int = 224, **view: Any) -> Config:
     """One view of instance discrimination (Wu et al. 2018): grey, then a jitter for all images."""
     return _views(1, size=size, **(_instance() | view))

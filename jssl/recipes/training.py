@@ -5,6 +5,14 @@ from typing import Any
 from jssl.optim.optimizers import NO_DECAY_NO_ADAPT
 
 Config = dict[str, Any]
+# Of DINO and iBOT: each tensor is clipped by itself, biases and norms do not decay, and the last
+# layer of the head is left out of the first epoch.
+OF_DINO: Config = dict(
+    clip=3.0,
+    clip_by='tensor',
+    vectors=dict(decay_mult=0.0),
+    custom_keys=dict(last_layer=dict(frozen_epochs=1.0)),
+)
 
 
 def adamw(lr: float, **fields: Any) -> Config:
@@ -19,19 +27,9 @@ def adamw_of_transformers(lr: float, no_decay: tuple[str, ...], **fields: Any) -
 
 
 def adamw_of_dino(lr: float, **fields: Any) -> Config:
-    """AdamW of DINO and iBOT: a decay from 0.04 to 0.4, but none of biases and norms.
-
-    Each tensor is clipped by itself, and the last layer of the head is left out of the first epoch.
-    """
-    own = dict(
-        weight_decay=0.04,
-        decay_schedule=dict(type='WarmupCosine', min_lr=0.4),
-        clip=3.0,
-        clip_by='tensor',
-        vectors=dict(decay_mult=0.0),
-        custom_keys=dict(last_layer=dict(frozen_epochs=1.0)),
-    )
-    return adamw(lr, **(own | fields))
+    """AdamW of DINO and iBOT: as `OF_DINO` says, with a decay from 0.04 to 0.4."""
+    growing = dict(type='WarmupCosine', min_lr=0.4)
+    return adamw(lr, **(OF_DINO | dict(weight_decay=0.04, decay_schedule=growing) | fields))
 
 
 def adamw_of_dinov2(lr: float, **fields: Any) -> Config:
@@ -46,6 +44,11 @@ def adamw_of_dinov2(lr: float, **fields: Any) -> Config:
 def sgd(lr: float, **fields: Any) -> Config:
     """SGD with a momentum of 0.9 and a weight decay of 1e-4."""
     return dict(type='SGD', lr=lr, **(dict(momentum=0.9, weight_decay=1e-4) | fields))
+
+
+def sgd_of_dino(lr: float, **fields: Any) -> Config:
+    """SGD of DINO's residual networks: as `OF_DINO` says, with a constant decay of 1e-4."""
+    return sgd(lr, **(OF_DINO | fields))
 
 
 def lars(lr: float, **fields: Any) -> Config:

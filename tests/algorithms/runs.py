@@ -21,6 +21,7 @@ from tests.algorithms.tiny_masked import (
     tiny_ijepa,
     tiny_mae,
     tiny_maskfeat,
+    tiny_msn,
     tiny_simmim,
 )
 from tests.algorithms.tiny_models import (
@@ -78,6 +79,7 @@ ALGORITHMS: dict[str, Callable[[], Algorithm]] = {
     'MaskFeat': tiny_maskfeat,
     'MoCo': functools.partial(tiny_moco, Stem(bn_group_size=4)),
     'MoCoV3': tiny_mocov3,
+    'MSN': tiny_msn,
     'NNCLR': tiny_nnclr,
     'NPID': functools.partial(tiny_npid, ensure_neg=True),
     'ODC': tiny_odc,
@@ -102,6 +104,7 @@ VIEWS = {
     'IJEPA': 1,
     'MAE': 1,
     'MaskFeat': 1,
+    'MSN': 3,
     'NPID': 1,
     'ODC': 1,
     'RelativeLoc': 9,

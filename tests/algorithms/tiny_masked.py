@@ -6,6 +6,7 @@ from jssl.algorithms import (
     CAE,
     IJEPA,
     MAE,
+    MSN,
     DINOv2,
     MaskFeat,
     SimMIM,
@@ -84,6 +85,12 @@ def tiny_mae(norm_pix: bool = False, dtype: Any = None, **fields: Any) -> MAE:
     small: dict[str, Any] = {'decoder_embed_dim': WIDTH, 'decoder_depth': 1, 'decoder_num_heads': 2}
     decoder = MAEPretrainDecoder(**sizes, **small, dtype=dtype)
     return MAE(backbone, decoder, MAEPretrainHead(norm_pix, PATCH), **fields)
+
+
+def tiny_msn(**fields: Any) -> MSN:
+    backbone = DINOViT(VIT, img_size=SIDE, patch_size=PATCH, interpolation='plain')
+    head = DINOHead(WIDTH, 12, WIDTH, WIDTH, with_bn=True)
+    return MSN(backbone, head, **({'mask_ratio': 0.5, 'base_momentum': 0.9} | fields))
 
 
 def tiny_simmim(drop_path_rate: float = 0.5, dtype: Any = None, **fields: Any) -> SimMIM:

@@ -83,6 +83,14 @@ def test_multi_crop_has_the_references_options() -> None:
     assert (built.large_copies, built.small_copies) == (2, 6)
     assert vars(built.large) == view(*STRONG, scale=(0.14, 1.0))
     assert vars(built.small) == view(*STRONG, size=96, scale=(0.05, 0.14))
+    built = build('view', policies.msn())
+    assert (built.large_copies, built.small_copies) == (2, 10)
+    assert vars(built.large) == view(*WEAK, scale=(0.3, 1.0))
+    assert vars(built.small) == view(*WEAK, size=96, scale=(0.05, 0.3))
+    built = build('view', policies.dino())
+    assert vars(built.first) == view(*BYOL, **BICUBIC, **FIRST, scale=(0.4, 1.0))
+    assert vars(built.second) == view(*BYOL, **BICUBIC, **SECOND, scale=(0.4, 1.0))
+    assert vars(built.local) == view(*BYOL, **BICUBIC, size=96, scale=(0.05, 0.4))
 
 
 @pytest.mark.parametrize(
