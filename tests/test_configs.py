@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jssl import config
-from jssl.algorithm import Run
+from jssl.algorithm import Run, TrainState
 from jssl.cli.train import parse
 from jssl.components import build, build_at
 from jssl.data import Arrays, Canvas
@@ -39,41 +39,54 @@ def with_fake_images(described: dict[str, Any], batch_size: int = 16) -> Experim
     )
 
 
-@pytest.mark.parametrize(
-    ('name', 'parameters'),
-    [
-        # ResNet-18 without classifier and 7x7 stem, and the neck of the SimCLR paper.
-        ('simclr.py:cifar10', 11_168_832 + 512 * 512 + 2 * 512 + 512 * 128 + 2 * 128),
-        ('simclr.py:imagenet', 27_968_832),
-        ('barlow_twins.py:cifar10', 11_168_832 + 2048 * (512 + 2048 + 2048) + 2 * 2 * 2048),
-        ('barlow_twins.py:imagenet', 174_535_744),
-        ('swav.py:cifar10', 11_168_832 + 2048 * (512 + 128 + 3) + 128 + 3000 * 128),
-        ('swav.py:imagenet', 28_354_752),
-        ('byol.py:cifar10', 11_168_832 + 4096 * (512 + 3 + 256) + 4096 * (256 + 3 + 256)),
-        ('byol.py:imagenet', 23_508_032 + 9_449_472 + 2_109_440),
-        ('simsiam.py:cifar10', 11_168_832 + 2048 * (512 + 2 + 2048 + 512 + 513) + 2 * 512),
-        ('simsiam.py:imagenet', 38_199_360),
-        ('moco.py:cifar10', 11_168_832 + 2048 * (513 + 256) + 256),
-        ('moco.py:imagenet-v1', 47_540_608 // 2),
-        ('densecl.py:imagenet', 23_508_032 + 8_917_248),
-        ('mocov3.py:imagenet', 23_508_032 + 9_445_376 + 2_105_344),
-        ('mocov3.py:imagenet-vit-base', (215_678_464 + 2_105_344) // 2),
-        ('mae.py:imagenet', 111_907_840),
-        ('simmim.py:imagenet', 89_874_104),
-        # ViT-B with a mask token, and a linear layer to 108 numbers.
-        ('maskfeat.py:imagenet', 85_798_656 + 768 + 769 * 108),
-    ],
-)
-def test_large_variants_can_be_traced(name: str, parameters: int) -> None:
-    experiment = with_fake_images(load(name), batch_size=256)  # as large as any group of its norms
-    state = jax.eval_shape(experiment.initial_state)
-    assert sum(leaf.size for leaf in jax.tree.leaves(state.params)) == parameters
+# Parameters of the large variants.
+LARGE = {
+    # ResNet-18 without classifier and 7x7 stem, and the neck of the SimCLR paper.
+    'simclr.py:cifar10': 11_168_832 + 512 * 512 + 2 * 512 + 512 * 128 + 2 * 128,
+    'simclr.py:imagenet': 27_968_832,
+    'barlow_twins.py:cifar10': 11_168_832 + 2048 * (512 + 2048 + 2048) + 2 * 2 * 2048,
+    'barlow_twins.py:imagenet': 174_535_744,
+    'swav.py:cifar10': 11_168_832 + 2048 * (512 + 128 + 3) + 128 + 3000 * 128,
+    'swav.py:imagenet': 28_354_752,
+    'byol.py:cifar10': 11_168_832 + 4096 * (512 + 3 + 256) + 4096 * (256 + 3 + 256),
+    'byol.py:imagenet': 23_508_032 + 9_449_472 + 2_109_440,
+    'simsiam.py:cifar10': 11_168_832 + 2048 * (512 + 2 + 2048 + 512 + 513) + 2 * 512,
+    'simsiam.py:imagenet': 38_199_360,
+    'moco.py:cifar10': 11_168_832 + 2048 * (513 + 256) + 256,
+    'moco.py:imagenet-v1': 47_540_608 // 2,
+    'densecl.py:imagenet': 23_508_032 + 8_917_248,
+    'mocov3.py:imagenet': 23_508_032 + 9_445_376 + 2_105_344,
+    'mocov3.py:imagenet-vit-base': (215_678_464 + 2_105_344) // 2,
+    'mae.py:imagenet': 111_907_840,
+    'simmim.py:imagenet': 89_874_104,
+    # ViT-B with a mask token, and a linear layer to 108 numbers.
+    'maskfeat.py:imagenet': 85_798_656 + 768 + 769 * 108,
+}
+
+
+@pytest.mark.parametrize('name', LARGE)
+def test_large_variants_can_be_initialised(name: str) -> None:
+    """Also that every key of its optimizer's groups is part of a parameter's name."""
+    params = large(name).state_shapes.params
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == LARGE[name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', LARGE)
+def test_large_variants_can_be_traced(name: str) -> None:
+    experiment = large(name)
+    state = experiment.state_shapes
     batch = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), first(experiment)
     )
     after, metrics = jax.eval_shape(experiment.step, state, batch)
     assert structure(after) == structure(state)
     assert metrics['loss'].shape == ()
+
+
+def large(name: str) -> Experiment:
+    """With a batch as large as any group of its norms."""
+    return with_fake_images(load(name), batch_size=256)
 
 
 def first(experiment: Experiment) -> dict[str, Any]:
@@ -267,63 +280,72 @@ def test_cae_recipe_is_the_references() -> None:
     assert sizes == [85_807_872 + 63_027_968, 85_807_872 + 53_786_240 + counter]
 
 
-def traced(name: str, images: int) -> tuple[Any, dict[str, Any], int]:
-    """A step of the ImageNet recipe on so many images, traced: its state, metrics, parameters."""
-    described = load(name)
-    algorithm = build('model', described['model'])
-    run = Run(samples=images, steps_per_epoch=2, epochs=1)
-    algorithm = dataclasses.replace(algorithm, run=run)
-    optimizer = make_optimizer(
-        build('optimizer', described['optimizer']),
-        build('schedule', {'type': 'Constant'}),
-        steps_per_epoch=2,
-        epochs=1,
-    )
-    side, rows = described['canvas'], described['batch_size']
-    batch = {
-        'canvas': Canvas(
-            jax.ShapeDtypeStruct((rows, side, side, 3), 'uint8'),
-            jax.ShapeDtypeStruct((rows, 2), 'int32'),
-        ),
-        'index': jax.ShapeDtypeStruct((rows,), 'int32'),
-    }
-    views = build('view', described['views'])
-    start = functools.partial(init_train_state, algorithm, views, optimizer, seed=0)
-    state = jax.eval_shape(start, batch)
-    after, metrics = jax.eval_shape(make_train_step(algorithm, views, optimizer), state, batch)
-    assert structure(after) == structure(state)
-    if algorithm.refreshes(0):
-        width = 256 if name.startswith('odc') else 2048
-        features = jax.ShapeDtypeStruct((images, width), 'float32')
-        given = (state.params, state.state, features, state.rng)
-        again = jax.eval_shape(algorithm.refresh, *given)
-        assert structure(again) == structure((state.params, state.state))
-    return state.state, metrics, sum(leaf.size for leaf in jax.tree.leaves(state.params))
+class Recipe:
+    """An ImageNet recipe on as many images as that has, of which only shapes are known."""
+
+    def __init__(self, name: str) -> None:
+        described, images = load(name), 1_281_167
+        run = Run(samples=images, steps_per_epoch=2, epochs=1)
+        self.algorithm = dataclasses.replace(build('model', described['model']), run=run)
+        self.features = jax.ShapeDtypeStruct((images, 256 if 'odc' in name else 2048), 'float32')
+        self.optimizer = make_optimizer(
+            build('optimizer', described['optimizer']),
+            build('schedule', {'type': 'Constant'}),
+            steps_per_epoch=2,
+            epochs=1,
+        )
+        side, rows = described['canvas'], described['batch_size']
+        self.batch = {
+            'canvas': Canvas(
+                jax.ShapeDtypeStruct((rows, side, side, 3), 'uint8'),
+                jax.ShapeDtypeStruct((rows, 2), 'int32'),
+            ),
+            'index': jax.ShapeDtypeStruct((rows,), 'int32'),
+        }
+        self.views = build('view', described['views'])
+
+    @functools.cached_property
+    def state(self) -> TrainState:
+        """The state before the first step."""
+        parts = self.algorithm, self.views, self.optimizer
+        return jax.eval_shape(functools.partial(init_train_state, *parts, seed=0), self.batch)
 
 
-@pytest.mark.parametrize(
-    ('name', 'parameters', 'kept'),
-    [
-        ('npid.py:imagenet', 23_770_304, {'bank': (1_281_216, 128)}),
-        (
-            'odc.py:imagenet',
-            27_258_448,
-            {'bank': (1_281_167, 256), 'labels': (1_281_167,), 'centroids': (10_000, 256)},
-        ),
-        ('deepcluster.py:imagenet', 23_508_032 + 20_490_000, {'labels': (1_281_167,)}),
-        # The 24 numbers of the Sobel filters are no parameters here.
-        ('deepcluster.py:imagenet-sobel', 43_994_920 - 24, {'labels': (1_281_167,)}),
-        ('relative_loc.py:imagenet', 40_330_312, {}),
-        ('rotation_pred.py:imagenet', 23_516_228, {}),
-    ],
-)
-def test_pretext_and_clustering_recipes_can_be_traced(
-    name: str, parameters: int, kept: dict[str, tuple[int, ...]]
-) -> None:
-    state, metrics, count = traced(name, images=1_281_167)
-    assert count == parameters
+# Parameters of recipes, and the shapes of what they remember.
+REMEMBERING: dict[str, tuple[int, dict[str, tuple[int, ...]]]] = {
+    'npid.py:imagenet': (23_770_304, {'bank': (1_281_216, 128)}),
+    'odc.py:imagenet': (
+        27_258_448,
+        {'bank': (1_281_167, 256), 'labels': (1_281_167,), 'centroids': (10_000, 256)},
+    ),
+    'deepcluster.py:imagenet': (23_508_032 + 20_490_000, {'labels': (1_281_167,)}),
+    # The 24 numbers of the Sobel filters are no parameters here.
+    'deepcluster.py:imagenet-sobel': (43_994_920 - 24, {'labels': (1_281_167,)}),
+    'relative_loc.py:imagenet': (40_330_312, {}),
+    'rotation_pred.py:imagenet': (23_516_228, {}),
+}
+
+
+@pytest.mark.parametrize('name', REMEMBERING)
+def test_pretext_and_clustering_recipes_can_be_initialised(name: str) -> None:
+    recipe, (parameters, kept) = Recipe(name), REMEMBERING[name]
+    state = recipe.state.state
+    assert sum(leaf.size for leaf in jax.tree.leaves(recipe.state.params)) == parameters
     arrays = {**state, **state.get('memory', {})}
     assert {key: arrays[key].shape for key in kept} == kept
+    if recipe.algorithm.refreshes(0):
+        given = (recipe.state.params, state, recipe.features, recipe.state.rng)
+        again = jax.eval_shape(recipe.algorithm.refresh, *given)
+        assert structure(again) == structure((recipe.state.params, state))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', REMEMBERING)
+def test_pretext_and_clustering_recipes_can_be_traced(name: str) -> None:
+    recipe = Recipe(name)
+    step = make_train_step(recipe.algorithm, recipe.views, recipe.optimizer)
+    after, metrics = jax.eval_shape(step, recipe.state, recipe.batch)
+    assert structure(after) == structure(recipe.state)
     assert metrics['loss'].shape == metrics['accuracy'].shape == ()
 
 
