@@ -23,9 +23,10 @@ from tests.checks import refused, structure, well_scaled
 from tests.conftest import ROOT
 
 EVAL = ROOT / 'configs' / 'eval'
-VIT = {'embed_dims': 8, 'num_layers': 2, 'num_heads': 2, 'feedforward_channels': 16}
+VIT = {'embed_dims': 8, 'num_layers': 4, 'num_heads': 2, 'feedforward_channels': 16}
 SWIN = {'embed_dims': 8, 'depths': (1, 1, 1, 1), 'num_heads': (1, 1, 1, 1)}
-LINEAR = ('steplr', 'coslr', 'lars', 'mocov3', 'mocov3-vit', 'mae', 'stages')
+LINEAR = ('steplr', 'coslr', 'lars', 'vicreg', 'mocov3', 'mocov3-vit', 'mae', 'stages')
+TOKENS = ('dino-small', 'dino-base', 'dinov2', 'dinov2-last', 'ijepa', 'ijepa-last')
 FINETUNE = {
     'mae-base': (1024, 100, 2e-3, 0.65),
     'mae-large': (1024, 50, 4e-3, 0.75),
@@ -49,7 +50,7 @@ def on_fake_images(described: dict[str, Any]) -> Experiment:
     """The experiment on grey images of 1,000 classes, with a small transformer if it has one."""
     images, backbone = np.full((16, 8, 8, 3), 128, np.uint8), described['model']['backbone']
     if backbone['type'] != 'ResNet':
-        backbone['arch'] = VIT if backbone['type'] == 'VisionTransformer' else SWIN
+        backbone['arch'] = SWIN if backbone['type'] == 'SwinTransformer' else VIT
     kinds = {'views': 'view', 'eval_view': 'view'}
     fields = ('model', 'views', 'eval_view', 'optimizer', 'schedule')
     parts = {field: build(kinds.get(field, field), described[field]) for field in fields}
@@ -68,6 +69,8 @@ def on_fake_images(described: dict[str, Any]) -> Experiment:
     [
         'linear.py',
         *(f'linear.py:imagenet-{name}' for name in LINEAR),
+        'linear_tokens.py',
+        *(f'linear_tokens.py:imagenet-{name}' for name in TOKENS),
         'finetune.py',
         *(f'finetune.py:imagenet-{name}' for name in FINETUNE),
     ],
@@ -118,6 +121,22 @@ def test_parameter_counts_are_the_published_ones(name: str, parameters: int) -> 
     batch = {'views': (jax.ShapeDtypeStruct((1, 224, 224, 3), 'float32'),)}
     params, _ = jax.eval_shape(model.init, jax.random.key(0), batch)
     assert sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params)) == parameters
+
+
+@pytest.mark.parametrize(
+    ('name', 'tokens', 'rate', 'epochs'),
+    [('dino-small', 4, 0.001, 100), ('dino-base', 2, 0.001, 100), ('dinov2', 5, 0.001, 10)],
+)
+def test_probes_of_tokens_have_the_reference_s_numbers(
+    name: str, tokens: int, rate: float, epochs: int
+) -> None:
+    """ALGORITHMS2 1 and 3 (9): rates for 256 images, and how many vectors stand side by side."""
+    described = load(f'linear_tokens.py:imagenet-{name}')
+    optimizer = described['optimizer']
+    assert (described['batch_size'], described['epochs']) == (1024, epochs)
+    assert (optimizer['lr'], optimizer['weight_decay']) == (4 * rate, 0.0)
+    head = on_fake_images(described).state_shapes.params['head']
+    assert head['fc']['kernel'].shape == (tokens * VIT['embed_dims'], 1000)
 
 
 PARTS = '''

@@ -34,6 +34,7 @@ def get_config(variant: str = '') -> ConfigDict:
     probes: dict[str, tuple[Any, ...]] = {
         'steplr': (pooled, 256, 100, sgd(lr=30.0), STEPS),
         'coslr': (pooled, 256, 100, sgd(lr=0.3, weight_decay=1e-6), BY_EPOCH),
+        'vicreg': (pooled, 256, 100, sgd(lr=0.02, weight_decay=1e-6), BY_EPOCH),
         'lars': (pooled, 4096, 90, lars(lr=1.6), BY_EPOCH),
         'mocov3': (pooled, 1024, 90, sgd(lr=0.4), BY_EPOCH),
         'mocov3-vit': (token, 1024, 90, sgd(lr=12.0), BY_EPOCH),

@@ -3,6 +3,7 @@
 from jssl.backbones.cae_vit import CAEViT as CAEViT
 from jssl.backbones.dino_vit import DINOViT as DINOViT
 from jssl.backbones.ijepa_vit import IJEPAViT as IJEPAViT
+from jssl.backbones.last_blocks_vit import LastBlocksViT as LastBlocksViT
 from jssl.backbones.mae_vit import MAEViT as MAEViT
 from jssl.backbones.maskfeat_vit import MaskFeatViT as MaskFeatViT
 from jssl.backbones.mocov3_vit import MoCoV3ViT as MoCoV3ViT

@@ -8,6 +8,7 @@ from jssl.necks.mae import MAEPretrainDecoder as MAEPretrainDecoder
 from jssl.necks.moco_v2 import MoCoV2Neck as MoCoV2Neck
 from jssl.necks.nonlinear import NonLinearNeck as NonLinearNeck
 from jssl.necks.pooling import ClsBatchNormNeck as ClsBatchNormNeck
+from jssl.necks.pooling import ConcatNeck as ConcatNeck
 from jssl.necks.pooling import GlobalAveragePooling as GlobalAveragePooling
 from jssl.necks.pretext import AvgPool2dNeck as AvgPool2dNeck
 from jssl.necks.pretext import ODCNeck as ODCNeck

@@ -1,4 +1,4 @@
-"""Necks of image classifiers: pooling, and batch norm of the pooled features."""
+"""Necks of image classifiers: pooling, outputs side by side, batch norm of pooled features."""
 
 import flax.linen as nn
 import jax
@@ -22,6 +22,35 @@ class GlobalAveragePooling(nn.Module):
         del train
         maps = (entry[0] if isinstance(entry, tuple) else entry for entry in features)
         return tuple(pool_features((entry,)) for entry in maps)
+
+
+class ConcatNeck(Checked, nn.Module):
+    """All outputs of a backbone side by side: class tokens, or means of maps without one.
+
+    Caron et al. 2021, DINO, appendix F, where it stands in front of a linear probe.
+
+    Attributes:
+      with_patch_mean: whether the mean of the last output's patches stands beside its class token.
+      with_bn: whether a batch norm without affine part follows.
+    """
+
+    with_patch_mean: bool = False
+    with_bn: bool = False
+
+    @nn.compact
+    def __call__(self, features: Features, train: bool = True) -> tuple[jax.Array, ...]:
+        """Features of a backbone -> ((B, C),), C being the sum of what stands there."""
+        vectors = [pool_features((entry,)) for entry in features]
+        if self.with_patch_mean:
+            if not isinstance(features[-1], tuple):
+                raise JsslError(
+                    'config.model.neck.with_patch_mean=True puts the mean of the patches beside a '
+                    'class token, and the backbone gives none; set it to False.'
+                )
+            vectors.append(pool_features((features[-1][0],)))
+        x = jnp.concatenate(vectors, axis=-1)
+        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        return (BatchNorm(epsilon=1e-6, affine=False, name='bn')(x, train) if self.with_bn else x,)
 
 
 class ClsBatchNormNeck(Checked, nn.Module):

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jssl.necks import ClsBatchNormNeck, GlobalAveragePooling
+from jssl.necks import ClsBatchNormNeck, ConcatNeck, GlobalAveragePooling
 from tests.checks import applied, refused
 
 MAPS = np.random.default_rng(0).standard_normal((5, 3, 3, 4)).astype('float32')
@@ -36,3 +36,18 @@ def test_the_class_token_is_normalised_without_affine_part() -> None:
 def test_another_width_is_refused() -> None:
     with refused('input_features=8', '4 channels', 'set config.model.neck.input_features=4'):
         ClsBatchNormNeck(input_features=8).init(jax.random.key(0), (jnp.asarray(MAPS),))
+
+
+def test_outputs_stand_side_by_side() -> None:
+    maps, tokens = jnp.asarray(MAPS), jnp.asarray(TOKENS)
+    pairs = ((maps, tokens), (2 * maps, 2 * tokens))
+    (beside,) = applied(ConcatNeck(with_patch_mean=True), {}, pairs)
+    means = MAPS.mean((1, 2))
+    expected = np.concatenate([TOKENS, 2 * TOKENS, 2 * means], axis=1)
+    np.testing.assert_allclose(beside, expected, rtol=1e-5)
+    (of_maps,) = applied(ConcatNeck(), {}, (maps, 2 * maps))
+    np.testing.assert_allclose(of_maps, np.concatenate([means, 2 * means], axis=1), rtol=1e-5)
+    (normal,), _ = ConcatNeck(with_bn=True).init_with_output(jax.random.key(0), pairs)
+    np.testing.assert_allclose(normal.std(0), 1, rtol=1e-4)
+    with refused('config.model.neck.with_patch_mean=True', 'set it to False'):
+        applied(ConcatNeck(with_patch_mean=True), {}, (maps,))
