@@ -28,43 +28,44 @@ def get_config(variant: str = '') -> ConfigDict:
 def embedded() -> Config:
     """A small vision transformer on 6,000 images of handwritten digits."""
     arch = dict(embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=256)
+    backbone = dict(type='VisionTransformer', arch=arch, img_size=24, patch_size=4)
     head = dict(out_channels=128, hid_channels=128, bottleneck=64)
     focal: Config = dict(focal_size=16, focal_scale=(0.35, 0.5), focal_copies=1)
     return dict(
-        model=model(arch, 64, head, img_size=24, patch_size=4) | dict(base_momentum=0.98),
+        model=model(backbone, 64, head) | dict(base_momentum=0.98),
         **recipes.digits(),
         views=policies.msn(**focal, **recipes.harsh_light()),
-        **recipes.cosine(adamw(1e-3), batch_size=64, epochs=20, warmup_epochs=2.0),
+        **recipes.cosine(adamw(2e-3), batch_size=64, epochs=15, warmup_epochs=2.0),
     )
 
 
 def own(images: OwnImages) -> Config:
     """The user's own images: what `--data=folder:photos` trains on."""
     sizes = dict(img_size=images.size, patch_size=images.patch)
-    network = model(images.arch, images.arch['embed_dims'], {}, **sizes)
+    backbone = dict(type='VisionTransformer', arch=images.arch, **sizes)
+    network = model(backbone, images.arch['embed_dims'], {}) | dict(base_momentum=0.99)
     views = policies.msn(images.size, images.size // 2, focal_copies=4)
     return dict(model=network, views=views, **images.run(adamw(images.lr)))
 
 
 def imagenet() -> Config:
-    """ViT-S/16."""
+    """ViT-S/16, whose position table is resized plainly."""
+    backbone = dict(type='DINOViT', arch='deit-small', interpolation='plain', dtype='bfloat16')
     growing = dict(type='WarmupCosine', min_lr=0.4, **LONGER)
     rate = RATE | LONGER | dict(cosine_epochs=1.25 * EPOCHS - 15, min_lr=1e-6)
+    optimizer = adamw(1e-3, decay_schedule=growing)
     return dict(
-        model=model('deit-small', 384, {}, dtype='bfloat16'),
+        model=model(backbone, 384, {}),
         **recipes.imagenet(),
         views=policies.msn(),
-        **recipes.cosine(
-            adamw(1e-3, decay_schedule=growing), batch_size=1024, epochs=EPOCHS, **rate
-        ),
+        **recipes.cosine(optimizer, batch_size=1024, epochs=EPOCHS, **rate),
     )
 
 
-def model(arch: str | Config, width: int, head: Config, **backbone: Any) -> Config:
-    """The algorithm; the backbone's position table is resized plainly."""
-    own = dict(type='DINOViT', arch=arch, interpolation='plain', **backbone)
+def model(backbone: Config, width: int, head: Config) -> Config:
+    """The algorithm."""
     sizes = dict(type='DINOHead', in_channels=width, out_channels=1024, with_bn=True)
-    return dict(type='MSN', backbone=own, head=sizes | head)
+    return dict(type='MSN', backbone=backbone, head=sizes | head)
 
 
 def adamw(lr: float, **fields: Any) -> Config:

@@ -32,7 +32,11 @@ def test_the_examples_run(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ('place', 'least'), [('augment.ops', 35), ('memories', 20), ('optim.schedules', 1)]
+    ('place', 'least'),
+    [
+        *(('augment.ops', 35), ('memories', 20)),
+        *(('optim.schedules', 1), ('optim.transformations', 10)),
+    ],
 )
 def test_every_function_of_a_place_has_an_example(place: str, least: int) -> None:
     names = [name for name in modules() if name.startswith(f'jssl.{place}')]

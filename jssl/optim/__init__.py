@@ -18,6 +18,8 @@ from jssl.optim.optimizers import Optimizer as Optimizer
 from jssl.optim.optimizers import TrustRatioLARS as TrustRatioLARS
 from jssl.optim.optimizers import learning_rate as learning_rate
 from jssl.optim.optimizers import make_optimizer as make_optimizer
+from jssl.optim.parameter_groups import ParameterGroup as ParameterGroup
+from jssl.optim.parameter_groups import parameter_groups as parameter_groups
 from jssl.optim.scheduled import Scheduled as Scheduled
 from jssl.optim.schedules import Constant as Constant
 from jssl.optim.schedules import MultiStep as MultiStep

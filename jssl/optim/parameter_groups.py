@@ -106,6 +106,13 @@ def parameter_groups(
     of the parameter's name decides alone. With layer decay it is the last one tried, the shortest,
     as the reference has it; its `lr_mult` is then multiplied by rate^(depths - 1 - depth).
 
+    >>> import jax.numpy as jnp
+    >>> params = {'patch_embed': jnp.ones((2, 2)), 'bias': jnp.ones(2)}
+    >>> keys = {'patch_embed': {'lr_mult': 0.2}}  # by name, and what is left by shape
+    >>> groups = parameter_groups(params, keys, vectors={'decay_mult': 0.0})
+    >>> groups['patch_embed'].lr_mult, groups['patch_embed'].decay_mult, groups['bias'].decay_mult
+    (0.2, 1.0, 0.0)
+
     Args:
       params: pytree of arrays.
       custom_keys: for each key the fields of `ParameterGroup` that differ from the default.
