@@ -327,9 +327,9 @@ def test_a_class_that_fails_when_it_is_made_is_told_with_its_line(
 
 
 def test_the_examples_of_the_docs_run() -> None:
-    """docs/parts.md: an algorithm with parts of several kinds, and an optimizer in a loop."""
+    """docs/parts.md: an algorithm of several kinds of parts, and optimizers in loops."""
     page = (ROOT / 'docs' / 'parts.md').read_text()
-    described, schedule, loop = re.findall(r'```python\n(.*?)```', page, flags=re.DOTALL)
+    described, schedule, *loops = re.findall(r'```python\n(.*?)```', page, flags=re.DOTALL)
     names: dict[str, Any] = {'__name__': 'parts', 'dataclasses': dataclasses, 'jssl': jssl}
     exec(described, names)
     hints = hints_of(names['MyAlgorithm'])
@@ -340,5 +340,9 @@ def test_the_examples_of_the_docs_run() -> None:
     assert float(build('schedule', names['schedule'])(500)) == 1.0
     params = {'w': jnp.ones(2)}
     names |= {'params': params, 'gradients': params}
-    exec(loop, names)
+    exec(loops[0], names)
     assert float(names['updates']['w'][0]) < 0
+    exec(loops[1], names)
+    both = {'w': jnp.ones(2), 'last_layer': jnp.ones(2)}
+    updates, _ = names['optimizer'].update(both, names['optimizer'].init(both))
+    assert float(updates['w'][0]) < 0 == float(updates['last_layer'][0])
