@@ -94,9 +94,9 @@ Patches = tuple[jax.Array, jax.Array]  # numbers and weights, see `masked_patche
 
 
 class TwoHeads(nn.Module):
-    """A vision transformer, a head of its class token and one of its masked patches.
+    """A vision transformer, a head of its class token and one of its patches.
 
-    Without `patch_head` the head is that of both.
+    Without `patch_head` the head is that of both, and says itself what its logits `of_patches` are.
     """
 
     backbone: nn.Module
@@ -106,7 +106,7 @@ class TwoHeads(nn.Module):
     def __call__(
         self,
         crops: tuple[jax.Array, ...],
-        masked: Patches,
+        patches: Patches | None = None,
         masks: jax.Array | None = None,
         subsets: tuple[jax.Array | None, ...] | None = None,
         train: bool = True,
@@ -114,9 +114,9 @@ class TwoHeads(nn.Module):
         """Logits of crops (V, n, K) and of patches (M, K'), and class tokens of the first crops.
 
         Args:
-          crops: for each size (n, copies, H, W, C); those of the first have the masked patches.
-          masked: numbers (M,) of the patches among all of these crops, and weights (M,), 0 for
-            places without a patch.
+          crops: for each size (n, copies, H, W, C); the patches are those of the first.
+          patches: numbers (M,) among the patches of all of these crops, and weights (M,), 0 for
+            places without a patch; None for all M = n copies h w of them.
           masks: bool (n copies, h, w), patches that the backbone does not see; None for none.
           subsets: for each size the samples of its branches, see `VisionTransformer`.
           train: whether branches may be left out.
@@ -124,16 +124,18 @@ class TwoHeads(nn.Module):
         given = subsets or (None,) * len(crops)
         options: Any = [{'subsets': one, 'train': train} for one in given]
         # Parameters are made in a masked pass, so that the token is among them.
-        cls_token, patches = self._tokens(crops[0], mask=masks, **options[0])
+        cls_token, rows = self._tokens(crops[0], mask=masks, **options[0])
         more = [
             self._tokens(images, **option)[0]
             for images, option in zip(crops[1:], options[1:], strict=True)
         ]
         features = jnp.concatenate([cls_token, *more], axis=1)
         logits = self.head(_rows(features), train=train)
-        index, weights = masked
-        rows = jnp.where(weights[:, None] > 0, patches[index], 0)
-        patch_logits = (self.patch_head or self.head)(rows, train=train)
+        if patches is not None:
+            index, weights = patches
+            rows = jnp.where(weights[:, None] > 0, rows[index], 0)
+        of_patches = self.patch_head or self.head.of_patches
+        patch_logits = of_patches(rows, train=train)
         logits = jnp.moveaxis(logits.reshape(*features.shape[:2], -1), 1, 0)
         return logits, patch_logits, jnp.moveaxis(cls_token, 1, 0)
 

@@ -37,7 +37,13 @@ Meta = Mapping[str, Any]
 
 # The algorithms of other repositories than MMSelfSup, by what their files call them, see
 # `tests.families`.
-FAMILIES = {'dino': 'DINO', 'dinov2': 'DINOv2', 'ijepa': 'IJEPA', 'vicreg': 'VICReg'}
+FAMILIES = {
+    'dino': 'DINO',
+    'dinov2': 'DINOv2',
+    'ibot': 'IBOT',
+    'ijepa': 'IJEPA',
+    'vicreg': 'VICReg',
+}
 
 
 def files(folders: tuple[Path, ...] = FOLDERS) -> list[Path]:
@@ -90,8 +96,9 @@ def is_deep(meta: Meta) -> bool:
 
 def is_residual(meta: Meta) -> bool:
     """A network of convolutions, of which float32 takes a minute; transformers take seconds."""
-    arch = meta['model'].get('backbone', meta['model']).get('arch', 'resnet')
-    return isinstance(arch, str) and arch.startswith('resnet')
+    network = meta['model'].get('backbone', meta['model'])
+    arch = network.get('arch', 'resnet')
+    return isinstance(arch, str) and arch.startswith('resnet') and 'patch_size' not in network
 
 
 def each(

@@ -95,6 +95,35 @@ def test_dino_of_a_residual_network() -> None:
 
 
 @pytest.mark.parametrize(
+    ('variant', 'epochs', 'fixed'), [('imagenet', 800, False), ('imagenet-base', 400, True)]
+)
+def test_ibot(variant: str, epochs: int, fixed: bool) -> None:
+    described = load(f'ibot.py:{variant}')
+    model, optimizer = build('model', described['model']), described['optimizer']
+    assert (described['batch_size'], described['epochs']) == (1024, epochs)
+    assert rates(described, 0, 99) == pytest.approx([0, 5e-4 * 1024 / 256])
+    assert decays(described) == pytest.approx([0.04, 0.4], rel=1e-3)
+    assert (optimizer['clip'], optimizer['clip_by']) == (3.0, 'tensor')
+    assert optimizer['custom_keys'] == {'last_layer': {'frozen_epochs': 1.0}}
+    assert (model.warmup_teacher_temperature, model.teacher_temperature) == (0.04, 0.07)
+    assert (model.warmup_patch_temperature, model.patch_temperature) == (0.04, 0.07)
+    assert (model.warmup_teacher_epochs, model.mask_start_epoch) == (30, 0)
+    assert (model.base_momentum, model.center_momentum, model.temperature) == (0.996, 0.9, 0.1)
+    assert (model.class_weight, model.patch_weight, model.mask_shape) == (1, 1, 'blocks')
+    assert (model.mask_ratios, model.mask_spreads) == ((0.0, 0.3), (0.0, 0.2))
+    head = model.head
+    assert (head.out_channels, head.patch_channels, head.norm_last_layer) == (8192, None, fixed)
+    assert (head.hid_channels, head.bottleneck, head.num_layers) == (2048, 256, 3)
+    assert (model.backbone.patch_size, model.backbone.drop_path_rate) == (16, 0.1)
+    assert crops(described['views'], 'first', 'second', 'local') == [
+        (224, (0.25, 1.0), 1.0, 0.0),
+        (224, (0.25, 1.0), 0.1, 0.2),
+        (96, (0.05, 0.25), 0.5, 0.0),
+    ]
+    assert described['views']['local_copies'] == 10
+
+
+@pytest.mark.parametrize(
     ('variant', 'blur'), [('imagenet', (0.0, 0.9)), ('imagenet-paper-blur', (1.0, 0.1))]
 )
 def test_dinov2(variant: str, blur: tuple[float, float]) -> None:

@@ -166,9 +166,14 @@ def watch(loss: jax.Array, targets: jax.Array, center: jax.Array | None = None) 
       `center_norm`, the length of the center (K,) if any, which grows where single dimensions
       dominate.
     """
-    entropy = jax.scipy.special.entr(targets).sum(axis=-1).mean()
+    entropy = mean_entropy(targets)
     found = {'teacher_entropy': entropy, 'kl': loss - entropy}
     return found if center is None else {**found, 'center_norm': jnp.linalg.norm(center)}
+
+
+def mean_entropy(targets: jax.Array) -> jax.Array:
+    """The mean entropy of probabilities (..., K) in nats."""
+    return jax.scipy.special.entr(targets).sum(axis=-1).mean()
 
 
 def collapse(metrics: Mapping[str, float], dimensions: int) -> str | None:

@@ -17,8 +17,8 @@ class DINOViT(VisionTransformer):
     """ViT that sees small crops through its position table, enlarged as the reference does it.
 
     Caron et al., "Emerging Properties in Self-Supervised Vision Transformers", ICCV 2021, section
-    3.2. All linear layers, tokens and positions start normal with std 0.02, biases at 0, and the
-    patch projection as PyTorch's convolution.
+    3.2. All linear layers, tokens and positions start normal with std 0.02, biases and the mask
+    token at 0, and the patch projection as PyTorch's convolution.
 
     Attributes:
       arch, img_size, ...: as `VisionTransformer`; ViT-S is 'deit-small'.
@@ -34,5 +34,9 @@ class DINOViT(VisionTransformer):
         """How patch projection, tokens and blocks begin."""
         normal = nn.initializers.normal(0.02)
         return TransformerInit(
-            patch=torch_linear, patch_bias=torch_linear_bias, qkv=normal, kernel=normal
+            mask_token=nn.initializers.zeros,
+            patch=torch_linear,
+            patch_bias=torch_linear_bias,
+            qkv=normal,
+            kernel=normal,
         )

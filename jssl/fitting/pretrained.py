@@ -41,8 +41,8 @@ WEIGHTS = 'backbone.safetensors'
 TABLES = {'pos_embed': 1, 'absolute_pos_embed': 0}  # and how many rows are no places
 BIASES = 'relative_position_bias_table'
 # What fine-tuning adds to a pre-trained vision transformer: the norm of its averaged tokens, and
-# biases by relative position.
-ADDED = re.compile(rf'backbone\.(ln2\.|layers\.\d+\.attn\.{BIASES}$)')
+# biases by relative position; and what training with masks adds to one without.
+ADDED = re.compile(rf'backbone\.(ln2\.|mask_token$|layers\.\d+\.attn\.{BIASES}$)')
 Weights = Mapping[str, np.ndarray]
 
 

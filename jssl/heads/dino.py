@@ -1,4 +1,4 @@
-"""The projection head of DINO and its relatives."""
+"""The projection heads of DINO and of iBOT."""
 
 import flax.linen as nn
 import jax
@@ -37,17 +37,23 @@ class DINOHead(Checked, nn.Module):
     norm_last_layer: bool = True
     dtype: DType | None = None
 
-    @nn.compact
     def __call__(self, features: jax.Array, train: bool = True) -> jax.Array:
         """Features (n, in_channels) -> logits (n, out_channels), in at least float32."""
+        return self._logits(features, train, 'last_layer', self.out_channels)
+
+    def of_patches(self, features: jax.Array, train: bool = True) -> jax.Array:
+        """The same for features of patches, which may have other logits."""
+        return self(features, train)
+
+    @nn.compact
+    def _logits(self, features: jax.Array, train: bool, layer: str, channels: int) -> jax.Array:
         self._check_width(features)
         x = features
         for index in range(self.num_layers - 1):
             x = nn.gelu(self._hidden(x, index, train), approximate=False)
         last = (self.num_layers - 1) * self._stride
         x = self._linear(self.bottleneck, f'mlp.{last}')(x)
-        final = WeightNormLinear(self.out_channels, self.norm_last_layer, name='last_layer')
-        return final(l2_normalize(x))
+        return WeightNormLinear(channels, self.norm_last_layer, name=layer)(l2_normalize(x))
 
     def _check_width(self, features: jax.Array) -> None:
         if features.shape[-1] != self.in_channels:
@@ -74,4 +80,23 @@ class DINOHead(Checked, nn.Module):
     @nn.nowrap
     def is_frozen(self, name: str) -> bool:
         """Whether the parameter `name` is not trained."""
-        return self.norm_last_layer and name == 'last_layer.weight_g'
+        return self.norm_last_layer and name.endswith('.weight_g')
+
+
+class IBOTHead(DINOHead):
+    """DINO's head, with a last layer of their own for patches where that is asked for.
+
+    Zhou et al., "iBOT: Image BERT Pre-Training with Online Tokenizer", ICLR 2022, section 3.2.
+
+    Attributes:
+      in_channels, out_channels, ...: as `DINOHead`.
+      patch_channels: logits of a patch; None for the last layer of class tokens, the shared head.
+    """
+
+    patch_channels: Count | None = None
+
+    def of_patches(self, features: jax.Array, train: bool = True) -> jax.Array:
+        """Features (n, in_channels) -> logits (n, patch_channels), in at least float32."""
+        if self.patch_channels is None:
+            return self(features, train)
+        return self._logits(features, train, 'last_layer2', self.patch_channels)

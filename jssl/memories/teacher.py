@@ -68,7 +68,7 @@ def update_teacher(
 
     Args:
       teacher: as it was.
-      params: of the student; parts that the teacher does not have are ignored.
+      params: of the student; what the teacher does not have is ignored, by name.
       stats: the student's batch statistics.
       momentum: the share of the teacher that stays, a number or a scalar.
       buffers: where the teacher's batch statistics come from: 'copied' from the student's,
@@ -97,7 +97,7 @@ def update_teacher(
         after = jax.lax.stop_gradient(_only(stats, after))
     if buffers == 'averaged':
         after = jax.tree.map(average, teacher['batch_stats'], after)
-    weights = _only(params, teacher['params'])
+    weights = paired(params, teacher['params'])
     return {
         'params': jax.tree.map(average, teacher['params'], weights),
         'batch_stats': after,
@@ -167,6 +167,20 @@ def warmup_temperature(
     """
     start = first if warmup else last
     return linear_momentum(step, max(warmup - 1, 1), base=start, end=last)
+
+
+def paired(tree: Tree, like: Tree) -> dict[str, Any]:
+    """What of a tree has its name in another one too.
+
+    Example:
+      >>> student = {'backbone': {'w': 1, 'mask_token': 2}, 'head': {'b': 3}}
+      >>> paired(student, {'backbone': {'w': None}})
+      {'backbone': {'w': 1}}
+    """
+    return {
+        name: paired(tree[name], value) if isinstance(value, Mapping) else tree[name]
+        for name, value in like.items()
+    }
 
 
 def _only(tree: Tree, parts: Any) -> dict[str, Any]:

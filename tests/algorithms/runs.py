@@ -18,6 +18,7 @@ from jssl.training.step import Step, init_train_state, make_train_step, make_vie
 from tests.algorithms.tiny_masked import (
     tiny_cae,
     tiny_dinov2,
+    tiny_ibot,
     tiny_ijepa,
     tiny_mae,
     tiny_maskfeat,
@@ -74,6 +75,7 @@ ALGORITHMS: dict[str, Callable[[], Algorithm]] = {
     # which of them is the most similar.
     'DenseCL': functools.partial(tiny_densecl, Stem(activation=nn.softplus), start_iters=2),
     'LeJEPA': functools.partial(tiny_lejepa, weight=0.5),
+    'IBOT': tiny_ibot,
     'IJEPA': tiny_ijepa,
     'MAE': tiny_mae,
     'MaskFeat': tiny_maskfeat,
@@ -101,6 +103,7 @@ VIEWS = {
     'DINOv2': 3,
     'DeepCluster': 1,
     'LeJEPA': 3,
+    'IBOT': 3,
     'IJEPA': 1,
     'MAE': 1,
     'MaskFeat': 1,

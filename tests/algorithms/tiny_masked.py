@@ -4,6 +4,7 @@ from typing import Any
 
 from jssl.algorithms import (
     CAE,
+    IBOT,
     IJEPA,
     MAE,
     MSN,
@@ -23,6 +24,7 @@ from jssl.backbones import (
 from jssl.heads import (
     CAEHead,
     DINOHead,
+    IBOTHead,
     MAEPretrainHead,
     MaskFeatPretrainHead,
     SimMIMHead,
@@ -43,6 +45,13 @@ def tiny_dinov2(**fields: Any) -> DINOv2:
     backbone = backbone.clone(drop_subsets=True, layer_scale=0.5)
     head, patch_head = (DINOHead(WIDTH, k, WIDTH, WIDTH, norm_last_layer=False) for k in (12, 10))
     return DINOv2(backbone, head, patch_head, warmup_teacher_epochs=1, base_momentum=0.9, **fields)
+
+
+def tiny_ibot(**fields: Any) -> IBOT:
+    backbone = DINOViT({**VIT, 'num_layers': 2}, img_size=SIDE, patch_size=PATCH)
+    head = IBOTHead(WIDTH, 12, WIDTH, WIDTH, patch_channels=10)
+    settings: dict[str, Any] = {'warmup_teacher_epochs': 2, 'base_momentum': 0.9}
+    return IBOT(backbone.clone(drop_path_rate=0.3), **({'head': head} | settings | fields))
 
 
 VIT = {'embed_dims': WIDTH, 'num_layers': 1, 'num_heads': 2, 'feedforward_channels': 2 * WIDTH}

@@ -20,12 +20,13 @@ from jssl.algorithm import Algorithm, Params, State
 from jssl.optim.optimizers import make_optimizer
 from jssl.weights.names import key_of, load_tree, save_tree
 from tests import golden
-from tests.families import dino, dinov2, ijepa, vicreg
+from tests.families import dino, dinov2, ibot, ijepa, vicreg
 from tests.families.family import LONG, Family, of_timm
 
 FAMILIES: dict[str, Family] = {
     'dino': dino.FAMILY,
     'dinov2': dinov2.FAMILY,
+    'ibot': ibot.FAMILY,
     'ijepa': ijepa.FAMILY,
     'vicreg': vicreg.FAMILY,
 }
@@ -39,13 +40,13 @@ def load(
     flat = {key: x.reshape(-1) if key in family.vectors else x for key, x in weights.items()}
     flat = {key: x[None] if _is_row(key, x) else x for key, x in flat.items()}
     tree, key_of = {'params': params, 'state': state}, functools.partial(name, family)
-    found = load_tree(flat, tree, key_of, family.unused)
+    found = load_tree(flat, tree, key_of, (*family.unused, *family.twice.values()))
     return found['params'], found['state']
 
 
 def _is_row(key: str, x: np.ndarray) -> bool:
-    """Whether this is a mask token without the axis of images, as DINOv2's and DINOv3's are."""
-    return key.endswith('.mask_token') and x.ndim == 2
+    """Whether this is a mask token without the axis of images, as the DINO family's are."""
+    return key.endswith(('.mask_token', '.masked_embed')) and x.ndim == 2
 
 
 def export(saved: golden.File, params: Params, state: State | None) -> dict[str, np.ndarray]:
@@ -54,8 +55,21 @@ def export(saved: golden.File, params: Params, state: State | None) -> dict[str,
     tree = {'params': params, 'state': state or {}}
     found = save_tree(tree, functools.partial(name, family))
     spec = golden.plain(saved.meta['state_spec'])
+    if state is not None:  # of gradients the reference has one
+        found |= again(family, found, spec)
     shapes = {key: spec[key]['shape'] for key in family.vectors}
     return {key: x.reshape(shapes.get(key, x.shape)) for key, x in found.items()}
+
+
+def again(family: Family, found: Mapping[str, np.ndarray], spec: golden.Meta) -> dict[str, Any]:
+    """The arrays that a file has under a second name, by that name."""
+    second = {
+        there + key.removeprefix(here): value
+        for here, there in family.twice.items()
+        for key, value in found.items()
+        if key.startswith(here)
+    }
+    return {key: value for key, value in second.items() if spec[key]['kind'] == 'alias'}
 
 
 def name(family: Family, names: Sequence[str]) -> str | None:
@@ -63,8 +77,16 @@ def name(family: Family, names: Sequence[str]) -> str | None:
     key = key_of(names)
     for here, there in family.places.items():
         if key == here or key.startswith(f'{here}.'):
-            return f'{there}{of_timm(key[len(here) :])}'
+            return renamed(family, f'{there}{of_timm(key[len(here) :])}')
     return None
+
+
+def renamed(family: Family, key: str) -> str:
+    """The key with the family's own end, if it has one."""
+    for end, own in family.renamed.items():
+        if key.endswith(f'.{end}'):
+            return key.removesuffix(end) + own
+    return key
 
 
 def entry(saved: golden.File, name: str) -> str:

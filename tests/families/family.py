@@ -34,12 +34,14 @@ class Family:
     Attributes:
       make: a file -> our algorithm, told its run.
       places: how the path of an array begins here -> there; of ``{'params': …, 'state': …}``.
+      renamed: how names of timm end that are others there -> how they end there.
       step: settings of a file -> the number of its single step.
       optimizer: settings of a trajectory -> its optimizer; the rate and the decay are the file's.
       metrics: what a term of the loss is called there -> our metric.
       unread: patterns of settings that say again what others do.
       more: a file and its inputs -> what else the batch has, made of recorded draws.
       unused: how keys begin that are there whether they are used or not.
+      twice: how keys begin that may be there a second time -> how they begin then.
       only_there: patterns of what was captured on the way and is not made here.
       vectors: keys that have a first axis of one entry there, and not here.
       stacked: how the names of recorded inputs begin, of which there are several -> the entry of
@@ -48,6 +50,7 @@ class Family:
 
     make: Callable[[golden.File], Algorithm]
     places: Mapping[str, str]
+    renamed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     step: Callable[[golden.Meta], int] = lambda meta: 0
     optimizer: Callable[[golden.Meta], Optimizer] | None = None
     metrics: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -55,6 +58,7 @@ class Family:
     vectors: tuple[str, ...] = ()
     stacked: Mapping[str, str] = dataclasses.field(default_factory=dict)
     unused: tuple[str, ...] = ()
+    twice: Mapping[str, str] = dataclasses.field(default_factory=dict)
     only_there: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
 

@@ -1,6 +1,7 @@
 """Beginning with another run's backbone, or with published weights."""
 
 import contextlib
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,16 @@ def test_a_masked_model_is_fine_tuned_with_larger_images(tmp_path: Path) -> None
     expected = resized.permute(0, 2, 3, 1).reshape(1, 16, 8).numpy()
     np.testing.assert_allclose(new['pos_embed'][:, 1:], expected, rtol=1e-5)
     np.testing.assert_array_equal(new['pos_embed'][:, :1], old['pos_embed'][:, :1])
+
+
+def test_a_mask_token_may_be_missing(tmp_path: Path) -> None:
+    export(tmp_path, train_state(MAEViT(VIT, img_size=8, patch_size=4), 1))
+    fresh = train_state(MAEViT(VIT, img_size=8, patch_size=4))
+    token = {'mask_token': jnp.full((1, 1, 8), 3.0)}
+    params = {**fresh.params, 'backbone': {**fresh.params['backbone'], **token}}
+    loaded, said = load(tmp_path, dataclasses.replace(fresh, params=params))
+    assert 'new here: backbone.mask_token' in said
+    np.testing.assert_array_equal(loaded.params['backbone']['mask_token'], 3)
 
 
 def swin(window: int) -> SwinTransformer:

@@ -55,7 +55,7 @@ def test_its_parts_fit_together(name: str) -> None:
 
 # What jssl has and MMSelfSup has not.
 ELSEWHERE = {
-    *('DCL', 'DINO', 'DINOv2', 'IJEPA', 'ImageClassifier', 'LeJEPA', 'MSN', 'NNCLR'),
+    *('DCL', 'DINO', 'DINOv2', 'IBOT', 'IJEPA', 'ImageClassifier', 'LeJEPA', 'MSN', 'NNCLR'),
     *('SymmetricMoCo', 'TiCo', 'VICReg'),
 }
 
