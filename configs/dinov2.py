@@ -31,9 +31,9 @@ def get_config(variant: str = '') -> ConfigDict:
 def embedded() -> Config:
     """A small vision transformer on 6,000 images of handwritten digits."""
     local: Config = dict(local_size=16, local_scale=(0.35, 0.5), local_copies=1)
-    arch = dict(embed_dims=96, num_layers=4, num_heads=3, feedforward_channels=384)
-    backbone = vit(arch, 24, 4, num_registers=2, layer_scale=0.1)
-    head = HEAD | dict(in_channels=96, out_channels=512, hid_channels=128, bottleneck=64)
+    arch = dict(embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=256)
+    backbone = vit(arch, 24, 4, num_registers=2, layer_scale=0.1, init_std=0.1)
+    head = HEAD | dict(in_channels=64, out_channels=512, hid_channels=128, bottleneck=64)
     settings = dict(warmup_teacher_epochs=5, base_momentum=0.98)
     return dict(
         model=dict(type='DINOv2', backbone=backbone, head=head, patch_head=head, **settings),

@@ -33,8 +33,9 @@ def embedded() -> Config:
     neck = dict(embed_dims=64, predictor_embed_dims=48, depth=2, num_heads=4)
     # On 8 x 8 patches the four targets leave a context of 12 in 97 of 100 images.
     fields = dict(masks=dict(type='MultiBlock', context_patches=12), base_momentum=0.99)
+    # With the usual 0.02 the positions would drown patches of 48 values.
     return dict(
-        model=model(arch, neck, size=32, patch=4, **fields),
+        model=model(arch, neck, size=32, patch=4, init_std=0.15, **fields),
         **recipes.digits(),
         views=policies.ijepa(size=32, scale=(0.5, 1.0)),
         **recipes.cosine(adamw(lr=2e-3), batch_size=64, epochs=24, warmup_epochs=3.0),
@@ -51,12 +52,11 @@ def own(images: OwnImages) -> Config:
 
 def imagenet(size: int = 224, patch: int = 14) -> Config:
     """ViT-H in bfloat16, with a predictor of 12 blocks."""
-    half: Config = dict(dtype='bfloat16')
     growing = dict(type='WarmupCosine', min_lr=0.4, **COUNTED)
     rate = dict(warmup_epochs=40.0, warmup_factor=0.2, min_lr=1e-6, **COUNTED)
     optimizer = adamw(lr=1e-3, decay_schedule=growing)
     return dict(
-        model=model('huge', half, size=size, patch=patch, **half),
+        model=model('huge', {}, size=size, patch=patch, dtype='bfloat16'),
         **recipes.imagenet(size=size, resize=size * 8 // 7),
         views=policies.ijepa(size),
         **recipes.cosine(optimizer, batch_size=2048, epochs=300, **rate),
@@ -64,9 +64,17 @@ def imagenet(size: int = 224, patch: int = 14) -> Config:
 
 
 def model(
-    arch: str | Config, neck: Config, *, size: int, patch: int, dtype: Any = None, **fields: Any
+    arch: str | Config,
+    neck: Config,
+    *,
+    size: int,
+    patch: int,
+    init_std: float = 0.02,
+    dtype: Any = None,
+    **fields: Any,
 ) -> Config:
     """The algorithm."""
-    backbone = dict(type='IJEPAViT', arch=arch, img_size=size, patch_size=patch, dtype=dtype)
-    neck = dict(type='IJEPAPredictor', num_patches=(size // patch) ** 2, **neck)
+    shared: Config = dict(init_std=init_std, dtype=dtype)
+    backbone = dict(type='IJEPAViT', arch=arch, img_size=size, patch_size=patch, **shared)
+    neck = dict(type='IJEPAPredictor', num_patches=(size // patch) ** 2, **shared, **neck)
     return dict(type='IJEPA', backbone=backbone, neck=neck, **fields)

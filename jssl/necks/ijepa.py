@@ -4,14 +4,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jssl.checks import Checked, Count, DType, Natural, Positive
+from jssl.checks import Checked, Count, DType, Natural, NonNegative, Positive
 from jssl.errors import JsslError
 from jssl.layers.attention import Implementation
 from jssl.layers.position_embedding import sincos_positions
 from jssl.layers.rows import by_rows
 from jssl.layers.transformer import TransformerBlock, TransformerInit, layer_norm
 
-INIT = nn.initializers.normal(0.02)
+TOKEN = nn.initializers.normal(0.02)
 
 
 class IJEPAPredictor(Checked, nn.Module):
@@ -27,6 +27,8 @@ class IJEPAPredictor(Checked, nn.Module):
       depth: number of blocks.
       num_heads: heads of their attention; as many as the encoder's in the reference.
       mlp_ratio: width of the feed-forward networks over that of the predictor.
+      init_std: standard deviation of the initial kernels; a narrow predictor needs about
+        sqrt(1 / width).
       remat: compute each block again in the backward pass instead of keeping its activations.
       implementation: of the attention: 'xla', 'cudnn' or None for JAX's choice.
       dtype: of the computation (parameters stay as they are); None follows the input.
@@ -38,6 +40,7 @@ class IJEPAPredictor(Checked, nn.Module):
     depth: Natural = 12
     num_heads: Count = 16
     mlp_ratio: Positive = 4
+    init_std: NonNegative = 0.02
     remat: bool = False
     implementation: Implementation = None
     dtype: DType | None = None
@@ -62,7 +65,7 @@ class IJEPAPredictor(Checked, nn.Module):
         positions = self._positions().astype(latent.dtype)
         x = by_rows(self._linear(self.predictor_embed_dims, 'predictor_embed'), latent)
         x += positions[context]
-        token = self.param('mask_token', INIT, (1, 1, self.predictor_embed_dims))
+        token = self.param('mask_token', TOKEN, (1, 1, self.predictor_embed_dims))
         hidden = token.astype(x.dtype) + positions[targets]
         x = jnp.broadcast_to(x[:, None], (batch, blocks, *x.shape[1:]))
         x = jnp.concatenate([x, hidden], axis=2).reshape(batch * blocks, -1, x.shape[-1])
@@ -74,6 +77,10 @@ class IJEPAPredictor(Checked, nn.Module):
     def is_frozen(self, name: str) -> bool:
         """Whether the parameter `name` is not trained: the fixed positions."""
         return name == 'predictor_pos_embed'
+
+    @property
+    def _init(self) -> nn.initializers.Initializer:
+        return nn.initializers.normal(self.init_std)
 
     def _positions(self) -> jax.Array:
         """The fixed table (num_patches, C), stored as in the reference."""
@@ -88,7 +95,7 @@ class IJEPAPredictor(Checked, nn.Module):
             x = block(
                 self.num_heads,
                 int(self.mlp_ratio * self.predictor_embed_dims),
-                init_values=TransformerInit(qkv=INIT, kernel=INIT),
+                init_values=TransformerInit(qkv=self._init, kernel=self._init),
                 implementation=self.implementation,
                 dtype=self.dtype,
                 name=f'predictor_blocks.{index}',
@@ -96,7 +103,7 @@ class IJEPAPredictor(Checked, nn.Module):
         return x
 
     def _linear(self, features: int, name: str) -> nn.Dense:
-        return nn.Dense(features, kernel_init=INIT, dtype=self.dtype, name=name)
+        return nn.Dense(features, kernel_init=self._init, dtype=self.dtype, name=name)
 
     def _check(self, latent: jax.Array) -> None:
         if latent.shape[-1] != self.embed_dims:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jssl.algorithms import MAE
-from jssl.backbones import MAEViT, MaskFeatViT
+from jssl.backbones import DINOViT, IJEPAViT, MAEViT, MaskFeatViT
 from jssl.heads import MAEPretrainHead
 from jssl.necks import MAEPretrainDecoder
 from tests.checks import assert_drawn_like, refused, well_scaled
@@ -118,13 +118,18 @@ def test_a_masked_patch_is_replaced_by_the_token() -> None:
     assert np.abs(hidden - seen).max() > 1e-3
 
 
-def test_all_matrices_of_maskfeat_begin_with_the_spread_asked_for() -> None:
-    model = MaskFeatViT(ARCH, img_size=16, patch_size=4, init_std=0.3)
+@pytest.mark.parametrize('kind', [MaskFeatViT, IJEPAViT, DINOViT])
+def test_matrices_begin_with_the_spread_asked_for(kind: Any) -> None:
+    """All of them but DINO's patch projection, which begins as PyTorch's convolution."""
+    model = kind(ARCH, img_size=16, patch_size=4, init_std=0.3)
     params = jax.jit(functools.partial(model.init, train=False))(jax.random.key(0), IMAGES)
     flat = jax.tree_util.tree_leaves_with_path(params['params'])
     kernels = {jax.tree_util.keystr(path): leaf for path, leaf in flat if leaf.ndim > 1}
     spreads = {name: float(leaf.std()) for name, leaf in kernels.items() if 'kernel' in name}
     assert len(spreads) == 2 * 4 + 1
+    if kind is DINOViT:
+        [patch] = [name for name in spreads if 'patch_embed' in name]
+        assert spreads.pop(patch) == pytest.approx(1 / 144**0.5, rel=0.15)
     assert spreads == pytest.approx(dict.fromkeys(spreads, 0.3), rel=0.15)
 
 
