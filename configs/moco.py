@@ -1,12 +1,11 @@
 """MoCo v2 (Chen et al. 2020, arXiv 2003.04297) and v1 (He et al. 2020, arXiv 1911.05722).
 
-    jssl train moco                # embedded digits
-    jssl train moco:cifar10        # v2, ResNet-18, 1000 epochs; cifar10-symmetric: both directions
+    jssl train moco                # embedded digits; symmetric: both directions
+    jssl train moco:cifar10        # v2, ResNet-18, 1000 epochs; cifar10-symmetric
     jssl train moco:imagenet       # v2, ResNet-50, 200 epochs; imagenet-v1
 
 Embedded: minutes on two CPU cores; accuracies are in docs/results.md.
-ImageNet: the reference's recipes for 8 GPUs with batch norm over 32 images; its own runs reach
-67.5 % linear for v2, and OpenSelfSup reports 61.0 % for v1.
+ImageNet: the reference's recipes, 67.5 % linear in its runs (v2), 61.0 % in OpenSelfSup's (v1).
 """
 
 import functools
@@ -19,16 +18,17 @@ from jssl.recipes import Config, OwnImages, policies
 def get_config(variant: str = '') -> ConfigDict:
     """The experiment called `variant`."""
     real = {f'imagenet{name}': functools.partial(imagenet, name) for name in ('', '-v2', '-v1')}
-    real['cifar10-symmetric'] = functools.partial(cifar10, kind='SymmetricMoCo')
+    for name, make in (('symmetric', embedded), ('cifar10-symmetric', cifar10)):
+        real[name] = functools.partial(make, kind='SymmetricMoCo')
     return choose(variant, embedded=embedded, cifar10=cifar10, **real)
 
 
-def embedded() -> Config:
+def embedded(kind: str = 'MoCo') -> Config:
     """A small ResNet on 6,000 images of handwritten digits, in minutes on a laptop."""
     memory = dict(queue_len=128, momentum=0.98)  # a longer queue holds more of the same digits
     neck = recipes.mlp(64, 256, 64, with_last_bn_affine=False)
     return dict(
-        model=model(recipes.edge_resnet(), neck, 0.1, **memory),
+        model=model(recipes.edge_resnet(), neck, 0.1, **memory) | dict(type=kind),
         **recipes.digits(),
         views=policies.moco_v2(**recipes.digit_views()),
         **recipes.cosine(recipes.adamw(6e-3), batch_size=64, epochs=30, warmup_epochs=2.0),
