@@ -248,8 +248,8 @@ def begin(
     for subject, scores in evaluator.baselines(train_state).items():
         writer.write(0, scores, kind=BASELINE, epoch=0, subject=subject)
     if weights is not None:
-        path = experiment.pretrained
-        train_state = load_backbone_into(train_state, weights, path, progress.print)
+        path, backbone = experiment.pretrained, getattr(experiment.algorithm, 'backbone', None)
+        train_state = load_backbone_into(train_state, backbone, weights, path, progress.print)
     return train_state
 
 

@@ -18,7 +18,8 @@ from jssl.data.reading.decoding import check_channels
 from jssl.errors import JsslError, in_words, show
 from jssl.evaluation.features import EvalView
 from jssl.fitting.outcome import final_scores
-from jssl.fitting.pretrained import WEIGHTS, place_weights, read_weights
+from jssl.fitting.placing import place_weights
+from jssl.fitting.pretrained import WEIGHTS, read_weights
 from jssl.foreign import refuse_foreign
 from jssl.inference.pretrained import Frozen, Pretrained
 from jssl.interop.metadata import parsed, read_metadata
@@ -277,7 +278,7 @@ def fitted(
         parts = (params['backbone'], fresh['state']['batch_stats']['backbone'])
         if not has_reference_names(*parts):
             return _by_own_names(weights, params), _by_own_names(weights, state)
-        loaded = place_weights(weights, fresh, lambda line: None, path)
+        loaded = place_weights(weights, fresh, backbone, lambda line: None, path)
     except JsslError as error:
         raise JsslError(f'{path!r} does not fit {type(backbone).__name__}: {error}') from error
     return loaded['params'], loaded['state'] if state else {}

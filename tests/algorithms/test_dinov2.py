@@ -1,6 +1,7 @@
 """DINOv2: masks of the global crops alone, what the loss is made of, and when the teacher moves."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,8 +11,11 @@ import pytest
 
 from jssl.algorithm import Batch
 from jssl.algorithms import DINOv2
+from jssl.weights.files import read_weights
+from tests import tiny
 from tests.algorithms import runs, tiny_masked
 from tests.checks import refused, structure, well_scaled
+from tests.conftest import ROOT
 
 
 def still(**fields: Any) -> DINOv2:
@@ -72,6 +76,28 @@ def test_masks_are_drawn_for_half_of_the_global_crops() -> None:
     assert (drawn['masks'].any(axis=1)).sum() <= 4
     assert 'drop_path' not in drawn
     assert 'drop_path' in tiny_masked.tiny_dinov2().draw(jax.random.key(1), {}, batch())
+
+
+@pytest.mark.slow
+def test_a_second_run_by_the_command_trains_on_larger_images(
+    digits_dir: str, tmp_path: Path
+) -> None:
+    first, second = tmp_path / 'first', tmp_path / 'second'
+    arch = {'embed_dims': 8, 'num_layers': 1, 'num_heads': 2, 'feedforward_channels': 16}
+    small: list[str] = [f'--config.model.backbone.arch={arch}', '--config.epochs=1']
+    small += [f'--config.model.{head}.in_channels=8' for head in ('head', 'patch_head')]
+    small += ['--config.schedule.warmup_epochs=0.5', '--config.model.warmup_teacher_epochs=1']
+    for part, split in (('data', 'train[:128]'), ('test_data', 'test[:32]')):
+        small += [f'--config.{part}.split={split}', f'--config.{part}.data_dir={digits_dir}']
+    config = f'--config={ROOT / "configs" / "dinov2.py"}'
+    tiny.finish(tiny.start([config, *small, f'--workdir={first}']))
+    larger = [f'--config.views.{view}.size=32' for view in ('first', 'second')]
+    larger += ['--config.model.backbone.img_size=32', f'--config.pretrained={first}']
+    said = tiny.finish(tiny.start([config, *small, *larger, f'--workdir={second}']))
+    assert f'backbone from {first}' in said
+    assert 'new here' not in said
+    tables = [read_weights(run / 'backbone.safetensors')['pos_embed'] for run in (first, second)]
+    assert [table.shape for table in tables] == [(1, 37, 8), (1, 65, 8)]
 
 
 def test_crops_that_are_not_square_are_refused() -> None:

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from jssl.algorithm import Algorithm, TrainState
+from jssl.algorithm import Algorithm, Batch, TrainState
 from jssl.algorithms import ImageClassifier
-from jssl.backbones import CAEViT, MAEViT, ResNet, SwinTransformer, VisionTransformer
+from jssl.backbones import CAEViT, IJEPAViT, MAEViT, ResNet, SwinTransformer, VisionTransformer
 from jssl.fitting.pretrained import load_backbone_into, read_weights
 from jssl.heads import LinearClsHead
 from jssl.interop.mmselfsup import export_state
 from jssl.interop.safetensors import save_backbone
 from jssl.runs.checkpoints import Checkpoints
 from jssl.training import sharding
-from tests.algorithms import runs, tiny_models
+from tests.algorithms import runs, tiny_masked, tiny_models
 from tests.algorithms.tiny_models import Stem
 from tests.checks import assert_trees_close, refused, structure, well_scaled
 
@@ -33,9 +33,13 @@ RESNET = ResNet(10, 8, strides=(2,), out_indices=(1,), cifar_stem=True)
 
 def train_state(backbone: nn.Module, seed: int = 0, side: int = 8) -> TrainState:
     """The state of a classifier with values of its own for every seed."""
-    algorithm: Algorithm = ImageClassifier(backbone, LinearClsHead(3))
     views = {'views': (jnp.zeros((2, side, side, 3)),)}
-    params, state = well_scaled(jax.eval_shape(algorithm.init, jax.random.key(0), views))
+    return begun(ImageClassifier(backbone, LinearClsHead(3)), views, seed)
+
+
+def begun(algorithm: Algorithm, batch: Batch, seed: int = 0) -> TrainState:
+    """The state of an algorithm with values of its own for every seed."""
+    params, state = well_scaled(jax.eval_shape(algorithm.init, jax.random.key(0), batch))
     params, state = jax.tree.map(lambda leaf: leaf + seed, (params, state))
     return TrainState(jnp.zeros((), 'int32'), params, state, (), jax.random.key(seed))
 
@@ -62,10 +66,10 @@ def begin_run(folder: Path, state: TrainState, step: int = 1, **record: str) -> 
         checkpoints.save(step, state)
 
 
-def load(path: Path, into: TrainState) -> tuple[TrainState, str]:
-    """The state with the weights in it, and what was said."""
+def load(path: Path, into: TrainState, backbone: nn.Module = RESNET) -> tuple[TrainState, str]:
+    """The state with the weights in it, and what was said; `backbone` matters to its tables."""
     said: list[str] = []
-    loaded = load_backbone_into(into, read_weights(str(path)), str(path), said.append)
+    loaded = load_backbone_into(into, backbone, read_weights(str(path)), str(path), said.append)
     return loaded, said[0]
 
 
@@ -108,10 +112,7 @@ def test_a_run_that_has_not_ended_gives_its_newest_intact_checkpoint(tmp_path: P
 
 def taught(seed: int = 0) -> TrainState:
     """The state of DINO, whose teacher has values and batch statistics of its own."""
-    algorithm = tiny_models.tiny_dino()
-    params, state = well_scaled(jax.eval_shape(algorithm.init, jax.random.key(0), runs.seen()))
-    params, state = jax.tree.map(lambda leaf: leaf + seed, (params, state))
-    return TrainState(jnp.zeros((), 'int32'), params, state, (), jax.random.key(seed))
+    return begun(tiny_models.tiny_dino(), runs.seen(), seed)
 
 
 @pytest.mark.parametrize('keeps', ['student', 'teacher'])
@@ -189,6 +190,70 @@ def test_a_mask_token_may_be_missing(tmp_path: Path) -> None:
     loaded, said = load(tmp_path, dataclasses.replace(fresh, params=params))
     assert 'new here: backbone.mask_token' in said
     np.testing.assert_array_equal(loaded.params['backbone']['mask_token'], 3)
+
+
+@pytest.mark.parametrize('interpolation', ['plain', 'offset', 'antialiased'])
+def test_a_table_is_resized_as_the_backbone_does_it_with_larger_images(
+    interpolation: str, tmp_path: Path
+) -> None:
+    fields: Any = dict(patch_size=4, num_registers=2, interpolation=interpolation)
+    before, after = (VisionTransformer(VIT, img_size=side, **fields) for side in (8, 12))
+    trained = train_state(before, 1)
+    export(tmp_path, trained)
+    loaded, said = load(tmp_path, train_state(after, side=12), after)
+    assert 'new here' not in said
+    assert loaded.params['backbone']['pos_embed'].shape == (1, 1 + 9, 8)
+    for state, backbone in ((trained, before), (loaded, after)):
+        positions = backbone.apply({'params': state.params['backbone']}, IMAGES)
+        expected = before.apply({'params': trained.params['backbone']}, IMAGES)
+        assert_trees_close(positions, expected, rtol=1e-5)
+
+
+IMAGES = jnp.asarray(np.random.default_rng(0).random((2, 12, 12, 3), 'float32'))
+
+
+def test_a_table_without_a_class_token_is_resized_whole(tmp_path: Path) -> None:
+    before, after = (IJEPAViT(VIT, img_size=side, patch_size=4) for side in (8, 12))
+    trained = train_state(before, 1)
+    export(tmp_path, trained)
+    loaded, _ = load(tmp_path, train_state(after, side=12), after)
+    assert loaded.params['backbone']['pos_embed'].shape == (1, 9, 8)
+    found = after.apply({'params': loaded.params['backbone']}, IMAGES)
+    assert_trees_close(found, before.apply({'params': trained.params['backbone']}, IMAGES))
+
+
+def test_the_row_of_a_class_token_is_left_out_or_zero_where_the_other_has_none(
+    tmp_path: Path,
+) -> None:
+    vit = VisionTransformer(VIT, img_size=8, patch_size=4)
+    trained = train_state(vit, 1)
+    table = np.asarray(trained.params['backbone']['pos_embed'])
+    weights = dict(read_weights(str(export(tmp_path, trained))))
+    patches_alone = vit.clone(with_cls_token=False)
+    fewer = load_backbone_into(train_state(patches_alone), patches_alone, weights, 'x', print)
+    np.testing.assert_array_equal(fewer.params['backbone']['pos_embed'], table[:, 1:])
+    weights['backbone.pos_embed'] = table[:, 1:]
+    more = load_backbone_into(train_state(vit), vit, weights, 'x', print)
+    expected = np.concatenate([0 * table[:, :1], table[:, 1:]], axis=1)
+    np.testing.assert_array_equal(more.params['backbone']['pos_embed'], expected)
+
+
+def test_dinov2_goes_on_with_larger_images_where_the_teacher_of_the_first_run_was(
+    tmp_path: Path,
+) -> None:
+    first = tiny_masked.tiny_dinov2()
+    second = dataclasses.replace(first, backbone=first.backbone.clone(img_size=16), run=runs.RUN)
+    batch = {**runs.seen(), 'views': (jnp.zeros((2, 16, 16, 3)),) * 2}
+    trained, fresh = begun(first, runs.seen(), 1), begun(second, batch)
+    begin_run(tmp_path, trained, keeps='teacher')
+    loaded, _ = load(tmp_path, fresh, second.backbone)
+    images = jnp.asarray(np.random.default_rng(0).random((2, 16, 16, 3), 'float32'))
+    expected = first.extract_feat(trained.params, trained.state, images)
+    for keeps in (loaded.params, loaded.state['teacher']['params']):
+        state = {'teacher': {'params': keeps}}
+        np.testing.assert_allclose(second.extract_feat({}, state, images), expected, rtol=1e-5)
+    drawn = second.draw(jax.random.key(0), loaded.state, batch)
+    jax.eval_shape(second.loss, loaded.params, loaded.state, drawn)
 
 
 def swin(window: int) -> SwinTransformer:
