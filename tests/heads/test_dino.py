@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jssl.heads import DINOHead
+from jssl.heads import DINOHead, IBOTHead
 from tests.checks import refused, well_scaled
 
 FEATURES = jnp.asarray(np.random.default_rng(0).standard_normal((6, 8)), 'float32')
@@ -52,6 +52,22 @@ def test_the_length_of_columns_is_trained_where_that_is_asked_for(fixed: bool) -
     assert np.any(found['weight_v'])
     assert head.is_frozen('last_layer.weight_g') == fixed
     assert not head.is_frozen('last_layer.weight_v')
+
+
+def test_patches_have_the_last_layer_of_class_tokens_or_one_of_their_own() -> None:
+    shared, own = IBOTHead(8, 12, 16, 4), IBOTHead(8, 12, 16, 4, patch_channels=10)
+    rng = jax.random.key(0)
+    one, other = (own.init(rng, FEATURES, method=method) for method in ('__call__', 'of_patches'))
+    params = {**one['params'], **other['params']}
+    assert params.keys() - one['params'].keys() == {'last_layer2'}
+    found: Any = own.apply({'params': params}, FEATURES, method='of_patches')
+    moved = {**params, 'last_layer': params['last_layer2']}
+    wide: Any = IBOTHead(8, 10, 16, 4).apply({'params': moved}, FEATURES)
+    np.testing.assert_array_equal(found, wide)
+    logits: Any = shared.apply({'params': params}, FEATURES, method='of_patches')
+    np.testing.assert_array_equal(logits, own.apply({'params': params}, FEATURES))
+    assert own.is_frozen('last_layer2.weight_g')
+    assert not own.is_frozen('last_layer2.weight_v')
 
 
 def test_another_width_is_refused() -> None:
