@@ -6,7 +6,7 @@ the running statistics and changes nothing. All are pure: batch statistics go in
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -93,6 +93,22 @@ class CropNetwork(nn.Module):
 Patches = tuple[jax.Array, jax.Array]  # numbers and weights, see `masked_patches`
 
 
+class Seen(NamedTuple):
+    """What `TwoHeads` makes of crops.
+
+    Attributes:
+      logits: of V crops (V, n, K).
+      patch_logits: of patches (M, K').
+      cls_tokens: of the first size of crops (copies, n, C).
+      patches: of these (n copies, h, w, C), an image's crops beside each other.
+    """
+
+    logits: jax.Array
+    patch_logits: jax.Array
+    cls_tokens: jax.Array
+    patches: jax.Array
+
+
 class TwoHeads(nn.Module):
     """A vision transformer, a head of its class token and one of its patches.
 
@@ -108,42 +124,41 @@ class TwoHeads(nn.Module):
         crops: tuple[jax.Array, ...],
         patches: Patches | None = None,
         masks: jax.Array | None = None,
-        subsets: tuple[jax.Array | None, ...] | None = None,
+        options: Sequence[Mapping[str, Any]] | None = None,
         train: bool = True,
-    ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Logits of crops (V, n, K) and of patches (M, K'), and class tokens of the first crops.
+    ) -> Seen:
+        """Logits of crops and of patches, and what the backbone says of the first size.
 
         Args:
           crops: for each size (n, copies, H, W, C); the patches are those of the first.
           patches: numbers (M,) among the patches of all of these crops, and weights (M,), 0 for
             places without a patch; None for all M = n copies h w of them.
           masks: bool (n copies, h, w), patches that the backbone does not see; None for none.
-          subsets: for each size the samples of its branches, see `VisionTransformer`.
+          options: for each size what else the backbone is told, such as `subsets`.
           train: whether branches may be left out.
         """
-        given = subsets or (None,) * len(crops)
-        options: Any = [{'subsets': one, 'train': train} for one in given]
+        first, *others = options or [{}] * len(crops)
         # Parameters are made in a masked pass, so that the token is among them.
-        cls_token, rows = self._tokens(crops[0], mask=masks, **options[0])
+        cls_tokens, maps = self._tokens(crops[0], mask=masks, train=train, **first)
         more = [
-            self._tokens(images, **option)[0]
-            for images, option in zip(crops[1:], options[1:], strict=True)
+            self._tokens(images, train=train, **option)[0]
+            for images, option in zip(crops[1:], others, strict=True)
         ]
-        features = jnp.concatenate([cls_token, *more], axis=1)
+        features = jnp.concatenate([cls_tokens, *more], axis=1)
         logits = self.head(_rows(features), train=train)
+        rows = maps.reshape(-1, maps.shape[-1])
         if patches is not None:
             index, weights = patches
             rows = jnp.where(weights[:, None] > 0, rows[index], 0)
         of_patches = self.patch_head or self.head.of_patches
         patch_logits = of_patches(rows, train=train)
         logits = jnp.moveaxis(logits.reshape(*features.shape[:2], -1), 1, 0)
-        return logits, patch_logits, jnp.moveaxis(cls_token, 1, 0)
+        return Seen(logits, patch_logits, jnp.moveaxis(cls_tokens, 1, 0), maps)
 
     def _tokens(self, images: jax.Array, **options: Any) -> tuple[jax.Array, jax.Array]:
-        """(n, copies, H, W, C) -> class tokens (n, copies, C) and all patches (N, C)."""
+        """(n, copies, H, W, C) -> class tokens (n, copies, C), patches (n copies, h, w, C)."""
         patches, cls_token = self.backbone(_rows(images), **options)[-1]
-        width = patches.shape[-1]
-        return cls_token.reshape(*images.shape[:2], width), patches.reshape(-1, width)
+        return cls_token.reshape(*images.shape[:2], -1), patches
 
 
 def _rows(x: jax.Array) -> jax.Array:

@@ -41,6 +41,7 @@ FAMILIES = {
     'dino': 'DINO',
     'dinov2': 'DINOv2',
     'ibot': 'IBOT',
+    'dinov3': 'DINOv3',
     'ijepa': 'IJEPA',
     'vicreg': 'VICReg',
 }

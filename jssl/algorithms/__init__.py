@@ -8,6 +8,7 @@ from jssl.algorithms.deepcluster import DeepCluster as DeepCluster
 from jssl.algorithms.densecl import DenseCL as DenseCL
 from jssl.algorithms.dino import DINO as DINO
 from jssl.algorithms.dinov2 import DINOv2 as DINOv2
+from jssl.algorithms.dinov3 import DINOv3 as DINOv3
 from jssl.algorithms.ibot import IBOT as IBOT
 from jssl.algorithms.ijepa import IJEPA as IJEPA
 from jssl.algorithms.lejepa import LeJEPA as LeJEPA

@@ -6,21 +6,28 @@ backbone.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, State
-from jssl.algorithms.dino import collapse, global_views, watch
-from jssl.augment.masks import masked_patches, most_masked, stratified_masks
+from jssl.algorithms.dino import collapse, watch
+from jssl.algorithms.masked_crops import (
+    PARTS,
+    crops_of,
+    init_student,
+    koleo_of_views,
+    masked_rows,
+    places,
+)
+from jssl.augment.masks import stratified_masks
 from jssl.checks import Count, Fraction, Natural, NonNegative, Positive, Share
-from jssl.errors import JsslError
 from jssl.heads import DINOHead
 from jssl.kinds import Backbone
 from jssl.layers.drop_path import has_drop_path
-from jssl.losses import centered_targets, ibot_of_rows, koleo, pair_cross_entropies, sinkhorn
+from jssl.losses import centered_targets, ibot_of_rows, pair_cross_entropies, sinkhorn
 from jssl.memories.center import update_center
 from jssl.memories.teacher import (
     cosine_momentum,
@@ -28,10 +35,8 @@ from jssl.memories.teacher import (
     update_teacher,
     warmup_temperature,
 )
-from jssl.networks import Patches, TwoHeads, by_size, evaluate, forward
+from jssl.networks import Patches, TwoHeads, evaluate, forward
 from jssl.reference import Reference
-
-PARTS = ('backbone', 'head', 'patch_head')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,11 +97,7 @@ class DINOv2(Algorithm):
 
     def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
         """Parameters of the student; the state adds the `teacher` and, for means, the centers."""
-        crops = by_size(global_views(batch['views'], 'DINOv2'))
-        masks = jnp.zeros((2 * len(crops[0]), *self._grid(crops[0])), bool)
-        masked = jnp.zeros(1, int), jnp.zeros(1)
-        variables = self.network.init(rng, crops, masked, masks, train=False)
-        params = variables['params']
+        params = init_student(self.network, rng, batch['views'], 'DINOv2')
         state: dict[str, Any] = {'teacher': init_teacher(params, {}, PARTS)}
         if self.centering == 'mean':
             patch_head = self.patch_head or self.head
@@ -108,8 +109,7 @@ class DINOv2(Algorithm):
         """Adds the masks of the global crops, and the key of drop path where there is any."""
         del state
         mask_key, drop_key = jax.random.split(rng)
-        crops = by_size(global_views(batch['views'], 'DINOv2'))
-        rows, (side, _) = 2 * len(crops[0]), self._grid(crops[0])
+        rows, side = places(batch['views'], self.backbone, 'DINOv2')
         masks = stratified_masks(mask_key, rows, side, **self._mask_options)
         batch = {**batch, 'masks': masks.reshape(rows, -1)}
         return {**batch, 'drop_path': drop_key} if has_drop_path(self.backbone) else batch
@@ -118,27 +118,24 @@ class DINOv2(Algorithm):
         self, params: Params, state: State, batch: Batch
     ) -> tuple[jax.Array, tuple[State, Metrics]]:
         """Section 4 of the paper; the patches' loss is a mean over all global crops."""
-        crops = _crops(batch['views'])
-        masks, masked = self._masks(crops[0], batch['masks'])
-        (s, s_patches, features), _ = forward(
-            self.network,
-            params,
-            {},
-            crops,
-            masked,
-            masks,
-            batch.get('subsets'),
-            drop_path=batch.get('drop_path'),
+        crops = crops_of(batch['views'], 'DINOv2')
+        masks, masked = masked_rows(batch['masks'], crops[0].dtype, **self._mask_options)
+        options = [{'subsets': some} for some in batch.get('subsets', ())]
+        noise = batch.get('drop_path')
+        s, _ = forward(
+            self.network, params, {}, crops, masked, masks, options or None, drop_path=noise
         )
         targets, patch_targets, state = self._targets(state, crops[:1], masked, batch['step'])
-        pairs = pair_cross_entropies(s, targets, self.temperature)
+        pairs = pair_cross_entropies(s.logits, targets, self.temperature)
         count = pairs.size - len(pairs)
         own = jnp.eye(2, dtype=bool)
         parts = {
             'global': jnp.sum(pairs[:, :2], where=~own) / count,
             'local': jnp.sum(pairs[:, 2:]) / count,
-            'koleo': self.koleo_weight * self._koleo(features),
-            'ibot': ibot_of_rows(s_patches, patch_targets, masked[1], len(masks), self.temperature)
+            'koleo': self.koleo_weight * koleo_of_views(s.cls_tokens, self.koleo_group_size),
+            'ibot': ibot_of_rows(
+                s.patch_logits, patch_targets, masked[1], len(masks), self.temperature
+            )
             / 2,
         }
         loss = parts['global'] + parts['local'] + 2 * (parts['koleo'] + parts['ibot'])
@@ -159,7 +156,8 @@ class DINOv2(Algorithm):
         self, state: State, crops: tuple[jax.Array, ...], masked: Patches, step: jax.Array
     ) -> tuple[jax.Array, jax.Array, State]:
         """The teacher's probabilities (2, n, K) of crops, (M, K') of patches; the new centers."""
-        t, patches, _ = evaluate(self.network, state['teacher']['params'], {}, crops, masked)
+        slow = state['teacher']['params']
+        t, patches, *_ = evaluate(self.network, slow, {}, crops, masked)
         temperature, there = self._teacher_temperature(step), masked[1] > 0
         if self.centering == 'sinkhorn':
             codes = sinkhorn(t.reshape(-1, t.shape[-1]), temperature).reshape(t.shape)
@@ -174,40 +172,11 @@ class DINOv2(Algorithm):
         }
         return targets, patch_targets, {**state, **moved}
 
-    def _koleo(self, features: jax.Array) -> jax.Array:
-        """The mean over the global crops' class tokens (2, n, C), each crop by itself."""
-        each = [koleo(view, group_size=self.koleo_group_size) for view in features]
-        return jnp.stack(each).mean()
-
     @property
     def _mask_options(self) -> dict[str, Any]:
         return {'share': self.mask_share, 'ratios': self.mask_ratios}
-
-    def _masks(self, crops: jax.Array, masks: jax.Array) -> tuple[jax.Array, Patches]:
-        """Masks (2 n, T), the first view's before the second's, image by image, and the patches."""
-        side, _ = self._grid(crops)
-        by_image = masks.reshape(2, len(crops), side, side).swapaxes(0, 1)
-        by_image = by_image.reshape(-1, side, side)
-        most = most_masked(len(by_image), side, **self._mask_options)
-        index, weights = masked_patches(by_image, most)
-        return by_image, (index, weights.astype(crops.dtype))
-
-    def _grid(self, crops: jax.Array) -> tuple[int, int]:
-        """Rows and columns of patches of crops (n, copies, H, W, C)."""
-        rows, columns = (size // self.backbone.patch_size for size in crops.shape[2:4])
-        if rows != columns:
-            raise JsslError(
-                f'DINOv2 masks square global crops and got {crops.shape[2]} x {crops.shape[3]} px; '
-                'set config.views to a policy of square ones, such as GlobalLocal.'
-            )
-        return rows, columns
 
     def _teacher_temperature(self, step: jax.Array) -> jax.Array:
         warmup = self.warmup_teacher_epochs * self.known_run.steps_per_epoch
         first, last = self.warmup_teacher_temperature, self.teacher_temperature
         return warmup_temperature(step, warmup, first=first, last=last)
-
-
-def _crops(views: Sequence[jax.Array]) -> tuple[jax.Array, ...]:
-    """By size, the global crops alone even where local ones are as large: these see no mask."""
-    return (*by_size(global_views(views, 'DINOv2')), *by_size(views[2:]))

@@ -1,13 +1,30 @@
 """Global crops with masked patches, and local crops without: those of iBOT and of what followed."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
+from jssl.algorithm import Params
 from jssl.algorithms.dino import GLOBAL, global_views
+from jssl.augment.masks import masked_patches, most_masked
 from jssl.errors import JsslError
-from jssl.networks import by_size
+from jssl.losses import koleo
+from jssl.networks import Patches, TwoHeads, by_size
+
+PARTS = ('backbone', 'head', 'patch_head')  # of a student, and of its teacher
+
+
+def init_student(
+    network: TwoHeads, rng: jax.Array, views: Sequence[jax.Array], algorithm: str
+) -> Params:
+    """Fresh parameters of a network for such views, the mask token among them."""
+    rows, side = places(views, network.backbone, algorithm)
+    masks, masked = jnp.zeros((rows, side, side), bool), (jnp.zeros(1, int), jnp.zeros(1))
+    crops = by_size(global_views(views, algorithm))
+    return network.init(rng, crops, masked, masks, train=False)['params']
 
 
 def crops_of(views: Sequence[jax.Array], algorithm: str) -> tuple[jax.Array, ...]:
@@ -35,3 +52,28 @@ def places(views: Sequence[jax.Array], backbone: Any, algorithm: str) -> tuple[i
             'config.views to a policy of square ones, such as GlobalLocal.'
         )
     return GLOBAL * images, height // backbone.patch_size
+
+
+def masked_rows(masks: jax.Array, dtype: Any, **options: Any) -> tuple[jax.Array, Patches]:
+    """Masks by image, and the list of masked patches.
+
+    Args:
+      masks: bool (2 n, T), the first view's before the second's.
+      dtype: of the weights of patches.
+      options: `share` and `ratios` by which masks are drawn.
+
+    Returns:
+      Bool (2 n, h, h), an image's two crops beside each other; see `masked_patches`.
+    """
+    side = math.isqrt(masks.shape[1])
+    by_image = masks.reshape(GLOBAL, -1, side, side).swapaxes(0, 1).reshape(-1, side, side)
+    index, weights = masked_patches(by_image, most_masked(len(masks), side, **options))
+    return by_image, (index, weights.astype(dtype))
+
+
+def koleo_of_views(
+    features: jax.Array, group_size: int | None = None, neighbors: int = 1
+) -> jax.Array:
+    """The mean of KoLeo over views (V, n, C), each by itself."""
+    each = [koleo(view, group_size=group_size, neighbors=neighbors) for view in features]
+    return jnp.stack(each).mean()

@@ -2,6 +2,7 @@
 
 from jssl.backbones.cae_vit import CAEViT as CAEViT
 from jssl.backbones.dino_vit import DINOViT as DINOViT
+from jssl.backbones.dinov3_vit import DINOv3ViT as DINOv3ViT
 from jssl.backbones.ijepa_vit import IJEPAViT as IJEPAViT
 from jssl.backbones.last_blocks_vit import LastBlocksViT as LastBlocksViT
 from jssl.backbones.mae_vit import MAEViT as MAEViT

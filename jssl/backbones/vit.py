@@ -67,6 +67,8 @@ class VisionTransformer(Checked, nn.Module):
       ffn: the feed-forward network, 'mlp', 'swiglu' or 'swiglu_fused', see `TransformerBlock`.
       layer_scale: initial value of the blocks' scales; None for none.
       norm_epsilon: of all layer norms.
+      local_cls_norm: whether class token and registers of local crops have a final norm of their
+        own, which no other image goes through (Simeoni et al. 2025, DINOv3).
       use_rel_pos_bias: whether each block's attention learns a bias by relative position, as BEiT
         has it; images must then have `img_size`.
       drop_path_rate: of the last block's branches, from 0 at the first, see `DropPath`.
@@ -100,6 +102,7 @@ class VisionTransformer(Checked, nn.Module):
     ffn: FeedForwardKind = 'mlp'
     layer_scale: NonNegative | None = None
     norm_epsilon: Positive = 1e-6
+    local_cls_norm: bool = False
     use_rel_pos_bias: bool = False
     drop_path_rate: BelowOne = 0.0
     drop_subsets: bool = False
@@ -179,6 +182,7 @@ class VisionTransformer(Checked, nn.Module):
         ids_keep: jax.Array | None = None,
         subsets: jax.Array | None = None,
         rotary_draws: jax.Array | None = None,
+        local: bool = False,
     ) -> Any:
         """Features of whole images, or tokens of the patches that `ids_keep` chooses.
 
@@ -189,6 +193,7 @@ class VisionTransformer(Checked, nn.Module):
           ids_keep: int (B, n), the patches to compute, by their row-major number; None for all.
           subsets: of `drop_subsets`, see `draw_subsets`; None draws them.
           rotary_draws: (num_layers, 5) of random rotary positions, see `draw_rotary`.
+          local: whether these are local crops, which matters to `local_cls_norm` alone.
 
         Returns:
           As the class says; with `ids_keep` (B, 1 + registers + n, C), class token first, patches
@@ -199,10 +204,19 @@ class VisionTransformer(Checked, nn.Module):
         extra, patches = self._embed(patches)
         patches = self._keep(patches.reshape(len(images), rows * columns, -1), ids_keep)
         x = self._freeze(jnp.concatenate([extra, patches], axis=1), 0)
-        rotations = self._rotations((rows, columns), train, x.dtype, ids_keep, rotary_draws)
+        moves: Any = dict(train=train, draws=rotary_draws, dtype=x.dtype)
+        rotations = self._rotations((rows, columns), ids_keep, **moves)
         x = self._blocks(x, train, self._subsets(len(x), train, subsets), rotations)
-        x = self._norm('ln1')(x) if self.final_norm else x
+        x = self._last_norm(x, local) if self.final_norm else x
         return x if ids_keep is not None else self._outputs(x, rows, columns)
+
+    def _last_norm(self, x: jax.Array, local: bool) -> jax.Array:
+        """The tokens (B, N, C) normalised; those before the patches may have their own norm."""
+        normed, own = self._norm('ln1')(x), self.with_cls_token + self.num_registers
+        if not (self.local_cls_norm and (local or self.is_initializing())):
+            return normed
+        first = self._norm('local_cls_norm')(x[:, :own])
+        return jnp.concatenate([first, normed[:, own:]], axis=1) if local else normed
 
     def _hide(self, patches: jax.Array, mask: jax.Array | None) -> jax.Array:
         """The patch tokens (B, h, w, C) with the mask token where `mask` is not 0."""
@@ -236,12 +250,9 @@ class VisionTransformer(Checked, nn.Module):
         self._check_grid(rows, columns)
         own = int(self.with_cls_token)
         if self.rotary is None:
-            positions = resize_positions(
-                self._positions(),
-                (rows, columns),
-                extra_tokens=own,
-                interpolation=self.interpolation,
-            ).astype(patches.dtype)
+            options: Any = dict(extra_tokens=own, interpolation=self.interpolation)
+            positions = resize_positions(self._positions(), (rows, columns), **options)
+            positions = positions.astype(patches.dtype)
             patches += positions[:, own:].reshape(1, rows, columns, width)
         extra = []
         if self.with_cls_token:
@@ -256,24 +267,15 @@ class VisionTransformer(Checked, nn.Module):
         return jnp.broadcast_to(first, (batch, *first.shape[1:])), patches
 
     def _rotations(
-        self,
-        grid: tuple[int, int],
-        train: bool,
-        dtype: jnp.dtype,
-        ids_keep: jax.Array | None,
-        draws: jax.Array | None,
+        self, grid: tuple[int, int], ids_keep: jax.Array | None, **options: Any
     ) -> Rotation | None:
         """Sines and cosines of all blocks, (num_layers, N, d); None without rotary positions."""
         rotary, size = make_rotary(self.rotary), self.size
         if rotary is None:
             return None
-        wide = jnp.promote_types(dtype, jnp.float32)
         width = size.embed_dims // size.num_heads
-        options: Any = dict(train=train, draws=draws, dtype=wide)
-        sine, cosine = rotary_tables(rotary, size.num_layers, grid, width, **options)
-        if ids_keep is None:
-            return sine, cosine
-        return sine[:, ids_keep], cosine[:, ids_keep]
+        tables = rotary_tables(rotary, size.num_layers, grid, width, **options)
+        return tables if ids_keep is None else jax.tree.map(lambda one: one[:, ids_keep], tables)
 
     def _check_grid(self, rows: int, columns: int) -> None:
         if self.use_rel_pos_bias and (rows, columns) != (self._grid, self._grid):
@@ -295,10 +297,7 @@ class VisionTransformer(Checked, nn.Module):
         )(images)
 
     def _positions(self) -> jax.Array:
-        """The position table (1, n + tokens, C), n = 1 with a class token and 0 without.
-
-        A fixed one is stored, as in the reference.
-        """
+        """The table (1, n + tokens, C), n = 1 with a class token; a fixed one is stored too."""
         grid, width, own = self._grid, self.size.embed_dims, self.with_cls_token
         if not self.fixed_positions:
             init = nn.initializers.normal(0.02)

@@ -121,7 +121,13 @@ def _type_of(network: type) -> str:
 def _fields(component: Any) -> dict[str, Any]:
     """The fields of a module and their defaults."""
     fields = dataclasses.fields(component)
-    return {field.name: field.default for field in fields if field.name not in ('parent', 'name')}
+    return {field.name: _default(field) for field in fields if field.name not in ('parent', 'name')}
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is dataclasses.MISSING:
+        return field.default
+    return field.default_factory()
 
 
 def _part(config: Mapping[str, Any], name: str) -> Any:

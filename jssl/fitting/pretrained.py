@@ -41,7 +41,7 @@ def load_backbone_into(
 ) -> TrainState:
     """The train state with the backbone that was read in place of the fresh one.
 
-    A teacher in the state that has a backbone begins with the same one.
+    Teachers in the state that have a backbone begin with the same one.
 
     Args:
       train_state: with an entry `backbone` in its parameters; each array keeps its place.
@@ -65,9 +65,9 @@ def load_backbone_into(
         raise JsslError(
             f'config.pretrained={path!r} does not fit config.model.backbone: {error}'
         ) from error
-    if has_backbone(network.get('teacher', {}).get('params')):
-        teacher = _begun(network['teacher'], backbone, weights, path, lambda line: None)
-        network = {**network, 'teacher': teacher}
+    for name, entry in train_state.state.items():
+        if isinstance(entry, Mapping) and has_backbone(entry.get('params')):
+            network[name] = _begun(entry, backbone, weights, path, lambda line: None)
     params = network.pop('params')
     return dataclasses.replace(train_state, params=params, state=network)
 

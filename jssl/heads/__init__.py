@@ -6,6 +6,7 @@ from jssl.heads.contrastive import ContrastiveHead as ContrastiveHead
 from jssl.heads.cross_correlation import LatentCrossCorrelationHead as LatentCrossCorrelationHead
 from jssl.heads.dino import DINOHead as DINOHead
 from jssl.heads.dino import IBOTHead as IBOTHead
+from jssl.heads.gram import GramAnchoring as GramAnchoring
 from jssl.heads.latent_predict import LatentPredictHead as LatentPredictHead
 from jssl.heads.linear_cls import LinearClsHead as LinearClsHead
 from jssl.heads.linear_cls import MultiClsHead as MultiClsHead

@@ -11,7 +11,7 @@ from jssl.layers.weight_norm import WeightNormLinear
 
 
 class DINOHead(Checked, nn.Module):
-    """A perceptron, the unit sphere, and a weight-normalised linear layer to K logits.
+    """A perceptron, the unit sphere, and a weight-normalised or plain linear layer to K logits.
 
     Caron et al., "Emerging Properties in Self-Supervised Vision Transformers", ICCV 2021, section
     3.1 and appendix C. GELU between the linear layers, a batch norm before it where asked for.
@@ -25,6 +25,8 @@ class DINOHead(Checked, nn.Module):
       with_bn: whether a batch norm follows each hidden layer; for networks with others.
       norm_last_layer: whether the length of each column of the last layer stays 1. That is stabler;
         trained, it was better for ViT-S in long runs.
+      weight_norm: whether columns have lengths of their own at all; DINOv3's last layer is a plain
+        matrix.
       dtype: of the perceptron's computation; None follows the input.
     """
 
@@ -35,6 +37,7 @@ class DINOHead(Checked, nn.Module):
     num_layers: Count = 3
     with_bn: bool = False
     norm_last_layer: bool = True
+    weight_norm: bool = True
     dtype: DType | None = None
 
     def __call__(self, features: jax.Array, train: bool = True) -> jax.Array:
@@ -52,8 +55,16 @@ class DINOHead(Checked, nn.Module):
         for index in range(self.num_layers - 1):
             x = nn.gelu(self._hidden(x, index, train), approximate=False)
         last = (self.num_layers - 1) * self._stride
-        x = self._linear(self.bottleneck, f'mlp.{last}')(x)
-        return WeightNormLinear(channels, self.norm_last_layer, name=layer)(l2_normalize(x))
+        x = l2_normalize(self._linear(self.bottleneck, f'mlp.{last}')(x))
+        if self.weight_norm:
+            return WeightNormLinear(channels, self.norm_last_layer, name=layer)(x)
+        return nn.Dense(
+            channels,
+            use_bias=False,
+            kernel_init=nn.initializers.normal(0.02),
+            precision=jax.lax.Precision.HIGHEST,
+            name=layer,
+        )(x)
 
     def _check_width(self, features: jax.Array) -> None:
         if features.shape[-1] != self.in_channels:

@@ -88,14 +88,28 @@ def resize_positions(
         )
     if grid == (side, side):
         return table
-    square = patches.reshape(side, side, -1)
-    rows, columns = (
-        jnp.asarray(_resize_weights(side, size, interpolation), table.dtype) for size in grid
-    )
-    resized = jnp.einsum(
-        'yi,xj,ijc->yxc', rows, columns, square, precision=jax.lax.Precision.HIGHEST
-    )
+    resized = resize_map(patches.reshape(1, side, side, -1), grid, interpolation)
     return jnp.concatenate([extra, resized.reshape(1, -1, table.shape[-1])], axis=1)
+
+
+def resize_map(
+    maps: jax.Array, grid: tuple[int, int], interpolation: Interpolation = 'plain'
+) -> jax.Array:
+    """Maps (B, h, w, C) for another grid, bicubic as in `resize_positions`; differentiable.
+
+    Args:
+      maps: one vector for each place.
+      grid: rows and columns of the new ones.
+      interpolation: see `resize_positions`.
+    """
+    if grid == maps.shape[1:3]:
+        return maps
+    rows, columns = (
+        jnp.asarray(_resize_weights(source, size, interpolation), maps.dtype)
+        for source, size in zip(maps.shape[1:3], grid, strict=True)
+    )
+    exact = jax.lax.Precision.HIGHEST
+    return jnp.einsum('yi,xj,bijc->byxc', rows, columns, maps, precision=exact)
 
 
 def _resize_weights(source: int, target: int, interpolation: Interpolation) -> np.ndarray:

@@ -135,9 +135,12 @@ def rotary_tables(
 ) -> Rotation:
     """`rotary_table` of all blocks, (blocks, rows * columns, channels); draws matter in training.
 
+    The tables are at least float32, whatever `dtype` the tokens have.
+
     Raises:
       JsslError: where training moves the coordinates and no `draws` (blocks, 5) came.
     """
+    dtype = jnp.promote_types(dtype, jnp.float32)
     if not (train and rotary.is_random):
         table = rotary_table(rotary, grid, channels, dtype=dtype)
         return jax.tree.map(lambda one: jnp.broadcast_to(one, (blocks, *one.shape)), table)

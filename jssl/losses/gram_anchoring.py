@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from jssl.layers.normalize import l2_normalize
 from jssl.layers.widen import widen
 
+Negatives = Literal['of both', 'of the anchors'] | None
+
 
 def gram_anchoring(
     patches: jax.Array,
@@ -18,7 +20,8 @@ def gram_anchoring(
     *,
     per_image: bool = True,
     normalize: bool = True,
-    no_negatives: Literal['of both', 'of the anchors'] | None = None,
+    no_negatives: Negatives = None,
+    present: jax.Array | None = None,
 ) -> jax.Array:
     """The mean squared difference of two matrices of similarities (equation 2).
 
@@ -30,6 +33,7 @@ def gram_anchoring(
       per_image: whether pairs are of one image, or of the whole batch.
       normalize: whether similarities are cosines.
       no_negatives: whose negative similarities count as 0.
+      present: bool (B, n), the patches whose pairs count; None for all.
 
     Returns:
       A scalar, computed in at least float32.
@@ -48,7 +52,12 @@ def gram_anchoring(
         ours = jax.nn.relu(ours)
     if no_negatives is not None:
         theirs = jax.nn.relu(theirs)
-    return jnp.mean(jnp.square(ours - theirs))
+    squares = jnp.square(ours - theirs)
+    if present is None:
+        return jnp.mean(squares)
+    rows = present if per_image else present.reshape(1, -1)
+    pairs = rows[:, :, None] & rows[:, None, :]
+    return jnp.sum(squares, where=pairs) / jnp.maximum(jnp.sum(pairs), 1)
 
 
 def _similarities(x: jax.Array, per_image: bool, normalize: bool) -> jax.Array:

@@ -13,11 +13,13 @@ import optax
 
 from jssl.algorithm import Algorithm, Batch, Run, TrainState
 from jssl.data import Canvas
+from jssl.heads import GramAnchoring
 from jssl.training import sharding
 from jssl.training.step import Step, init_train_state, make_train_step, make_views
 from tests.algorithms.tiny_masked import (
     tiny_cae,
     tiny_dinov2,
+    tiny_dinov3,
     tiny_ibot,
     tiny_ijepa,
     tiny_mae,
@@ -70,6 +72,7 @@ ALGORITHMS: dict[str, Callable[[], Algorithm]] = {
     'DCL': functools.partial(tiny_dcl, sigma=0.5),
     'DINO': tiny_dino,
     'DINOv2': tiny_dinov2,
+    'DINOv3': functools.partial(tiny_dinov3, GramAnchoring(copy_epochs=(1.0,))),
     'DeepCluster': functools.partial(tiny_deepcluster, reweight=True),
     # A ReLU leaves cells with one channel; as unit vectors they are equal, and rounding decides
     # which of them is the most similar.
@@ -101,6 +104,7 @@ ALGORITHMS: dict[str, Callable[[], Algorithm]] = {
 VIEWS = {
     'DINO': 3,
     'DINOv2': 3,
+    'DINOv3': 3,
     'DeepCluster': 1,
     'LeJEPA': 3,
     'IBOT': 3,

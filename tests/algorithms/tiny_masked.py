@@ -9,12 +9,14 @@ from jssl.algorithms import (
     MAE,
     MSN,
     DINOv2,
+    DINOv3,
     MaskFeat,
     SimMIM,
 )
 from jssl.augment.masks import MultiBlock
 from jssl.backbones import (
     CAEViT,
+    DINOv3ViT,
     DINOViT,
     IJEPAViT,
     MAEViT,
@@ -24,6 +26,7 @@ from jssl.backbones import (
 from jssl.heads import (
     CAEHead,
     DINOHead,
+    GramAnchoring,
     IBOTHead,
     MAEPretrainHead,
     MaskFeatPretrainHead,
@@ -52,6 +55,16 @@ def tiny_ibot(**fields: Any) -> IBOT:
     head = IBOTHead(WIDTH, 12, WIDTH, WIDTH, patch_channels=10)
     settings: dict[str, Any] = {'warmup_teacher_epochs': 2, 'base_momentum': 0.9}
     return IBOT(backbone.clone(drop_path_rate=0.3), **({'head': head} | settings | fields))
+
+
+def tiny_dinov3(gram: GramAnchoring | None = None, **fields: Any) -> DINOv3:
+    sizes: dict[str, Any] = {'img_size': SIDE, 'patch_size': PATCH, 'num_registers': 1}
+    # Without drop path: what passes this one block untouched is the mask token, which is 0 at
+    # first, and the head divides by its length.
+    backbone = DINOv3ViT(VIT, rotary={'rescale': 2.0}, layer_scale=0.5, **sizes)
+    head, patch_head = (DINOHead(WIDTH, k, WIDTH, WIDTH, weight_norm=False) for k in (12, 10))
+    settings: dict[str, Any] = {'warmup_teacher_epochs': 1, 'base_momentum': 0.9}
+    return DINOv3(backbone, head, patch_head, gram, **(settings | fields))
 
 
 VIT = {'embed_dims': WIDTH, 'num_layers': 1, 'num_heads': 2, 'feedforward_channels': 2 * WIDTH}

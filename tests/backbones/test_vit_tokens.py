@@ -106,6 +106,21 @@ def test_random_rotary_positions_want_draws_in_training_alone() -> None:
         model.apply(variables, IMAGES)
 
 
+def test_class_tokens_and_registers_of_local_crops_have_another_norm() -> None:
+    model, params = tiny(rotary={}, num_registers=2, local_cls_norm=True)
+    assert params['local_cls_norm']['scale'].shape == (16,)
+    [(patches, cls_token)] = run(model, {'params': params}, IMAGES)
+    [(same, other)] = run(model, {'params': params}, IMAGES, local=True)
+    np.testing.assert_array_equal(same, patches)
+    before = model.clone(final_norm=False)
+    [(_, raw)] = run(before, {'params': params}, IMAGES)
+    norm = params['local_cls_norm']
+    expected = jax.nn.standardize(raw, epsilon=1e-6) * norm['scale'] + norm['bias']
+    np.testing.assert_allclose(other, expected, atol=1e-5)
+    assert np.abs(other - cls_token).max() > 1e-2
+    assert model.get_layer_depth('local_cls_norm.scale') == (3, 4)
+
+
 def test_subsets_are_drawn_from_the_key_or_given() -> None:
     model, params = tiny(drop_path_rate=0.5, drop_subsets=True)
     variables = {'params': params}
@@ -164,6 +179,7 @@ def network_of(meta: Any) -> VisionTransformer:
         rotary = {'base': model['rope_base'], 'coordinates': model['rope_normalize_coords']}
         options |= {'rotary': rotary, 'num_registers': model['n_storage_tokens']}
         options |= {'mask_k_bias': model['mask_k_bias']}
+        options |= {'local_cls_norm': model['untie_global_and_local_cls_norm']}
         options |= {'norm_epsilon': 1e-5 if model['norm_layer'] == 'layernormbf16' else 1e-6}
     else:
         # The files have the offset with registers too.
@@ -197,8 +213,9 @@ def student(saved: golden.File) -> Callable[..., Any]:
         if key.startswith('student.backbone.') and not key.endswith(('.periods', '.bias_mask'))
     }
     state['mask_token'] = state['mask_token'][None]
-    params = load_tree(state, shapes, timm_name, ('local_cls_norm.',))
-    return jax.jit(functools.partial(network.apply, {'params': params}))
+    params = load_tree(state, shapes, timm_name)
+    apply = functools.partial(network.apply, {'params': params})
+    return jax.jit(apply, static_argnames='local')
 
 
 STEPS = [
@@ -222,7 +239,8 @@ def test_tokens_are_those_of_the_reference(path: Path) -> None:
         side = images.shape[1] // saved.meta['model']['patch_size']
         mask = jnp.asarray(inputs['masks'].reshape(-1, side, side), int) if index == 0 else None
         options = {'mask': mask, 'subsets': given_subsets(saved, group, rate)}
-        [(patches, cls_token)] = apply(images, **options)
+        local = index == 1 and saved.meta['algorithm'] == 'dinov3'
+        [(patches, cls_token)] = apply(images, **options, local=local)
         check_tokens(saved, index, patches.reshape(len(images), side * side, -1), cls_token)
 
 
@@ -234,5 +252,4 @@ def check_tokens(saved: golden.File, index: int, patches: jax.Array, cls_token: 
     else:
         wanted = tuple(saved.arrays[f'out/student_tokens0.{5 * index + part}'] for part in (0, 2))
     np.testing.assert_allclose(patches, wanted[1], atol=2e-5)
-    if index == 0 or saved.meta['algorithm'] == 'dinov2':  # DINOv3's local crops have another norm
-        np.testing.assert_allclose(cls_token, wanted[0], atol=2e-5)
+    np.testing.assert_allclose(cls_token, wanted[0], atol=2e-5)

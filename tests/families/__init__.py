@@ -20,13 +20,14 @@ from jssl.algorithm import Algorithm, Params, State
 from jssl.optim.optimizers import make_optimizer
 from jssl.weights.names import key_of, load_tree, save_tree
 from tests import golden
-from tests.families import dino, dinov2, ibot, ijepa, vicreg
+from tests.families import dino, dinov2, dinov3, ibot, ijepa, vicreg
 from tests.families.family import LONG, Family, of_timm
 
 FAMILIES: dict[str, Family] = {
     'dino': dino.FAMILY,
     'dinov2': dinov2.FAMILY,
     'ibot': ibot.FAMILY,
+    'dinov3': dinov3.FAMILY,
     'ijepa': ijepa.FAMILY,
     'vicreg': vicreg.FAMILY,
 }
@@ -39,6 +40,7 @@ def load(
     family = FAMILIES[saved.meta['algorithm']]
     flat = {key: x.reshape(-1) if key in family.vectors else x for key, x in weights.items()}
     flat = {key: x[None] if _is_row(key, x) else x for key, x in flat.items()}
+    flat = {key: x for key, x in flat.items() if not key.endswith(family.fixed)}
     tree, key_of = {'params': params, 'state': state}, functools.partial(name, family)
     found = load_tree(flat, tree, key_of, (*family.unused, *family.twice.values()))
     return found['params'], found['state']

@@ -41,6 +41,7 @@ class Family:
       unread: patterns of settings that say again what others do.
       more: a file and its inputs -> what else the batch has, made of recorded draws.
       unused: how keys begin that are there whether they are used or not.
+      fixed: how keys end of tables that are the same in every model.
       twice: how keys begin that may be there a second time -> how they begin then.
       only_there: patterns of what was captured on the way and is not made here.
       vectors: keys that have a first axis of one entry there, and not here.
@@ -58,6 +59,7 @@ class Family:
     vectors: tuple[str, ...] = ()
     stacked: Mapping[str, str] = dataclasses.field(default_factory=dict)
     unused: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
     twice: Mapping[str, str] = dataclasses.field(default_factory=dict)
     only_there: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()

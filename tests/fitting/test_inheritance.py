@@ -99,6 +99,10 @@ def test_counterparts_of_the_other_transformers() -> None:
     swin = build('backbone', counterpart(described, frozen=False))
     assert type(swin).__name__ == 'SwinTransformer'
     assert (swin.window_size, swin.drop_path_rate) == (4, 0.0)
+    described = {'type': 'DINOv3ViT', 'arch': VIT, 'num_registers': 2}
+    vit = build('backbone', counterpart(described, frozen=False))
+    assert type(vit).__name__ == 'VisionTransformer'
+    assert (dict(vit.rotary), vit.num_registers, vit.local_cls_norm) == ({}, 2, True)
     plain = {'type': 'ResNet', 'depth': 18}
     assert counterpart(plain, frozen=True) == plain
 

@@ -130,8 +130,11 @@ def test_what_the_algorithm_of_a_run_keeps_is_taken(keeps: str, tmp_path: Path) 
 
 def test_a_teacher_begins_as_the_network_that_it_is_to_follow(tmp_path: Path) -> None:
     trained, fresh = train_state(tiny_models.STEM, 1), taught()
+    anchor = {'params': {'backbone': fresh.params['backbone']}}  # DINOv3 has a second one
+    fresh = dataclasses.replace(fresh, state={**fresh.state, 'gram_teacher': anchor})
     loaded, _ = load(export(tmp_path, trained), fresh)
-    teacher = loaded.state['teacher']
+    teacher, anchor = loaded.state['teacher'], loaded.state['gram_teacher']
+    assert_trees_close(anchor['params'], {'backbone': trained.params['backbone']}, rtol=0)
     assert_same_backbone(loaded, trained)
     assert_trees_close(teacher['params']['backbone'], trained.params['backbone'], rtol=0)
     assert_trees_close(teacher['batch_stats']['backbone'], stats(trained)['backbone'], rtol=0)

@@ -70,6 +70,18 @@ def test_patches_have_the_last_layer_of_class_tokens_or_one_of_their_own() -> No
     assert not own.is_frozen('last_layer2.weight_v')
 
 
+def test_the_last_layer_may_be_a_plain_matrix() -> None:
+    head = DINOHead(8, 12, 16, 4, num_layers=1, weight_norm=False)
+    variables = head.init(jax.random.key(0), FEATURES)
+    assert list(variables['params']['last_layer']) == ['kernel']
+    assert np.std(variables['params']['last_layer']['kernel']) == pytest.approx(0.02, rel=0.4)
+    params = well_scaled(jax.eval_shape(lambda: variables))['params']
+    found: Any = head.apply({'params': params}, FEATURES)
+    x = FEATURES @ params['mlp.0']['kernel'] + params['mlp.0']['bias']
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    np.testing.assert_allclose(found, unit @ params['last_layer']['kernel'], atol=1e-5)
+
+
 def test_another_width_is_refused() -> None:
     with refused('head.in_channels=7', 'set config.model.head.in_channels=8'):
         DINOHead(7).init(jax.random.key(0), FEATURES)

@@ -5,7 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jssl.layers.position_embedding import Interpolation, resize_positions, sincos_positions
+from jssl.layers.position_embedding import (
+    Interpolation,
+    resize_map,
+    resize_positions,
+    sincos_positions,
+)
 from tests import golden
 from tests.checks import refused
 
@@ -49,6 +54,17 @@ def test_resizing_is_that_of_torch(grid: tuple[int, int]) -> None:
     np.testing.assert_array_equal(resized[:, 0], table[:, 0])
     ours = np.asarray(resized[0, 1:]).reshape(*grid, 6)
     np.testing.assert_allclose(ours, expected[0].permute(1, 2, 0), atol=1e-5)
+
+
+@pytest.mark.parametrize('grid', [(2, 3), (5, 7)])
+def test_maps_are_resized_as_by_torch(grid: tuple[int, int]) -> None:
+    torch = pytest.importorskip('torch')
+    maps = np.random.default_rng(0).standard_normal((2, 4, 6, 3)).astype('float32')
+    resized = resize_map(jnp.asarray(maps), grid)
+    channels = torch.from_numpy(maps).permute(0, 3, 1, 2)
+    expected = torch.nn.functional.interpolate(channels, grid, mode='bicubic')
+    np.testing.assert_allclose(resized, expected.permute(0, 2, 3, 1), atol=1e-5)
+    assert resize_map(resized, grid) is resized
 
 
 @golden.each('part_dino_pos_interpolation', 'part_dinov2_pos_interpolation')

@@ -2,6 +2,8 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import pytest
 
 from jssl.losses import gram_anchoring
 from tests import golden
@@ -30,6 +32,19 @@ def test_the_reference_s_loss(path: Path, dtype: str) -> None:
             )
             saved.check(f'loss{number}', value)
             saved.check(f'grad{number}', gradient)
+
+
+@pytest.mark.parametrize('per_image', [True, False])
+def test_pairs_of_what_is_not_there_are_left_out(per_image: bool) -> None:
+    x, y = jax.random.normal(jax.random.key(0), (2, 2, 4, 3))
+    present = jnp.array([[True, False, True, True], [True, True, False, True]])
+    found = gram_anchoring(x, y, per_image=per_image, present=present)
+    if per_image:
+        rows = [jnp.stack([z[i][present[i]] for i in (0, 1)]) for z in (x, y)]
+    else:
+        rows = [z[present][None] for z in (x, y)]
+    np.testing.assert_allclose(found, gram_anchoring(*rows), rtol=1e-5)
+    assert gram_anchoring(x, y, present=jnp.zeros((2, 4), bool)) == 0
 
 
 def test_no_gradient_reaches_the_anchors() -> None:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jssl.augment.views import checks
 from jssl.augment.views.view import View
-from jssl.checks import Checked, Count, Natural
+from jssl.checks import Checked, Count, Natural, Side
 from jssl.data.canvas import Canvas
 
 Views = dict[str, tuple[jax.Array, ...]]
@@ -129,6 +129,8 @@ class GlobalLocal(Checked):
       first, second: the policies of the global crops.
       local: that of the local ones.
       local_copies: how many there are; 0 for none.
+      plain_size: side of copies of the global crops, cut out and mirrored as these and with their
+        colours as they are, for DINOv3's Gram teacher; None for none.
 
     Raises:
       JsslError: the number of copies is negative or no whole number, or a policy not a policy.
@@ -138,6 +140,7 @@ class GlobalLocal(Checked):
     second: View
     local: View
     local_copies: Natural = 8
+    plain_size: Side | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -153,9 +156,17 @@ class GlobalLocal(Checked):
 
         Returns:
           `{'views': (first, second, local, …)}`, each float32 `(size, size, C)` of its policy's
-          size.
+          size; with `plain_size` also the two `'plain_views'`.
         """
         first, second, *local = jax.random.split(key, 2 + self.local_copies)
         pair = (self.first(first, canvas), self.second(second, canvas))
         small = draw_copies(self.local, jnp.stack(local), canvas) if local else ()
-        return {'views': pair + small}
+        if self.plain_size is None:
+            return {'views': pair + small}
+        plain = (self._plain(self.first)(first, canvas), self._plain(self.second)(second, canvas))
+        return {'views': pair + small, 'plain_views': plain}
+
+    def _plain(self, view: View) -> View:
+        """The same crop for the same key: what is left out does not change the other draws."""
+        size = self.plain_size or view.size
+        return dataclasses.replace(view, size=size, jitter=0.0, gray=0.0, blur=0.0, solarize=0.0)

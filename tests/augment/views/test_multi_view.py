@@ -74,6 +74,22 @@ def test_local_crops_follow_a_pair(copies: int) -> None:
     assert all(np.abs(local[0] - other).mean() > 0.01 for other in local[1:])
 
 
+def test_plain_copies_show_the_same_crops_and_are_not_distorted() -> None:
+    busy = dataclasses.replace(CROPS, flip=0.5, jitter=1.0, blur=1.0, gray=1.0, solarize=1.0)
+    policy = GlobalLocal(busy, busy, SMALL, local_copies=1, plain_size=2 * SIDE)
+    plain = dataclasses.replace(CROPS, flip=0.5, size=2 * SIDE)
+    key = jax.random.key(1)
+    drawn, wanted = (
+        jax.jit(one)(key, canvas())
+        for one in (policy, GlobalLocal(plain, plain, SMALL, local_copies=1))
+    )
+    assert [view.shape for view in drawn['views']] == [(SIDE, SIDE, 3)] * 2 + [(4, 4, 3)]
+    for found, expected in zip(drawn['plain_views'], wanted['views'], strict=False):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.abs(drawn['plain_views'][0] - drawn['plain_views'][1]).mean() > 0.01
+    assert 'plain_views' not in wanted
+
+
 def test_policies_are_built_from_nested_dicts() -> None:
     """Under the keys first, second, large and small, by bare class names."""
     pair = build('view', {'type': 'Pair', 'first': PLAIN, 'second': PLAIN | {'size': 6}})
