@@ -21,7 +21,7 @@ def test_every_cell_of_every_image_counts_alike() -> None:
     with jax.enable_x64(True):
         query, key, queue = map(jnp.asarray, (QUERY, KEY, QUEUE))
         rows = key.reshape(12, 5)
-        loss, gradient = jax.value_and_grad(dense_contrast)(query, key, queue, 0.2)
-        expected, expected_gradient = jax.value_and_grad(at_once)(query)
+        loss, gradient = jax.jit(jax.value_and_grad(dense_contrast))(query, key, queue, 0.2)
+        expected, expected_gradient = jax.jit(jax.value_and_grad(at_once))(query)
     assert float(loss) == pytest.approx(float(expected), rel=1e-9)
     np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-9)
