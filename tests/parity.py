@@ -75,7 +75,7 @@ def batch(saved: golden.File, inputs: Arrays, dtype: str, step: int | None = Non
     """
     views = tuple(_image(inputs[name], dtype) for name in saved.meta['views'])
     names = {array: FIELDS[field] for field, array in saved.meta['sample_fields'].items()}
-    rest = {k: jnp.asarray(x) for k, x in inputs.items() if k not in saved.meta['views']}
+    rest = {k: jax.device_put(x) for k, x in inputs.items() if k not in saved.meta['views']}
     rest = {names.get(name, name): value for name, value in rest.items()}
     if is_of_family(saved):
         rest = families.inputs(saved, rest)
@@ -185,6 +185,7 @@ class Stepper:
         self.params, self.state = start(saved, self.algorithm, self.batch, dtype)
         sizes = {math.prod(shape) for shape in golden.plain(saved.meta['shapes']).values()}
         self.differentiate = Differentiated(self.algorithm, saved.meta, sizes)
+        self.follow = jax.jit(self.algorithm.after_step)
 
     def __call__(self, change: Callable[[Any], Any] = lambda tree: tree) -> Step:
         params, state = change(self.params), change(self.state)
@@ -193,13 +194,13 @@ class Stepper:
         assert loss.dtype == batch['views'][0].dtype
         assert structure(left) == structure(state)
         before = export(self.saved, params, state, self.algorithm)
-        after = self.algorithm.after_step(params, left, batch['step'])
+        moved, kept = self.follow(params, left, batch['step'])
         return Step(
             float(loss),
             {name: float(value) for name, value in metrics.items()},
             export(self.saved, grads, None, self.algorithm),
             before,
-            export(self.saved, *after, self.algorithm),
+            export(self.saved, moved, kept, self.algorithm),
             left,
             self.differentiate.read,
             {size: np.asarray(values) for size, values in norms.items()},
@@ -213,7 +214,8 @@ def changed(tree: Any, seed: int) -> Any:
     def change(leaf: Any) -> Any:
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             return leaf
-        return jnp.asarray(leaf * (1 + ROUNDINGS * draw.standard_normal(leaf.shape)), leaf.dtype)
+        moved = np.asarray(leaf) * (1 + ROUNDINGS * draw.standard_normal(leaf.shape))
+        return jax.device_put(moved.astype(leaf.dtype))
 
     return jax.tree.map(change, tree)
 
@@ -300,4 +302,4 @@ def compare_rows(saved: golden.File, ours: Arrays, rows: Arrays, bound: float) -
 
 
 def _image(array: np.ndarray, dtype: str) -> jax.Array:
-    return jnp.asarray(array.transpose(0, 2, 3, 1), dtype)
+    return jax.device_put(array.transpose(0, 2, 3, 1).astype(dtype))

@@ -94,10 +94,10 @@ def _fitting(key: str, weights: Mapping[str, np.ndarray], leaf: Any) -> jax.Arra
             f'{_to_file(key, np.empty(leaf.shape)).shape}; depth or widths differ.'
         )
     if not jnp.issubdtype(leaf.dtype, jnp.floating):
-        return jnp.asarray(value, leaf.dtype)
+        return jax.device_put(value.astype(leaf.dtype))
     if not jnp.issubdtype(value.dtype, jnp.floating):
         raise JsslError(f'{key!r} is of type {value.dtype} in the weights; give floats.')
-    return jnp.asarray(value)
+    return jax.device_put(value)  # `jnp.asarray` would compile a program for every shape
 
 
 def _is_shape(leaf: Any) -> bool:

@@ -140,7 +140,7 @@ def start(name: str) -> tuple[Any, Any]:
     flat, structure = jax.tree.flatten(shapes(name))
     floats = jax.tree.leaves(well_scaled(shapes(name)))
     whole = [
-        value if jnp.issubdtype(shape.dtype, jnp.floating) else jnp.zeros(shape.shape, shape.dtype)
+        value if jnp.issubdtype(shape.dtype, jnp.floating) else np.zeros(shape.shape, shape.dtype)
         for shape, value in zip(flat, floats, strict=True)
     ]
     return jax.tree.unflatten(structure, whole)
@@ -177,7 +177,7 @@ def plain(tree: Any) -> Any:
 
 def same(one: Any, other: Any) -> bool:
     """Whether two trees agree to the last bit."""
-    return jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), plain(one), plain(other)))
+    return jax.tree.all(jax.tree.map(np.array_equal, plain(one), plain(other)))
 
 
 def described(tree: Any) -> Any:
@@ -297,7 +297,7 @@ def _as_wide(view: jax.Array) -> jax.ShapeDtypeStruct:
 def test_what_is_exported_is_imported_as_the_same(name: str) -> None:
     model, (params, state) = algorithm(name), start(name)
     weights = export_state(params, state, algorithm=model)
-    zeros = jax.tree.map(jnp.zeros_like, (params, state))
+    zeros = jax.tree.map(np.zeros_like, (params, state))
     again = import_state(weights, *zeros, algorithm=model)
     assert_trees_close(again[0], params, rtol=0)
     for part in state.keys() & {'batch_stats', 'teacher', 'queue', 'queue2'}:

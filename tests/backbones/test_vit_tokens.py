@@ -134,7 +134,7 @@ def test_subsets_are_drawn_from_the_key_or_given() -> None:
     assert np.abs(features[0][1] - pool_features(skipped)[1]).max() > 1e-2
     assert np.abs(features[1][1] - features[0][1]).max() > 1e-2
     # The sample that no branch runs on is its embedding alone, whatever the blocks are.
-    other = {**params, 'layers.0': jax.tree.map(jnp.zeros_like, params['layers.0'])}
+    other = {**params, 'layers.0': jax.tree.map(np.zeros_like, params['layers.0'])}
     again = pool_features(run(model, {'params': other}, IMAGES, subsets=jnp.zeros((2, 2, 1), int)))
     np.testing.assert_array_equal(again[1], features[0][1])
     with refused('drop_path_rate', 'rngs'):

@@ -63,7 +63,7 @@ def test_stacked_blocks_are_counted_too() -> None:
 def test_layers_are_those_of_the_backbone_that_the_algorithm_keeps() -> None:
     algorithm = tiny_ijepa()
     params, state = variables(algorithm)
-    nothing = jax.tree.map(jnp.zeros_like, params)
+    nothing = jax.tree.map(np.zeros_like, params)
     kept = {'backbone': state['teacher']['params']['backbone']}
     for layer in ('pooled', 'map', 1):
         found = take(algorithm, (nothing, state), layer)
