@@ -1,6 +1,7 @@
 """DINO: who sees what, when the teacher moves, and the two collapses in its metrics."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -38,7 +39,7 @@ def start(model: DINO) -> Any:
 
 
 def test_a_student_begins_as_its_teacher_and_shares_no_memory_with_it() -> None:
-    params, state = of_vit().init(jax.random.key(0), batch())
+    params, state = jax.jit(of_vit().init)(jax.random.key(0), batch())
     assert_trees_close(state['teacher']['params'], dict(params), rtol=0)
     assert state['center'].shape == (K,)
     assert not np.any(state['center'])
@@ -49,9 +50,8 @@ def test_the_teacher_sees_the_global_crops_alone() -> None:
     params, state = start(model)
     one, other = batch(), batch(seed=1)
     other['views'] = one['views'][:2] + other['views'][2:]
-    (first, (left, _)), (second, (again, _)) = (
-        jax.jit(model.loss)(params, state, found) for found in (one, other)
-    )
+    loss = jax.jit(model.loss)
+    (first, (left, _)), (second, (again, _)) = (loss(params, state, b) for b in (one, other))
     assert first != second
     np.testing.assert_array_equal(left['center'], again['center'])
 
@@ -61,8 +61,9 @@ def test_each_size_is_one_pass_and_the_loss_its_mean_over_pairs() -> None:
     params, state = start(model)
     views = batch()['views']
     slow: Any = state['teacher']['params'], {}
-    t = [evaluate(model.network, *slow, by_size([view]))[0] for view in views[:2]]
-    s = [evaluate(model.network, params, {}, by_size([view]))[0] for view in views]
+    run = jax.jit(lambda *weights, view: evaluate(model.network, *weights, by_size([view]))[0])
+    t = [run(*slow, view=view) for view in views[:2]]
+    s = [run(params, {}, view=view) for view in views]
     p = [jax.nn.softmax((x - state['center']) / 0.04) for x in t]
     terms = [
         -(p[q] * jax.nn.log_softmax(s[v] / 0.1)).sum(-1).mean()
@@ -81,13 +82,14 @@ def test_each_size_is_one_pass_and_the_loss_its_mean_over_pairs() -> None:
 def test_the_teacher_follows_the_optimizer_at_a_momentum_that_grows_to_1() -> None:
     model = of_vit()
     params, state = start(model)
-    moved = jax.tree.map(lambda leaf: leaf + 1, params)
-    _, after = model.after_step(moved, state, jnp.array(0))
+    moved = jax.tree.map(lambda leaf: np.asarray(leaf) + 1, params)
+    advance = jax.jit(model.after_step)
+    _, after = advance(moved, state, 0)
     last, new = (s['teacher']['params']['head']['mlp.0']['bias'] for s in (state, after))
     np.testing.assert_allclose(
         new, 0.996 * last + 0.004 * moved['head']['mlp.0']['bias'], rtol=1e-5
     )
-    _, after = model.after_step(moved, state, jnp.array(20))
+    _, after = advance(moved, state, 20)
     assert_trees_close(after['teacher']['params'], state['teacher']['params'], rtol=1e-6)
 
 
@@ -102,10 +104,11 @@ def test_the_teacher_s_temperature_warms_up_by_epochs() -> None:
 def test_drop_path_is_the_student_s_alone() -> None:
     model = of_vit(drop_path_rate=0.5)
     params, state = start(model)
-    drawn = [model.draw(jax.random.key(n), state, batch()) for n in (0, 1)]
-    (one, (left, _)), (other, (again, _)) = (
-        jax.jit(model.loss)(params, state, found) for found in drawn
+    loss, drawn = (
+        jax.jit(model.loss),
+        [model.draw(jax.random.key(n), state, batch()) for n in (0, 1)],
     )
+    (one, (left, _)), (other, (again, _)) = (loss(params, state, found) for found in drawn)
     assert one != other
     np.testing.assert_array_equal(left['center'], again['center'])
     assert 'drop_path' not in of_vit().draw(jax.random.key(0), state, batch())
@@ -117,9 +120,9 @@ def test_batch_norms_of_the_teacher_keep_their_own_statistics() -> None:
     _, (left, _) = jax.jit(model.loss)(params, state, runs.seen(copies=3))
     slow = state['teacher']['params'], state['teacher']['batch_stats']
     crops = by_size(runs.seen(copies=3)['views'][:2])
-    _, stats = forward(model.teacher, *slow, crops)
+    _, stats = jax.jit(functools.partial(forward, model.teacher))(*slow, crops)
     assert_trees_close(left['teacher']['batch_stats'], stats, rtol=1e-5)
-    _, after = model.after_step(params, left, jnp.array(0))
+    _, after = jax.jit(model.after_step)(params, left, 0)
     assert_trees_close(after['teacher']['batch_stats'], left['teacher']['batch_stats'], rtol=0)
 
 

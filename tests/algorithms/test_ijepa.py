@@ -42,7 +42,7 @@ def test_context_and_blocks_are_drawn_for_each_image() -> None:
 
 def test_the_encoder_sees_the_context_alone_and_the_teacher_all(started: tuple[Any, Any]) -> None:
     """A patch outside of context and blocks reaches the loss through the teacher alone."""
-    drawn = MODEL.draw(jax.random.key(0), {}, BATCH)
+    drawn = jax.jit(MODEL.draw)(jax.random.key(0), {}, BATCH)
     inside = set(np.asarray(drawn['context'])[0].ravel())
     outside = next(patch for patch in range(16) if patch not in inside)
     row, column = (2 * (outside // 4), 2 * (outside % 4))
@@ -61,9 +61,10 @@ def test_the_encoder_sees_the_context_alone_and_the_teacher_all(started: tuple[A
 def test_the_teacher_follows_on_a_line_from_the_first_step(started: tuple[Any, Any]) -> None:
     params, state = started
     model = dataclasses.replace(MODEL, base_momentum=0.5, run=Run(8, 2, 5))
-    ones, zeros = jax.tree.map(jnp.ones_like, params), jax.tree.map(jnp.zeros_like, state)
+    ones, zeros = jax.tree.map(np.ones_like, params), jax.tree.map(np.zeros_like, state)
+    advance = jax.jit(model.after_step)
     for step, share in ((0, 0.5), (5, 0.25), (10, 0.0)):
-        _, after = model.after_step(ones, zeros, jnp.array(step))
+        _, after = advance(ones, zeros, step)
         found = after['teacher']['params']['backbone']['ln1']['bias']
         np.testing.assert_allclose(found, share, rtol=1e-6)
 
@@ -71,9 +72,9 @@ def test_the_teacher_follows_on_a_line_from_the_first_step(started: tuple[Any, A
 def test_features_are_the_teacher_s(started: tuple[Any, Any]) -> None:
     params, state = started
     images = BATCH['views'][0]
-    features = MODEL.extract_feat(params, state, images)
-    nothing = jax.tree.map(jnp.zeros_like, params)
-    np.testing.assert_array_equal(MODEL.extract_feat(nothing, state, images), features)
+    extract = jax.jit(MODEL.extract_feat)
+    nothing = jax.tree.map(np.zeros_like, params)
+    np.testing.assert_array_equal(extract(nothing, state, images), extract(params, state, images))
 
 
 def test_what_does_not_fit_together_is_refused() -> None:

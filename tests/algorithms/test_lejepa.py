@@ -30,11 +30,11 @@ def test_the_loss_is_the_paper_s() -> None:
         params, state = widened(start())
         views, directions = widened((batch['views'], batch['directions']))
         batch = {**batch, 'views': views, 'directions': directions}
-        loss, (_, metrics) = MODEL.loss(params, state, batch)
+        loss, (_, metrics) = jax.jit(MODEL.loss)(params, state, batch)
         rows = jnp.stack([view.reshape(BATCH, -1) for view in views])
         embeddings = rows @ params['neck']['fc0']['kernel']
-        normality = float(sigreg(embeddings, directions))
-        agreement = float(view_spread(embeddings, 2))
+        normality = float(jax.jit(sigreg)(embeddings, directions))
+        agreement = float(jax.jit(view_spread, static_argnums=1)(embeddings, 2))
         found = {name: float(metrics[name]) for name in ('sigreg', 'invariance')}
     assert found == pytest.approx({'sigreg': normality, 'invariance': agreement}, rel=1e-9)
     assert float(loss) == pytest.approx(normality / 4 + 3 * agreement / 4, rel=1e-9)

@@ -28,7 +28,7 @@ INSIDE = SIDE * SIDE * 3
 PLAIN: dict[str, Any] = {'backbone': Flatten(), 'neck': linear(INSIDE, WIDTH)}
 
 
-def taken(model: Algorithm) -> tuple[Any, Any, Any, Any, list[jax.Array]]:
+def taken(model: Algorithm) -> tuple[Any, Any, Any, Any, list[np.ndarray]]:
     """Parameters and state, loss and state after it, and the projections of both views."""
     model = dataclasses.replace(model, run=RUN)
     batch = seen()
@@ -36,18 +36,19 @@ def taken(model: Algorithm) -> tuple[Any, Any, Any, Any, list[jax.Array]]:
     zeros = {'queue_ptr': jnp.zeros((), jnp.int32)} if 'queue_ptr' in state else {}
     state = {**state, **zeros}
     loss, (after, _) = jax.jit(model.loss)(params, state, batch)
-    kernel = params['neck']['fc0']['kernel']
-    rows = [view.reshape(BATCH, -1) @ kernel for view in batch['views']]
+    kernel = np.asarray(params['neck']['fc0']['kernel'])
+    rows = [np.reshape(view, (BATCH, -1)) @ kernel for view in batch['views']]
     return params, state, loss, after, rows
 
 
 def test_nnclr_predicts_neighbors_and_remembers_the_second_view() -> None:
     model = tiny_nnclr(head_of=lambda: linear(WIDTH, WIDTH, with_avg_pool=False), **PLAIN)
     params, state, loss, after, (first, second) = taken(model)
-    kernel = params['head']['predictor']['fc0']['kernel']
-    neighbors = [nearest_rows(state['queue'], rows) for rows in (first, second)]
-    expected = nt_xent(neighbors[0], second @ kernel, 0.5)
-    expected += nt_xent(neighbors[1], first @ kernel, 0.5)
+    kernel = np.asarray(params['head']['predictor']['fc0']['kernel'])
+    nearest, contrast = jax.jit(nearest_rows), jax.jit(nt_xent)
+    neighbors = [nearest(state['queue'], rows) for rows in (first, second)]
+    expected = contrast(neighbors[0], second @ kernel, 0.5)
+    expected += contrast(neighbors[1], first @ kernel, 0.5)
     assert float(loss) == pytest.approx(float(expected) / 2, rel=1e-5)
     np.testing.assert_allclose(after['queue'][:BATCH], second, rtol=1e-5)
     np.testing.assert_array_equal(after['queue'][BATCH:], state['queue'][BATCH:])
@@ -59,13 +60,14 @@ def test_nnclr_predicts_neighbors_and_remembers_the_second_view() -> None:
 @pytest.mark.parametrize('sigma', [None, 0.5])
 def test_dcl_is_its_loss(sigma: float | None) -> None:
     _, _, loss, _, rows = taken(tiny_dcl(sigma=sigma, **PLAIN))
-    expected = decoupled_contrast(rows[0], rows[1], 0.5, sigma)
+    expected = jax.jit(decoupled_contrast, static_argnums=3)(rows[0], rows[1], 0.5, sigma)
     assert float(loss) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_tico_uses_the_covariance_that_holds_this_batch() -> None:
     _, state, loss, after, (first, second) = taken(tiny_tico(**PLAIN))
-    covariance = update_covariance(state['covariance'], first)
+    covariance = jax.jit(update_covariance)(state['covariance'], first)
     np.testing.assert_allclose(after['covariance'], covariance, rtol=1e-4, atol=1e-6)
     # The first update of the teacher is a copy of the student.
-    assert float(loss) == pytest.approx(float(tico(first, second, covariance)), rel=1e-4)
+    expected = jax.jit(tico)(first, second, covariance)
+    assert float(loss) == pytest.approx(float(expected), rel=1e-4)

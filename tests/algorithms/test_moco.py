@@ -1,3 +1,4 @@
+import functools
 from typing import Any
 
 import jax
@@ -72,14 +73,15 @@ def test_shuffled_keys_have_the_statistics_of_their_groups_and_come_back_in_orde
     batch = runs.seen()
     batch = GROUPED.draw(jax.random.key(3), {}, batch)
     params, state = jax.jit(GROUPED.init)(jax.random.key(0), batch)
-    teacher = update_teacher(state['teacher'], params, state['batch_stats'], 0.9)
-    found, _ = GROUPED.encode_keys(teacher, batch['views'][1], batch)
+    teacher = jax.jit(update_teacher)(state['teacher'], params, state['batch_stats'], 0.9)
+    encode = jax.jit(GROUPED.encode_keys)
+    found, _ = encode(teacher, batch['views'][1], batch)
     groups = np.asarray(batch['shuffle']).reshape(-1, 4)
-    whole = tiny_models.tiny_moco().encoder
+    whole = jax.jit(functools.partial(forward, tiny_models.tiny_moco().encoder))
     for rows in groups:
         variables: Any = (teacher['params'], teacher['batch_stats'], batch['views'][1][rows])
-        np.testing.assert_allclose(found[rows], forward(whole, *variables)[0], atol=1e-5)
-    plain, _ = GROUPED.encode_keys(teacher, batch['views'][1], runs.seen())
+        np.testing.assert_allclose(found[rows], whole(*variables)[0], atol=1e-5)
+    plain, _ = encode(teacher, batch['views'][1], runs.seen())
     assert np.abs(plain - found).max() > 1e-3
 
 
