@@ -33,8 +33,9 @@ def embedded() -> Config:
     local: Config = dict(local_size=16, local_scale=(0.35, 0.5), local_copies=1)
     arch = dict(embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=256)
     backbone = vit(arch, 24, 4, num_registers=2, layer_scale=0.1, init_std=0.1)
-    head = HEAD | dict(in_channels=64, out_channels=512, hid_channels=128, bottleneck=64)
-    settings = dict(warmup_teacher_epochs=5, base_momentum=0.98)
+    head = HEAD | dict(in_channels=64, out_channels=128, hid_channels=128, bottleneck=64)
+    # A batch has 128 class tokens: more codes than these, or a softer teacher, say nothing.
+    settings = dict(teacher_temperature=0.04, base_momentum=0.99, koleo_weight=0.01)
     return dict(
         model=dict(type='DINOv2', backbone=backbone, head=head, patch_head=head, **settings),
         **recipes.digits(),
