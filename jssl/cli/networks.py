@@ -1,6 +1,7 @@
 """The trained network that a command line names."""
 
 import argparse
+import sys
 from typing import Any
 
 from jssl.cli.parser import Parser
@@ -19,13 +20,14 @@ def add_network(parser: Parser) -> None:
     parser.add_argument(
         'network',
         metavar='RUN_OR_FILE',
-        help='the --workdir of a run, or a .safetensors or .npz file that jssl wrote',
+        help='the --workdir of a run, or a .safetensors or .npz file (docs/weights.md)',
     )
     parser.add_argument(
         '--backbone',
         metavar='DICT',
         help=f'the network of a file that does not say it, such as {EXAMPLE}',
     )
+    parser.add_argument('--layout', help='of a file by others, if not as recognised')
     parser.add_argument(
         '--trust',
         action='append',
@@ -42,11 +44,27 @@ def open_network(options: argparse.Namespace) -> Pretrained:
       JsslError: there is none, or `--backbone` describes none.
     """
     given = options.backbone
-    backbone = None if given is None else _backbone(given)
-    return load(options.network, backbone=backbone, trusted=options.trust)
+    backbone = None if given is None else read_backbone(given)
+    return load(
+        options.network,
+        backbone=backbone,
+        trusted=options.trust,
+        layout=options.layout,
+        report=tell,
+    )
 
 
-def _backbone(text: str) -> Any:
+def tell(line: str) -> None:
+    """Prints where a result is not in the way."""
+    print(line, file=sys.stderr)
+
+
+def read_backbone(text: str) -> Any:
+    """The module that the value of `--backbone` describes.
+
+    Raises:
+      JsslError: it describes none.
+    """
     try:
         return build_at('backbone', Backbone, read(text))
     except ValueError as error:  # a JsslError is one

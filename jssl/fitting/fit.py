@@ -243,7 +243,10 @@ def begin(
     if gone := last_step(writer.directory / METRICS):
         progress.print(f'none of the {gone} steps taken here was saved; beginning again')
     writer.truncate(-1)
-    weights = read_weights(experiment.pretrained) if experiment.pretrained else None
+    weights = None
+    if experiment.pretrained:
+        backbone = getattr(experiment.algorithm, 'backbone', None)
+        weights = read_weights(experiment.pretrained, progress.print, backbone)
     train_state = experiment.make_state()
     for subject, scores in evaluator.baselines(train_state).items():
         writer.write(0, scores, kind=BASELINE, epoch=0, subject=subject)

@@ -19,12 +19,12 @@ from jssl.algorithm import KEPT, Keeps, TrainState, part_of
 from jssl.data.loading.identity import Listing, describe_change, identity_in, same
 from jssl.errors import JsslError
 from jssl.fitting.placing import BIASES, Weights, place_weights
+from jssl.interop.bring import bring, weights_in
 from jssl.interop.mmselfsup import export_state
 from jssl.interop.safetensors import PREFIX, has_backbone, load_backbone
 from jssl.paths import expanded
 from jssl.runs.checkpoints import read_parts
 from jssl.runs.workdir import CHECKPOINTS, CONFIG, KEEPS, read_config
-from jssl.weights.files import read_weights as read_arrays
 
 WEIGHTS = 'backbone.safetensors'
 # What fine-tuning adds to a pre-trained vision transformer: the norm of its averaged tokens, and
@@ -135,20 +135,31 @@ def check_there(path: str) -> None:
         )
 
 
-def read_weights(path: str) -> Weights:
+def read_weights(path: str, report: Callable[[str], None] = print, backbone: Any = None) -> Weights:
     """The arrays of a backbone by the reference's names, with `backbone.` in front.
 
     Args:
-      path: the directory of a run, a `backbone.safetensors`, or a .safetensors or .npz file with
-        the reference's names, of a backbone or of a whole model (keys that start with `backbone.`).
+      path: the directory of a run, a `backbone.safetensors`, or a .safetensors or .npz file of a
+        backbone or of a whole model, in any layout of `jssl.interop.layouts`.
+      report: is told in a sentence which layout that is, if it is not the reference's.
+      backbone: that they are for; how it differs in what no array tells is told too.
 
     Raises:
       JsslError: there is nothing at `path` that can be read.
     """
     found = expanded(path)
-    if os.path.isdir(found):
+    if os.path.isdir(found) and weights_in(found) == found:
         return _of_run(found)
-    arrays = read_arrays(path)
+    brought = bring(path)
+    if brought.is_foreign:
+        report(brought.said)
+        if differences := brought.differences(backbone):
+            report(f'{path}: its network has {differences}')
+    return prefixed(brought.arrays)
+
+
+def prefixed(arrays: Weights) -> Weights:
+    """The arrays of a backbone with `backbone.` in front, out of those of a whole model too."""
     whole = {key: value for key, value in arrays.items() if key.startswith(PREFIX)}
     return whole or {PREFIX + key: value for key, value in arrays.items()}
 

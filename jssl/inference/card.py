@@ -17,29 +17,26 @@ SCORES = {
     'feature_std': 'spread of the features (0 collapsed, 1 even)',
     'rankme': 'RankMe',
 }
-READS = {
-    '.safetensors': 'safetensors.numpy.load_file({name!r})',
-    '.npz': 'numpy.load({name!r})',
-}
 
 
-def write_card(path: Path, network: Pretrained, *, whole: bool = False) -> Path:
-    """Writes the page of the weights at `path` beside them, as ``<path>.md``.
+def write_card(path: Path, network: Pretrained, *, use: str, whole: bool = False) -> Path:
+    """Writes the page of the weights at `path`: ``<path>.md`` of a file, README.md of a folder.
 
     Raises:
       OSError: it cannot be written.
     """
-    card = path.with_name(f'{path.name}.md')
-    replace_file(card, card_text(path.name, network, whole=whole).encode())
+    card = path / 'README.md' if path.is_dir() else path.with_name(f'{path.name}.md')
+    replace_file(card, card_text(path.name, network, use=use, whole=whole).encode())
     return card
 
 
-def card_text(name: str, network: Pretrained, *, whole: bool = False) -> str:
+def card_text(name: str, network: Pretrained, *, use: str, whole: bool = False) -> str:
     """The page, as Markdown.
 
     Args:
       name: of the file of weights.
       network: whose weights they are.
+      use: how it is read elsewhere, see `jssl.interop.exporters`.
       whole: whether all that the algorithm has is in the file.
     """
     told = {key: _read(value) for key, value in network.metadata.items()}
@@ -49,12 +46,12 @@ def card_text(name: str, network: Pretrained, *, whole: bool = False) -> str:
     parts = [
         f'# {kind}, pre-trained by {method}' if method else f'# {kind}',
         f'{"All weights of the algorithm" if whole else "The backbone"} in `{name}`, written by '
-        'jssl. Names and layouts of the arrays are those of MMSelfSup.',
+        'jssl.',
         _table('', _training(told)),
         _table('Scores', _scores(told.get('scores') or {})),
         _table('Preparation of images', _preparation(network)),
         _table('Network', backbone),
-        _usage(name),
+        _usage(name, use),
     ]
     return '\n\n'.join(filter(None, parts)) + '\n'
 
@@ -94,9 +91,7 @@ def _cell(value: Any) -> str:
     return ' '.join(text.replace('|', '\\|').split())
 
 
-def _usage(name: str) -> str:
-    suffix = Path(name).suffix.lower()
-    arrays = READS[suffix].format(name=name) if suffix in READS else ''
+def _usage(name: str, use: str) -> str:
     lines = [
         '## Use',
         '',
@@ -106,4 +101,4 @@ def _usage(name: str) -> str:
         "features = network.features(['a.jpg', 'b.jpg'])",
         '```',
     ]
-    return '\n'.join([*lines, *(['', f'The arrays alone: `{arrays}`.'] if arrays else [])])
+    return '\n'.join([*lines, '', use.format(name=name)])

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from jssl.errors import JsslError
 from jssl.inference.card import write_card
 from jssl.inference.pretrained import Frozen, Pretrained
-from jssl.interop.exporters import Parcel, write
+from jssl.interop.exporters import find, packed, write
 
 
 class Exported(NamedTuple):
@@ -35,10 +35,11 @@ def export(
             'a file of weights has its backbone alone; for the whole algorithm name the directory '
             'of a run, with its checkpoints.'
         )
-    parcel = Parcel(network.algorithm, network.params, network.state, network.metadata, whole)
+    parcel = packed(network.algorithm, network.params, network.state, network.metadata, whole)
     path = write(out, parcel, to)
     try:
-        return Exported(path, write_card(path, network, whole=whole))
+        card = write_card(path, network, use=find(path, to).USE, whole=whole)
+        return Exported(path, card)
     except OSError as error:
         raise JsslError(
             f'{path} is written, and the page beside it cannot be: {error.strerror}.'

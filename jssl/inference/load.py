@@ -1,6 +1,6 @@
 """`jssl.load`: a trained network from the directory of a run, or from a file of weights."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -19,9 +19,10 @@ from jssl.errors import JsslError, in_words, show
 from jssl.evaluation.features import EvalView
 from jssl.fitting.outcome import final_scores
 from jssl.fitting.placing import place_weights
-from jssl.fitting.pretrained import WEIGHTS, read_weights
+from jssl.fitting.pretrained import WEIGHTS, prefixed, read_weights
 from jssl.foreign import refuse_foreign
 from jssl.inference.pretrained import Frozen, Pretrained
+from jssl.interop.bring import Brought, bring, check_known, weights_in
 from jssl.interop.metadata import parsed, read_metadata
 from jssl.interop.safetensors import PREFIX, has_reference_names, own_names
 from jssl.kinds import MODEL, VIEW, Backbone
@@ -51,19 +52,23 @@ def load(
     backbone: nn.Module | None = None,
     view: EvalView | None = None,
     trusted: Collection[str] = (),
+    layout: str | None = None,
+    report: Callable[[str], None] = print,
 ) -> Pretrained:
     """A trained network.
 
     Args:
       path: the --workdir of a run, of which the newest checkpoint that can be read is taken, else
-        its backbone.safetensors; or a .safetensors or .npz file of weights. Files that jssl wrote
-        say which network they are for.
-      backbone: the network, for files that do not say it, such as torchvision's; its type, depth
-        and widths must be those of the weights.
+        its backbone.safetensors; a .safetensors or .npz file of weights, in any layout of
+        docs/weights.md; or a folder of Hugging Face's with such a file.
+      backbone: the network, for files that do not say it; its type, depth and widths must be those
+        of the weights.
       view: how images are prepared, in place of what run or file say; files that say nothing have
         `CenterView()`, the usual 224 pixels of ImageNet.
       trusted: classes outside jssl that a run's config.json may name, as 'module:Class': a file
         runs no code that is not named here.
+      layout: of a file, such as 'dino', where its names alone tell another.
+      report: is told in a sentence which layout a file of others has.
 
     Returns:
       The network, with `features(images)`.
@@ -91,12 +96,13 @@ def load(
             f'{str(path)!r}: there is no such file or directory. Give the --workdir of a run, or '
             'a .safetensors or .npz file of weights.'
         )
-    if not found.is_dir():
-        return _of_file(found, backbone, view, trusted)
+    file = weights_in(found)
+    if not file.is_dir():
+        return _of_file(file, backbone, view, trusted, layout, report)
     if (found / CONFIG).is_file() and 'type' in _described(found).get('model', {}):
         return _of_run(found, view, trusted)
     if (found / WEIGHTS).is_file():
-        return _of_file(found / WEIGHTS, backbone, view, trusted)
+        return _of_file(found / WEIGHTS, backbone, view, trusted, layout, report)
     raise JsslError(
         f'{str(path)!r} is no run that can be loaded: it has no {CONFIG} that describes its model, '
         f'and no {WEIGHTS}. Give the --workdir of a run, or a .safetensors or .npz file of weights.'
@@ -190,24 +196,25 @@ def _without_places(data: Any) -> Any:
 
 
 def _of_file(
-    path: Path, backbone: nn.Module | None, view: EvalView | None, trusted: Collection[str]
+    path: Path,
+    backbone: nn.Module | None,
+    view: EvalView | None,
+    trusted: Collection[str],
+    layout: str | None,
+    report: Callable[[str], None],
 ) -> Pretrained:
-    """From what the file says of itself, or from what the caller says."""
+    """From what the file says of itself, what its arrays tell, or what the caller says."""
     metadata, config = read_metadata(path), {}
     for name in ('backbone', 'eval_view', 'canvas', 'channels'):
         if (value := parsed(metadata, name, str(path))) is not None:
             config[name] = value
+    brought = bring(path, layout)
+    if brought.layout is not None and 'backbone' not in config:
+        report(brought.said)
     if backbone is None:
-        if 'backbone' not in config:
-            raise JsslError(
-                f'{str(path)!r} does not say which network its weights are for. Give it, such as '
-                f"jssl.load({str(path)!r}, backbone=ResNet(depth=50)), or --backbone='dict(type="
-                '"ResNet", depth=50)\' to a command, with the type, depth and widths that they '
-                'were trained with; jssl.backbones has the networks.'
-            )
-        backbone = _built('backbone', config['backbone'], str(path), trusted)
+        backbone = _built('backbone', _network(config, brought, str(path)), str(path), trusted)
     if view is None:
-        view = CenterView()
+        view = CenterView(**brought.view)
         if 'eval_view' in config:
             view = _built('eval_view', config['eval_view'], str(path), trusted)
         elif 'canvas' in config:
@@ -218,11 +225,30 @@ def _of_file(
             )
     config.setdefault('canvas', CANVAS * getattr(view, 'resize', 256))
     size = _sizes(config, str(path))
-    params, state = fitted(backbone, read_weights(str(path)), view, size, str(path))
+    params, state = fitted(backbone, prefixed(brought.arrays), view, size, str(path))
     metadata = {**metadata, **describe(backbone, view, *size)}
     return Pretrained(
         Frozen(backbone), params, state, view, *size, config=config, metadata=metadata
     )
+
+
+def _network(config: Mapping[str, Any], brought: Brought, path: str) -> Any:
+    """The section that describes the network of a file.
+
+    Raises:
+      JsslError: neither the file nor its arrays tell which that is.
+    """
+    if 'backbone' in config:
+        return config['backbone']
+    if brought.network is None:
+        raise JsslError(
+            f'{path!r} does not say which network its weights are for. Give it, such as '
+            f"jssl.load({path!r}, backbone=ResNet(depth=50)), or --backbone='dict(type="
+            '"ResNet", depth=50)\' to a command, with the type, depth and widths that they '
+            'were trained with; jssl.backbones has the networks.'
+        )
+    check_known(brought.network, path)
+    return brought.network
 
 
 def _built(name: str, section: Any, where: str, trusted: Collection[str]) -> Any:

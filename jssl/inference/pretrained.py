@@ -110,9 +110,9 @@ class Pretrained:
         Raises:
           JsslError: another ending, or it cannot be written.
         """
-        from jssl.interop.exporters import Parcel, write
+        from jssl.interop.exporters import packed, write
 
-        return write(path, Parcel(self.algorithm, self.params, self.state, self.metadata))
+        return write(path, packed(self.algorithm, self.params, self.state, self.metadata))
 
     def extract(self, layer: Layer = POOLED) -> Extract:
         """``extract(params, state, batches)``, compiled once for each layer and shape."""

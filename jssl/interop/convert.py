@@ -4,9 +4,10 @@ Only tensors are read, never code: a file that holds more than that is refused. 
 and nowhere else.
 """
 
+import argparse
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from jssl.weights.npz import check_size
 
 ARCHIVE = b'PK\x03\x04'  # how a checkpoint begins that is a zip archive
 CONTAINERS = ('state_dict', 'model')  # under which a checkpoint keeps its weights
+# Under which those of DINO, iBOT, DINOv2 and I-JEPA keep those of several networks.
+PARTS = ('teacher', 'student', 'target_encoder', 'encoder', 'predictor')
 
 
 def convert(source: Path, target: Path) -> int:
@@ -36,16 +39,7 @@ def convert(source: Path, target: Path) -> int:
     """
     if target.suffix != '.safetensors':
         raise JsslError(f'{target} must end in .safetensors, which is what is written.')
-    checkpoint = _load(source)
-    try:
-        tensors = _tensors(checkpoint)
-        check_size(source, sum(value.numel() * value.element_size() for value in tensors.values()))
-        arrays = {name: _array(name, value) for name, value in tensors.items()}
-        check_finite(arrays)
-    except ValueError as error:
-        raise JsslError(f'{source} could not be converted: {brief(error)}.') from error
-    if not arrays:
-        raise JsslError(f'{source} holds no tensors; give the file of the weights themselves.')
+    arrays = read_checkpoint(source)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_weights(target, arrays)
@@ -57,11 +51,35 @@ def convert(source: Path, target: Path) -> int:
     return len(arrays)
 
 
+def read_checkpoint(source: Path) -> dict[str, np.ndarray]:
+    """The tensors of a checkpoint of PyTorch; see `convert`.
+
+    Raises:
+      JsslError: PyTorch is not installed, or `source` is no such file.
+    """
+    checkpoint = _load(source)
+    try:
+        tensors = _tensors(checkpoint)
+        check_size(source, sum(value.numel() * value.element_size() for value in tensors.values()))
+        arrays = {name: _array(name, value) for name, value in tensors.items()}
+        check_finite(arrays)
+    except ValueError as error:
+        raise JsslError(f'{source} could not be converted: {brief(error)}.') from error
+    if not arrays:
+        raise JsslError(f'{source} holds no tensors; give the file of the weights themselves.')
+    return arrays
+
+
 def _tensors(checkpoint: Any) -> dict[str, Any]:
     for container in CONTAINERS:
         if isinstance(checkpoint, Mapping) and isinstance(checkpoint.get(container), Mapping):
             checkpoint = checkpoint[container]
-    entries = checkpoint.items() if isinstance(checkpoint, Mapping) else ()
+    entries: Iterable[tuple[Any, Any]] = ()
+    if isinstance(checkpoint, Mapping):
+        entries = checkpoint.items()
+    found = {key: part for key, part in entries if key in PARTS}
+    if found and all(isinstance(part, Mapping) for part in found.values()):
+        entries = [(f'{part}.{key}', found[part][key]) for part in found for key in found[part]]
     return {_name(key): _plain(key, value) for key, value in entries if hasattr(value, 'detach')}
 
 
@@ -118,7 +136,9 @@ def _load(source: Path) -> Any:
             f'{source} could not be read: {str(error).rstrip(".")}. Copy or download it again.'
         ) from error
     try:
-        return torch.load(source, map_location='cpu', weights_only=True)
+        # Many keep their options beside the weights in one of these, which is a dict in effect.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(source, map_location='cpu', weights_only=True)
     except Exception as error:  # its text advises to run what is in the file
         raise JsslError(
             f'{source} could not be read: it is no checkpoint of PyTorch that holds tensors alone, '

@@ -10,7 +10,7 @@ from jssl import algorithms
 from jssl.algorithm import Algorithm
 from jssl.algorithms import BYOL, DenseCL, MoCo, MoCoV3
 from jssl.heads import LatentPredictHead
-from jssl.interop.exporters import Parcel
+from jssl.interop.exporters import packed
 from jssl.interop.mmselfsup import build_model, export_state, import_state
 from jssl.interop.model_dicts import model_config
 from jssl.reference import Hook, Hooks, Reference, reference_of
@@ -47,7 +47,7 @@ def test_a_subclass_of_byol_goes_out_and_in_again() -> None:
     assert 'target_net.module.0.conv1.weight' in weights
     assert 'target_net.module.1.fc0.weight' in weights
     assert 'target_net.steps' in weights
-    whole = Parcel(algorithm, params, state, {}, whole=True).arrays
+    whole = packed(algorithm, params, state, {}, whole=True).arrays
     assert whole.keys() == weights.keys()
     back = import_state(weights, *shapes, algorithm=algorithm)
     assert_trees_close(back, (params, state), rtol=0)

@@ -1,8 +1,8 @@
 """Formats that weights leave in: each is a module of this package.
 
-A module has `HELP`, what the format is for in a few words, `ENDING`, how its files end, and
-``write(path, parcel)``, which raises an `OSError` where it cannot write. Nothing else has to be
-told of it: `formats` finds it.
+A module has `HELP`, what the format is for in a few words, `ENDING`, how its files end, empty for a
+folder, `USE`, how what was written is read there, and ``write(path, parcel)``, which raises an
+`OSError` where it cannot write. Nothing else has to be told of it: `formats` finds it.
 """
 
 import dataclasses
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
+import flax.linen as nn
 import numpy as np
 
 from jssl.algorithm import Algorithm, Params, State
@@ -28,30 +29,33 @@ class Parcel:
     """What is exported.
 
     Attributes:
-      algorithm: whose weights they are.
-      params: its parameters.
-      state: its state.
+      arrays: the weights by the reference's names; what has none there keeps its own.
       metadata: what the file is to say of itself, see `jssl.interop.metadata`.
-      whole: all that the algorithm has, in place of its backbone alone.
+      backbone: the module that they belong to; None for more than a backbone.
     """
 
-    algorithm: Algorithm
-    params: Params
-    state: State
+    arrays: Mapping[str, np.ndarray]
     metadata: Mapping[str, str]
-    whole: bool = False
+    backbone: nn.Module | None = None
 
-    @property
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The weights by the reference's names; what has none there keeps its own."""
-        weights, stats = self.algorithm.kept(self.params, self.state)
-        if not self.whole and has_backbone(weights):
-            return backbone_arrays(weights, stats)
-        bases = type(self.algorithm).__mro__
-        if not any(base.__module__.startswith(f'{MODEL.package}.') for base in bases):
-            return own_names(self.params) | own_names(self.state)
-        named = export_state(self.params, self.state, algorithm=self.algorithm)
-        return {key: np.asarray(value, order='C') for key, value in named.items()}
+
+def packed(
+    algorithm: Algorithm,
+    params: Params,
+    state: State,
+    metadata: Mapping[str, str],
+    whole: bool = False,
+) -> Parcel:
+    """The backbone of an algorithm, or with `whole` all that it has."""
+    weights, stats = algorithm.kept(params, state)
+    if not whole and has_backbone(weights):
+        backbone = getattr(algorithm, 'backbone', None)
+        return Parcel(backbone_arrays(weights, stats), metadata, backbone)
+    bases = type(algorithm).__mro__
+    if not any(base.__module__.startswith(f'{MODEL.package}.') for base in bases):
+        return Parcel(own_names(params) | own_names(state), metadata)
+    named = export_state(params, state, algorithm=algorithm)
+    return Parcel({key: np.asarray(value, order='C') for key, value in named.items()}, metadata)
 
 
 def formats() -> dict[str, ModuleType]:
@@ -61,7 +65,7 @@ def formats() -> dict[str, ModuleType]:
 
 
 def find(path: Path, to: str | None = None) -> ModuleType:
-    """The format called `to`, or that of the ending of `path`.
+    """The format called `to`, or that which the ending of `path` is called.
 
     Raises:
       JsslError: there is none.
@@ -71,10 +75,11 @@ def find(path: Path, to: str | None = None) -> ModuleType:
         if to not in known:
             raise JsslError(f'There is no format {to!r} to export to. {suggest(to, known)}')
         return known[to]
-    for module in known.values():
-        if path.suffix.lower() == module.ENDING:
-            return module
-    endings = ' or '.join(module.ENDING for module in known.values())
+    plain = {name: module for name, module in known.items() if f'.{name}' == module.ENDING}
+    ending = path.suffix.lower().removeprefix('.')
+    if ending in plain:
+        return plain[ending]
+    endings = ' or '.join(module.ENDING for module in plain.values())
     raise JsslError(f'{str(path)!r} must end with {endings}.')
 
 
@@ -86,7 +91,7 @@ def write(path: Path | str, parcel: Parcel, to: str | None = None) -> Path:
     """
     found = expanded(path)
     module = find(found, to)
-    if found.suffix.lower() != module.ENDING:
+    if module.ENDING and found.suffix.lower() != module.ENDING:
         raise JsslError(
             f'{str(path)!r} must end with {module.ENDING}, as files of that format do; give '
             f'{found.parent / (found.stem.strip(".") or "weights")}{module.ENDING}.'

@@ -10,6 +10,7 @@ from jssl.interop.exporters import Parcel
 
 HELP = 'arrays by name, read by numpy.load and jssl.load'
 ENDING = '.npz'
+USE = 'The arrays alone: `numpy.load({name!r})`.'
 
 
 def write(path: Path, parcel: Parcel) -> None:

@@ -7,6 +7,7 @@ from jssl.weights.files import write_weights
 
 HELP = 'arrays by name, read by safetensors.torch, safetensors.numpy and jssl.load'
 ENDING = '.safetensors'
+USE = 'The arrays alone: `safetensors.numpy.load_file({name!r})`.'
 
 
 def write(path: Path, parcel: Parcel) -> None:

@@ -1,12 +1,13 @@
 """Weights in every format that is a module of `jssl.interop.exporters`."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 
-from jssl.interop.exporters import Parcel, formats, write
+from jssl.interop.exporters import Parcel, formats, packed, write
 from jssl.interop.metadata import read_metadata
 from jssl.interop.mmselfsup import export_state
 from jssl.weights.files import read_weights
@@ -14,36 +15,46 @@ from tests.algorithms.runs import seen
 from tests.algorithms.tiny_models import tiny_byol, tiny_dino
 from tests.checks import refused, well_scaled
 
+SAID = {'algorithm': 'BYOL', 'ä': '"'}
+
 
 @pytest.fixture(scope='module')
-def parcel() -> Parcel:
+def trained() -> tuple[Any, Any, Any]:
+    """An algorithm with parameters and state."""
     algorithm = tiny_byol()
-    params, state = well_scaled(jax.eval_shape(algorithm.init, jax.random.key(0), seen()))
-    return Parcel(algorithm, params, state, {'algorithm': 'BYOL', 'ä': '"'})
+    shapes = jax.eval_shape(algorithm.init, jax.random.key(0), seen())
+    params, state = well_scaled(shapes)
+    return algorithm, params, state
+
+
+@pytest.fixture(scope='module')
+def parcel(trained: tuple[Any, Any, Any]) -> Parcel:
+    return packed(*trained, SAID)
 
 
 @pytest.mark.parametrize('to', ['npz', 'safetensors'])
 @pytest.mark.parametrize('whole', [False, True])
 def test_weights_come_out_as_they_went_in(
-    parcel: Parcel, to: str, whole: bool, tmp_path: Path
+    trained: tuple[Any, Any, Any], to: str, whole: bool, tmp_path: Path
 ) -> None:
-    given = Parcel(parcel.algorithm, parcel.params, parcel.state, parcel.metadata, whole)
+    algorithm, params, state = trained
+    given = packed(algorithm, params, state, SAID, whole)
     path = write(tmp_path / 'new' / f'it{formats()[to].ENDING}', given, to)
-    named = export_state(parcel.params, parcel.state, algorithm=parcel.algorithm)
+    named = export_state(params, state, algorithm=algorithm)
     expected = {k: v for k, v in named.items() if whole or k.startswith('backbone.')}
     found = read_weights(path)
     assert len(found) == len(expected)
     for key, value in expected.items():
         name = key if whole else key.removeprefix('backbone.')
         np.testing.assert_array_equal(found[name], value)
-    assert read_metadata(path) == parcel.metadata
+    assert read_metadata(path) == SAID
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
 def test_the_backbone_is_that_which_the_algorithm_keeps(tmp_path: Path) -> None:
     algorithm = tiny_dino()
     params, state = well_scaled(jax.eval_shape(algorithm.init, jax.random.key(0), seen()))
-    path = write(tmp_path / 'it.npz', Parcel(algorithm, params, state, {}))
+    path = write(tmp_path / 'it.npz', packed(algorithm, params, state, {}))
     teacher = state['teacher']
     parts = [{'backbone': teacher[name]['backbone']} for name in ('params', 'batch_stats')]
     expected = export_state(parts[0], {'batch_stats': parts[1]})
@@ -58,7 +69,7 @@ def test_where_nothing_can_be_written_is_said(parcel: Parcel, tmp_path: Path) ->
         write('it.pth', parcel)
     with refused("'it.npz'", 'must end with .safetensors', 'it.safetensors'):
         write('it.npz', parcel, 'safetensors')
-    with refused("'onyx'", 'Valid names: npz, safetensors'):
+    with refused("'onyx'", 'Valid names: huggingface, npz'):
         write('it.npz', parcel, 'onyx')
     (tmp_path / 'file').write_text('')
     for name in ('it.npz', 'it.safetensors'):

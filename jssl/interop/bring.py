@@ -1,0 +1,168 @@
+"""Weights of any known layout in the names of jssl, and the network that they are for."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jssl.errors import JsslError
+from jssl.interop.companions import Companions, read_companions
+from jssl.interop.layouts import find, recognise
+from jssl.interop.layouts.layout import Arrays, Layout, listed
+from jssl.paths import expanded
+from jssl.weights.files import read_weights
+
+HEADS = 'num_heads'
+# Fields of a backbone that change what it computes and no shape of an array.
+UNSEEN = ('norm_epsilon', 'interpolation', 'rotary', 'mask_k_bias')
+WEIGHTS = ('model.safetensors', 'model.safetensors.index.json')  # in a folder of a model's own
+
+
+class Brought(NamedTuple):
+    """What a file of weights holds.
+
+    Attributes:
+      arrays: by the names of jssl, in the layouts that files have; all, where the layout is
+        unknown.
+      layout: that the file has; None for an unknown one.
+      network: the backbone as a section of a config; None where that remains unknown.
+      view: what is known of the preparation of images, as fields of `CenterView`.
+      said: what a user should know, in a sentence.
+    """
+
+    arrays: Arrays
+    layout: Layout | None
+    network: dict[str, Any] | None
+    view: dict[str, Any]
+    said: str
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the file has names that jssl does not have."""
+        return self.layout is not None and bool(self.layout.names)
+
+    def differences(self, backbone: Any) -> str:
+        """What a backbone computes in another way than the network of the file, in a sentence."""
+        network = self.network or {}
+        theirs = {key: network[key] for key in UNSEEN if self.is_foreign and key in network}
+        ours = {key: getattr(backbone, key, theirs[key]) for key in theirs}
+        return ', '.join(
+            f'{key}={theirs[key]!r}, which is {ours[key]!r} in config.model.backbone'
+            for key in theirs
+            if theirs[key] != ours[key]
+        )
+
+
+def bring(path: Path | str, layout: str | None = None, leave_out: Sequence[str] = ()) -> Brought:
+    """The weights at `path`.
+
+    Args:
+      path: a .safetensors or .npz file, the .index.json of several, or a folder with such a file.
+      layout: its name; None recognises it.
+      leave_out: how the names of arrays begin that need no place.
+
+    Raises:
+      JsslError: nothing that can be read is there, it has another layout than said, or arrays that
+        have no place in it; names each with its shape.
+    """
+    file = weights_in(expanded(path))
+    return place(read_weights(file), str(path), layout, leave_out, read_companions(file))
+
+
+def check_known(network: Mapping[str, Any], path: str) -> None:
+    """Raises a `JsslError` that says how to name the network of a file that tells all but heads."""
+    arch = network.get('arch')
+    if isinstance(arch, Mapping) and arch.get('num_heads', 1) is None:
+        raise JsslError(
+            f'{path!r} does not say how many heads the attention of its network has, and no '
+            f'published one is {arch["embed_dims"]} wide. Give that number in place of the '
+            f"question mark: --backbone='{_written(network)}', or backbone= to jssl.load."
+        )
+
+
+def _written(value: Any) -> str:
+    """A section of a config as a command line takes it."""
+    if isinstance(value, Mapping):
+        fields = {key: part for key, part in value.items() if part is not None or key == HEADS}
+        return f'dict({", ".join(f"{key}={_written(part)}" for key, part in fields.items())})'
+    return '?' if value is None else f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def weights_in(path: Path) -> Path:
+    """The file of weights of a folder that a model has for itself; a file as it is."""
+    if not os.path.isdir(path):  # a name that is too long is none
+        return path
+    return next((path / name for name in WEIGHTS if (path / name).is_file()), path)
+
+
+def place(
+    weights: Mapping[str, np.ndarray],
+    path: str,
+    layout: str | None = None,
+    leave_out: Sequence[str] = (),
+    companions: Companions | None = None,
+) -> Brought:
+    """As `bring`, of arrays that were read."""
+    found = recognise(weights) if layout is None else find(layout)
+    if found is None:
+        return Brought(dict(weights), None, None, {}, f'{path}: its layout is not known')
+    wrapper = found.wrapper_in(weights)
+    if wrapper is None:
+        raise JsslError(
+            f'{path!r} is not in the layout {found.name!r}, which has {", ".join(found.signs)}; '
+            f'its names start with {", ".join(sorted(weights)[:3])}. Leave the layout out to have '
+            'it recognised.'
+        )
+    try:
+        return _placed(found, wrapper, weights, path, tuple(leave_out), companions or Companions())
+    except JsslError as error:
+        if layout is None and not found.names:  # it may be a network of jssl's own
+            return Brought(dict(weights), None, None, {}, f'{path}: its network is not known')
+        raise JsslError(f'{path!r}, taken for {found.title}: {error}') from error
+
+
+def _placed(
+    layout: Layout,
+    wrapper: str,
+    weights: Mapping[str, np.ndarray],
+    path: str,
+    leave_out: tuple[str, ...],
+    companions: Companions,
+) -> Brought:
+    inside = {
+        key.removeprefix(wrapper): value
+        for key, value in weights.items()
+        if key.startswith(wrapper)
+    }
+    arrays, strange = layout.bring(
+        {key: value for key, value in inside.items() if not key.startswith(leave_out or '\0')}
+    )
+    if strange:
+        raise JsslError(
+            f'{len(strange)} of its arrays have no place: {listed(strange)}. If the network does '
+            'without them, convert it with jssl import --to=safetensors --leave_out=NAME, where '
+            'NAME is how theirs begin.'
+        )
+    width = _width(arrays)
+    gated = any('.ffn.w3.' in key for key in arrays)
+    network = layout.describe(arrays, {**layout.fields, **companions.network(width, gated)})
+    rest = len(weights) - len(inside)
+    parts = [f'{path}: {layout.title} ({layout.name}), {len(arrays)} arrays']
+    apart = {key: value for key, value in inside.items() if key.startswith(layout.apart or '\0')}
+    if apart:
+        parts.append(f'left out: {listed(apart)}')
+    if rest:
+        parts.append(f'{rest} more beside {wrapper!r}')
+    side = network.get('img_size')
+    if layout.view is not None and layout.view % network.get('patch_size', 1) == 0:
+        side = layout.view
+    view = companions.view(width, side)
+    return Brought(arrays, layout, network, view, '; '.join(parts))
+
+
+def _width(arrays: Mapping[str, np.ndarray]) -> int | None:
+    """How wide the tokens of a vision transformer are."""
+    kernel = arrays.get('patch_embed.projection.weight')
+    return None if kernel is None or kernel.ndim != 4 else kernel.shape[0]

@@ -1,0 +1,151 @@
+"""A vision transformer in a folder that `from_pretrained` of transformers takes."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jssl.errors import JsslError
+from jssl.files import replace_file
+from jssl.interop.companions import CONFIG, IMAGES
+from jssl.interop.exporters import Parcel
+from jssl.interop.layouts import huggingface
+from jssl.interop.outgoing import fitting_layout, write_named
+
+HELP = "a folder for Hugging Face's transformers, of a vision transformer"
+ENDING = ''
+USE = """In transformers:
+
+```python
+network = transformers.AutoModel.from_pretrained({name!r})
+images = transformers.AutoImageProcessor.from_pretrained({name!r})
+```"""
+MODEL = 'model.safetensors'
+LARGEST_RATIO = 64
+RESAMPLE = {'bilinear': 2, 'bicubic': 3, 'lanczos': 1}  # as Pillow counts them
+ARCHITECTURES = {
+    'vit': 'ViTModel',
+    'ijepa': 'IJepaModel',
+    'dinov2': 'Dinov2Model',
+    'dinov2_with_registers': 'Dinov2WithRegistersModel',
+    'dinov3_vit': 'DINOv3ViTModel',
+}
+LAYOUTS = {
+    'vit': huggingface.VIT,
+    'ijepa': huggingface.VIT,
+    'dinov2': huggingface.DINOV2,
+    'dinov2_with_registers': huggingface.DINOV2_REGISTERS,
+    'dinov3_vit': huggingface.DINOV3,
+}
+
+
+def write(path: Path, parcel: Parcel) -> None:
+    """Writes the folder; each file of it is whole or as it was."""
+    backbone: Any = parcel.backbone
+    fitting_layout(backbone, huggingface.VIT)
+    kind = model_type(backbone)
+    config = {'model_type': kind, 'architectures': [ARCHITECTURES[kind]]}
+    config |= _config(backbone, kind, parcel.arrays)
+    path.mkdir(parents=True, exist_ok=True)
+    write_named(path / MODEL, parcel, LAYOUTS[kind])
+    replace_file(path / CONFIG, json.dumps(config, indent=2).encode())
+    images = _images(json.loads(parcel.metadata.get('eval_view', '{}')))
+    replace_file(path / IMAGES, json.dumps(images, indent=2).encode())
+
+
+def model_type(backbone: Any) -> str:
+    """Which of the vision transformers there a backbone is.
+
+    Raises:
+      JsslError: it is none.
+    """
+    if not backbone.with_cls_token and not _is_plain(backbone):
+        raise JsslError(
+            'Hugging Face has no vision transformer without a class token that has registers, '
+            'scales, gates or rotary positions; export it as timm or safetensors.'
+        )
+    if backbone.rotary is not None:
+        return 'dinov3_vit'
+    if backbone.num_registers:
+        return 'dinov2_with_registers'
+    if not _is_plain(backbone):
+        return 'dinov2'
+    return 'vit' if backbone.with_cls_token else 'ijepa'
+
+
+def _is_plain(backbone: Any) -> bool:
+    added = (backbone.rotary, backbone.layer_scale)
+    return added == (None, None) and not backbone.num_registers and backbone.ffn == 'mlp'
+
+
+def _config(backbone: Any, kind: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    size, gated = backbone.size, backbone.ffn != 'mlp'
+    config = {
+        'hidden_size': size.embed_dims,
+        'num_hidden_layers': size.num_layers,
+        'num_attention_heads': size.num_heads,
+        'image_size': backbone.img_size,
+        'patch_size': backbone.patch_size,
+        'num_channels': arrays['patch_embed.projection.weight'].shape[1],
+        'layer_norm_eps': backbone.norm_epsilon,
+        'hidden_act': 'gelu',
+    }
+    if kind in ('vit', 'ijepa'):
+        return config | {'intermediate_size': size.feedforward_channels, 'qkv_bias': True}
+    if kind != 'dinov3_vit':
+        options = {'use_swiglu_ffn': gated, 'mlp_ratio': _ratio(size, gated), 'qkv_bias': True}
+        registers = {'num_register_tokens': backbone.num_registers}
+        return config | options | (registers if backbone.num_registers else {})
+    hidden = arrays['layers.0.ffn.w3.weight'].shape[1] if gated else size.feedforward_channels
+    return config | {
+        'intermediate_size': hidden,
+        'use_gated_mlp': gated,
+        'hidden_act': 'silu' if gated else 'gelu',
+        'num_register_tokens': backbone.num_registers,
+        'rope_theta': _base(backbone.rotary),
+        'key_bias': False,
+    }
+
+
+def _ratio(size: Any, gated: bool) -> int:
+    """The whole number by which it multiplies the width; gated networks have two thirds of that."""
+    for ratio in range(1, LARGEST_RATIO):
+        wide = size.embed_dims * ratio
+        if wide == size.feedforward_channels or (
+            gated and _hidden(wide) == _hidden(size.feedforward_channels)
+        ):
+            return ratio
+    raise JsslError(
+        f'feedforward_channels={size.feedforward_channels} is no multiple of embed_dims='
+        f"{size.embed_dims}, as it is in Hugging Face's DINOv2; export it as timm or safetensors."
+    )
+
+
+def _hidden(channels: int) -> int:
+    """The width of a gated network, see `jssl.layers.swiglu`."""
+    return -(-int(channels * 2 / 3) // 8) * 8
+
+
+def _base(rotary: Mapping[str, Any]) -> float:
+    """The base of rotary positions, of which no more can be told there."""
+    if rotary.get('periods') is not None or rotary.get('coordinates', 'separate') != 'separate':
+        raise JsslError(
+            f'config.model.backbone.rotary={dict(rotary)!r} has periods or coordinates that '
+            "Hugging Face's DINOv3 does not have; export it as safetensors."
+        )
+    return float(rotary.get('base', 100.0))
+
+
+def _images(view: Mapping[str, Any]) -> dict[str, Any]:
+    """What prepares images there as `view` does it here, as far as that is known."""
+    config: dict[str, Any] = {'image_processor_type': 'BitImageProcessor', 'do_resize': True}
+    for ours, theirs in (('mean', 'image_mean'), ('std', 'image_std')):
+        if ours in view:
+            config[theirs] = [value / 255 for value in view[ours]]
+    if {'size', 'resize', 'interpolation'} <= view.keys():
+        config |= {
+            'size': {'shortest_edge': view['resize']},
+            'crop_size': {'height': view['size'], 'width': view['size']},
+            'resample': RESAMPLE[view['interpolation']],
+        }
+    return config

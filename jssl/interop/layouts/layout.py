@@ -1,0 +1,228 @@
+"""How another library names and shapes the arrays of a network: the way here and back."""
+
+import dataclasses
+import functools
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jssl.errors import JsslError
+from jssl.weights.names import UNREAD
+
+Arrays = dict[str, np.ndarray]
+Names = dict[str, str | tuple[str, ...]]
+Network = dict[str, Any]
+LEAF = r'(\.weight|\.bias|)'
+NUMBER, ANY = re.escape('{}'), re.escape('*')
+MOST = 12  # arrays that a message lists
+
+
+def _same(arrays: Arrays, network: Any = None) -> Arrays:
+    """What needs no more than other names."""
+    del network
+    return arrays
+
+
+class Place(NamedTuple):
+    """Where an array of theirs goes: which part it is, from 0, of how many in one array of ours."""
+
+    ours: str
+    part: int
+    parts: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Layout:
+    """How another library has a network.
+
+    Attributes:
+      name: by which a command line calls it.
+      title: in a sentence.
+      describe: ``describe(arrays, fields)``, the network as a section of a config, from arrays in
+        our names and from fields that are known otherwise; raises a `JsslError` if they are none.
+      signs: theirs that every file has.
+      names: ours -> theirs, without a leaf `.weight` or `.bias` that both have. `{}` stands for a
+        number that both have, `*` for one that only theirs has. Several of theirs lie one below the
+        other in one array of ours, such as query, key and value. Empty where names are the same.
+      also: further names that are read, and not written.
+      wrappers: what may stand before all names of a file; the first that is there counts.
+      apart: how theirs begin that are no part of the backbone.
+      incoming: the last step of the way here, of arrays in our names.
+      outgoing: ``outgoing(arrays, network)``, the first step of the way out.
+      key_bias: whether the key has a bias there.
+      kind: the class of backbones that it is for.
+      fields: of the backbone, which no array tells.
+      view: side in pixels that images are evaluated at, where it is not that of the table.
+    """
+
+    name: str
+    title: str
+    describe: Callable[[Arrays, Mapping[str, Any]], Network]
+    signs: tuple[str, ...]
+    names: Mapping[str, str | tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    also: tuple[Mapping[str, str | tuple[str, ...]], ...] = ()
+    wrappers: tuple[str, ...] = ('',)
+    apart: tuple[str, ...] = ()
+    incoming: Callable[[Arrays], Arrays] = _same
+    outgoing: Callable[[Arrays, Any], Arrays] = _same
+    key_bias: bool = True
+    kind: str = 'VisionTransformer'
+    fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    view: int | None = None
+
+    def wrapper_in(self, keys: Iterable[str]) -> str | None:
+        """What stands before the names of a file in this layout; None for a file in another."""
+        known = set(keys)
+        for wrapper in self.wrappers:
+            if all(wrapper + sign in known for sign in self.signs):
+                return wrapper
+        return None
+
+    def bring(self, weights: Mapping[str, np.ndarray]) -> tuple[Arrays, Arrays]:
+        """Arrays in our names, and those in theirs that have no place.
+
+        Args:
+          weights: in their names, without a wrapper.
+
+        Raises:
+          JsslError: a part of an array is missing, or comes twice.
+        """
+        if not self.names:
+            return dict(weights), {}
+        found: dict[str, dict[int, np.ndarray]] = {}
+        counts: dict[str, int] = {}
+        strange = {}
+        for key, value in weights.items():
+            place = self._place(key)
+            if place is None:
+                if not key.startswith(self.apart) and not key.endswith(UNREAD):
+                    strange[key] = value
+                continue
+            if place.part in found.setdefault(place.ours, {}):
+                raise JsslError(f'{key!r} comes a second time, under another name.')
+            found[place.ours][place.part] = value
+            counts[place.ours] = place.parts
+        joined = {ours: _joined(ours, parts, counts[ours]) for ours, parts in found.items()}
+        return self.incoming(joined), strange
+
+    def send(self, arrays: Mapping[str, np.ndarray], network: Any) -> Arrays:
+        """Arrays in their names.
+
+        Args:
+          arrays: of a backbone, in our names.
+          network: the module that they belong to.
+
+        Raises:
+          JsslError: this layout has no place for some of them.
+        """
+        sent: Arrays = {}
+        strange = {}
+        for key, value in self.outgoing(dict(arrays), network).items():
+            theirs = self._theirs(key)
+            if theirs is None:
+                strange[key] = value
+            elif len(theirs) == 1:
+                sent[theirs[0]] = value
+            else:
+                parts = np.split(value, len(theirs))
+                pairs = list(zip(theirs, parts, strict=True))
+                dropped = not self.key_bias and key.endswith('.bias')
+                sent |= dict(pairs[::2] if dropped else pairs)
+        if strange:
+            raise JsslError(
+                f'{self.title} has no place for {listed(strange)}; export it as safetensors, which '
+                'jssl.load reads.'
+            )
+        return {key: np.asarray(value, order='C') for key, value in sent.items()}
+
+    def _place(self, theirs: str) -> Place | None:
+        for pattern, ours, part, parts in self._patterns:
+            if match := pattern.fullmatch(theirs):
+                *numbers, leaf = match.groups()
+                return Place(ours.format(*numbers) + leaf, part, parts)
+        return None
+
+    def _theirs(self, ours: str) -> tuple[str, ...] | None:
+        if not self.names:
+            return (ours,)
+        for pattern, theirs in self._ways_out:
+            if match := pattern.fullmatch(ours):
+                *numbers, leaf = match.groups()
+                return tuple(name.format(*numbers) + leaf for name in theirs)
+        return None
+
+    @functools.cached_property
+    def _patterns(self) -> list[tuple[re.Pattern[str], str, int, int]]:
+        return [
+            (_pattern(name), ours, part, len(theirs))
+            for names in (self.names, *self.also)
+            for ours, theirs in _tuples(names)
+            for part, name in enumerate(theirs)
+        ]
+
+    @functools.cached_property
+    def _ways_out(self) -> list[tuple[re.Pattern[str], tuple[str, ...]]]:
+        return [(_pattern(ours), theirs) for ours, theirs in _tuples(self.names)]
+
+
+def listed(arrays: Mapping[str, np.ndarray]) -> str:
+    """Names and shapes, as a part of a sentence."""
+    shown = [f'{key!r} {np.shape(value)}' for key, value in list(arrays.items())[:MOST]]
+    more = f' and {len(arrays) - MOST} more' if len(arrays) > MOST else ''
+    return ', '.join(shown) + more
+
+
+def shape_of(arrays: Mapping[str, np.ndarray], key: str, axes: int) -> tuple[int, ...]:
+    """The shape of an array that has to be there.
+
+    Raises:
+      JsslError: it is not, or has another number of axes, or one without entries.
+    """
+    if key not in arrays:
+        raise JsslError(f'The weights lack what jssl calls {key!r}.')
+    shape = np.shape(arrays[key])
+    if len(shape) != axes or 0 in shape:
+        raise JsslError(f'What jssl calls {key!r} has shape {shape}, and not {axes} axes.')
+    return shape
+
+
+def count(arrays: Mapping[str, np.ndarray], before: str) -> int:
+    """How many numbers follow each other, from 0, after `before` in the names of arrays.
+
+    Raises:
+      JsslError: one between them is missing, or there are none.
+    """
+    texts = {key.removeprefix(before).split('.')[0] for key in arrays if key.startswith(before)}
+    found = sorted(int(text) for text in texts if text.isdecimal() and len(text) < 6)
+    if not found or found != list(range(len(found))):
+        raise JsslError(
+            f'The weights have the blocks {", ".join(map(str, found[:MOST])) or "none"} of what '
+            f'jssl calls {before!r}, which do not follow each other from 0.'
+        )
+    return len(found)
+
+
+def _tuples(names: Mapping[str, str | tuple[str, ...]]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for ours, theirs in names.items():
+        yield ours, (theirs,) if isinstance(theirs, str) else theirs
+
+
+def _pattern(name: str) -> re.Pattern[str]:
+    text = re.escape(name).replace(NUMBER, r'(\d{1,5})').replace(ANY, r'\d{1,5}')
+    return re.compile(text + LEAF, re.ASCII)
+
+
+def _joined(ours: str, parts: Mapping[int, np.ndarray], wanted: int) -> np.ndarray:
+    """An array of ours made of its parts; a bias that is not there is 0."""
+    if wanted == 1:
+        return parts[0]
+    some = next(iter(parts.values()))
+    shapes = {np.shape(part) for part in parts.values()}
+    if len(shapes) > 1 or not some.ndim or (len(parts) < wanted and not ours.endswith('.bias')):
+        raise JsslError(
+            f'What jssl calls {ours!r} is made of {wanted} arrays of one shape, and the weights '
+            f'have {len(parts)}, of {", ".join(map(str, sorted(shapes)))}.'
+        )
+    return np.concatenate([parts.get(part, np.zeros_like(some)) for part in range(wanted)])

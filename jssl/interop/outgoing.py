@@ -1,0 +1,49 @@
+"""Weights of jssl in a layout of another library."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import flax.linen as nn
+
+from jssl.errors import JsslError
+from jssl.interop.layouts.layout import Arrays, Layout
+from jssl.weights.files import write_weights
+
+if TYPE_CHECKING:
+    from jssl.interop.exporters import Parcel
+
+PYTORCH = {'format': 'pt'}  # without which Hugging Face reads no file
+
+
+def fitting_layout(backbone: nn.Module | None, *layouts: Layout) -> Layout:
+    """That of the layouts whose networks are of the backbone's kind.
+
+    Raises:
+      JsslError: there is none.
+    """
+    kinds = {kind.__name__ for kind in type(backbone).__mro__}
+    for layout in layouts:
+        if layout.kind in kinds:
+            return layout
+    known = ' or '.join(dict.fromkeys(layout.kind for layout in layouts))
+    raise JsslError(
+        f'This format is for a backbone that is a {known}, and this is '
+        f'{"more than a backbone" if backbone is None else type(backbone).__name__}; export it as '
+        'safetensors.'
+    )
+
+
+def named(parcel: 'Parcel', layout: Layout) -> Arrays:
+    """The arrays in the names of a layout."""
+    return layout.send(parcel.arrays, parcel.backbone)
+
+
+def write_named(path: Path, parcel: 'Parcel', *layouts: Layout) -> None:
+    """Writes a .safetensors file in that of the layouts that fits.
+
+    Raises:
+      JsslError: none does, or arrays have no place in it.
+      OSError: it cannot be written.
+    """
+    layout = fitting_layout(parcel.backbone, *layouts)
+    write_weights(path, named(parcel, layout), PYTORCH | dict(parcel.metadata))

@@ -1,0 +1,56 @@
+"""Arrays of tiny vision transformers by the names of jssl, without any network."""
+
+from typing import Any
+
+import numpy as np
+
+WIDTH = 8
+Arrays = dict[str, np.ndarray]
+
+
+def arrays_of(
+    *,
+    ffn: str = 'mlp',
+    registers: int = 0,
+    own: bool = True,
+    table: bool = True,
+    scales: bool = False,
+    key_bias: bool = True,
+) -> Arrays:
+    """The arrays of two blocks, laid out as in files: hidden width 16, patches of 4, 3 x 3 of them.
+
+    Args:
+      ffn: 'mlp', 'swiglu' or 'swiglu_fused'.
+      registers: how many.
+      own: whether there are a class token and a mask token.
+      table: whether there is a table of positions.
+      scales: whether branches are scaled.
+      key_bias: whether the bias of the key is other than 0.
+    """
+    rest: dict[str, tuple[int, ...]] = {'ln1.weight': (WIDTH,), 'ln1.bias': (WIDTH,)}
+    rest |= {'cls_token': (1, 1, WIDTH), 'mask_token': (1, 1, WIDTH)} if own else {}
+    rest |= {'register_tokens': (1, registers, WIDTH)} if registers else {}
+    rest |= {'pos_embed': (1, 9 + own, WIDTH)} if table else {}
+    rest |= {'patch_embed.projection.weight': (WIDTH, 3, 4, 4)}
+    rest |= {'patch_embed.projection.bias': (WIDTH,)}
+    layers = {'attn.qkv': (3 * WIDTH, WIDTH), 'attn.proj': (WIDTH, WIDTH)} | hidden(ffn)
+    for block in range(2):
+        for name in ('ln1', 'ln2'):
+            rest |= {f'layers.{block}.{name}.{leaf}': (WIDTH,) for leaf in ('weight', 'bias')}
+        for name, shape in layers.items():
+            rest[f'layers.{block}.{name}.weight'] = shape
+            rest[f'layers.{block}.{name}.bias'] = shape[:1]
+        if scales:
+            rest |= {f'layers.{block}.gamma_{branch}': (WIDTH,) for branch in (1, 2)}
+    draw = np.random.default_rng(0)
+    arrays: Any = {key: draw.standard_normal(shape, 'float32') for key, shape in rest.items()}
+    for block in range(0 if key_bias else 2):
+        arrays[f'layers.{block}.attn.qkv.bias'][WIDTH : 2 * WIDTH] = 0
+    return arrays
+
+
+def hidden(ffn: str) -> dict[str, tuple[int, int]]:
+    if ffn == 'mlp':
+        return {'ffn.layers.0.0': (16, WIDTH), 'ffn.layers.1': (WIDTH, 16)}
+    first = {'ffn.w12': (32, WIDTH)} if ffn == 'swiglu_fused' else {}
+    return (first or {'ffn.w1': (16, WIDTH), 'ffn.w2': (16, WIDTH)}) | {'ffn.w3': (WIDTH, 16)}
