@@ -28,15 +28,14 @@ def get_config(variant: str = '') -> ConfigDict:
 
 def embedded() -> Config:
     """A small vision transformer on 6,000 images of handwritten digits."""
-    local: Config = dict(local_size=18, local_scale=(0.35, 0.5), local_copies=1)
-    arch = dict(embed_dims=64, num_layers=4, num_heads=2, feedforward_channels=256)
-    backbone = dict(type='DINOViT', arch=arch, img_size=24, patch_size=6)
-    head = dict(out_channels=512, hid_channels=128, bottleneck=64)
+    arch = dict(embed_dims=64, num_layers=3, num_heads=2, feedforward_channels=256)
+    backbone = dict(type='DINOViT', arch=arch, img_size=32, patch_size=8, init_std=0.12)
+    head = dict(out_channels=256, hid_channels=128, bottleneck=64)
     sharp = dict(teacher_temperature=0.04, patch_temperature=0.04, warmup_teacher_epochs=0)
     return dict(
         model=model(backbone, 64, head, base_momentum=0.98, **sharp),
         **recipes.digits(),
-        views=policies.dino(**local, **recipes.harsh_light(solarize=0.0)),
+        views=policies.dino(local_copies=0, **recipes.harsh_light(solarize=0.0, size=32)),
         **recipes.cosine(recipes.adamw_of_dino(2e-3), batch_size=64, epochs=16, warmup_epochs=2.0),
     )
 

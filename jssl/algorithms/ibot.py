@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, State
 from jssl.algorithms.dino import GLOBAL, collapse, mean_entropy, watch
-from jssl.algorithms.masked_crops import crops_of, places
+from jssl.algorithms.masked_crops import crops_of, init_student, places
 from jssl.augment.masks import ratio_mask, scattered_mask
 from jssl.checks import Fraction, Natural, NonNegative, Positive
 from jssl.errors import JsslError
@@ -127,9 +127,8 @@ class IBOT(Algorithm):
 
         The teacher has what has a name in its own network: no mask token, as it sees no mask.
         """
-        rows, side = places(batch['views'], self.backbone, 'iBOT')
-        crops, masks = by_size(batch['views'][:GLOBAL]), jnp.zeros((rows, side, side), bool)
-        params = self.network.init(rng, crops, masks=masks, train=False)['params']
+        params = init_student(self.network, rng, batch['views'], 'iBOT')
+        crops = by_size(batch['views'][:GLOBAL])
         slow = jax.eval_shape(functools.partial(self.teacher.init, train=False), rng, crops)
         teacher = init_teacher(paired(params, slow['params']), parts=PARTS)
         classes = self.head.out_channels

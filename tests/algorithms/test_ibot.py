@@ -54,8 +54,8 @@ def test_the_loss_is_that_of_class_tokens_and_that_of_hidden_patches() -> None:
     hidden = hidden.at[jnp.array([0, 5]), :3].set(True)  # an image's crops are neighbours
     loss, (left, metrics) = jax.jit(model.loss)(params, state, seen)
     crops, grid = by_size(seen['views']), hidden.reshape(-1, 4, 4)
-    s, patches, _ = evaluate(model.network, params, {}, crops, masks=grid)
-    t, told, _ = evaluate(model.teacher, state['teacher']['params'], {}, crops[:1])
+    s, patches, *_ = evaluate(model.network, params, {}, crops, masks=grid)
+    t, told, *_ = evaluate(model.teacher, state['teacher']['params'], {}, crops[:1])
     # The second of two epochs of warm-up: 0.07.
     p = jax.nn.softmax((t - state['center']) / 0.07)
     q = jax.nn.softmax((told - state['patch_center']) / 0.07)
@@ -123,7 +123,7 @@ def test_temperatures_rise_by_epochs_that_of_patches_from_their_first_masks_on()
     state = start(model)[1]
     crops = by_size(batch()['views'][:2])
     sharp = jax.jit(lambda step: model._targets(state, crops, step)[:2])
-    t, told, _ = evaluate(model.teacher, state['teacher']['params'], {}, crops)
+    t, told, *_ = evaluate(model.teacher, state['teacher']['params'], {}, crops)
     logits = t - state['center'], told.reshape(8, 16, -1) - state['patch_center']
     # Epochs of three steps: the first, the last step of the first, the second, third and fourth.
     wanted = [(0, 0.04, 0.02), (2, 0.04, 0.02), (3, 0.055, 0.02), (6, 0.07, 0.045), (9, 0.07, 0.07)]
