@@ -89,7 +89,7 @@ def embed(
     plan = plan_of(network, layer, length)
     with Progress(len(source)) as progress, contextlib.ExitStack() as stack:
         on_first(
-            lambda: _claim(parts.folder, plan, listing, stack, progress),
+            lambda: _claim(path, parts, plan, listing, stack, progress),
             f'Process 0 of this job could not write to {parts.folder}.',
         )
         job = Job(network, source, parts, layer, batch_size, threads, progress)
@@ -97,17 +97,27 @@ def embed(
         on_all(True)  # the parts of all processes are there
         broken = job.broken
         on_first(lambda: _conclude(path, source, parts, plan), f'Process 0 could not write {path}.')
-    if jax.process_index() == 0:
-        parts.remove()
+        if jax.process_index() == 0:
+            parts.remove()  # while nobody else can begin there
     return Embedded(path, len(source), broken)
 
 
 def _claim(
-    folder: Path, plan: dict[str, Any], listing: Listing, stack: contextlib.ExitStack, progress: Any
+    path: Path,
+    parts: Parts,
+    plan: dict[str, Any],
+    listing: Listing,
+    stack: contextlib.ExitStack,
+    progress: Progress,
 ) -> None:
-    begin(folder, plan, listing)
+    """Nothing in the folder of parts is touched before it is this command's alone."""
+    folder = parts.make_folder()
     lock = locked(folder / LOCK, folder, 'give another --out', report=progress.print)
     stack.enter_context(lock)
+    if path.exists():  # who held the lock has written it
+        parts.remove()
+    place_of(path)
+    begin(folder, plan, listing)
 
 
 def output_shape(network: Pretrained, layer: Layer) -> tuple[int, ...]:

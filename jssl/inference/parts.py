@@ -93,16 +93,28 @@ class Parts:
                 'repeat the command, which goes on from the parts that are whole.'
             ) from error
 
+    def make_folder(self) -> Path:
+        """The folder, there or made.
+
+        Raises:
+          JsslError: it cannot be made.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
+        return self.folder
+
     def remove(self) -> None:
         """Takes the folder away."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def begin(folder: Path, plan: Mapping[str, Any], listing: Listing) -> None:
-    """Makes the folder, or checks that what it has is of the same weights, data and layer.
+    """Says in the folder what its parts are of, or checks that they are of the same.
 
     Args:
-      folder: of the parts.
+      folder: of the parts; the caller has it to itself.
       plan: what decides about their numbers, as JSON holds it.
       listing: of the data.
 
@@ -111,7 +123,6 @@ def begin(folder: Path, plan: Mapping[str, Any], listing: Listing) -> None:
     """
     wanted = {**json.loads(json.dumps(plan)), 'data': listing.identity}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         if (stored := _stored(folder)) is None:
             for path in folder.glob('[0-9]*.npz'):
                 path.unlink()  # of nobody knows what
@@ -119,12 +130,16 @@ def begin(folder: Path, plan: Mapping[str, Any], listing: Listing) -> None:
             replace_file(folder / PLAN, json.dumps(wanted, indent=1).encode())
             return
     except OSError as error:
-        raise JsslError(
-            f'{folder} cannot be written: {error.strerror}. Give an --out in a folder of your own, '
-            'with room for it.'
-        ) from error
+        raise _unwritable(folder, error) from error
     change = functools.partial(describe_change, folder, 'data', stored['data'], listing)
     _check(folder, stored, wanted, change)
+
+
+def _unwritable(folder: Path, error: OSError) -> JsslError:
+    return JsslError(
+        f'{folder} cannot be written: {error.strerror}. Give an --out in a folder of your own, '
+        'with room for it.'
+    )
 
 
 def _stored(folder: Path) -> dict[str, Any] | None:

@@ -23,6 +23,7 @@ from jssl.data import Arrays, Folder, ImageList
 from jssl.inference.embed import embed, ids_of
 from jssl.inference.pretrained import Frozen, Pretrained
 from jssl.interrupts import Stopped
+from jssl.lock import LOCK, locked
 from jssl.runs.describe import describe
 from tests.checks import refused, well_scaled
 from tests.conftest import ROOT
@@ -145,6 +146,32 @@ def test_parts_of_something_else_are_not_continued(
     shutil.copy(photos / 'a' / '00.png', photos / 'a' / 'new.png')
     with refused('images are not those', "'a/new.png'"):
         embed(network, Folder(str(photos)), begun, rows=4)
+
+
+@dataclasses.dataclass
+class Writing(Counting):
+    """While it is looked at, another command ends, whose table is there then."""
+
+    out: Path = Path()
+
+    def __len__(self) -> int:
+        self.out.write_bytes(b'the table of the first')
+        return super().__len__()
+
+
+def test_who_comes_second_touches_nothing(network: Pretrained, photos: Path, begun: Path) -> None:
+    parts, out = begun.with_name('it.npz.parts'), begun
+    (parts / 'plan.json').unlink()  # the first one is just about to write it
+    there = {path: path.read_bytes() for path in parts.glob('*.npz')}
+    with locked(parts / LOCK, parts, ''), refused('is in use by process', '--out'):
+        embed(network, Folder(str(photos)), out, rows=4)
+    assert {path: path.read_bytes() for path in parts.glob('*.npz')} == there
+
+    source = Writing(Folder(str(photos)), out=out)
+    with refused('is there already'):
+        embed(network, source, out, rows=4)
+    assert out.read_bytes() == b'the table of the first'
+    assert not parts.exists()
 
 
 def test_a_full_disk_costs_no_part_that_is_there(
