@@ -1,9 +1,10 @@
 """`fit`: an experiment, carried out in a directory from the beginning or from where it stopped."""
 
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -13,7 +14,7 @@ from jssl.data.reading.remarks import remarks
 from jssl.errors import JsslError, show
 from jssl.evaluation.evaluator import NETWORK
 from jssl.fitting.evaluating import RunEvaluator
-from jssl.fitting.outcome import Outcome, announce, conclude
+from jssl.fitting.outcome import Outcome, announce, conclude, left_behind
 from jssl.fitting.pretrained import (
     check_there,
     load_backbone_into,
@@ -144,7 +145,7 @@ def carry_out(
     `check` does not raise."""
     evaluator = RunEvaluator(experiment, progress.print)
     run = config.get(RUN, '')
-    train_state, rows = train(
+    trained = train(
         experiment,
         evaluator,
         directory,
@@ -156,11 +157,20 @@ def carry_out(
     )
     try:
         check()
-        return conclude(
-            experiment, evaluator, train_state, rows, directory, config, stopwatch, progress
-        )
+        if trained.before and (found := left_behind(*trained[:2], directory, progress)):
+            return found
+        return conclude(experiment, evaluator, *trained[:2], directory, config, progress)
     except Stopped as stop:
-        raise Interrupted(stop.number, int(train_state.step), directory) from None
+        raise Interrupted(stop.number, int(trained.train_state.step), directory) from None
+
+
+class Trained(NamedTuple):
+    """The state after the last step, the rows of metrics on the way to it, and whether all of it
+    was there before this session."""
+
+    train_state: TrainState
+    rows: list[Row]
+    before: bool
 
 
 def train(
@@ -173,8 +183,8 @@ def train(
     check: Callable[[], None] = lambda: None,
     callbacks: Callbacks | None = None,
     stopwatch: Stopwatch | None = None,
-) -> tuple[TrainState, list[Row]]:
-    """The state after the last step, and the rows of metrics on the way to it.
+) -> Trained:
+    """Takes the steps that are left.
 
     For `run` and `check` see `Checkpoints`.
     """
@@ -200,8 +210,8 @@ def train(
             MetricsWriter(directory, progress.print, check, told, stopwatch) as writer,
         ):
             train_state = begin(experiment, checkpoints, evaluator, writer, progress)
-            if stopped_early(writer.rows, int(train_state.step), progress.print):
-                return train_state, writer.rows
+            if is_complete(experiment, train_state, writer.rows, progress.print):
+                return Trained(train_state, writer.rows, before=True)
             loop = Loop(
                 step=telling(experiment.step, progress.print),
                 plan=experiment.plan,
@@ -217,7 +227,7 @@ def train(
                 workdir=directory,
                 callbacks=callbacks,
             )
-            return run_loop(loop, experiment, train_state), writer.rows
+            return Trained(run_loop(loop, experiment, train_state), writer.rows, before=False)
     except Stopped as stop:
         raise Interrupted(stop.number, checkpoints.latest_step(), directory) from None
 
@@ -256,12 +266,18 @@ def begin(
     return train_state
 
 
-def stopped_early(rows: Sequence[Row], step: int, report: Callable[[str], None]) -> bool:
-    """Whether a callback has ended the run after `step`; says so."""
+def is_complete(
+    experiment: Experiment,
+    train_state: TrainState,
+    rows: Sequence[Row],
+    report: Callable[[str], None],
+) -> bool:
+    """Whether no step is left, or a callback has ended the run where it is; says so."""
+    step = int(train_state.step)
     by = next((row['subject'] for row in of_kind(rows, STOPPED) if row['step'] == step), None)
     if by is not None:
         report(f'{by} stopped this run after step {step}; nothing is left to train')
-    return bool(of_first(by is not None))
+    return bool(of_first(by is not None)) or step == experiment.plan.steps
 
 
 def target(experiment: Experiment) -> TrainState:
@@ -312,7 +328,9 @@ def _summary(experiment: Experiment) -> str:
 
 def tell_remarks(experiment: Experiment, report: Callable[[str], None]) -> None:
     """Says once what is remarkable about the images of each part, none of which is an error."""
+    side = getattr(experiment.eval_view, 'size', None)
+    seen = side if isinstance(side, int) else math.inf  # a view of a user's own need not say it
     for part in experiment.listings:
         source = getattr(experiment, part)
-        for line in remarks(source, experiment.canvas, experiment.channels):
+        for line in remarks(source, experiment.canvas, experiment.channels, seen=seen):
             report(f'config.{part}: {line}')

@@ -15,8 +15,18 @@ from jssl.evaluation.metrics import Scores
 from jssl.fitting.evaluating import RunEvaluator, in_words
 from jssl.fitting.pretrained import WEIGHTS
 from jssl.interop.safetensors import has_backbone, save_backbone, save_parameters
+from jssl.processes import of_first
+from jssl.runs.datasets import told_data
 from jssl.runs.describe import describe
-from jssl.runs.metrics import BASELINE, EVALUATION, STOPPED, Row, Stopwatch, metrics_of, of_kind
+from jssl.runs.metrics import (
+    BASELINE,
+    EVALUATION,
+    STOPPED,
+    Row,
+    metrics_of,
+    of_kind,
+    seconds_of,
+)
 from jssl.runs.progress import Progress
 from jssl.training.experiment import Experiment
 from jssl.training.sharding import replicated
@@ -67,7 +77,6 @@ def conclude(
     rows: list[Row],
     directory: Path,
     config: Mapping[str, Any],
-    stopwatch: Stopwatch,
     progress: Progress,
 ) -> Outcome:
     """Writes weights and report and shows the table; every process calls it, the first one writes.
@@ -79,7 +88,6 @@ def conclude(
       train_state: after the last step.
       rows: of the run's metrics; empty in all processes but the first.
       directory, config: of the run, and what its config.json holds.
-      stopwatch: how long it has taken.
       progress: where the table is shown.
     """
     from jssl.fitting import reporting  # which imports matplotlib
@@ -90,7 +98,12 @@ def conclude(
     params, state = gather((train_state.params, train_state.state))
     files: list[Path | None] = []
     if jax.process_index() == 0:
-        write = partial(export, experiment, params, state, directory, int(train_state.step))
+        told: dict[str, Any] = {
+            'data': told_data(config['config']),
+            'scores': final_scores(rows) or None,
+        }
+        told['steps'] = int(train_state.step)
+        write = partial(export, experiment, params, state, directory, **told)
         files.append(attempt('The file of weights', write, tell))
     extract = partial(evaluator.features, int(train_state.step), train_state)
     extracted = attempt('What the report says of the features', extract, tell)
@@ -104,7 +117,7 @@ def conclude(
     known = reporting.Known(
         *(rows, outcome.scores, outcome.baselines, config),
         epochs=int(train_state.step) / experiment.plan.steps_per_epoch,
-        seconds=stopwatch.seconds,
+        seconds=seconds_of(rows),
         stopped_by=outcome.stopped_by,
         features=extracted,
         painted=painted,
@@ -117,7 +130,27 @@ def conclude(
     outcome = dataclasses.replace(
         outcome, files=written, missing=tuple(missing), unwritten=len(written) < len(files)
     )
-    show_table(outcome, stopwatch.seconds, progress)
+    show_table(outcome, seconds_of(rows), progress)
+    return outcome
+
+
+def left_behind(
+    train_state: TrainState, rows: Sequence[Row], directory: Path, progress: Progress
+) -> Outcome | None:
+    """The outcome of a run that has ended before, and says so; None where a file of it is gone.
+
+    Every process calls it; for the arguments see `conclude`.
+    """
+    weights = WEIGHTS if has_backbone(train_state.params) else PARAMETERS
+    files = (directory / REPORT, directory / weights)
+    if not of_first(all(file.is_file() for file in files)):
+        return None
+    outcome = dataclasses.replace(in_rows(train_state, rows, directory), files=files)
+    progress.print(
+        f'this run has ended before, and its files are left as they are; remove {files[0]} to have '
+        'it drawn anew'
+    )
+    show_table(outcome, seconds_of(rows), progress)
     return outcome
 
 
@@ -143,19 +176,22 @@ def in_rows(train_state: TrainState, rows: Sequence[Row], directory: Path) -> Ou
 
 
 def export(
-    experiment: Experiment, params: Params, state: State, directory: Path, steps: int
+    experiment: Experiment, params: Params, state: State, directory: Path, **told: Any
 ) -> Path:
-    """Writes the backbone, or all parameters where no part of them is called so."""
+    """Writes the backbone, or all parameters where no part of them is called so.
+
+    `told` is what the file says of the run besides, such as its scores.
+    """
     about = describe(
         getattr(experiment.algorithm, 'backbone', None),
         experiment.eval_view,
         experiment.canvas,
         experiment.channels,
         algorithm=type(experiment.algorithm).__name__,
-        steps=steps,
         epochs=experiment.epochs,
         batch_size=experiment.batch_size,
         images=len(experiment.data),
+        **told,
     )
     weights, stats = experiment.algorithm.kept(params, state)
     if has_backbone(weights):

@@ -11,6 +11,25 @@ from jssl.errors import JsslError
 from jssl.processes import of_first, on_all
 
 PLACES = ('path', 'root', 'data_dir')  # fields of a source that say where it is, not what
+NAMED = 'path'  # of which the last part is a name
+
+
+def told_data(config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a config says of its data but for the paths of this machine, for files that others get.
+
+    Example:
+      >>> told_data({'data': {'type': 'Folder', 'path': '/home/me/photos'}})
+      {'type': 'Folder', 'path': 'photos'}
+    """
+    data = config.get('data')
+    return _without_places(data) if isinstance(data, Mapping) else None
+
+
+def _without_places(section: Mapping[str, Any]) -> dict[str, Any]:
+    named = {NAMED: Path(section[NAMED]).name} if isinstance(section.get(NAMED), str) else {}
+    kept = {key: value for key, value in section.items() if key not in PLACES}
+    inner = {key: _without_places(v) if isinstance(v, Mapping) else v for key, v in kept.items()}
+    return {key: value for key, value in inner.items() if value is not None} | named
 
 
 def check_same_data(

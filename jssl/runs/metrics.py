@@ -37,6 +37,11 @@ def of_kind(rows: Iterable[Row], kind: str) -> list[Row]:
     return [row for row in rows if row['kind'] == kind]
 
 
+def seconds_of(rows: Iterable[Row]) -> float:
+    """How long a run had taken when the last of these rows was written, over all its sessions."""
+    return max((row.get('seconds', 0.0) for row in rows), default=0.0)
+
+
 class Stopwatch:
     """How long a run has taken, over all its sessions.
 
@@ -168,7 +173,7 @@ class MetricsWriter:
             link = self._path.is_symlink()
             content = self._path.read_bytes() if self._path.exists() else None
             self.rows, damaged = _up_to(step, (content or b'').splitlines(keepends=True))
-            self._stopwatch.before = max((row.get('seconds', 0) for row in self.rows), default=0)
+            self._stopwatch.before = seconds_of(self.rows)
             if content != (whole := b''.join(map(_line, self.rows))) or link:
                 replace_file(self._path, whole)
         except OSError as error:

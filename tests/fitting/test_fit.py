@@ -15,7 +15,9 @@ import pytest
 
 from jssl import config
 from jssl.cli.train import parse
+from jssl.durations import format_duration
 from jssl.fitting.fit import target
+from jssl.interop.metadata import read_metadata
 from jssl.interop.safetensors import load_backbone
 from jssl.main import main
 from jssl.runs.checkpoints import Checkpoints
@@ -95,6 +97,11 @@ def test_exported_backbone_is_the_checkpoint(run: Path, digits_dir: str) -> None
     leaves = saved_state(argv, run, 16)
     assert any(leaf.shape == expected.shape and (leaf == expected).all() for leaf in leaves)
     assert 'backbone.layer3.0.downsample.1.running_var' in weights
+    told = read_metadata(run / 'backbone.safetensors')
+    data = {'name': 'embedded_digits', 'split': 'train[:256]', 'type': 'TFDS'}
+    assert json.loads(told['data']) == data
+    last = read_metrics(run / 'metrics.jsonl')[-1]
+    assert json.loads(told['scores'])['knn'] == last['knn']
 
 
 def test_report_shows_result_and_baselines(run: Path) -> None:
@@ -103,13 +110,31 @@ def test_report_shows_result_and_baselines(run: Path) -> None:
         assert words in page
 
 
-def test_finished_run_is_not_trained_again(
+def test_finished_run_is_left_as_it_is(
     run: Path, digits_dir: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = (run / 'metrics.jsonl').read_text()
+    files = [run / name for name in ('metrics.jsonl', 'report.html', 'backbone.safetensors')]
+    before = [file.stat().st_mtime_ns for file in files]
+    arguments = tiny.arguments(digits_dir, run, epochs=2, evaluate__every_epochs=1)
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    assert 'resuming after step 16 of 16' in said
+    assert 'ended before, and its files are left as they are' in said
+    took = format_duration(read_metrics(run / 'metrics.jsonl')[-1]['seconds'])
+    assert f'  took {took}\n' in said
+    assert [file.stat().st_mtime_ns for file in files] == before
+
+
+def test_a_report_that_was_removed_is_drawn_anew_with_the_same_time(
+    run: Path, digits_dir: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (run / 'report.html').read_text()
+    (run / 'report.html').unlink()
     assert main(tiny.arguments(digits_dir, run, epochs=2, evaluate__every_epochs=1)) == 0
-    assert 'resuming after step 16 of 16' in capsys.readouterr().out
-    assert (run / 'metrics.jsonl').read_text() == before
+    time = format_duration(read_metrics(run / 'metrics.jsonl')[-1]['seconds'])
+    assert f'  took {time}\n' in capsys.readouterr().out
+    for text in (page, (run / 'report.html').read_text()):
+        assert f'<dt>time</dt><dd>{time}</dd>' in text
 
 
 def test_another_config_in_the_same_directory_is_refused(

@@ -36,5 +36,5 @@ def run(digits_dir: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = recordable(parse(given).config)
     found = experiment(config)
     state = carry_out(found, workdir, config)
-    export(found, state.params, state.state, workdir, found.plan.steps)
+    export(found, state.params, state.state, workdir, steps=found.plan.steps)
     return workdir

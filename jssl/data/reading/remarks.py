@@ -1,6 +1,7 @@
 """What a user should know about images that can all be read, found at the first few of them."""
 
 import io
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -29,17 +30,20 @@ class _Look(NamedTuple):
         return max(self.stored) / max(self.shown)
 
 
-def remarks(source: Source, canvas: int, channels: int = 3) -> list[str]:
+def remarks(source: Source, canvas: int, channels: int = 3, *, seen: float = math.inf) -> list[str]:
     """Sentences, each to be said once: what is left out, is nearly black, or is shrunk very much.
 
     Args:
       source: its `remarks`, if it has any, come first.
       canvas: the side of the canvas in pixels.
       channels: as for `decode`.
+      seen: pixels on a side that a network sees of an image, if that is known: whatever is as large
+        on its canvas has lost nothing.
     """
     looks = [_look(source, row, canvas, channels) for row in range(min(FIRST, len(source)))]
     found = [look for look in looks if look is not None]
-    said = [_dark(found), _shrunk(found, canvas)]
+    less = [look for look in found if min(look.shown) < seen]
+    said = [_dark(found), _shrunk(less, canvas, len(found))]
     return [*getattr(source, 'remarks', []), *(line for line in said if line)]
 
 
@@ -95,14 +99,14 @@ def _dark(looks: list[_Look]) -> str | None:
     )
 
 
-def _shrunk(looks: list[_Look], canvas: int) -> str | None:
+def _shrunk(looks: list[_Look], canvas: int, count: int) -> str | None:
     small = [look for look in looks if look.shrunk >= SMALL]
     if not small:
         return None
     worst = max(small, key=lambda look: look.shrunk)
     (height, width), (low, narrow) = worst.stored, worst.shown
     return (
-        f'{len(small)} of the first {len(looks)} images are shrunk {SMALL} times or more to fit '
+        f'{len(small)} of the first {count} images are shrunk {SMALL} times or more to fit '
         f'config.canvas={canvas}, such as {worst.name} from {width}x{height} to {narrow}x{low} '
         'pixels; raise config.canvas if what is lost matters.'
     )

@@ -50,6 +50,15 @@ def test_photographs_that_shrink_to_little_are_said_with_an_example(tmp_path: Pa
     assert remarks(Arrays([np.full((640, 480), 255, np.uint8)]), 64)
 
 
+def test_photographs_of_which_as_much_is_left_as_a_network_sees_are_no_matter() -> None:
+    photo, panorama = (np.full(shape, 255, np.uint8) for shape in ((640, 480), (100, 4000)))
+    assert remarks(Arrays([photo]), 64, seen=48) == []
+    assert remarks(Arrays([photo]), 64, seen=49)
+    (line,) = remarks(Arrays([photo, panorama]), 64, seen=28)
+    assert line.startswith('1 of the first 2 images')
+    assert 'from 4000x100 to 64x2' in line
+
+
 def test_what_the_source_remarks_comes_first_and_broken_images_do_not_matter(
     tmp_path: Path,
 ) -> None:
