@@ -100,6 +100,7 @@ class FloatType:
 
 
 Count = Annotated[int, Range(1, LARGEST, whole=True)]
+Blocks = Annotated[int, Range(1, 1000, whole=True)]  # of which networks are made, one by one
 Side = Annotated[int, Range(1, LONGEST_SIDE, whole=True)]  # of an image, in pixels
 Natural = Annotated[int, Range(0, LARGEST, whole=True)]
 Stages = Annotated[int, Range(-1, LARGEST, whole=True)]  # how many are frozen; -1 for nothing

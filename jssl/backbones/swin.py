@@ -9,7 +9,17 @@ import jax
 
 from jssl.backbones.arch import find_arch, make_arch
 from jssl.backbones.counterpart import Counterpart
-from jssl.checks import BelowOne, Checked, Count, DType, Natural, NonNegative, Side, distinct
+from jssl.checks import (
+    BelowOne,
+    Blocks,
+    Checked,
+    Count,
+    DType,
+    Natural,
+    NonNegative,
+    Side,
+    distinct,
+)
 from jssl.errors import JsslError, show
 from jssl.layers.attention import Implementation
 from jssl.layers.drop_path import DropPath, drop_path_rates
@@ -35,7 +45,7 @@ class SwinArch(Checked):
     """
 
     embed_dims: Count
-    depths: Sequence[Count]
+    depths: Sequence[Blocks]
     num_heads: Sequence[Count]
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from jssl.checks import Checked, Count
+from jssl.checks import Blocks, Checked, Count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Arch(Checked):
     """
 
     embed_dims: Count
-    num_layers: Count
+    num_layers: Blocks
     num_heads: Count
     feedforward_channels: Count
 

@@ -149,20 +149,25 @@ def levels(array: NDArray[Any]) -> NDArray[np.uint8]:
         return array
     wide = np.asarray(array, np.float64)
     low, high = (wide.min(), wide.max()) if array.size else (0.0, 0.0)
-    if array.dtype.kind == 'f' and low >= 0 and high <= 1:
+    whole = array.dtype.kind != 'f'
+    if not whole and low >= 0 and high <= 1:
         return np.rint(wide * 255).astype(np.uint8)
     raise JsslError(
-        f'an image of type {array.dtype} has values from {low:g} to {high:g}, where floats go from '
-        f'0 to 1 and uint8 from 0 to 255; give {_remedy(low, high)}.'
+        f'an image of type {array.dtype} has values from {low:g} to {high:g}. Images are uint8 '
+        f'from 0 to 255 or floats from 0 to 1; give {_remedy(low, high, whole)}.'
     )
 
 
-def _remedy(low: float, high: float) -> str:
-    """What to give in place of values in that range."""
+def _remedy(low: float, high: float, whole: bool) -> str:
+    """What to give in place of values in that range, which are whole numbers or floats."""
+    if whole and low >= 0 and high <= 1:
+        return 'images.astype(np.float32) where 1 is white, images.astype(np.uint8) where 255 is'
     if low >= 0 and high <= 255:
         return 'images.astype(np.uint8)'
     if low >= -1 and high <= 1:
         return '(images + 1) / 2'
+    if whole and low >= 0 and high <= 65535:
+        return 'images / 65535 where 16 bits are the whole range, images / 4095 where 12 are'
     return 'the levels of the image file, before anything normalises them'
 
 

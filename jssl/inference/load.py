@@ -29,12 +29,13 @@ from jssl.kinds import MODEL, VIEW, Backbone
 from jssl.paths import expanded
 from jssl.precision import with_dtype
 from jssl.runs.checkpoints import read_parts
-from jssl.runs.datasets import PLACES
+from jssl.runs.datasets import told_data
 from jssl.runs.describe import describe
 from jssl.runs.metrics import METRICS, read_metrics
 from jssl.runs.workdir import CHECKPOINTS, CONFIG, read_config
 
 HINTS = {'model': Annotated[Any, MODEL], 'eval_view': Annotated[Any, VIEW], 'backbone': Backbone}
+MOST = 10  # times the numbers of a file that its network may have; tables need not be there
 CANVAS = 2  # times the side of the view, where a file does not say it
 Weights = Mapping[str, np.ndarray]
 
@@ -120,7 +121,10 @@ def _of_run(run: Path, view: EvalView | None, trusted: Collection[str]) -> Pretr
     record = read_config(run)
     config, where = record['config'], f'{run / CONFIG}'
     made = _built('model', config['model'], where, trusted)
-    algorithm = with_dtype(made, config.get('dtype'))
+    try:
+        algorithm = with_dtype(made, config.get('dtype'))
+    except JsslError as error:
+        raise JsslError(f'{where}: {error}') from error
     if view is None:
         view = _built('eval_view', config.get('eval_view'), where, trusted)
     size = _sizes(config, where)
@@ -174,7 +178,7 @@ def facts(
         epochs=config.get('epochs'),
         batch_size=config.get('batch_size'),
         images=found.get('number'),
-        data=_without_places(config.get('data')) or None,
+        data=told_data(config),
         scores=_scores(run) or None,
     )
 
@@ -185,14 +189,6 @@ def _scores(run: Path) -> dict[str, float]:
         return final_scores(read_metrics(run / METRICS))
     except JsslError:
         return {}
-
-
-def _without_places(data: Any) -> Any:
-    """A section of a config without the paths of this machine."""
-    if not isinstance(data, Mapping):
-        return data
-    kept = {key: value for key, value in data.items() if key not in PLACES and value is not None}
-    return {key: _without_places(value) for key, value in kept.items()}
 
 
 def _of_file(
@@ -298,6 +294,7 @@ def fitted(
             f'{size.canvas} as {type(view).__name__} prepares them: '
             f'{in_words(error).rstrip(".")}. Give backbone= and view= that go together.'
         ) from error
+    _check_size(shapes, weights, f'{path!r} does not fit {type(backbone).__name__}')
     params, state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     fresh = {'params': params, 'state': {'batch_stats': {'backbone': {}}} | state}
     try:
@@ -308,6 +305,16 @@ def fitted(
     except JsslError as error:
         raise JsslError(f'{path!r} does not fit {type(backbone).__name__}: {error}') from error
     return loaded['params'], loaded['state'] if state else {}
+
+
+def _check_size(shapes: Any, weights: Weights, what: str) -> None:
+    """Refuses a network far larger than its weights, before memory is taken for it."""
+    wanted = sum(leaf.size for leaf in jax.tree.leaves(shapes))
+    there = sum(array.size for array in weights.values())
+    if wanted > MOST * there:
+        raise JsslError(
+            f'{what}: the network has {wanted:,} parameters, and {there:,} numbers are there.'
+        )
 
 
 def _by_own_names(weights: Weights, tree: Any) -> Any:

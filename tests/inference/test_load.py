@@ -131,6 +131,12 @@ def test_all_forms_of_an_image_give_the_same(
     [
         (np.zeros((4, 4, 3)) - 0.5, ('from -0.5 to -0.5', '(images + 1) / 2')),
         (np.full((4, 4, 3), 200.0), ('from 200 to 200', 'images.astype(np.uint8)')),
+        (
+            np.full((4, 4, 3), 255),
+            ('int64', 'uint8 from 0 to 255', 'give images.astype(np.uint8).'),
+        ),
+        (np.ones((4, 4, 3), int), ('where 1 is white',)),
+        (np.full((4, 4, 3), 4000, np.uint16), ('from 4000 to 4000', 'images / 4095')),
         (np.full((4, 4, 3), np.nan), ('nan', 'before anything normalises')),
         (np.zeros((3, 4, 5), np.uint8), ('channels first', 'transpose(1, 2, 0)')),
         (np.zeros((2, 3, 4, 5), np.uint8), ('channels first', 'transpose(0, 2, 3, 1)')),
@@ -208,6 +214,18 @@ def test_a_network_computes_in_the_type_of_its_run(run: Path, tmp_path: Path) ->
     assert jssl.load(network.save(tmp_path / 'it.npz')).backbone.dtype == 'bfloat16'
 
 
+def test_a_type_that_none_can_compute_in_is_told_with_its_file(run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / 'copy'))
+    record = json.loads((copy / 'config.json').read_text())
+    record['config']['dtype'] = 'float7'
+    (copy / 'config.json').write_text(json.dumps(record))
+    with refused(f'{copy / "config.json"}: ', "dtype='float7'"):
+        jssl.load(copy)
+
+
+ENDLESS = dict(embed_dims=8, num_layers=100_000, num_heads=1, feedforward_channels=8)
+
+
 @pytest.mark.parametrize(
     ('name', 'value', 'words'),
     [
@@ -220,6 +238,11 @@ def test_a_network_computes_in_the_type_of_its_run(run: Path, tmp_path: Path) ->
         ('backbone', 'null', 'which network'),
         ('backbone', '{"type": "ResNet", "depth": 10, "name": "x"}', 'name'),
         ('backbone', '[' * 100_000, 'damaged'),
+        (
+            'backbone',
+            '{"type": "ResNet", "depth": 10, "base_channels": 1000000}',
+            'parameters, and',
+        ),
     ],
 )
 def test_metadata_that_somebody_changed_are_refused(
