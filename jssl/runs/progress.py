@@ -32,19 +32,17 @@ class Meter:
         self,
         images_per_step: int,
         *,
-        step: int = 0,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Starts the first interval.
 
         Args:
           images_per_step: the global batch size.
-          step: number of steps taken before.
           clock: gives seconds.
         """
         self._images_per_step = images_per_step
         self._clock = clock
-        self._begin(step)
+        self._begin(0)
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:

@@ -99,13 +99,14 @@ class Loop:
           JsslError: when the loss, or a state to be saved, is no longer finite, or a
             callback fails.
         """
-        meter = Meter(self.images, step=int(train_state.step))
+        meter = Meter(self.images)
         pending: tuple[int, Metrics] | None = None
         running: deque[Metrics] = deque()
         batches: Iterator[DeviceBatch] | None = None
         self.refresher.begin(train_state)
+        first = int(train_state.step) + 1
         with StopSignal() as stop:
-            for step in range(int(train_state.step) + 1, self.plan.steps + 1):
+            for step in range(first, self.plan.steps + 1):
                 if self.refresher.due(step - 1):
                     if pending:
                         self._log(*pending, meter)
@@ -117,6 +118,8 @@ class Loop:
                 with meter.waiting():
                     batch = next(batches)
                 train_state, metrics = self.step(train_state, batch, data)
+                if step == first:
+                    meter.read(step - 1)  # the start and the compilation are no speed
                 running.append(metrics)
                 if len(running) > AHEAD:  # else the host would queue batches without end
                     jax.block_until_ready(running.popleft())

@@ -44,7 +44,8 @@ def test_meter_counts_training_alone(clock: Clock) -> None:
 
 
 def test_meter_starts_anew_after_each_reading(clock: Clock) -> None:
-    meter = Meter(images_per_step=50, step=10, clock=clock)
+    meter = Meter(images_per_step=50, clock=clock)
+    meter.read(10)
     clock.seconds += 9
     meter.read(11)
     clock.seconds += 2

@@ -18,6 +18,7 @@ from jssl.runs.metrics import read_metrics
 from jssl.training.settings import MeshShape, Runtime
 from tests.checks import refused
 from tests.test_config import CONFIG
+from tests.training import toy
 from tests.training.test_experiment import make
 
 BROKEN = 5
@@ -55,6 +56,21 @@ def test_slow_broken_data_from_a_worker_train_and_are_told(
     assert said.count(f'sample {BROKEN}: the image (8 bytes) cannot be decoded') == 1
     assert rows_with('bad_samples', tmp_path) == {3: 1, 6: 1}
     assert list(rows_with('loss', tmp_path)) == [1, 2, 3, 4, 5, 6]
+
+
+@dataclasses.dataclass(frozen=True)
+class SlowToCompile(toy.Toy):
+    """Takes a second whenever its step is traced."""
+
+    def loss(self, params: Any, state: Any, batch: Any) -> Any:
+        time.sleep(1.0)
+        return super().loss(params, state, batch)
+
+
+def test_the_first_speed_is_without_the_compilation(tmp_path: Path) -> None:
+    toy.trained(toy.experiment(SlowToCompile(), log_every=toy.EPOCH), tmp_path / 'run')
+    speeds = rows_with('images_per_second', tmp_path / 'run')
+    assert speeds[toy.EPOCH] > 64 / 1.0  # the images of an epoch
 
 
 def test_broken_images_of_a_resident_set_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
