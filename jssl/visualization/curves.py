@@ -99,6 +99,10 @@ def _figure(make: Callable[[], Panel | None]) -> str:
     if panel is None:
         return ''
     last = ', '.join(f'{line.name} {line.y[-1]:.4g}' for line in panel.lines)
+    title = f'<h4>{escape(panel.title)}</h4>\n'
+    if all(len(line.x) == 1 for line in panel.lines):
+        once = f'{last} (logged once, at {panel.x_label} {panel.lines[0].x[0]:g})'
+        return f'<figure>\n{title}<figcaption>{escape(once)}</figcaption>\n</figure>\n'
     description = f'{panel.title} over {panel.x_label}; at the end: {last}'
     plot = themed_image(partial(draw_panel, panel), to_svg, 'image/svg+xml', description)
-    return f'<figure>\n<h4>{escape(panel.title)}</h4>\n{plot}</figure>\n'
+    return f'<figure>\n{title}{plot}</figure>\n'

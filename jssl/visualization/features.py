@@ -19,7 +19,7 @@ from jssl.visualization.figures import (
 )
 from jssl.visualization.images import is_small, picture_uri, to_picture
 from jssl.visualization.names import class_name, shorten
-from jssl.visualization.page import image, section, themed_image
+from jssl.visualization.page import image, name_of_file, section, themed_image
 
 LONGEST_NAME = 80  # characters of a class's name, or of a file's
 CELL = 112  # pixels of the longest side of an image in a grid
@@ -123,7 +123,7 @@ def neighbors_section(
             style = '' if same is None else 'right' if same[other] else 'wrong'
             cells.append(_cell(found, other, style, label_names))
         groups.append(
-            f'<div class="neighbors" style="--columns: {count + 1}">\n{"".join(cells)}</div>\n'
+            f'<div class="neighbors" style="--columns: {count}">\n{"".join(cells)}</div>\n'
         )
     return section('Nearest neighbours', text, *groups)
 
@@ -135,5 +135,5 @@ def _cell(shown: Shown, row: int, style: str, label_names: Sequence[str] | None)
     small = is_small(shown.images[row])
     uri = picture_uri(to_picture(shown.images[row], CELL), lossless=small)
     picture = image(uri, description, 'pixels' if small else '')
-    caption = f'<figcaption>{escape(label)}<small>{escape(file)}</small></figcaption>'
+    caption = f'<figcaption>{escape(label)}<small>{name_of_file(file)}</small></figcaption>'
     return f'<figure class="{style}">{picture}{caption}</figure>\n'

@@ -76,7 +76,7 @@ class Panel:
 
 def draw_panel(panel: Panel, theme: Theme) -> Figure:
     """The curves of one panel."""
-    figure = Figure(figsize=(4.0, 2.5), layout='constrained')
+    figure = Figure(figsize=(4.6, 2.5), layout='constrained')
     axes = figure.add_subplot()
     _dress(axes, theme)
     lines = [

@@ -1,5 +1,6 @@
 """Pieces of a self-contained HTML page: no script, no address outside, readable light and dark."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -28,7 +29,7 @@ h2 { font-size: 1.25rem; margin: 3rem 0 .4rem; padding-top: 1.1rem;
   border-top: 1px solid var(--line); }
 h3 { font-size: 1.02rem; margin: 1.8rem 0 .6rem; }
 h4 { font-size: .92rem; margin: 0 0 .2rem; font-weight: 600; }
-p { max-width: 44rem; margin: .3rem 0 1rem; }
+p { max-width: 44rem; margin: .3rem 0 1rem; text-wrap: pretty; }
 p, figcaption, footer { color: var(--faint); }
 img { max-width: 100%; height: auto; display: block; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.4rem, 1fr)); gap: .8rem;
@@ -53,12 +54,12 @@ tr.result .bar span { background: var(--accent); }
 .terms { display: grid; grid-template-columns: minmax(8rem, auto) 1fr; gap: .35rem 1.4rem;
   margin: 1.1rem 0 0; font-size: .92rem; }
 .terms dt { font-weight: 600; }
-.terms dd { margin: 0; color: var(--faint); max-width: 46rem; }
+.terms dd { margin: 0; color: var(--faint); max-width: 46rem; text-wrap: pretty; }
 code { font: 13px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace;
   color: var(--ink); }
 .panels { display: grid;
-  grid-template-columns: repeat(auto-fill, minmax(min(18rem, 100%), 1fr));
-  gap: 1.6rem 2rem; }
+  grid-template-columns: repeat(auto-fill, minmax(min(24rem, 100%), 1fr));
+  gap: 1.6rem 2rem; align-items: end; }
 figure { margin: 0; }
 .panels img { width: 100%; }
 .pixels { image-rendering: pixelated; }
@@ -66,7 +67,8 @@ figure { margin: 0; }
 .map { max-width: 820px; }
 .names { display: flex; flex-wrap: wrap; gap: .2rem 1.4rem; margin: .6rem 0 0; padding: 0;
   list-style: none; }
-.neighbors { display: grid; grid-template-columns: repeat(var(--columns), minmax(0, 6.4rem));
+.neighbors { display: grid;
+  grid-template-columns: minmax(0, 7.1rem) repeat(var(--columns), minmax(0, 6.4rem));
   gap: .45rem .4rem; align-items: start; margin: 0 0 1rem; }
 .neighbors figure { text-align: center; min-width: 0; }
 .neighbors img { width: 100%; border: 3px solid transparent; border-radius: .3rem; }
@@ -188,6 +190,11 @@ def pairs(values: Mapping[str, Any]) -> str:
         for name, value in values.items()
     ]
     return f'<table class="small"><tbody>{"".join(rows)}</tbody></table>\n'
+
+
+def name_of_file(name: str) -> str:
+    """A name that is too long for its place breaks after a separator before it breaks elsewhere."""
+    return re.sub('([/_.-])', r'\1<wbr>', escape(name))
 
 
 def folded(heading: str, content: str) -> str:

@@ -76,13 +76,16 @@ def shortfall(scores: Scores, baselines: Mapping[str, Scores], facts: Facts) -> 
 
 
 def _below(scores: Scores, beaten: Scores) -> str:
-    """The numbers that are no better, beside those that they do not beat."""
+    """The numbers that are no better, beside those that they do not beat, and then the others."""
     keys = [key for key in DECISIVE if key in scores and key in beaten]
-    return ', '.join(
-        f'{wording(key).name} {written(key, scores[key])} against {written(key, beaten[key])}'
+    said = {
+        key: f'{wording(key).name} {written(key, scores[key])} against {written(key, beaten[key])}'
         for key in keys
-        if scores[key] <= beaten[key]
-    )
+    }
+    below = [said[key] for key in keys if scores[key] <= beaten[key]]
+    above = [said[key] for key in keys if scores[key] > beaten[key]]
+    better = f'; better: {", ".join(above)}' if above else ''
+    return ', '.join(below) + better if below else ''
 
 
 def _the(subject: str) -> str:

@@ -24,6 +24,7 @@ METRICS = [
     {**STEPS, 'step': 10, 'epoch': 1.0, 'loss': 4.0, 'lr': 0.1, 'images_per_second': 900.0},
     {**STEPS, 'step': 20, 'epoch': 2.0, 'loss': float('nan'), 'lr': 0.05, 'grad_norm': 2.0},
     {**STEPS, 'step': 40, 'epoch': 4.0, 'loss': 2.0, 'lr': 0.0, 'my_number': 3.0},
+    {'kind': 'epoch', 'step': 20, 'epoch': 2.0, 'nmi_truth': 0.3},
     {'kind': 'epoch', 'step': 40, 'epoch': 4.0, 'nmi_truth': 0.4},
     {'kind': 'evaluation', 'step': 20, 'epoch': 2.0, 'knn': 0.5, 'linear': 0.6, 'rankme': 9.0},
     {'kind': 'evaluation', 'step': 40, 'epoch': 4.0, 'knn': 0.8, 'linear': 0.9, 'rankme': 9.2},
@@ -67,7 +68,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
-        if tag not in ('meta', 'img', 'source'):
+        if tag not in ('meta', 'img', 'source', 'wbr'):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -135,7 +136,7 @@ def test_images_can_be_read_and_are_described(seen: Page) -> None:
 
 def test_plots_come_for_light_and_dark_pages(seen: Page) -> None:
     sources = seen.all('source')
-    assert len(sources) == 8 + 1  # panels and map
+    assert len(sources) == 5 + 1  # panels and map; three numbers were logged once
     assert {source['media'] for source in sources} == {'(prefers-color-scheme: dark)'}
 
 
@@ -206,7 +207,7 @@ def test_whatever_was_logged_has_a_curve_in_a_group_with_a_name_in_words(seen: P
     )
 
 
-def test_neighbours_are_marked_and_named(seen: Page) -> None:
+def test_neighbours_are_marked_and_named(text: str, seen: Page) -> None:
     styles = [attributes.get('class') for attributes in seen.all('figure')]
     assert styles.count('query') == 10
     right, wrong = styles.count('right'), styles.count('wrong')
@@ -215,6 +216,7 @@ def test_neighbours_are_marked_and_named(seen: Page) -> None:
     assert 'most similar among 1,000 others' in seen.text['p']
     assert 'digit 3' in seen.text['figcaption']
     assert 'digits/3.png' in seen.text['small']
+    assert 'digits/<wbr>3.<wbr>png' in text
 
 
 def test_page_without_labels(tmp_path: Path) -> None:
@@ -223,6 +225,14 @@ def test_page_without_labels(tmp_path: Path) -> None:
     assert 'right' not in styles
     assert 'wrong' not in styles
     assert page.text['h2'].startswith('Result' + 'What next')
+
+
+def test_what_was_logged_once_is_a_number_and_no_curve(tmp_path: Path) -> None:
+    losses = [{**STEPS, 'step': step, 'loss': 1.0 / step} for step in (1, 2)]
+    once = {'kind': 'evaluation', 'step': 2, 'knn': 0.5, 'linear': 0.25}
+    page = Page(report(tmp_path, **PLAIN | {'metrics': [*losses, once]}))
+    assert len(page.all('source')) == 1  # the curve of the loss
+    assert 'kNN 0.5, linear probe 0.25 (logged once, at step 2)' in page.text['figcaption']
 
 
 def test_what_was_not_measured_is_left_out(tmp_path: Path) -> None:
@@ -245,13 +255,19 @@ def test_what_was_not_measured_is_left_out(tmp_path: Path) -> None:
                 ' and the untrained network (kNN 10.0 % against 12.0 %).',
             ],
         ),
+        (
+            {'knn': 0.1, 'linear': 0.3},
+            ['the untrained network (kNN 10.0 % against 12.0 %; better: linear probe 30.0 % '],
+        ),
         ({'knn': 0.54, 'feature_std': 0.01}, []),
     ],
 )
 def test_a_run_below_its_baselines_says_so_and_what_to_try(
     scores: dict[str, float], words: list[str], tmp_path: Path
 ) -> None:
-    page = Page(report(tmp_path, **PLAIN, scores=scores))
+    untrained = {**BASELINES['random network'], 'linear': 0.2}
+    baselines = {**BASELINES, 'random network': untrained}
+    page = Page(report(tmp_path, **PLAIN, scores=scores, baselines=baselines))
     assert page.all('p').count({'class': 'warning'}) == bool(words)
     for sentence in words:
         assert sentence in page.text['p']
