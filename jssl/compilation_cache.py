@@ -5,12 +5,17 @@ itself by JAX's option `jax_compilation_cache_dir`, or calls `keep_programs` bef
 """
 
 import contextlib
+import functools
 import hashlib
 import os
 import platform
+import re
 import sys
 import tempfile
+import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 FOLDER = 'JAX_COMPILATION_CACHE_DIR'  # where, if it is set
 ENABLED = 'JAX_ENABLE_COMPILATION_CACHE'  # not at all, if it is one of `OFF`
@@ -18,6 +23,7 @@ OFF = ('0', 'false', 'no', 'off')
 LONG = 'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'
 SECONDS = '0.2'  # what compiles faster is compiled again: thousands of small files are slow as well
 BOUND = 2**32  # bytes
+DAMAGED = re.compile(r"Error (?:reading|writing) persistent compilation cache entry for '([^']+)'")
 PROCESSORS = Path('/proc/cpuinfo')
 
 
@@ -46,6 +52,28 @@ def keep_programs() -> None:
         return
     os.environ[FOLDER] = str(folder)
     os.environ.setdefault(LONG, SECONDS)
+    warnings.showwarning = functools.partial(_show, folder, warnings.showwarning)
+
+
+def _show(
+    folder: Path,
+    show: Callable[..., None],
+    message: Warning | str,
+    category: type[Warning],
+    *where: Any,
+    **more: Any,
+) -> None:
+    """Shows a warning; where it is JAX's of a damaged program, that goes in place of the warning.
+
+    JAX compiles it anew then, and keeps it only where there is nothing of that name.
+    """
+    damaged = DAMAGED.match(str(message))
+    if damaged is None:
+        show(message, category, *where, **more)
+        return
+    for path in folder.glob(f'{damaged[1]}-*'):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def default_folder() -> Path:
