@@ -45,12 +45,25 @@ def described(
     Raises:
       JsslError: not written as it should be.
     """
-    kind, colon, where = text.partition(':')
+    kind, _, where = text.partition(':')
     if kind not in KINDS or not where.strip('/'):
-        meant = suggest(kind, KINDS) if colon else f'Did you mean {argument}=folder:{text}?'
-        raise JsslError(f'{argument}={text} must be written as {FORMS}. {meant}')
+        raise JsslError(f'{argument}={text} must be written as {FORMS}.{_meant(text, argument)}')
     if kind != 'tfds':
         return dict(type=KINDS[kind], path=where)
     name, slash, part = where.rpartition('/')
+    if slash and not (name and part):
+        lacking = 'split' if name else 'data set'
+        raise JsslError(
+            f'{argument}={text} names no {lacking}; write it as tfds:NAME or tfds:NAME/SPLIT, such '
+            'as tfds:cifar10/test.'
+        )
     named = dict(name=name, split=part) if slash else dict(name=where, split=split)
     return dict(type=KINDS[kind], **named, data_dir=data_dir)
+
+
+def _meant(text: str, argument: str) -> str:
+    """What was meant by an argument that is written otherwise, if that can be told."""
+    kind, colon, _ = text.partition(':')
+    if not colon:
+        return f' Did you mean {argument}=folder:{text}?'
+    return '' if kind in KINDS else f' {suggest(kind, KINDS)}'

@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import shlex
+import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -14,10 +15,16 @@ from jssl.cli.parser import Parser
 from jssl.config import TOP, WEIGHTS
 from jssl.describe import describe_config
 from jssl.errors import JsslError
-from jssl.errors import show as shown
+from jssl.errors import show as shown_value
 from jssl.fitting.inheritance import inherited
 from jssl.foreign import names
 from jssl.overrides import Override, advise, apply
+
+COMMON = (  # the fields that people set most often
+    *('epochs', 'batch_size', 'optimizer.type', 'optimizer.lr', 'schedule.warmup_epochs'),
+    *('model.backbone.type', 'model.backbone.depth', 'data.type', 'canvas', 'dtype', 'seed'),
+    *('pretrained', 'evaluate.every_epochs', 'checkpoint.every_steps'),
+)
 
 
 def add_config(parser: Parser) -> None:
@@ -44,17 +51,25 @@ def add_config(parser: Parser) -> None:
 
 
 def explain(options: argparse.Namespace) -> str:
-    """The configs that come along, or the fields of the one that the options name."""
+    """The configs that come along, or the fields of the one that the options name.
+
+    By its place a config is named for a first look, at `COMMON` fields; by --config for all.
+    """
     named = options.named or options.config
     if not named:
-        width = max(map(len, configs.shipped()))
-        lines = [f'  {name:{width}}  {configs.about(name)[0]}' for name in configs.shipped()]
-        return '\n'.join(['configs that come along (a name with --help lists its fields):', *lines])
-    fields = [
-        f'  --config.{field.name}={shown(field.value)}\n      {field.meaning} Takes: {field.takes}.'
-        for field in describe_config(settle(options).config)
+        known = textwrap.fill(', '.join(configs.shipped()), 78)
+        return f'configs that come along (jssl train NAME --help says what one is):\n\n{known}'
+    everything = options.config is not None
+    fields = {field.name: field for field in describe_config(settle(options).config)}
+    shown = [fields[name] for name in (fields if everything else COMMON) if name in fields]
+    lines = [
+        f'  --config.{field.name}={shown_value(field.value)}\n      {field.meaning} Takes: '
+        f'{field.takes}.'
+        for field in shown
     ]
-    return '\n'.join([*configs.about(named), '', 'its fields:', *fields])
+    heading = 'its fields:' if everything else 'what is set most often:'
+    rest = f'All {len(fields)} fields: jssl train --config={named} --help'
+    return '\n'.join([*configs.about(named), '', heading, *lines, *([] if everything else [rest])])
 
 
 def settle(options: argparse.Namespace, others: Sequence[str] = ()) -> argparse.Namespace:

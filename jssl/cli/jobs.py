@@ -10,19 +10,20 @@ from jssl.errors import JsslError
 
 def add_job(parser: Parser) -> None:
     """The arguments by which a process finds the others."""
-    parser.add_argument(
+    group = parser.add_argument_group('a job of several processes, one on each host')
+    group.add_argument(
         '--distributed',
         action='store_true',
-        help='give it, on every host, for a job of several processes on a TPU pod, SLURM, Open MPI '
-        'or Kubernetes: JAX finds the others by itself',
+        help='give it on every host of a TPU pod, SLURM, Open MPI or Kubernetes: JAX finds the '
+        'others by itself',
     )
-    parser.add_argument(
+    group.add_argument(
         '--coordinator', help='host:port of process 0, on a cluster that JAX does not know'
     )
-    parser.add_argument(
+    group.add_argument(
         '--processes', type=int, help='how many processes take part; goes with --coordinator'
     )
-    parser.add_argument(
+    group.add_argument(
         '--process', type=int, help='the number of this one, from 0; goes with --coordinator'
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from jssl.errors import JsslError
-from jssl.paths import expanded
+from jssl.paths import NAME, expanded
 
 FORMATS = ('.png', '.webp')  # can be transparent between the cells
 
@@ -21,13 +21,22 @@ def check_path(out: str) -> Path:
     if path.suffix.lower() not in FORMATS:
         raise JsslError(f'--out={out!r} must end with {" or ".join(FORMATS)}.')
     above = next(folder for folder in path.absolute().parents if os.path.exists(folder))
-    if os.path.isdir(path) or not os.path.isdir(above):
-        what = f'{above} is no folder' if not os.path.isdir(above) else 'it is a folder'
-        name = 'views.png' if os.path.isdir(path) else path.name
+    if reason := _unwritable(path, above):
+        name = 'views.png' if os.path.isdir(above) else path.name
         raise JsslError(
-            f'--out={out!r} cannot be written: {what}; give another, such as --out={name}.'
+            f'--out={out!r} cannot be written: {reason}; give another, such as --out={name}.'
         )
     return path
+
+
+def _unwritable(path: Path, above: Path) -> str | None:
+    """Why no file can be at `path`, of whose folders `above` is the deepest that there is."""
+    if not os.path.isdir(above):
+        return f'{above} is no folder'
+    if os.path.isdir(path):
+        return 'it is a folder'
+    long = max(len(os.fsencode(part)) for part in path.parts) > NAME
+    return f'a name in it is longer than {NAME} bytes' if long else None
 
 
 def save(picture: Image.Image, path: Path) -> None:

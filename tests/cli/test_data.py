@@ -8,6 +8,7 @@ from PIL import Image
 
 from jssl.cli.data import source_of
 from jssl.data import TFDS, Folder, ImageList
+from jssl.errors import JsslError
 from tests.checks import refused
 
 
@@ -35,11 +36,19 @@ def test_each_kind_is_the_source_of_its_name(photos: Path, digits_dir: str) -> N
         ('photos', '--test_data=folder:photos?'),
         ('foldr:photos', "Did you mean 'folder'?"),
         ('folder:', 'folder:PATH'),
+        ('tfds:/x', 'names no data set; write it as tfds:NAME'),
+        ('tfds:x/', 'names no split; write it as tfds:NAME'),
     ],
 )
 def test_another_form_is_refused_with_the_right_one(text: str, meant: str) -> None:
     with refused(f'--test_data={text}', meant):
         source_of(text, argument='--test_data')
+
+
+def test_a_kind_that_is_right_is_not_suggested() -> None:
+    with pytest.raises(JsslError) as error:
+        source_of('folder:')
+    assert 'Did you mean' not in str(error.value)
 
 
 def test_what_is_not_there_is_told_by_the_argument() -> None:

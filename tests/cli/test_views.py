@@ -27,6 +27,7 @@ def test_the_command_writes_a_picture_and_prints_its_path(
     [
         (['--out=views.jpg'], ["--out='views.jpg'", '.png or .webp']),
         (['--out=/dev/null/x.png'], ["--out='/dev/null/x.png' cannot", '--out=x.png']),
+        ([f'--out={"x" * 252}.png'], ['is longer than 255 bytes', '--out=views.png']),
         (['--out'], ['argument --out: expected one argument']),
         (['--images'], ['argument --images: expected one argument']),
         (['--images=x'], ["argument --images: invalid int value: 'x'"]),
