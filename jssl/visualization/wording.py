@@ -156,8 +156,8 @@ def meanings(scores: Mapping[str, float], counts: Counts) -> dict[str, str]:
         'knn_top5': 'how often the right class is among the five with the most votes.',
         'linear': (
             f'how many of {images} a linear classifier names rightly that is fitted to the frozen '
-            f'features of {learned}. It weighs each number by itself: of raw pixels it is low where '
-            'what is to be named is not always at the same place.'
+            f'features of {learned}. It weighs each number by itself: of raw pixels it is low '
+            'where what is to be named is not always at the same place.'
         ),
         'feature_std': (
             'how far features differ from image to image: 1 is spread evenly over all directions, '
