@@ -134,11 +134,13 @@ class MetricsWriter:
           subject: whose scores they are, such as ``'network'``; None where they are no scores.
 
         Raises:
-          JsslError: the files cannot be written, or the directory is another's by now.
+          JsslError: the files cannot be written, the directory is another's by now, or a metric
+            has the name of what a row says besides.
         """
         if not self._active:
             return
         self._check()
+        _check_names(metrics)
         values = {name: float(value) for name, value in metrics.items()}
         now = time.time()
         row: dict[str, Any] = {'step': int(step), 'epoch': float(epoch), 'time': now}
@@ -254,6 +256,15 @@ def _up_to(step: int, lines: Sequence[bytes]) -> tuple[list[Row], list[int]]:
     rest = enumerate(zip(rows[last:], lines[last:], strict=True), last + 1)
     broken = {number for number, (row, line) in rest if row is None and line.endswith(b'\n')}
     return [row for _, row in kept], sorted(missing | broken)
+
+
+def _check_names(metrics: Mapping[str, Any]) -> None:
+    """Refuses metrics that would take the place of what else a row says."""
+    if taken := sorted(metrics.keys() & {*NO_METRICS}):
+        raise JsslError(
+            f'A metric is called {taken[0]!r}, which every row of {METRICS} has already. Give it '
+            'another name.'
+        )
 
 
 def _shown(numbers: Sequence[int]) -> str:

@@ -16,6 +16,7 @@ from tensorboardX.proto.event_pb2 import Event
 
 from jssl.errors import JsslError
 from jssl.runs.metrics import METRICS, MetricsWriter, Stopwatch, metrics_of, of_kind, read_metrics
+from tests.checks import refused
 
 FIRST, SECOND = (f'{{"step": {step}, "kind": "step"}}' for step in (1, 2))
 
@@ -197,6 +198,13 @@ def test_a_run_takes_the_time_of_all_its_sessions(tmp_path: Path) -> None:
             writer.write(step, {}, kind='step', epoch=0)
         now[0] += 1000.0
     assert [row['seconds'] for row in read_metrics(tmp_path / METRICS)] == [10.0, 15.0]
+
+
+@pytest.mark.parametrize('name', ['step', 'epoch', 'time', 'seconds', 'kind', 'subject'])
+def test_a_metric_takes_no_place_of_a_row(tmp_path: Path, name: str) -> None:
+    with MetricsWriter(tmp_path) as writer, refused(f'A metric is called {name!r}'):
+        writer.write(1, {'loss': 1.0, name: 5.0}, kind='step', epoch=0)
+    assert not (tmp_path / METRICS).exists()
 
 
 def test_a_killed_process_loses_no_line(tmp_path: Path) -> None:
