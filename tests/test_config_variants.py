@@ -39,6 +39,8 @@ LARGE = {
     'simmim.py:imagenet': 89_874_104,
     # ViT-B with a mask token, and a linear layer to 108 numbers.
     'maskfeat.py:imagenet': 85_798_656 + 768 + 769 * 108,
+    # ViT-L without positions, with layer scales and a mask token, and two heads of 65,536.
+    'dinov3.py:imagenet': 303_099_904 + 48 * 1024 + 1024 + 2 * (6_820_096 + 256 * 65_536),
 }
 
 

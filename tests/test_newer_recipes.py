@@ -153,6 +153,45 @@ def test_dinov2(variant: str, blur: tuple[float, float]) -> None:
     ]
 
 
+def test_dinov3() -> None:
+    described = load('dinov3.py:imagenet')
+    model, optimizer = build('model', described['model']), described['optimizer']
+    assert (described['batch_size'], described['epochs']) == (2048, 100)
+    assert rates(described, 0, 99) == pytest.approx([0, 4e-3 * 2**0.5], rel=1e-3)
+    assert decays(described) == pytest.approx([0.04, 0.4], rel=1e-2)
+    assert (optimizer['clip'], optimizer['clip_by']) == (3.0, 'part')
+    assert optimizer['layer_decay_rate'] == 0.9
+    assert (model.warmup_teacher_temperature, model.teacher_temperature) == (0.04, 0.07)
+    assert (model.warmup_teacher_epochs, model.temperature) == (30, 0.1)
+    assert (model.base_momentum, model.last_momentum, model.koleo_weight) == (0.992, 1.0, 0.1)
+    assert (model.koleo_group_size, model.koleo_neighbors, model.gram) == (None, 1, None)
+    assert (model.mask_share, model.mask_ratios, model.roll_masks) == (0.5, (0.1, 0.5), False)
+    for head in (model.head, model.patch_head):
+        assert (head.out_channels, head.hid_channels, head.bottleneck) == (65_536, 2048, 256)
+        assert not head.weight_norm
+    backbone = model.backbone
+    assert (backbone.arch, backbone.img_size, backbone.patch_size) == ('large', 224, 16)
+    assert (backbone.drop_path_rate, backbone.drop_subsets) == (0.3, True)
+    assert (backbone.layer_scale, backbone.ffn, backbone.qkv_bias) == (1e-5, 'mlp', True)
+    assert (backbone.num_registers, backbone.mask_k_bias) == (0, False)
+    assert (backbone.norm_epsilon, backbone.local_cls_norm) == (1e-6, False)
+    assert dict(backbone.rotary) == {}
+    assert crops(described['views'], 'first', 'second', 'local') == [
+        (224, (0.32, 1.0), 0.0, 0.0),
+        (224, (0.32, 1.0), 0.9, 0.2),
+        (96, (0.05, 0.32), 0.5, 0.0),
+    ]
+
+
+def test_dinov3_gram_phase_has_a_teacher_and_crops_of_its_own() -> None:
+    described = load('dinov3.py:gram')
+    model, views = build('model', described['model']), build('view', described['views'])
+    assert (model.gram.weight, model.gram.copy_epochs) == (2.0, (5.0,))
+    assert model.base_momentum == model.last_momentum == 0.994
+    assert views.plain_size == 2 * views.first.size
+    assert rates(described, STEPS, STEPS * described['epochs'] - 1) == [3e-4, 3e-4]
+
+
 @pytest.mark.parametrize(('variant', 'size', 'patch'), [('', 224, 14), ('-448', 448, 16)])
 def test_ijepa(variant: str, size: int, patch: int) -> None:
     described = load(f'ijepa.py:imagenet{variant}')

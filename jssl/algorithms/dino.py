@@ -176,12 +176,16 @@ def mean_entropy(targets: jax.Array) -> jax.Array:
     return jax.scipy.special.entr(targets).sum(axis=-1).mean()
 
 
-def collapse(metrics: Mapping[str, float], dimensions: int) -> str | None:
+def collapse(
+    metrics: Mapping[str, float], dimensions: int, *, balanced: bool = False
+) -> str | None:
     """Which collapse the means of `watch` show, in words with what is advised; None for none.
 
     Args:
       metrics: `teacher_entropy` and `kl`, where a loss gives them.
       dimensions: K, of the logits.
+      balanced: whether targets are balanced over the images, as by Sinkhorn-Knopp; a teacher that
+        is sure of all of them says other things of others then.
     """
     most = math.log(dimensions)
     if not metrics.get('kl', math.inf) < NOTHING * most:
@@ -197,7 +201,7 @@ def collapse(metrics: Mapping[str, float], dimensions: int) -> str | None:
             'for 256 images; 0.99 on some data), a stronger config.optimizer.clip (0.3 to 1), a '
             'smaller config.model.head.out_channels.'
         )
-    if entropy < NOTHING * most:
+    if entropy < NOTHING * most and not balanced:
         return (
             f'Collapse to one dimension: the teacher says the same of all images. Its entropy is '
             f'{entropy:.2f} nats, the student agrees on all crops, and the center does not keep '

@@ -150,7 +150,8 @@ class DINOv2(Algorithm):
 
     def diagnose(self, metrics: Mapping[str, float]) -> str | None:
         """Which of DINO's two collapses it is, if one."""
-        return collapse(metrics, self.head.out_channels)
+        balanced = self.centering == 'sinkhorn'
+        return collapse(metrics, self.head.out_channels, balanced=balanced)
 
     def _targets(
         self, state: State, crops: tuple[jax.Array, ...], masked: Patches, step: jax.Array

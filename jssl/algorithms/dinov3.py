@@ -181,8 +181,8 @@ class DINOv3(Algorithm):
         return params, {**state, 'gram_teacher': anchor}
 
     def diagnose(self, metrics: Mapping[str, float]) -> str | None:
-        """Which of DINO's two collapses it is, if one."""
-        return collapse(metrics, self.head.out_channels)
+        """Whether the teacher says nothing: of DINO's two collapses the one that can be."""
+        return collapse(metrics, self.head.out_channels, balanced=True)
 
     def _anchors(self, state: State, batch: Batch, t: Seen) -> jax.Array:
         """Patches (2 n, H, W, C) of the global crops, or of larger ones, as the Gram teacher."""

@@ -148,7 +148,7 @@ def rotary_tables(
         raise JsslError(
             'config.model.backbone.rotary is random in training, and no draws came with the call; '
             'pass rotary_draws=jssl.layers.rotary.draw_rotary(key, num_layers) with it, or leave '
-            'out shift, jitter and rescale.'
+            'out shift, jitter and rescale, such as by --config.model.backbone.rotary={}.'
         )
     return jax.vmap(lambda one: rotary_table(rotary, grid, channels, one, dtype))(draws)
 

@@ -149,6 +149,12 @@ def test_a_weight_may_change_at_once() -> None:
     np.testing.assert_array_equal(found, [1.0, 1.0, 0.5, 0.5])
 
 
+def test_a_teacher_that_says_nothing_is_named_and_one_that_is_sure_has_not_collapsed() -> None:
+    most = np.log(12)
+    assert 'Uniform collapse' in str(model().diagnose({'teacher_entropy': most, 'kl': 0.0}))
+    assert model().diagnose({'teacher_entropy': 0.0, 'kl': 0.0}) is None
+
+
 def test_exactly_so_many_patches_are_masked() -> None:
     drawn = model().draw(jax.random.key(1), {}, two_sizes())
     counts = np.sort(drawn['masks'].sum(axis=1))
