@@ -112,8 +112,8 @@ def place(
     if wrapper is None:
         raise JsslError(
             f'{path!r} is not in the layout {found.name!r}, which has {", ".join(found.signs)}; '
-            f'its names start with {", ".join(sorted(weights)[:3])}. Leave the layout out to have '
-            'it recognised.'
+            f'its names start with {", ".join(map(repr, sorted(weights)[:3]))}. Leave the layout '
+            'out to have it recognised.'
         )
     try:
         return _placed(found, wrapper, weights, path, tuple(leave_out), companions or Companions())

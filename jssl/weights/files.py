@@ -11,6 +11,7 @@ import numpy as np
 from jssl.errors import JsslError
 from jssl.paths import expanded
 from jssl.weights.npz import read_npz
+from jssl.weights.shards import INDEX, read_shards
 
 READABLE = ('.safetensors', '.npz')
 # What stands beside the weights of a network and is counted, or looked up by number. An integer
@@ -36,7 +37,7 @@ LONGEST = 300  # letters of another library's message that are passed on
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
-    """The arrays of a .safetensors or .npz file, by name.
+    """The arrays of a .safetensors or .npz file, or of all that a .index.json lists, by name.
 
     They are finite floating-point numbers, in the precision of the file; bfloat16 becomes float32.
     Beside them there may be counters, which are single integers, and tables of positions or rows.
@@ -49,13 +50,19 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     if not os.path.isfile(path):  # which a name that is too long is not either
         raise JsslError(f'There is no file {str(path)!r}; give the path of one with weights.')
     suffix = path.suffix.lower()
-    if suffix not in READABLE:
+    several = path.name.endswith(INDEX)
+    if suffix not in READABLE and not several:
         raise JsslError(
             f'{path} may hold a pickle, which jssl does not read; convert it once with '
             f'{conversion(path, path)}'
         )
     try:
-        arrays = _read_safetensors(path) if suffix == '.safetensors' else read_npz(path, check_kind)
+        if several:
+            arrays = read_shards(path, read_weights)
+        elif suffix == '.npz':
+            arrays = read_npz(path, check_kind)
+        else:
+            arrays = _read_safetensors(path)
         if not arrays:
             raise ValueError('it holds no arrays')
         check_finite(arrays)

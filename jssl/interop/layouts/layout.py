@@ -204,6 +204,25 @@ def count(arrays: Mapping[str, np.ndarray], before: str) -> int:
     return len(found)
 
 
+def count_alike(arrays: Mapping[str, np.ndarray], before: str) -> int:
+    """As `count`, of blocks that all have arrays of the same names.
+
+    Raises:
+      JsslError: one lacks what another has.
+    """
+    number = count(arrays, before)
+    inside: dict[str, set[str]] = {}
+    for key in arrays:
+        if key.startswith(before):
+            block, _, name = key.removeprefix(before).partition('.')
+            inside.setdefault(name, set()).add(block)
+    for name, blocks in inside.items():
+        if len(blocks) < number:
+            lacking = next(index for index in range(number) if str(index) not in blocks)
+            raise JsslError(f'The weights lack what jssl calls {f"{before}{lacking}.{name}"!r}.')
+    return number
+
+
 def _tuples(names: Mapping[str, str | tuple[str, ...]]) -> Iterator[tuple[str, tuple[str, ...]]]:
     for ours, theirs in names.items():
         yield ours, (theirs,) if isinstance(theirs, str) else theirs

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jssl.errors import JsslError
-from jssl.interop.layouts.layout import Arrays, Network, count, shape_of
+from jssl.interop.layouts.layout import Arrays, Network, count_alike, shape_of
 
 PATCH = 'patch_embed.projection'
 # Heads of the published networks of a width, which no array tells.
@@ -39,7 +39,7 @@ def describe_vit(arrays: Arrays, fields: Mapping[str, Any]) -> Network:
         'type': 'VisionTransformer',
         'arch': {
             'embed_dims': width,
-            'num_layers': count(arrays, 'layers.'),
+            'num_layers': count_alike(arrays, 'layers.'),
             'num_heads': fields.get('num_heads') or HEADS.get(width),
             'feedforward_channels': _hidden(arrays),
         },

@@ -129,7 +129,7 @@ def test_heads_that_nothing_tells_have_to_be_given(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('change', 'words'),
     [
-        ({'blocks.1.norm1.weight': None, 'blocks.0.mlp.fc1.weight': None}, "'layers.0.ffn"),
+        ({'blocks.1.norm1.weight': None}, "lack what jssl calls 'layers.1.ln1.weight'"),
         ({'pos_embed': np.ones((1, 12, WIDTH), 'float32')}, 'no square'),
         ({'pos_embed': None}, "lack what jssl calls 'pos_embed'"),
         ({'patch_embed.proj.weight': np.ones((8, 48), 'float32')}, '4 axes'),
