@@ -30,13 +30,13 @@ def embedded() -> Config:
     """A small vision transformer on 6,000 images of handwritten digits."""
     arch = dict(embed_dims=64, num_layers=3, num_heads=2, feedforward_channels=256)
     backbone = dict(type='DINOViT', arch=arch, img_size=32, patch_size=8, init_std=0.12)
-    head = dict(out_channels=256, hid_channels=128, bottleneck=64)
-    sharp = dict(teacher_temperature=0.04, patch_temperature=0.04, warmup_teacher_epochs=0)
+    head = dict(out_channels=64, hid_channels=128, bottleneck=64)
+    sharp = dict(teacher_temperature=0.02, patch_temperature=0.02, warmup_teacher_epochs=0)
     return dict(
-        model=model(backbone, 64, head, base_momentum=0.98, **sharp),
+        model=model(backbone, 64, head, base_momentum=0.99, **sharp),
         **recipes.digits(),
         views=policies.dino(local_copies=0, **recipes.harsh_light(solarize=0.0, size=32)),
-        **recipes.cosine(recipes.adamw_of_dino(2e-3), batch_size=64, epochs=16, warmup_epochs=2.0),
+        **recipes.cosine(recipes.adamw_of_dino(1e-3), batch_size=64, epochs=16, warmup_epochs=2.0),
     )
 
 
