@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jssl.layers.pooling import pool_features
+from jssl.layers.rows import split_rows
 
 Tree = Mapping[str, Any]
 
@@ -149,7 +150,7 @@ class TwoHeads(nn.Module):
         rows = maps.reshape(-1, maps.shape[-1])
         if patches is not None:
             index, weights = patches
-            rows = jnp.where(weights[:, None] > 0, rows[index], 0)
+            rows = split_rows(jnp.where(weights[:, None] > 0, rows[index], 0))
         of_patches = self.patch_head or self.head.of_patches
         patch_logits = of_patches(rows, train=train)
         logits = jnp.moveaxis(logits.reshape(*features.shape[:2], -1), 1, 0)

@@ -11,6 +11,7 @@ from jssl.algorithm import Params
 from jssl.algorithms.dino import GLOBAL, global_views
 from jssl.augment.masks import masked_patches, most_masked
 from jssl.errors import JsslError
+from jssl.layers.rows import row_parts
 from jssl.losses import koleo
 from jssl.networks import Patches, TwoHeads, by_size
 
@@ -67,7 +68,8 @@ def masked_rows(masks: jax.Array, dtype: Any, **options: Any) -> tuple[jax.Array
     """
     side = math.isqrt(masks.shape[1])
     by_image = masks.reshape(GLOBAL, -1, side, side).swapaxes(0, 1).reshape(-1, side, side)
-    index, weights = masked_patches(by_image, most_masked(len(masks), side, **options))
+    most = most_masked(len(masks), side, **options)
+    index, weights = masked_patches(by_image, most + -most % row_parts())  # to be shared
     return by_image, (index, weights.astype(dtype))
 
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jssl.errors import JsslError
+from jssl.layers.rows import row_parts, split_rows
 
 
 class DropPath(nn.Module):
@@ -79,7 +80,9 @@ def run_on_some(
       x: (B, ...).
       rows: int (kept,), none of them twice.
     """
-    return x.at[rows].add(branch(x[rows]) * (len(x) / len(rows)))
+    picked = jnp.pad(rows, (0, -len(rows) % row_parts()))  # what is added is left out again
+    outputs = branch(split_rows(x[picked]))[: len(rows)]
+    return split_rows(x.at[rows].add(outputs * (len(x) / len(rows))))
 
 
 def drop_path_rates(rate: float, depth: int, train: bool) -> list[float] | None:

@@ -1,8 +1,12 @@
-"""Linear layers on the tokens of all images as the rows of one matrix."""
+"""Rows of one matrix: linear layers on the tokens of all images, and where picked rows lie."""
 
+import math
 from collections.abc import Callable
 
 import jax
+from jax.sharding import PartitionSpec as P
+
+AXES = ('data', 'fsdp')  # of the mesh, over which a batch is split
 
 
 def by_rows(layer: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
@@ -12,3 +16,21 @@ def by_rows(layer: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
     """
     rows = layer(x.reshape(-1, x.shape[-1]))
     return rows.reshape(*x.shape[:-1], rows.shape[-1])
+
+
+def row_parts() -> int:
+    """Over how many devices the rows of a batch are split; 1 without a mesh in JAX's context."""
+    shape = jax.sharding.get_abstract_mesh().shape
+    return math.prod(shape.get(axis, 1) for axis in AXES)
+
+
+def split_rows(x: jax.Array) -> jax.Array:
+    """x (N, ...) with its rows split over the devices, where N is a multiple of their number.
+
+    The same numbers. What follows from rows that are picked out of a whole batch, XLA would
+    otherwise compute on every device for all of them.
+    """
+    parts = row_parts()
+    if parts == 1 or len(x) % parts:
+        return x
+    return jax.lax.with_sharding_constraint(x, P(AXES))

@@ -1,9 +1,13 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import use_abstract_mesh
 
 from jssl.layers.drop_path import DropPath, draw_subsets, drop_path_rates, run_on_some
+from jssl.training import sharding
 from tests.checks import applied, refused
 
 BRANCH = jnp.ones((4000, 2, 3))
@@ -68,3 +72,25 @@ def test_a_branch_runs_on_some_and_is_scaled_by_how_many_there_are() -> None:
     np.testing.assert_array_equal(seen[0], x[jnp.array([3, 0, 1])])
     factors = jnp.array([1 + 8 / 3, 1 + 8 / 3, 1, 1 + 8 / 3])
     np.testing.assert_allclose(out, x * factors[:, None], rtol=1e-6)
+
+
+def test_on_several_devices_each_computes_its_share_of_the_branch() -> None:
+    mesh = sharding.make_mesh(devices=8, fsdp=2)
+    x, weights = jnp.ones((32, 4, 16)), jnp.full((16, 16), 0.1)
+    rows = draw_subsets(KEY, 1, 32, 0.3)[0, 0]
+    assert len(rows) % 8
+
+    def branch(x: jax.Array) -> jax.Array:
+        return jnp.tanh(x @ weights) @ weights
+
+    def split(x: jax.Array, rows: jax.Array) -> jax.Array:
+        with use_abstract_mesh(mesh.abstract_mesh):
+            return run_on_some(branch, x, rows)
+
+    placed = jax.device_put(x, sharding.batch_sharding(mesh))
+    whole = jax.jit(lambda x, rows: run_on_some(branch, x, rows)).lower(x, rows).compile()
+    shared = jax.jit(split).lower(placed, rows).compile()
+    np.testing.assert_allclose(shared(placed, rows), whole(x, rows), rtol=1e-6)
+    analyses: list[Any] = [program.cost_analysis() for program in (shared, whole)]
+    work, alone = (found['flops'] for found in analyses)
+    assert work < alone / 4  # an eighth, and what moves the samples
