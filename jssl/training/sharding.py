@@ -4,7 +4,7 @@ Nothing else in jssl knows how many devices there are. Losses see the global bat
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,17 +17,20 @@ from jssl.errors import JsslError
 SMALLEST_SHARDED = 2**16  # entries; splitting less than this costs more messages than memory saved
 
 
-def make_mesh(*, fsdp: int = 1, devices: int | None = None) -> Mesh:
+def make_mesh(
+    *, fsdp: int = 1, devices: int | None = None, among: Sequence[jax.Device] | None = None
+) -> Mesh:
     """A mesh with the axes `data` and `fsdp`.
 
     Args:
       fsdp: over how many devices parameters and optimizer state are split; 1 replicates them.
       devices: how many devices to use; None takes all.
+      among: which devices there are; None for those that JAX sees.
 
     Raises:
       JsslError: if there are fewer devices than asked for, or `fsdp` does not divide them.
     """
-    found = jax.devices()
+    found = jax.devices() if among is None else list(among)
     count = devices or len(found)
     if count > len(found):
         raise JsslError(

@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,7 +29,7 @@ def spec(shape: tuple[int, ...], fsdp: int = 4) -> P:
         ({'devices': 4, 'fsdp': 2}, (2, 2)),
     ],
 )
-def test_a_mesh_has_two_axes(options: dict[str, int], shape: tuple[int, int]) -> None:
+def test_a_mesh_has_two_axes(options: dict[str, Any], shape: tuple[int, int]) -> None:
     mesh = sharding.make_mesh(**options)
     assert mesh.axis_names == ('data', 'fsdp')
     assert mesh.devices.shape == shape
