@@ -38,7 +38,8 @@ def on(photos: Path, *arguments: str, data: str = 'folder:') -> dict[str, Any]:
 
 
 def test_every_algorithm_has_rules_for_own_images() -> None:
-    assert [name for name in shipped() if name not in OWN] == ['eval/finetune', 'eval/linear']
+    assert all(name.startswith('eval/') for name in shipped() if name not in OWN)
+    assert len(OWN) > 20
 
 
 @pytest.mark.parametrize('name', OWN)

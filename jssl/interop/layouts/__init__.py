@@ -16,7 +16,7 @@ LAYOUTS: tuple[Layout, ...] = (
     *huggingface.LAYOUTS,
     *torchvision.LAYOUTS,
     timm.VIT,
-    official.DINO,
+    official.OF_DINO,
     *mmselfsup.LAYOUTS,
 )
 

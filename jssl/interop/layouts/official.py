@@ -36,7 +36,7 @@ def _masked(arrays: Arrays) -> Arrays:
     return incoming(kept)
 
 
-MAE = Layout(
+OF_MAE = Layout(
     'mae',
     "MAE's vision transformer with its decoder",
     describe_vit,
@@ -45,7 +45,7 @@ MAE = Layout(
     apart=('decoder_', 'mask_token'),
     incoming=incoming,
 )
-MOCOV3 = Layout(
+OF_MOCOV3 = Layout(
     'mocov3',
     "MoCo v3's vision transformer",
     describe_vit,
@@ -56,7 +56,7 @@ MOCOV3 = Layout(
     incoming=incoming,
     fields={'num_heads': 12},
 )
-IJEPA = Layout(
+OF_IJEPA = Layout(
     'ijepa',
     "I-JEPA's target encoder",
     describe_vit,
@@ -65,7 +65,7 @@ IJEPA = Layout(
     wrappers=('target_encoder.module.', 'target_encoder.'),
     incoming=incoming,
 )
-DINOV3 = Layout(
+OF_DINOV3 = Layout(
     'dinov3',
     "DINOv3's vision transformer",
     describe_dinov3,
@@ -76,7 +76,7 @@ DINOV3 = Layout(
     incoming=_masked,
     view=256,
 )
-DINOV2_REGISTERS = Layout(
+OF_DINOV2_REGISTERS = Layout(
     'dinov2-registers',
     "DINOv2's vision transformer with registers",
     describe_vit,
@@ -87,21 +87,21 @@ DINOV2_REGISTERS = Layout(
     fields={'interpolation': 'antialiased'},
     view=224,
 )
-DINOV2 = dataclasses.replace(
-    DINOV2_REGISTERS,
+OF_DINOV2 = dataclasses.replace(
+    OF_DINOV2_REGISTERS,
     name='dinov2',
     title="DINOv2's vision transformer",
     signs=(*SIGNS, 'mask_token', 'blocks.0.ls1.gamma'),
     fields=OFFSET,
 )
-DINOV2_TRAINING = dataclasses.replace(
-    DINOV2,
+OF_DINOV2_TRAINING = dataclasses.replace(
+    OF_DINOV2,
     name='dinov2-training',
     title="DINOv2's vision transformer from a run of its training",
     signs=('patch_embed.proj.weight', 'blocks.0.0.attn.qkv.weight'),
     names=CHUNKED,
 )
-IBOT = Layout(
+OF_IBOT = Layout(
     'ibot',
     "iBOT's vision transformer",
     describe_vit,
@@ -112,7 +112,7 @@ IBOT = Layout(
     incoming=incoming,
     fields=OFFSET,
 )
-DINO = Layout(
+OF_DINO = Layout(
     'dino',
     "DINO's vision transformer",
     describe_vit,
@@ -123,4 +123,13 @@ DINO = Layout(
     incoming=incoming,
     fields=OFFSET,
 )
-LAYOUTS = (MAE, MOCOV3, IJEPA, DINOV3, DINOV2_REGISTERS, DINOV2, DINOV2_TRAINING, IBOT)
+LAYOUTS = (
+    OF_MAE,
+    OF_MOCOV3,
+    OF_IJEPA,
+    OF_DINOV3,
+    OF_DINOV2_REGISTERS,
+    OF_DINOV2,
+    OF_DINOV2_TRAINING,
+    OF_IBOT,
+)
