@@ -23,6 +23,7 @@ from jssl.algorithms.masked_crops import (
 )
 from jssl.augment.masks import completed_masks
 from jssl.checks import Count, Fraction, Natural, NonNegative, Positive, Share
+from jssl.errors import JsslError
 from jssl.heads import DINOHead, GramAnchoring
 from jssl.kinds import Backbone
 from jssl.layers.drop_path import has_drop_path
@@ -68,7 +69,7 @@ class DINOv3(Algorithm):
       koleo_neighbors: how many of the nearest count.
 
     Raises:
-      JsslError: for a number out of its range.
+      JsslError: for a number out of its range, or epochs that go back.
     """
 
     keeps = 'teacher'
@@ -100,6 +101,16 @@ class DINOv3(Algorithm):
             'gram_teacher.steps': 'gram_teacher.steps',
         }
     )
+
+    def __post_init__(self) -> None:
+        """Refuses epochs that go back."""
+        super().__post_init__()
+        start, end = self.local_epochs
+        if start > end:
+            raise JsslError(
+                f'config.model.local_epochs=({start!r}, {end!r}) goes back; give ({end!r}, '
+                f'{start!r}).'
+            )
 
     @property
     def network(self) -> TwoHeads:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jssl.algorithm import Batch, Metrics, Params, State, one_view
-from jssl.algorithms.masked import MaskedImageModel
+from jssl.algorithms.masked import MaskedImageModel, check_no_average
 from jssl.augment.masks import MultiBlock
 from jssl.checks import Fraction
 from jssl.errors import JsslError
@@ -61,7 +61,8 @@ class IJEPA(MaskedImageModel):
       base_momentum: of the teacher at the first step; it grows linearly to 1.
 
     Raises:
-      JsslError: for a backbone with a class token, which no loss would train.
+      JsslError: for a backbone that is no vision transformer, or gives other tokens than those of
+        patches; a class token no loss would train.
     """
 
     keeps = 'teacher'
@@ -77,7 +78,15 @@ class IJEPA(MaskedImageModel):
     def __post_init__(self) -> None:
         """Refuses what cannot be trained, before any compute is spent."""
         super().__post_init__()
-        if getattr(self.backbone, 'with_cls_token', False):
+        check_no_average(self.backbone, 'I-JEPA')
+        registers: int = getattr(self.backbone, 'num_registers', 0)
+        if registers or not hasattr(self.backbone, 'with_cls_token'):
+            raise JsslError(
+                'I-JEPA is for vision transformers whose tokens are those of patches, and '
+                f'config.model.backbone is {type(self.backbone).__name__}; set '
+                'config.model.backbone.type=IJEPAViT with num_registers=0.'
+            )
+        if self.backbone.with_cls_token:
             raise JsslError(
                 'I-JEPA predicts patches alone, and nothing would train the class token of its '
                 'backbone; set config.model.backbone.with_cls_token=False.'

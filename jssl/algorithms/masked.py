@@ -2,11 +2,12 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
 from jssl.algorithm import Algorithm, Batch
+from jssl.errors import JsslError
 from jssl.kinds import Backbone, Neck
 
 
@@ -47,3 +48,16 @@ class MaskedImageModel(Algorithm):
         mask_key, key = jax.random.split(rng)
         mask = jax.vmap(draw_one)(jax.random.split(mask_key, images))
         return self.draw_noise(key, {**batch, 'mask': mask})
+
+
+def check_no_average(backbone: Any, algorithm: str) -> None:
+    """Refuses a vision transformer that gives the mean of its tokens in place of these.
+
+    Raises:
+      JsslError: names `algorithm`.
+    """
+    if getattr(backbone, 'avg_token', False):
+        raise JsslError(
+            f'{algorithm} looks at single tokens, and config.model.backbone.avg_token=True gives '
+            'their mean alone; set it to False.'
+        )

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jssl.algorithm import Params
 from jssl.algorithms.dino import GLOBAL, global_views
+from jssl.algorithms.masked import check_no_average
 from jssl.augment.masks import masked_patches, most_masked
 from jssl.errors import JsslError
 from jssl.layers.rows import row_parts
@@ -37,7 +38,7 @@ def places(views: Sequence[jax.Array], backbone: Any, algorithm: str) -> tuple[i
     """How many global crops a batch has, and patches along a side of one.
 
     Raises:
-      JsslError: if they are no squares, or the backbone has no class token beside patches; the
+      JsslError: if they are no squares, or the backbone gives no class token beside patches; the
         message names `algorithm`.
     """
     if not getattr(backbone, 'with_cls_token', False):
@@ -45,6 +46,7 @@ def places(views: Sequence[jax.Array], backbone: Any, algorithm: str) -> tuple[i
             f'{algorithm} is for vision transformers with a class token, and config.model.backbone '
             f'is {type(backbone).__name__} without; set config.model.backbone.type to DINOViT.'
         )
+    check_no_average(backbone, algorithm)
     first, _ = global_views(views, algorithm)
     images, height, width = first.shape[:3]
     if height != width:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, State
 from jssl.algorithms.dino import global_views, watch
+from jssl.algorithms.masked import check_no_average
 from jssl.augment.masks import random_masking
 from jssl.checks import BelowOne, Fraction, Natural, NonNegative, Positive
 from jssl.errors import JsslError
@@ -77,8 +78,8 @@ class MSN(Algorithm):
         to 1.
 
     Raises:
-      JsslError: for a number out of its range, a backbone without a class token, or a head whose
-        prototypes have lengths.
+      JsslError: for a number out of its range, a backbone that gives no class token, or a head
+        whose prototypes have lengths.
     """
 
     keeps = 'teacher'
@@ -110,6 +111,7 @@ class MSN(Algorithm):
                 f'and {type(self.backbone).__name__} gives none; set config.model.backbone.type='
                 'VisionTransformer with with_cls_token=True.'
             )
+        check_no_average(self.backbone, 'MSN')
         if not self.head.norm_last_layer:
             raise JsslError(
                 'MSN compares with prototypes by the cosine, and '

@@ -9,6 +9,7 @@ from typing import Literal
 import jax
 
 from jssl.checks import Checked, NonNegative, Positive
+from jssl.errors import JsslError
 from jssl.layers.position_embedding import resize_map
 from jssl.losses.gram_anchoring import Negatives, gram_anchoring
 
@@ -26,6 +27,9 @@ class GramAnchoring(Checked):
       patches: of the global crops 'all', or those that the student does not see, 'masked', or sees.
       per_image: whether pairs of patches are of one image, or of the whole batch.
       no_negatives: whose negative similarities count as 0, see `gram_anchoring`.
+
+    Raises:
+      JsslError: for epochs that go back, or copies of a teacher that there is not.
     """
 
     weight: NonNegative = 2.0
@@ -35,6 +39,22 @@ class GramAnchoring(Checked):
     patches: Literal['all', 'masked', 'unmasked'] = 'all'
     per_image: bool = True
     no_negatives: Negatives = None
+
+    def __post_init__(self) -> None:
+        """Refuses what would be ignored."""
+        super().__post_init__()
+        start, end = self.epochs
+        if start > end:
+            raise JsslError(
+                f'config.model.gram.epochs=({start!r}, {end!r}) goes back; give ({end!r}, '
+                f'{start!r}).'
+            )
+        if self.copy_epochs and not self.own_teacher:
+            raise JsslError(
+                f'config.model.gram.copy_epochs={tuple(self.copy_epochs)} copies into a Gram '
+                'teacher, of which there is none with config.model.gram.own_teacher=False; set it '
+                'to True, or leave copy_epochs out.'
+            )
 
     def __call__(self, patches: jax.Array, anchors: jax.Array, masks: jax.Array) -> jax.Array:
         """The loss, before its weight.

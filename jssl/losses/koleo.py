@@ -36,11 +36,16 @@ def koleo(features: jax.Array, *, group_size: int | None = None, neighbors: int 
       -0.1195
     """
     size = group_size or len(features)
-    if len(features) % size or size <= neighbors:
+    if len(features) % size:
         raise JsslError(
-            f'KoLeo looks for the {neighbors} nearest of each feature in groups of {size}, and got '
-            f'{len(features)} features; give a group_size that divides {len(features)} and is more '
-            f'than {neighbors}.'
+            f'config.model.koleo_group_size={size} does not divide the {len(features)} features '
+            f'of a view; set it to a divisor of {len(features)}, or change config.batch_size.'
+        )
+    if size <= neighbors:
+        larger = 'config.batch_size' if group_size is None else 'config.model.koleo_group_size'
+        raise JsslError(
+            f'KoLeo looks for the {neighbors} nearest of each feature, and a group of {size} has '
+            f'{size - 1} others; set {larger} to {neighbors + 1} or more.'
         )
     x = widen(features)
     x = (x / optax.safe_norm(x, 1e-8, axis=-1, keepdims=True)).reshape(-1, size, x.shape[-1])

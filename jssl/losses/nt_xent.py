@@ -67,8 +67,8 @@ def pair_similarities(first: jax.Array, second: jax.Array) -> tuple[jax.Array, j
     """
     if len(first) < 2:
         raise JsslError(
-            'SimCLR tells the views of an image from those of others, and a batch of one image has '
-            'no others; set config.batch_size to 2 or more.'
+            'The views of an image are told from those of others, and a batch of one image has no '
+            'others; set config.batch_size to 2 or more.'
         )
     z = jnp.stack([first, second], axis=1).reshape(2 * len(first), -1)
     z = widen(z)

@@ -7,6 +7,7 @@ Learning", ICLR 2022, arXiv 2105.04906.
 import jax
 import jax.numpy as jnp
 
+from jssl.errors import JsslError
 from jssl.layers.widen import widen
 
 
@@ -42,6 +43,9 @@ def variance_hinge(rows: jax.Array, target: float = 1.0, epsilon: float = 1e-4) 
     Returns:
       A scalar, computed in at least float32: 0 where every feature varies enough.
 
+    Raises:
+      JsslError: for the embedding of a single image, which does not vary.
+
     Example:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import variance_hinge
@@ -49,6 +53,7 @@ def variance_hinge(rows: jax.Array, target: float = 1.0, epsilon: float = 1e-4) 
       >>> print(f'{variance_hinge(rows):.3f}')
       0.495
     """
+    _check_batch(rows)
     deviations = jnp.sqrt(widen(rows).var(axis=0, ddof=1) + epsilon)
     return jnp.mean(jax.nn.relu(target - deviations))
 
@@ -64,15 +69,27 @@ def covariance_penalty(rows: jax.Array) -> jax.Array:
     Returns:
       A scalar, computed in at least float32: 0 where no feature tells of another.
 
+    Raises:
+      JsslError: for the embedding of a single image.
+
     Example:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import covariance_penalty
       >>> print(covariance_penalty(jnp.array([[1.0, 1.0], [-1.0, -1.0]])))
       4.0
     """
+    _check_batch(rows)
     rows = widen(rows)
     centered = rows - rows.mean(axis=0)
     covariance = jnp.matmul(centered.T, centered, precision=jax.lax.Precision.HIGHEST)
     covariance /= len(rows) - 1
     diagonal = jnp.eye(len(covariance), dtype=bool)
     return jnp.sum(jnp.square(jnp.where(diagonal, 0, covariance))) / len(covariance)
+
+
+def _check_batch(rows: jax.Array) -> None:
+    if len(rows) < 2:
+        raise JsslError(
+            'VICReg measures how features vary over a batch, and a batch of one image has no '
+            'variance; set config.batch_size to 2 or more.'
+        )

@@ -165,3 +165,12 @@ def test_crops_that_are_not_square_are_refused() -> None:
     wide = {**batch(), 'views': tuple(jnp.zeros((4, 8, 12, 3)) for _ in range(2))}
     with refused('DINOv3 masks square global crops', '8 x 12 px', 'GlobalLocal'):
         model().draw(jax.random.key(0), {}, wide)
+
+
+def test_epochs_that_go_back_and_copies_for_no_teacher_are_refused() -> None:
+    with refused('config.model.local_epochs=(2.0, 1.0)', 'give (1.0, 2.0)'):
+        dataclasses.replace(model(), local_epochs=(2.0, 1.0))
+    with refused('config.model.gram.epochs=(3.0, 1.0)', 'give (1.0, 3.0)'):
+        GramAnchoring(epochs=(3.0, 1.0))
+    with refused('gram.copy_epochs=(1.0,)', 'own_teacher=False', 'leave copy_epochs out'):
+        GramAnchoring(own_teacher=False, copy_epochs=(1.0,))

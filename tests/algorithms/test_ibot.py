@@ -178,6 +178,9 @@ def test_backbones_without_a_class_token_are_refused() -> None:
     resnet = dataclasses.replace(still(), backbone=Stem())
     with refused('iBOT is for vision transformers', 'is Stem without', 'DINOViT'):
         resnet.init(jax.random.key(0), batch())
+    average = dataclasses.replace(still(), backbone=still().backbone.clone(avg_token=True))
+    with refused('iBOT looks at single tokens', 'avg_token=True', 'set it to False'):
+        average.init(jax.random.key(0), batch())
 
 
 def test_crops_that_are_not_square_are_refused() -> None:

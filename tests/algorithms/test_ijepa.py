@@ -13,7 +13,7 @@ import pytest
 from jssl.algorithm import Run
 from jssl.algorithms import IJEPA
 from jssl.augment.masks import MultiBlock
-from jssl.backbones import IJEPAViT, MAEViT
+from jssl.backbones import DINOv3ViT, IJEPAViT, MAEViT
 from jssl.layers.position_embedding import sincos_positions
 from jssl.necks import IJEPAPredictor
 from jssl.weights.names import save_tree
@@ -80,6 +80,13 @@ def test_features_are_the_teacher_s(started: tuple[Any, Any]) -> None:
 def test_what_does_not_fit_together_is_refused() -> None:
     with refused('class token', 'with_cls_token=False'):
         IJEPA(MAEViT(tiny_masked.VIT, img_size=8, patch_size=2), MODEL.neck)
+    with refused('I-JEPA is for vision transformers', 'is Stem', 'IJEPAViT'):
+        IJEPA(tiny_models.STEM, MODEL.neck)
+    with refused('config.model.backbone is DINOv3ViT', 'num_registers=0'):
+        bare = DINOv3ViT(tiny_masked.VIT, img_size=8, patch_size=2, with_cls_token=False)
+        IJEPA(bare, MODEL.neck)
+    with refused('I-JEPA looks at single tokens', 'avg_token=True', 'False'):
+        IJEPA(MODEL.backbone.clone(avg_token=True), MODEL.neck)
     with refused('neck.num_patches=9', 'num_patches=16'):
         other = dataclasses.replace(MODEL, neck=MODEL.neck.clone(num_patches=9))
         other.draw(jax.random.key(0), {}, BATCH)

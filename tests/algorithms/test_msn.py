@@ -231,6 +231,8 @@ def test_what_cannot_be_trained_is_refused() -> None:
         MSN(tiny_models.STEM, head)
     with refused('config.model.head.norm_last_layer=False', 'True'):
         dataclasses.replace(msn(), head=head.clone(norm_last_layer=False))
+    with refused('MSN looks at single tokens', 'avg_token=True', 'set it to False'):
+        dataclasses.replace(msn(), backbone=msn().backbone.clone(avg_token=True))
     small = {'views': batch()['views'][1:]}
     with refused('MSN needs two global crops of one size'):
         msn().init(jax.random.key(0), small)

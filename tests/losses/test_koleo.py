@@ -41,7 +41,12 @@ def test_equal_features_have_a_finite_loss_and_gradient() -> None:
 
 
 def test_groups_that_do_not_divide_the_batch_are_refused() -> None:
-    with refused('groups of 3', '8 features', 'group_size that divides 8'):
+    with refused('config.model.koleo_group_size=3', '8 features', 'divisor of 8'):
         koleo(jnp.ones((8, 2)), group_size=3)
-    with refused('groups of 1', 'more than 1'):
+
+
+def test_groups_without_a_neighbour_are_refused() -> None:
+    with refused('a group of 1 has 0 others', 'config.batch_size to 2 or more'):
         koleo(jnp.ones((1, 2)))
+    with refused('the 4 nearest', 'config.model.koleo_group_size to 5 or more'):
+        koleo(jnp.ones((8, 2)), group_size=4, neighbors=4)

@@ -1,11 +1,14 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jssl.losses import covariance_penalty, invariance, variance_hinge
 from tests import golden
+from tests.checks import refused
 from tests.losses.parts import both_precisions, part
 
 
@@ -47,3 +50,9 @@ def test_half_precision_is_widened() -> None:
     rows = jnp.eye(3, dtype='bfloat16')
     for loss in (variance_hinge(rows), covariance_penalty(rows), invariance(rows, rows)):
         assert loss.dtype == 'float32'
+
+
+@pytest.mark.parametrize('loss', [variance_hinge, covariance_penalty])
+def test_a_single_image_is_refused(loss: Callable[[jax.Array], jax.Array]) -> None:
+    with refused('VICReg', 'one image', 'config.batch_size to 2'):
+        loss(jnp.ones((1, 3)))

@@ -132,12 +132,12 @@ def check_ratios(grid: int, ratios: Ratios, spreads: Ratios) -> None:
         raise JsslError(f'grid is {grid}; give at least 3 patches along each side.')
     if not ratios or len(ratios) != len(spreads):
         raise JsslError(
-            f'ratios are {tuple(ratios)} and spreads {tuple(spreads)}; give a spread to each '
-            'ratio, 0 where it does not vary.'
+            f'config.model.mask_ratios are {tuple(ratios)} and config.model.mask_spreads '
+            f'{tuple(spreads)}; give a spread to each ratio, 0 where it does not vary.'
         )
     for ratio, spread in zip(ratios, spreads, strict=True):
         if not 0 <= spread <= ratio or ratio + spread > 1:
             raise JsslError(
-                f'ratio {ratio!r} with spread {spread!r} leaves [0, 1]; give a spread of at most '
-                'the ratio, and of at most 1 less the ratio.'
+                f'{ratio!r} of config.model.mask_ratios leaves [0, 1] with its {spread!r} of '
+                f'config.model.mask_spreads; give one of at most {min(ratio, 1 - ratio):.10g}.'
             )

@@ -149,6 +149,9 @@ def most_masked(
     Args:
       rows, grid, share, ratios: as in `stratified_masks`.
 
+    Raises:
+      JsslError: as in `stratified_masks`, and if the ratios are less than a patch.
+
     Example:
       >>> most_masked(16, 14)
       507
@@ -196,14 +199,15 @@ def strata(rows: int, share: float, ratios: Range) -> np.ndarray:
     """
     if not 0 < share <= 1 or not 0 < ratios[0] <= ratios[1] <= 1:
         raise JsslError(
-            f'share is {share!r} and ratios are {tuple(ratios)}; give a share between 0 and 1, and '
-            'two ratios between 0 and 1 of which the second is not the smaller one.'
+            f'config.model.mask_share is {share!r} and config.model.mask_ratios are '
+            f'{tuple(ratios)}; give a share between 0 and 1, and two ratios between 0 and 1 of '
+            'which the second is not the smaller one.'
         )
     masked = int(rows * share)
     if masked < 1:
         raise JsslError(
-            f'share={share!r} of {rows} rows masks none of them; give at least {1 / rows:.3g}, or '
-            'a larger batch.'
+            f'config.model.mask_share={share!r} of {rows} rows masks none of them; give at least '
+            f'{1 / rows:.3g}, or a larger config.batch_size.'
         )
     return np.linspace(*ratios, masked + 1).astype(np.float32)
 
@@ -211,7 +215,13 @@ def strata(rows: int, share: float, ratios: Range) -> np.ndarray:
 def _counts(rows: int, grid: int, share: float, ratios: Range) -> np.ndarray:
     """The most patches of each mask, int32 (masked rows,)."""
     limits = strata(rows, share, ratios)
-    return np.floor(np.float32(grid**2) * limits[1:]).astype(np.int32)
+    counts = np.floor(np.float32(grid**2) * limits[1:]).astype(np.int32)
+    if not counts.any():
+        raise JsslError(
+            f'config.model.mask_ratios={tuple(ratios)} of {grid**2} patches are less than one; '
+            f'give a second ratio of at least {1 / grid**2:.3g}.'
+        )
+    return counts
 
 
 def _rectangles(

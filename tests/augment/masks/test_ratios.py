@@ -49,10 +49,10 @@ def test_one_ratio_without_a_spread_is_that_of_every_scattered_mask() -> None:
     ('grid', 'ratios', 'spreads', 'words'),
     [
         (2, (0.3,), (0.0,), ('grid is 2', 'at least 3')),
-        (14, (0.3,), (0.0, 0.1), ('spread to each ratio',)),
+        (14, (0.3,), (0.0, 0.1), ('config.model.mask_ratios', 'spread to each')),
         (14, (), (), ('spread to each ratio',)),
-        (14, (0.1,), (0.2,), ('ratio 0.1 with spread 0.2', 'at most the ratio')),
-        (14, (0.9,), (0.2,), ('ratio 0.9 with spread 0.2', 'at most 1 less the ratio')),
+        (14, (0.1,), (0.2,), ('0.1 of config.model.mask_ratios', 'give one of at most 0.1.')),
+        (14, (0.9,), (0.2,), ('0.2 of config.model.mask_spreads', 'give one of at most 0.1.')),
     ],
 )
 def test_ratios_that_cannot_be_drawn_are_refused(

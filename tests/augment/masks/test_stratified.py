@@ -73,9 +73,9 @@ def test_a_batch_without_masks_has_no_weight() -> None:
 @pytest.mark.parametrize(
     ('options', 'words'),
     [
-        (dict(rows=1), ('share=0.5 of 1 rows', 'at least 1')),
-        (dict(rows=8, share=0.1), ('share=0.1 of 8 rows', 'at least 0.125')),
-        (dict(rows=8, share=1.5), ('share is 1.5', 'between 0 and 1')),
+        (dict(rows=1), ('mask_share=0.5 of 1 rows', 'at least 1')),
+        (dict(rows=8, share=0.1), ('mask_share=0.1 of 8 rows', 'at least 0.125')),
+        (dict(rows=8, share=1.5), ('config.model.mask_share is 1.5', 'between 0 and 1')),
         (dict(rows=8, ratios=(0.5, 0.1)), ('(0.5, 0.1)', 'not the smaller one')),
         (dict(rows=8, grid=2), ('grid is 2', 'at least 3')),
     ],
@@ -84,3 +84,9 @@ def test_what_cannot_be_masked_is_refused(options: dict[str, Any], words: tuple[
     for draw in (masks.stratified_masks, masks.completed_masks):
         with refused(*words):
             draw(jax.random.key(0), **options)
+
+
+def test_ratios_of_less_than_a_patch_are_refused() -> None:
+    with refused('config.model.mask_ratios=(0.01, 0.05)', '16 patches', 'at least 0.0625'):
+        masks.most_masked(8, 4, ratios=(0.01, 0.05))
+    assert masks.most_masked(8, 4, ratios=(0.01, 0.0625)) == 1
