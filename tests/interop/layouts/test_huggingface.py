@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.torch import save_file
 
 from jssl.interop.bring import bring
-from tests.interop.layouts.others import Other, assert_both_ways, drawn, library
+from tests.interop.layouts.others import Other, assert_both_ways, drawn, library, saved
 
 SIZES: dict[str, Any] = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2)
 SIZES |= dict(intermediate_size=48, image_size=32, patch_size=8)
@@ -74,8 +73,7 @@ def test_names_of_a_model_in_memory_are_read_too(kind: str, tmp_path: Path) -> N
     (tmp_path / 'memory' / 'config.json').write_bytes(
         (tmp_path / 'files' / 'config.json').read_bytes()
     )
-    weights = {key: value.contiguous() for key, value in model.state_dict().items()}
-    save_file(weights, tmp_path / 'memory' / 'model.safetensors')
+    saved(model, tmp_path / 'memory' / 'model.safetensors')
     files, memory = (bring(tmp_path / name) for name in ('files', 'memory'))
     assert memory.network == files.network
     assert memory.arrays.keys() == files.arrays.keys()
