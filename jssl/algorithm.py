@@ -220,6 +220,11 @@ class Algorithm(Checked):
         return None
 
     @property
+    def needs_weights(self) -> str:
+        """Why a run cannot begin without `config.pretrained`, a clause; nothing where it can."""
+        return ''
+
+    @property
     def caveat(self) -> str:
         """What one has to know to read the predictions, a sentence or nothing."""
         return ''

@@ -106,11 +106,10 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
         if key not in OPTIONAL or config.get(key) is not None:
             arguments[key] = BUILDERS.get(key, build_at)(key, TOP[key], config[key])
     algorithm = arguments.pop('model')
-    if getattr(algorithm, 'frozen_backbone', False) and not arguments['pretrained']:
+    if algorithm.needs_weights and not arguments['pretrained']:
         raise JsslError(
-            'config.model.frozen_backbone keeps the backbone as it is, and config.pretrained is '
-            'empty: that would judge a random network. Add --config.pretrained=RUN, the --workdir '
-            'of a run or a file of weights.'
+            f'{algorithm.needs_weights}, and config.pretrained is empty. Add '
+            '--config.pretrained=RUN, the --workdir of a run or a file of weights.'
         )
     return Experiment(algorithm=algorithm, **arguments)
 

@@ -5,6 +5,7 @@ storage tokens and the norms are fields of the backbone, `DINOv3ViT`.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -184,7 +185,7 @@ class DINOv3(Algorithm):
         state = {**state, 'teacher': teacher}
         if self.gram is None or not self.gram.own_teacher or not self.gram.copy_epochs:
             return params, state
-        due = jnp.array([self._steps(epoch) for epoch in self.gram.copy_epochs])
+        due = jnp.array(self._copy_steps)
         kept = state['gram_teacher']
         copy = update_teacher(kept, teacher['params'], {}, 0.0)
         is_due = jnp.any(step + 1 == due)
@@ -194,6 +195,16 @@ class DINOv3(Algorithm):
     def diagnose(self, metrics: Mapping[str, float]) -> str | None:
         """Whether the teacher says nothing: of DINO's two collapses the one that can be."""
         return collapse(metrics, self.head.out_channels, balanced=True)
+
+    @property
+    def needs_weights(self) -> str:
+        """Of a Gram teacher that counts before it is a copy of anything trained."""
+        gram = self.gram
+        if gram is None or not gram.own_teacher:
+            return ''
+        if min(gram.copy_epochs, default=math.inf) <= gram.epochs[0]:
+            return ''
+        return 'config.model.gram has a teacher of its own, which would be a random network'
 
     def _anchors(self, state: State, batch: Batch, t: Seen) -> jax.Array:
         """Patches (2 n, H, W, C) of the global crops, or of larger ones, as the Gram teacher."""
@@ -205,6 +216,19 @@ class DINOv3(Algorithm):
         slow = state['gram_teacher']['params']['backbone']
         patches, _ = evaluate(self.backbone, slow, {}, images)[-1]
         return patches
+
+    @property
+    def _copy_steps(self) -> list[int]:
+        """The numbers of steps after which the Gram teacher becomes a copy of the teacher."""
+        assert self.gram is not None
+        steps, length = [self._steps(epoch) for epoch in self.gram.copy_epochs], self.known_run
+        if not all(0 < step < length.steps for step in steps):
+            raise JsslError(
+                f'config.model.gram.copy_epochs={tuple(self.gram.copy_epochs)} are steps {steps} '
+                f'of a run of {length.steps}, after one of which no step follows; give epochs '
+                f'between {1 / length.steps_per_epoch:.2g} and {length.epochs}.'
+            )
+        return steps
 
     def _local_weight(self, step: jax.Array) -> jax.Array:
         start, end = (self._steps(epoch) for epoch in self.local_epochs)

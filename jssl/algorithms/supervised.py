@@ -158,6 +158,13 @@ class ImageClassifier(Algorithm):
         """Logits (B, K), or (B, heads, K)."""
         return evaluate(self.network, params, state['batch_stats'], _image(batch))
 
+    @property
+    def needs_weights(self) -> str:
+        """Of a backbone that stays as it is."""
+        if not self.frozen_backbone:
+            return ''
+        return 'config.model.frozen_backbone would judge a random network'
+
     def is_frozen(self, name: str) -> bool:
         """Whether the parameter `name` is left as it is."""
         return (self.frozen_backbone and name.startswith('backbone.')) or super().is_frozen(name)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jssl import config
 from jssl.algorithm import Batch
 from jssl.algorithms import DINOv3
 from jssl.algorithms.dinov3 import cosine_ramp
@@ -20,6 +21,7 @@ from tests.algorithms import runs, tiny_masked
 from tests.algorithms.test_dinov2 import batch as two_sizes
 from tests.algorithms.test_dinov2 import masks
 from tests.checks import assert_trees_close, refused, well_scaled
+from tests.test_configs import load
 
 GRAM = GramAnchoring(weight=0.5, copy_epochs=(1.0, 2.0))
 HALF = {'last_local_weight': 0.5, 'local_epochs': (1.0, 1.0)}  # from step 3 on
@@ -174,3 +176,33 @@ def test_epochs_that_go_back_and_copies_for_no_teacher_are_refused() -> None:
         GramAnchoring(epochs=(3.0, 1.0))
     with refused('gram.copy_epochs=(1.0,)', 'own_teacher=False', 'leave copy_epochs out'):
         GramAnchoring(own_teacher=False, copy_epochs=(1.0,))
+
+
+@pytest.mark.parametrize('epoch', [0.1, 4.0, 100.0])
+def test_copies_that_no_step_uses_are_refused(epoch: float) -> None:
+    late = model(dataclasses.replace(GRAM, copy_epochs=(1.0, epoch)))
+    state = jax.eval_shape(late.init, jax.random.key(0), batch())
+    with refused(f'gram.copy_epochs=(1.0, {epoch})', 'a run of 12', 'between 0.33 and 4'):
+        jax.eval_shape(late.after_step, *state, jnp.array(0))
+
+
+@pytest.mark.parametrize(
+    ('gram', 'needs'),
+    [
+        (None, False),
+        (GRAM, True),
+        (GramAnchoring(), True),
+        (GramAnchoring(own_teacher=False), False),
+        (GramAnchoring(epochs=(1.0, 2.0), copy_epochs=(1.0, 2.0)), False),
+        (GramAnchoring(epochs=(1.0, 2.0), copy_epochs=(2.0,)), True),
+    ],
+)
+def test_a_gram_teacher_that_would_be_random_needs_weights(
+    gram: GramAnchoring | None, needs: bool
+) -> None:
+    assert ('random network' in model(gram).needs_weights) is needs
+
+
+def test_the_gram_phase_begins_with_a_run() -> None:
+    with refused('config.model.gram has a teacher of its own', 'Add --config.pretrained=RUN'):
+        config.experiment(load('dinov3.py:gram'))

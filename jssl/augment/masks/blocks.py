@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jssl.augment.masks.grid import check_grid
 from jssl.augment.masks.rectangles import block_sides, block_spans, new_patches
 from jssl.errors import JsslError
 
@@ -91,8 +92,7 @@ def complete_mask(key: jax.Array, mask: jax.Array, count: jax.Array | int) -> ja
 
 
 def _check_blocks(grid: int, count: int, smallest: int) -> None:
-    if grid < 2:
-        raise JsslError(f'grid is {grid}; give at least 2 patches along each side.')
+    check_grid(grid, least=2)
     if not 0 < count <= grid**2:
         raise JsslError(
             f'count is {count} of {grid**2} patches; give at least 1 and at most {grid**2}.'

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jssl.augment.masks.grid import check_grid
 from jssl.augment.masks.numbers import Numbers, numbers_of
 from jssl.checks import Checked, Count, Positive, Share
 from jssl.errors import JsslError
@@ -105,8 +106,7 @@ class MultiBlock(Checked):
           >>> MultiBlock(context_patches=50).counts(16)
           (50, 35)
         """
-        if grid < 3:
-            raise JsslError(f'grid is {grid}; give at least 3 patches along each side.')
+        check_grid(grid, least=3)
         numbers = np.linspace(0, 1, 2049, endpoint=False)
         target, context = (
             int(np.prod(_sides(numbers, scale, aspect, grid, np), axis=0).min())

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from jssl.augment.masks.grid import check_grid
 from jssl.augment.masks.numbers import Numbers, numbers_of
 from jssl.augment.masks.rectangles import add_rectangles
 from jssl.errors import JsslError
@@ -128,8 +129,7 @@ def check_ratios(grid: int, ratios: Ratios, spreads: Ratios) -> None:
     Example:
       >>> check_ratios(14, (0.0, 0.3), (0.0, 0.2))
     """
-    if grid < 3:
-        raise JsslError(f'grid is {grid}; give at least 3 patches along each side.')
+    check_grid(grid, least=3)
     if not ratios or len(ratios) != len(spreads):
         raise JsslError(
             f'config.model.mask_ratios are {tuple(ratios)} and config.model.mask_spreads '

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jssl.augment.masks.blocks import complete_mask
+from jssl.augment.masks.grid import check_grid
 from jssl.augment.masks.numbers import Numbers, numbers_of
 from jssl.augment.masks.rectangles import add_rectangles
 from jssl.errors import JsslError
@@ -49,7 +50,7 @@ def stratified_masks(
     def one(key: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
         return rectangles_of_stratum(numbers_of(key), 0, grid, low, high)[0]
 
-    _check_grid(grid)
+    check_grid(grid, least=3)
     masks = jax.vmap(one)(keys[1:], limits[:-1], limits[1:])
     return rows_of_masks(masks, jax.random.permutation(keys[0], rows))
 
@@ -80,7 +81,7 @@ def completed_masks(
       >>> print(completed_masks(jax.random.key(0), rows=6, grid=8).sum(), most_masked(6, 8))
       69 69
     """
-    _check_grid(grid)
+    check_grid(grid, least=3)
     goals = jnp.asarray(_counts(rows, grid, share, ratios))
     order_key, *keys = jax.random.split(key, len(goals) + 1)
 
@@ -229,8 +230,3 @@ def _rectangles(
 ) -> tuple[jax.Array, jax.Array]:
     largest = LARGEST * grid**2
     return add_rectangles(numbers, used, goal, grid, smallest=SMALLEST, largest=largest)
-
-
-def _check_grid(grid: int) -> None:
-    if grid < 3:
-        raise JsslError(f'grid is {grid}; give at least 3 patches along each side.')

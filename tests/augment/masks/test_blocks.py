@@ -107,7 +107,7 @@ def test_filling_up_keeps_the_mask_and_adds_random_patches() -> None:
 @pytest.mark.parametrize(
     ('options', 'words'),
     [
-        (dict(grid=1, count=1), ('grid is 1', 'at least 2')),
+        (dict(grid=1, count=1), ('grid=1', '2 or more')),
         (dict(count=0), ('count is 0', 'at least 1 and at most 196')),
         (dict(count=197), ('count is 197 of 196', 'at most 196')),
         (dict(smallest=0), ('smallest is 0', 'at least 1')),

@@ -59,7 +59,7 @@ def test_allowed_overlap_leaves_the_block_whole() -> None:
     [
         (dict(context_patches=226), 16, ('has at least 225', 'context_patches=226')),
         (dict(target_scale=(0.01, 0.2)), 8, ('a target may have 0',)),
-        (dict(), 2, ('grid is 2', 'at least 3')),
+        (dict(), 2, ('grid=2', '3 or more')),
     ],
 )
 def test_blocks_that_a_grid_has_no_place_for_are_refused(

@@ -48,7 +48,7 @@ def test_one_ratio_without_a_spread_is_that_of_every_scattered_mask() -> None:
 @pytest.mark.parametrize(
     ('grid', 'ratios', 'spreads', 'words'),
     [
-        (2, (0.3,), (0.0,), ('grid is 2', 'at least 3')),
+        (2, (0.3,), (0.0,), ('grid=2', '3 or more')),
         (14, (0.3,), (0.0, 0.1), ('config.model.mask_ratios', 'spread to each')),
         (14, (), (), ('spread to each ratio',)),
         (14, (0.1,), (0.2,), ('0.1 of config.model.mask_ratios', 'give one of at most 0.1.')),

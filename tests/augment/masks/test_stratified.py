@@ -77,7 +77,7 @@ def test_a_batch_without_masks_has_no_weight() -> None:
         (dict(rows=8, share=0.1), ('mask_share=0.1 of 8 rows', 'at least 0.125')),
         (dict(rows=8, share=1.5), ('config.model.mask_share is 1.5', 'between 0 and 1')),
         (dict(rows=8, ratios=(0.5, 0.1)), ('(0.5, 0.1)', 'not the smaller one')),
-        (dict(rows=8, grid=2), ('grid is 2', 'at least 3')),
+        (dict(rows=8, grid=2), ('grid=2', '3 or more')),
     ],
 )
 def test_what_cannot_be_masked_is_refused(options: dict[str, Any], words: tuple[str, ...]) -> None:
