@@ -32,7 +32,7 @@ from jssl.training.step import make_views
 CANVAS = 512
 POLICIES = (
     *('simclr', 'moco_v1', 'moco_v2', 'byol', 'moco_v3', 'swav', 'npid', 'deepcluster'),
-    *('relative_loc', 'rotation_pred', 'mae', 'simmim', 'cae', 'ijepa', 'dino', 'fine_tune'),
+    *('relative_loc', 'rotation_pred', 'mae', 'simmim', 'cae', 'ijepa', 'dino', 'msn', 'fine_tune'),
 )
 HOST: dict[str, Callable[[bytes], Any]] = {
     'decode': bare_decode,
