@@ -98,8 +98,8 @@ def is_deep(meta: Meta) -> bool:
 def is_residual(meta: Meta) -> bool:
     """A network of convolutions, of which float32 takes a minute; transformers take seconds."""
     network = meta['model'].get('backbone', meta['model'])
-    arch = network.get('arch', 'resnet')
-    return isinstance(arch, str) and arch.startswith('resnet') and 'patch_size' not in network
+    arch = network.get('arch', 'vit' if 'patch_size' in network else 'resnet')
+    return isinstance(arch, str) and arch.startswith('resnet')
 
 
 def each(

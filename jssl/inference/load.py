@@ -313,7 +313,8 @@ def _check_size(shapes: Any, weights: Weights, what: str) -> None:
     there = sum(array.size for array in weights.values())
     if wanted > MOST * there:
         raise JsslError(
-            f'{what}: the network has {wanted:,} parameters, and {there:,} numbers are there.'
+            f'{what}: the network has {wanted:,} parameters, and {there:,} numbers are there. Give '
+            'it the type, depth and widths that they were trained with.'
         )
 
 

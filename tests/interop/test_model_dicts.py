@@ -55,8 +55,8 @@ def test_its_parts_fit_together(name: str) -> None:
 
 # What jssl has and MMSelfSup has not.
 ELSEWHERE = {
-    *('DCL', 'DINO', 'DINOv2', 'IBOT', 'IJEPA', 'ImageClassifier', 'LeJEPA', 'MSN', 'NNCLR'),
-    *('SymmetricMoCo', 'TiCo', 'VICReg'),
+    *('DCL', 'DINO', 'DINOv2', 'DINOv3', 'IBOT', 'IJEPA', 'ImageClassifier', 'LeJEPA', 'MSN'),
+    *('NNCLR', 'SymmetricMoCo', 'TiCo', 'VICReg'),
 }
 
 
