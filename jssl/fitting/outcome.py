@@ -93,19 +93,16 @@ def conclude(
     from jssl.fitting import reporting  # which imports matplotlib
 
     missing: list[str] = []
+    step = int(train_state.step)
     tell = _both(missing.append, progress.print)
     gather = jax.jit(lambda tree: tree, out_shardings=replicated(experiment.mesh))
     params, state = gather((train_state.params, train_state.state))
     files: list[Path | None] = []
     if jax.process_index() == 0:
-        told: dict[str, Any] = {
-            'data': told_data(config['config']),
-            'scores': final_scores(rows) or None,
-        }
-        told['steps'] = int(train_state.step)
-        write = partial(export, experiment, params, state, directory, **told)
+        told = {'data': told_data(config['config']), 'scores': final_scores(rows) or None}
+        write = partial(export, experiment, params, state, directory, steps=step, **told)
         files.append(attempt('The file of weights', write, tell))
-    extract = partial(evaluator.features, int(train_state.step), train_state)
+    extract = partial(evaluator.features, step, train_state)
     extracted = attempt('What the report says of the features', extract, tell)
     if jax.process_index() != 0:
         return Outcome(train_state, {}, {}, directory)
@@ -116,7 +113,7 @@ def conclude(
     outcome = in_rows(train_state, rows, directory)
     known = reporting.Known(
         *(rows, outcome.scores, outcome.baselines, config),
-        epochs=int(train_state.step) / experiment.plan.steps_per_epoch,
+        epochs=step / experiment.plan.steps_per_epoch,
         seconds=seconds_of(rows),
         stopped_by=outcome.stopped_by,
         features=extracted,

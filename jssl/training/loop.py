@@ -120,9 +120,7 @@ class Loop:
                 train_state, metrics = self.step(train_state, batch, data)
                 if step == first:
                     meter.read(step - 1)  # the start and the compilation are no speed
-                running.append(metrics)
-                if len(running) > AHEAD:  # else the host would queue batches without end
-                    jax.block_until_ready(running.popleft())
+                _keep_pace(running, metrics)
                 if pending:
                     self._log(*pending, meter)
                 pending = (step, metrics) if self.plan.due(self.plan.log_every, step) else None
@@ -222,3 +220,10 @@ class Loop:
             'Lower config.optimizer.lr, lengthen config.schedule.warmup_epochs or set '
             'config.optimizer.clip, and start in a new --workdir.'
         )
+
+
+def _keep_pace(running: deque[Metrics], metrics: Metrics) -> None:
+    """Waits for an earlier step; else the host would queue batches without end."""
+    running.append(metrics)
+    if len(running) > AHEAD:
+        jax.block_until_ready(running.popleft())
