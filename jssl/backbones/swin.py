@@ -28,7 +28,7 @@ from jssl.layers.patches import replace_masked
 from jssl.layers.position_embedding import resize_positions
 from jssl.layers.rows import by_rows
 from jssl.layers.transformer import FeedForward, PatchEmbedding, layer_norm
-from jssl.layers.window_attention import ShiftedWindowAttention, pad_to_multiple
+from jssl.layers.window_attention import ShiftedWindowAttention, Shifting, pad_to_multiple
 from jssl.reference import Reference
 
 EPSILON = 1e-5  # of all layer norms
@@ -66,6 +66,7 @@ class SwinBlock(Checked, nn.Module):
       window_size: side of a window in tokens.
       shift: whether the windows are shifted.
       pad_small_map: see `ShiftedWindowAttention`.
+      shifting: see there.
       init_std: standard deviation of the initial kernels.
       implementation: of the attention.
       dtype: of the computation; None follows the input.
@@ -75,6 +76,7 @@ class SwinBlock(Checked, nn.Module):
     window_size: Count
     shift: bool
     pad_small_map: bool = False
+    shifting: Shifting = 'plain'
     init_std: NonNegative = 0.02
     implementation: Implementation = None
     dtype: DType | None = None
@@ -88,6 +90,7 @@ class SwinBlock(Checked, nn.Module):
             self.window_size,
             self.shift,
             pad_small_map=self.pad_small_map,
+            shifting=self.shifting,
             kernel_init=init,
             implementation=self.implementation,
             dtype=self.dtype,
@@ -141,6 +144,7 @@ class SwinTransformer(Checked, nn.Module):
       out_indices: stages whose maps to return, from 0; each has a layer norm of its own.
       use_abs_pos_embed: whether a learned table of positions is added to the tokens.
       pad_small_map: see `ShiftedWindowAttention`.
+      shifting: see there; it matters to images whose maps are not made of whole windows, or of one.
       drop_path_rate: of the last block's branches; it grows linearly from 0 at the first. Needs a
         random stream, see `DropPath`.
       init_std: standard deviation of the initial kernels of blocks and patch mergings. The usual
@@ -161,6 +165,7 @@ class SwinTransformer(Checked, nn.Module):
     out_indices: Sequence[Natural] = (3,)
     use_abs_pos_embed: bool = False
     pad_small_map: bool = False
+    shifting: Shifting = 'plain'
     drop_path_rate: BelowOne = 0.1
     init_std: NonNegative = 0.02
     remat: bool = False
@@ -257,6 +262,7 @@ class SwinTransformer(Checked, nn.Module):
             self.window_size,
             shift=index % 2 == 1,
             pad_small_map=self.pad_small_map,
+            shifting=self.shifting,
             init_std=self.init_std,
             implementation=self.implementation,
             dtype=self.dtype,

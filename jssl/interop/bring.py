@@ -16,7 +16,7 @@ from jssl.weights.files import read_weights
 
 HEADS = 'num_heads'
 # Fields of a backbone that change what it computes and no shape of an array.
-UNSEEN = ('norm_epsilon', 'interpolation', 'rotary', 'mask_k_bias')
+UNSEEN = ('norm_epsilon', 'interpolation', 'rotary', 'mask_k_bias', 'shifting')
 WEIGHTS = ('model.safetensors', 'model.safetensors.index.json')  # in a folder of a model's own
 
 
@@ -145,7 +145,7 @@ def _placed(
             'without them, convert it with jssl import --to=safetensors --leave_out=NAME, where '
             'NAME is how theirs begin.'
         )
-    width = _width(arrays)
+    width = layout.width(arrays)
     gated = any('.ffn.w3.' in key for key in arrays)
     network = layout.describe(arrays, {**layout.fields, **companions.network(width, gated)})
     rest = len(weights) - len(inside)
@@ -160,9 +160,3 @@ def _placed(
         side = layout.view
     view = companions.view(width, side)
     return Brought(arrays, layout, network, view, '; '.join(parts))
-
-
-def _width(arrays: Mapping[str, np.ndarray]) -> int | None:
-    """How wide the tokens of a vision transformer are."""
-    kernel = arrays.get('patch_embed.projection.weight')
-    return None if kernel is None or kernel.ndim != 4 else kernel.shape[0]

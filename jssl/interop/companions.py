@@ -25,6 +25,13 @@ class Companions:
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     images: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    @property
+    def _width(self) -> Any:
+        """That of the features of the network which Hugging Face's config speaks of."""
+        sizes = self.config.get('hidden_sizes')
+        last = sizes[-1] if isinstance(sizes, list) and sizes else None
+        return self.config.get('hidden_size', last)
+
     def network(self, width: int | None, gated: bool) -> dict[str, Any]:
         """Fields of the backbone that the arrays do not tell.
 
@@ -35,7 +42,7 @@ class Companions:
         Raises:
           JsslError: it has an activation that jssl's networks do not have.
         """
-        if self.config.get('hidden_size') == width and width is not None:
+        if self._width == width and width is not None:
             activation = self.config.get('hidden_act')
             if not gated and activation not in (None, 'gelu'):
                 raise JsslError(

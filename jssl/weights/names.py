@@ -23,6 +23,7 @@ ROWS = 'memory_bank.'  # how the keys begin of tables that lie here as they do t
 UNREAD = (
     'num_batches_tracked',
     'relative_position_index',
+    'attn_mask',
     'multinomial.prob',
     'multinomial.alias',
 )

@@ -32,7 +32,7 @@ def test_padding_is_at_the_bottom_and_right() -> None:
 
 def test_the_mask_parts_tokens_that_the_roll_brought_together() -> None:
     rows, columns, size, shift = 8, 12, 4, 2
-    mask = shift_mask(rows, columns, size, shift)
+    mask = shift_mask(rows, columns, size, (shift, shift))
     row, column = np.meshgrid(np.arange(rows), np.arange(columns), indexing='ij')
     # A token that the roll carried round the edge belongs to no neighbour that stayed.
     wrapped = np.stack([row >= rows - shift, column >= columns - shift], -1)[None]

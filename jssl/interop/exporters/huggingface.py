@@ -1,4 +1,4 @@
-"""A vision transformer in a folder that `from_pretrained` of transformers takes."""
+"""A network in a folder that `from_pretrained` of transformers takes."""
 
 import json
 from collections.abc import Mapping
@@ -9,10 +9,12 @@ from jssl.errors import JsslError
 from jssl.files import replace_file
 from jssl.interop.companions import CONFIG, IMAGES
 from jssl.interop.exporters import Parcel
-from jssl.interop.layouts import huggingface
+from jssl.interop.huggingface import swin_config
+from jssl.interop.layouts import huggingface, swin
+from jssl.interop.layouts.vit import rotary_base
 from jssl.interop.outgoing import fitting_layout, write_named
 
-HELP = "a folder for Hugging Face's transformers, of a vision transformer"
+HELP = "a folder for Hugging Face's transformers, of a vision transformer or Swin"
 ENDING = ''
 USE = """In transformers:
 
@@ -37,17 +39,22 @@ LAYOUTS = {
     'dinov2_with_registers': huggingface.DINOV2_REGISTERS,
     'dinov3_vit': huggingface.DINOV3,
 }
+# Of other networks, and what their config.json says.
+OTHERS = ((swin.HUGGING_FACE, swin_config),)
 
 
 def write(path: Path, parcel: Parcel) -> None:
     """Writes the folder; each file of it is whole or as it was."""
     backbone: Any = parcel.backbone
-    fitting_layout(backbone, huggingface.VIT)
-    kind = model_type(backbone)
-    config = {'model_type': kind, 'architectures': [ARCHITECTURES[kind]]}
-    config |= _config(backbone, kind, parcel.arrays)
+    layout = fitting_layout(backbone, huggingface.VIT, *(found for found, _ in OTHERS))
+    if layout is huggingface.VIT:
+        kind = model_type(backbone)
+        layout, config = LAYOUTS[kind], _config(backbone, kind, parcel.arrays)
+        config |= {'model_type': kind, 'architectures': [ARCHITECTURES[kind]]}
+    else:
+        config = dict(OTHERS)[layout](backbone, parcel.arrays)
     path.mkdir(parents=True, exist_ok=True)
-    write_named(path / MODEL, parcel, LAYOUTS[kind])
+    write_named(path / MODEL, parcel, layout)
     replace_file(path / CONFIG, json.dumps(config, indent=2).encode())
     images = _images(json.loads(parcel.metadata.get('eval_view', '{}')))
     replace_file(path / IMAGES, json.dumps(images, indent=2).encode())
@@ -102,7 +109,7 @@ def _config(backbone: Any, kind: str, arrays: Mapping[str, Any]) -> dict[str, An
         'use_gated_mlp': gated,
         'hidden_act': 'silu' if gated else 'gelu',
         'num_register_tokens': backbone.num_registers,
-        'rope_theta': _base(backbone.rotary),
+        'rope_theta': rotary_base("Hugging Face's DINOv3", backbone),
         'key_bias': False,
     }
 
@@ -124,16 +131,6 @@ def _ratio(size: Any, gated: bool) -> int:
 def _hidden(channels: int) -> int:
     """The width of a gated network, see `jssl.layers.swiglu`."""
     return -(-int(channels * 2 / 3) // 8) * 8
-
-
-def _base(rotary: Mapping[str, Any]) -> float:
-    """The base of rotary positions, of which no more can be told there."""
-    if rotary.get('periods') is not None or rotary.get('coordinates', 'separate') != 'separate':
-        raise JsslError(
-            f'config.model.backbone.rotary={dict(rotary)!r} has periods or coordinates that '
-            "Hugging Face's DINOv3 does not have; export it as safetensors."
-        )
-    return float(rotary.get('base', 100.0))
 
 
 def _images(view: Mapping[str, Any]) -> dict[str, Any]:

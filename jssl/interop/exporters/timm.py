@@ -1,12 +1,12 @@
-"""A vision transformer or a ResNet under timm's names, for strict loading without a classifier."""
+"""A network under timm's names, for strict loading without a classifier."""
 
 from pathlib import Path
 
 from jssl.interop.exporters import Parcel
-from jssl.interop.layouts import mmselfsup, timm
+from jssl.interop.layouts import mmselfsup, swin, timm
 from jssl.interop.outgoing import write_named
 
-HELP = "a vision transformer or ResNet by timm's names"
+HELP = "a vision transformer, Swin or ResNet by timm's names"
 ENDING = '.safetensors'
 USE = """In timm, with the name of the architecture:
 
@@ -18,4 +18,6 @@ network.load_state_dict(safetensors.torch.load_file({name!r}))
 
 def write(path: Path, parcel: Parcel) -> None:
     """Writes the file; who dies here leaves the former one whole."""
-    write_named(path, parcel, timm.VIT, mmselfsup.RESNET)
+    rotary = getattr(parcel.backbone, 'rotary', None) is not None
+    vit = timm.DINOV3 if rotary else timm.VIT
+    write_named(path, parcel, vit, swin.TIMM, mmselfsup.RESNET)

@@ -7,7 +7,7 @@ told of it. docs/weights.md lists them.
 from collections.abc import Iterable
 
 from jssl.errors import JsslError, suggest
-from jssl.interop.layouts import huggingface, mmselfsup, official, timm, torchvision
+from jssl.interop.layouts import huggingface, mmselfsup, official, swin, timm, torchvision
 from jssl.interop.layouts.layout import Layout
 
 # In the order in which they are tried: the more particular ones first.
@@ -15,8 +15,10 @@ LAYOUTS: tuple[Layout, ...] = (
     *official.LAYOUTS,
     *huggingface.LAYOUTS,
     *torchvision.LAYOUTS,
+    timm.DINOV3,
     timm.VIT,
     official.OF_DINO,
+    *swin.LAYOUTS,
     *mmselfsup.LAYOUTS,
 )
 

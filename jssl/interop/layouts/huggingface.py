@@ -9,10 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from jssl.errors import JsslError
-from jssl.interop.layouts.layout import Arrays, Layout, Names
+from jssl.interop.layouts.layout import Arrays, Layout, Names, inside
 from jssl.interop.layouts.vit import (
-    BIAS,
     FIRST,
     GATE,
     LAST,
@@ -23,7 +21,9 @@ from jssl.interop.layouts.vit import (
     describe_vit,
     fused,
     incoming,
+    no_key_bias,
     no_rotary,
+    rotary_base,
     whole_bias,
 )
 
@@ -63,15 +63,8 @@ GATED_NOW: Names = {'ffn.w12': ('mlp.gate_proj', 'mlp.up_proj'), 'ffn.w3': 'mlp.
 
 def _named(block: str, *groups: Names) -> Names:
     """The names of all blocks, each of which begins as `block` says."""
-
-    def whole(names: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        if isinstance(names, str):
-            return f'{block}.{names}'
-        return tuple(f'{block}.{name}' for name in names)
-
-    return {
-        f'layers.{{}}.{ours}': whole(theirs) for group in groups for ours, theirs in group.items()
-    }
+    names = {ours: theirs for group in groups for ours, theirs in group.items()}
+    return inside('layers.{}', block, names)
 
 
 def _plain_out(arrays: Arrays, network: Any) -> Arrays:
@@ -96,17 +89,9 @@ def _dinov3_in(arrays: Arrays) -> Arrays:
 
 def _dinov3_out(arrays: Arrays, network: Any) -> Arrays:
     """A mask token and registers, of which there may be none, are there in any case."""
-    if network.rotary is None:
-        raise JsslError(
-            "DINOv3's vision transformer of Hugging Face has rotary positions, and this network a "
-            'table; export it as safetensors.'
-        )
-    arrays = _scaled(whole_bias(arrays, network))
-    if any(np.split(arrays[key], 3)[1].any() for key in arrays if key.endswith(BIAS)):
-        raise JsslError(
-            "DINOv3's vision transformer of Hugging Face has no bias of the key, and this network "
-            'has one; export it as safetensors.'
-        )
+    name = "Hugging Face's DINOv3"
+    rotary_base(name, network)
+    arrays = no_key_bias(name, _scaled(whole_bias(arrays, network)))
     if f'layers.0{GATE}.weight' in arrays:
         arrays = {key.replace(VALUE, FIRST).replace(LAST, SECOND): arrays[key] for key in arrays}
     token = _mask_token(arrays)

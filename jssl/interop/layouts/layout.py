@@ -14,7 +14,7 @@ from jssl.weights.names import UNREAD
 Arrays = dict[str, np.ndarray]
 Names = dict[str, str | tuple[str, ...]]
 Network = dict[str, Any]
-LEAF = r'(\.weight|\.bias|)'
+LEAF = r'(\.weight|\.bias|\.running_mean|\.running_var|\.num_batches_tracked|)'
 NUMBER, ANY = re.escape('{}'), re.escape('*')
 MOST = 12  # arrays that a message lists
 
@@ -23,6 +23,12 @@ def _same(arrays: Arrays, network: Any = None) -> Arrays:
     """What needs no more than other names."""
     del network
     return arrays
+
+
+def token_width(arrays: Mapping[str, np.ndarray]) -> int | None:
+    """How wide the tokens of a vision transformer are."""
+    kernel = arrays.get('patch_embed.projection.weight')
+    return None if kernel is None or kernel.ndim != 4 else kernel.shape[0]
 
 
 class Place(NamedTuple):
@@ -43,9 +49,10 @@ class Layout:
       describe: ``describe(arrays, fields)``, the network as a section of a config, from arrays in
         our names and from fields that are known otherwise; raises a `JsslError` if they are none.
       signs: theirs that every file has.
-      names: ours -> theirs, without a leaf `.weight` or `.bias` that both have. `{}` stands for a
-        number that both have, `*` for one that only theirs has. Several of theirs lie one below the
-        other in one array of ours, such as query, key and value. Empty where names are the same.
+      names: ours -> theirs, without a leaf that both have, such as `.weight` or `.running_var`.
+        `{}` stands for a number that both have, `*` for one that only theirs has. Several of theirs
+        lie one below the other in one array of ours, such as query, key and value. Empty where
+        names are the same.
       also: further names that are read, and not written.
       wrappers: what may stand before all names of a file; the first that is there counts.
       apart: how theirs begin that are no part of the backbone.
@@ -55,6 +62,8 @@ class Layout:
       kind: the class of backbones that it is for.
       fields: of the backbone, which no array tells.
       view: side in pixels that images are evaluated at, where it is not that of the table.
+      width: of its features, given arrays in our names; a config beside a file with another one is
+        not the file's. None for what is none.
     """
 
     name: str
@@ -71,6 +80,7 @@ class Layout:
     kind: str = 'VisionTransformer'
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     view: int | None = None
+    width: Callable[[Mapping[str, np.ndarray]], int | None] = token_width
 
     def wrapper_in(self, keys: Iterable[str]) -> str | None:
         """What stands before the names of a file in this layout; None for a file in another."""
@@ -221,6 +231,14 @@ def count_alike(arrays: Mapping[str, np.ndarray], before: str) -> int:
             lacking = next(index for index in range(number) if str(index) not in blocks)
             raise JsslError(f'The weights lack what jssl calls {f"{before}{lacking}.{name}"!r}.')
     return number
+
+
+def inside(ours: str, theirs: str, names: Mapping[str, str | tuple[str, ...]]) -> Names:
+    """The names of a module of ours and theirs, given those within it."""
+    return {
+        f'{ours}.{name}': tuple(f'{theirs}.{one}' for one in others)
+        for name, others in _tuples(names)
+    }
 
 
 def _tuples(names: Mapping[str, str | tuple[str, ...]]) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -1,16 +1,24 @@
-"""timm's vision transformers (DeiT, AugReg, DINOv2 with registers, ...) and ResNets."""
+"""timm's vision transformers (DeiT, AugReg, DINOv2 with registers, ...) and those of DINOv3."""
 
-from jssl.interop.layouts.layout import Arrays, Layout
+from typing import Any
+
+from jssl.errors import JsslError
+from jssl.interop.layouts.layout import Arrays, Layout, Names, inside
 from jssl.interop.layouts.vit import (
+    BIAS,
     FIRST,
     FUSED,
+    GATE,
     LAST,
     PATCH,
     SECOND,
+    describe_dinov3,
     describe_vit,
     fused,
     incoming,
+    no_key_bias,
     no_rotary,
+    rotary_base,
     whole_bias,
 )
 
@@ -31,6 +39,16 @@ NAMES = {
     'pos_embed': 'pos_embed',
     'ln1': 'norm',
 } | {f'layers.{{}}.{ours}': f'blocks.{{}}.{theirs}' for ours, theirs in BLOCK.items()}
+BASE = 100.0
+# Where timm's own names for DINOv3 differ.
+OF_DINOV3: Names = {
+    'gamma_1': 'gamma_1',
+    'gamma_2': 'gamma_2',
+    'attn.qkv.weight': 'attn.qkv.weight',
+    'attn.qkv.bias': ('attn.q_bias', 'attn.k_bias', 'attn.v_bias'),
+    'ffn.w1': 'mlp.fc1_g',
+    'ffn.w2': 'mlp.fc1_x',
+}
 SIGNS = ('patch_embed.proj.weight', 'blocks.0.attn.qkv.weight', 'blocks.0.norm1.weight')
 
 
@@ -55,6 +73,28 @@ def _outgoing(arrays: Arrays, network: object) -> Arrays:
     return arrays
 
 
+def _dinov3_in(arrays: Arrays) -> Arrays:
+    """With a gate the last layer is called as without one."""
+    if f'layers.0{GATE}.weight' in arrays:
+        arrays = {key.replace(SECOND, LAST): value for key, value in arrays.items()}
+    return incoming(arrays)
+
+
+def _dinov3_out(arrays: Arrays, network: Any) -> Arrays:
+    """Biases of query and value that are 0 throughout are left out, as in the plain models."""
+    if (base := rotary_base("timm's DINOv3", network)) != BASE:
+        raise JsslError(
+            f"The rotary positions of timm's DINOv3 have the base {BASE}, and this network {base}; "
+            'export it as huggingface or safetensors.'
+        )
+    arrays = no_key_bias("timm's DINOv3", whole_bias(arrays, network))
+    arrays.pop('mask_token', None)  # which it does not have
+    arrays = {key.replace(LAST, SECOND): value for key, value in arrays.items()}
+    biases = {key: value for key, value in arrays.items() if key.endswith(BIAS)}
+    none = not any(value.any() for value in biases.values())
+    return {key: value for key, value in arrays.items() if not (none and key in biases)}
+
+
 VIT = Layout(
     'timm-vit',
     "timm's vision transformer",
@@ -66,4 +106,19 @@ VIT = Layout(
     incoming=_incoming,
     outgoing=_outgoing,
     fields={'interpolation': 'antialiased'},
+)
+DINOV3 = Layout(
+    'timm-dinov3',
+    "timm's vision transformer of DINOv3",
+    describe_dinov3,
+    (*SIGNS, 'reg_token', 'blocks.0.gamma_1'),
+    {ours: theirs for ours, theirs in NAMES.items() if ours != 'layers.{}.attn.qkv'}
+    | {'register_tokens': 'reg_token'}
+    | inside('layers.{}', 'blocks.{}', OF_DINOV3),
+    wrappers=('', 'model.', 'module.'),
+    apart=('head.',),
+    incoming=_dinov3_in,
+    outgoing=_dinov3_out,
+    key_bias=False,
+    view=256,
 )

@@ -156,6 +156,34 @@ def no_rotary(name: str, network: Any) -> None:
         )
 
 
+def rotary_base(name: str, network: Any) -> float:
+    """The base of a network's rotary positions.
+
+    Raises:
+      JsslError: it has a table of positions, or more than the base is other than DINOv3's.
+    """
+    if network.rotary is None:
+        raise JsslError(
+            f'{name} has rotary positions, and this network a table; export it as safetensors.'
+        )
+    rotary = network.rotary
+    if rotary.get('periods') is not None or rotary.get('coordinates', 'separate') != 'separate':
+        raise JsslError(
+            f'config.model.backbone.rotary={dict(rotary)!r} has periods or coordinates that {name} '
+            'does not have; export it as safetensors.'
+        )
+    return float(rotary.get('base', 100.0))
+
+
+def no_key_bias(name: str, arrays: Arrays) -> Arrays:
+    """The arrays; raises a `JsslError` if a bias of the key is other than 0."""
+    if any(np.split(arrays[key], 3)[1].any() for key in arrays if key.endswith(BIAS)):
+        raise JsslError(
+            f'{name} has no bias of the key, and this network has one; export it as safetensors.'
+        )
+    return arrays
+
+
 def fused(arrays: Arrays) -> Arrays:
     """The gate and the value of gated networks as one layer."""
     joined = {}

@@ -1,6 +1,7 @@
 """Names of other libraries: recognised, taken here, given back, and refused where they are odd."""
 
 import argparse
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from safetensors.numpy import save_file
 
 import jssl
 from jssl.augment.views import CenterView
-from jssl.backbones import VisionTransformer
+from jssl.backbones import SwinTransformer, VisionTransformer
 from jssl.cli import main
 from jssl.inference.carry import carry
 from jssl.interop.bring import bring, place
@@ -19,7 +20,7 @@ from jssl.interop.convert import read_checkpoint
 from jssl.interop.layouts import LAYOUTS, find, recognise
 from jssl.interop.metadata import read_metadata
 from tests.checks import refused
-from tests.interop.layouts.tiny import WIDTH, Arrays, arrays_of
+from tests.interop.layouts.tiny import WIDTH, Arrays, arrays_in, arrays_of
 
 NETWORK = VisionTransformer(
     arch=dict(embed_dims=WIDTH, num_layers=2, num_heads=2, feedforward_channels=24),
@@ -27,6 +28,15 @@ NETWORK = VisionTransformer(
     patch_size=4,
 )
 ROTARY = NETWORK.clone(rotary={}, mask_k_bias=True)
+OTHERS: dict[str, Any] = {
+    'SwinTransformer': SwinTransformer(
+        dict(embed_dims=4, depths=(1, 2), num_heads=(1, 2)),
+        img_size=8,
+        patch_size=2,
+        window_size=2,
+        out_indices=(1,),
+    ),
+}
 DINOV3 = dict(table=False, scales=True, key_bias=False)
 # Of each layout a network that it is for; what is not named is a plain one.
 KINDS: dict[str, dict[str, Any]] = {
@@ -36,6 +46,7 @@ KINDS: dict[str, dict[str, Any]] = {
     'dinov2-training': dict(scales=True),
     'hf-dinov2': dict(ffn='swiglu_fused', scales=True),
     'hf-dinov2-registers': dict(registers=2, scales=True),
+    'timm-dinov3': dict(ffn='swiglu', registers=2, **DINOV3),
     'hf-dinov3': dict(ffn='swiglu', registers=2, **DINOV3),
     'ijepa': dict(own=False),
 }
@@ -46,14 +57,26 @@ FIELDS: dict[str, dict[str, Any]] = {
     'dinov2-registers': {'interpolation': 'antialiased', 'num_registers': 2},
     'dinov3': {'rotary': {}, 'mask_k_bias': True, 'norm_epsilon': 1e-5, 'ffn': 'swiglu'},
     'hf-vit': {'norm_epsilon': 1e-12, 'interpolation': None},
+    'timm-dinov3': {'rotary': {}, 'mask_k_bias': True, 'norm_epsilon': 1e-5, 'ffn': 'swiglu'},
+    'swin': {'window_size': 2, 'img_size': 8, 'patch_size': 2, 'out_indices': (1,)},
+    'timm-swin': {'shifting': 'before_padding', 'use_abs_pos_embed': False},
+    'torchvision-swin': {'shifting': 'by_axis', 'pad_small_map': True},
+    'hf-swin': {'arch': dict(embed_dims=4, depths=(1, 2), num_heads=(1, 2))},
     'ijepa': {'with_cls_token': False, 'img_size': 12, 'patch_size': 4},
 }
 SIGNS = {'mae': {'decoder_embed.weight': np.ones((2, 8), 'float32')}}
 NAMED = [layout.name for layout in LAYOUTS if layout.names]
 
 
+@functools.cache
+def arrays_of_other(kind: str) -> Arrays:
+    return arrays_in(OTHERS[kind])
+
+
 def arrays_for(name: str) -> Arrays:
     """Arrays in our names; plain networks of timm and Hugging Face have no mask token."""
+    if find(name).kind in OTHERS:
+        return dict(arrays_of_other(find(name).kind))
     arrays = arrays_of(**KINDS.get(name, {}))
     if 'mask_token' not in find(name).names or name.startswith('hf-vit'):
         arrays.pop('mask_token', None)
@@ -63,7 +86,8 @@ def arrays_for(name: str) -> Arrays:
 def file_of(name: str) -> Arrays:
     """Arrays as a file of this layout has them."""
     layout, arrays = find(name), arrays_for(name)
-    sent = layout.send(arrays, ROTARY if name.endswith('dinov3') else NETWORK)
+    plain = ROTARY if name.endswith('dinov3') else NETWORK
+    sent = layout.send(arrays, OTHERS.get(layout.kind, plain))
     if name == 'dinov2-training':
         sent = {key.replace('blocks.*.', 'blocks.0.'): value for key, value in sent.items()}
     if name == 'dinov3':
@@ -202,7 +226,9 @@ def test_a_command_carries_weights_from_one_library_to_another(tmp_path: Path, c
 @pytest.mark.parametrize(
     ('to', 'fields', 'words'),
     [
-        ('timm', {'rotary': {}}, 'rotary positions'),
+        ('timm', {'rotary': {'coordinates': 'max'}}, 'coordinates'),
+        ('timm', {'rotary': {'base': 50.0}}, 'base 100'),
+        ('timm', {'use_rel_pos_bias': True}, 'relative position'),
         ('torchvision', {'rotary': {}}, 'rotary positions'),
         ('torchvision', {'with_cls_token': False}, 'class token'),
         ('huggingface', {'rotary': {'coordinates': 'max'}}, 'coordinates'),

@@ -62,6 +62,33 @@ def test_vision_transformers(kind: str, tmp_path: Path) -> None:
     assert brought.layout.name == 'timm-vit'
 
 
+def dinov3(**options: Any) -> Any:
+    """As timm makes its models of DINOv3, whose options are not in its names."""
+    library('timm')
+    from timm.models import create_model
+
+    name = f'vit_small_patch16_dinov3{"_qkvb" if options.pop("biased", False) else ""}'
+    sizes: dict[str, Any] = dict(embed_dim=16, depth=2, num_heads=2, num_classes=0, patch_size=8)
+    return create_model(name, img_size=32, global_pool='token', **sizes, **options)
+
+
+OF_DINOV3: dict[str, dict[str, Any]] = {
+    'without biases': {},
+    'with biases and gates': dict(biased=True, swiglu_mlp=True, swiglu_align_to=8),
+}
+
+
+@pytest.mark.parametrize('kind', OF_DINOV3)
+def test_vision_transformers_of_dinov3(kind: str, tmp_path: Path) -> None:
+    make = partial(dinov3, **OF_DINOV3[kind])
+    model = drawn(make())
+    other = Other(make, lambda model, x: model(x), 'timm')
+    source = saved(model, tmp_path / 'model.safetensors')
+    brought = assert_both_ways(other, source, model, strictly(make), tmp_path)
+    assert brought.layout is not None
+    assert brought.layout.name == 'timm-dinov3'
+
+
 def test_a_table_with_rows_for_registers_comes_in(tmp_path: Path) -> None:
     make = partial(vit, reg_tokens=3)
     model = drawn(make())

@@ -1,8 +1,13 @@
-"""Arrays of tiny vision transformers by the names of jssl, without any network."""
+"""Arrays of tiny networks by the names of jssl, of vision transformers without any network."""
 
+import functools
 from typing import Any
 
+import flax.linen as nn
+import jax
 import numpy as np
+
+from jssl.interop.safetensors import backbone_arrays
 
 WIDTH = 8
 Arrays = dict[str, np.ndarray]
@@ -54,3 +59,14 @@ def hidden(ffn: str) -> dict[str, tuple[int, int]]:
         return {'ffn.layers.0.0': (16, WIDTH), 'ffn.layers.1': (WIDTH, 16)}
     first = {'ffn.w12': (32, WIDTH)} if ffn == 'swiglu_fused' else {}
     return (first or {'ffn.w1': (16, WIDTH), 'ffn.w2': (16, WIDTH)}) | {'ffn.w3': (WIDTH, 16)}
+
+
+def arrays_in(network: nn.Module, side: int = 16) -> Arrays:
+    """The arrays of a network for images of so many pixels, drawn at random."""
+    images = jax.ShapeDtypeStruct((1, side, side, 3), 'float32')
+    init = functools.partial(network.init, train=False)
+    shapes = jax.eval_shape(init, jax.random.key(0), images)
+    draw = np.random.default_rng(0)
+    drawn = jax.tree.map(lambda leaf: draw.standard_normal(leaf.shape, 'float32'), shapes)
+    statistics = {'backbone': drawn.get('batch_stats', {})}
+    return backbone_arrays({'backbone': drawn['params']}, statistics)
