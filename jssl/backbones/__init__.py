@@ -1,6 +1,8 @@
 """Backbones: images (B, H, W, C) -> a tuple of features."""
 
 from jssl.backbones.cae_vit import CAEViT as CAEViT
+from jssl.backbones.convnext import ConvNeXt as ConvNeXt
+from jssl.backbones.convnextv2 import ConvNeXtV2 as ConvNeXtV2
 from jssl.backbones.dino_vit import DINOViT as DINOViT
 from jssl.backbones.dinov3_vit import DINOv3ViT as DINOv3ViT
 from jssl.backbones.ijepa_vit import IJEPAViT as IJEPAViT

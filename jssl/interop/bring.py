@@ -16,7 +16,7 @@ from jssl.weights.files import read_weights
 
 HEADS = 'num_heads'
 # Fields of a backbone that change what it computes and no shape of an array.
-UNSEEN = ('norm_epsilon', 'interpolation', 'rotary', 'mask_k_bias', 'shifting')
+UNSEEN = ('norm_epsilon', 'interpolation', 'rotary', 'mask_k_bias', 'shifting', 'style')
 WEIGHTS = ('model.safetensors', 'model.safetensors.index.json')  # in a folder of a model's own
 
 
@@ -147,7 +147,8 @@ def _placed(
         )
     width = layout.width(arrays)
     gated = any('.ffn.w3.' in key for key in arrays)
-    network = layout.describe(arrays, {**layout.fields, **companions.network(width, gated)})
+    told = {**companions.network(width, gated), **layout.told(companions.config)}
+    network = layout.describe(arrays, {**layout.fields, **told})
     rest = len(weights) - len(inside)
     parts = [f'{path}: {layout.title} ({layout.name}), {len(arrays)} arrays']
     apart = {key: value for key, value in inside.items() if key.startswith(layout.apart or '\0')}

@@ -9,12 +9,12 @@ from jssl.errors import JsslError
 from jssl.files import replace_file
 from jssl.interop.companions import CONFIG, IMAGES
 from jssl.interop.exporters import Parcel
-from jssl.interop.huggingface import swin_config
-from jssl.interop.layouts import huggingface, swin
+from jssl.interop.huggingface import convnext_config, resnet_config, swin_config
+from jssl.interop.layouts import convnext, huggingface, resnet, swin
 from jssl.interop.layouts.vit import rotary_base
 from jssl.interop.outgoing import fitting_layout, write_named
 
-HELP = "a folder for Hugging Face's transformers, of a vision transformer or Swin"
+HELP = "a folder for Hugging Face's transformers, of a vision transformer, Swin, ConvNeXt or ResNet"
 ENDING = ''
 USE = """In transformers:
 
@@ -40,7 +40,11 @@ LAYOUTS = {
     'dinov3_vit': huggingface.DINOV3,
 }
 # Of other networks, and what their config.json says.
-OTHERS = ((swin.HUGGING_FACE, swin_config),)
+OTHERS = (
+    (swin.HUGGING_FACE, swin_config),
+    (convnext.HUGGING_FACE, convnext_config),
+    (resnet.HUGGING_FACE, resnet_config),
+)
 
 
 def write(path: Path, parcel: Parcel) -> None:

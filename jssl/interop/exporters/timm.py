@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from jssl.interop.exporters import Parcel
-from jssl.interop.layouts import mmselfsup, swin, timm
+from jssl.interop.layouts import convnext, resnet, swin, timm
 from jssl.interop.outgoing import write_named
 
-HELP = "a vision transformer, Swin or ResNet by timm's names"
+HELP = "a vision transformer, Swin, ConvNeXt or ResNet by timm's names"
 ENDING = '.safetensors'
 USE = """In timm, with the name of the architecture:
 
@@ -20,4 +20,4 @@ def write(path: Path, parcel: Parcel) -> None:
     """Writes the file; who dies here leaves the former one whole."""
     rotary = getattr(parcel.backbone, 'rotary', None) is not None
     vit = timm.DINOV3 if rotary else timm.VIT
-    write_named(path, parcel, vit, swin.TIMM, mmselfsup.RESNET)
+    write_named(path, parcel, vit, swin.TIMM, convnext.TIMM, resnet.TIMM_DEEP, resnet.RESNET)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from jssl.interop.exporters import Parcel
-from jssl.interop.layouts import mmselfsup, swin, torchvision
+from jssl.interop.layouts import resnet, swin, torchvision
 from jssl.interop.outgoing import write_named
 
 HELP = "a vision transformer, Swin or ResNet by torchvision's names"
@@ -19,4 +19,4 @@ network.load_state_dict(safetensors.torch.load_file({name!r}))
 
 def write(path: Path, parcel: Parcel) -> None:
     """Writes the file; who dies here leaves the former one whole."""
-    write_named(path, parcel, torchvision.VIT, swin.TORCHVISION, mmselfsup.RESNET)
+    write_named(path, parcel, torchvision.VIT, swin.TORCHVISION, resnet.RESNET)

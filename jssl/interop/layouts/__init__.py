@@ -7,7 +7,16 @@ told of it. docs/weights.md lists them.
 from collections.abc import Iterable
 
 from jssl.errors import JsslError, suggest
-from jssl.interop.layouts import huggingface, mmselfsup, official, swin, timm, torchvision
+from jssl.interop.layouts import (
+    convnext,
+    huggingface,
+    mmselfsup,
+    official,
+    resnet,
+    swin,
+    timm,
+    torchvision,
+)
 from jssl.interop.layouts.layout import Layout
 
 # In the order in which they are tried: the more particular ones first.
@@ -19,6 +28,8 @@ LAYOUTS: tuple[Layout, ...] = (
     timm.VIT,
     official.OF_DINO,
     *swin.LAYOUTS,
+    *convnext.LAYOUTS,
+    *resnet.LAYOUTS,
     *mmselfsup.LAYOUTS,
 )
 

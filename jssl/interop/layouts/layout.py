@@ -31,6 +31,11 @@ def token_width(arrays: Mapping[str, np.ndarray]) -> int | None:
     return None if kernel is None or kernel.ndim != 4 else kernel.shape[0]
 
 
+def _nothing(config: Mapping[str, Any]) -> dict[str, Any]:
+    del config
+    return {}
+
+
 class Place(NamedTuple):
     """Where an array of theirs goes: which part it is, from 0, of how many in one array of ours."""
 
@@ -62,6 +67,8 @@ class Layout:
       kind: the class of backbones that it is for.
       fields: of the backbone, which no array tells.
       view: side in pixels that images are evaluated at, where it is not that of the table.
+      told: fields of the backbone that Hugging Face's config beside the file tells, where they are
+        other ones than of a vision transformer.
       width: of its features, given arrays in our names; a config beside a file with another one is
         not the file's. None for what is none.
     """
@@ -80,6 +87,7 @@ class Layout:
     kind: str = 'VisionTransformer'
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     view: int | None = None
+    told: Callable[[Mapping[str, Any]], dict[str, Any]] = _nothing
     width: Callable[[Mapping[str, np.ndarray]], int | None] = token_width
 
     def wrapper_in(self, keys: Iterable[str]) -> str | None:

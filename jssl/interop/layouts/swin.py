@@ -7,7 +7,6 @@ shifted otherwise where a map is not made of whole ones, see `ShiftedWindowAtten
 
 import dataclasses
 import math
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,6 +23,7 @@ from jssl.interop.layouts.layout import (
     inside,
     shape_of,
 )
+from jssl.interop.layouts.stages import last_norm, last_width, renamed
 from jssl.layers.relative_attention import relative_positions
 
 PATCH = 'patch_embed.projection'
@@ -32,7 +32,6 @@ INDEX = 'attn.w_msa.relative_position_index'
 MERGED = ('.downsample.norm.weight', '.downsample.norm.bias', '.downsample.reduction.weight')
 EPSILON = 1e-5  # of the norms of all published ones
 MOST_STAGES = 4
-LAST_NORM = re.compile(r'norm\d\.weight', re.ASCII)
 
 
 def describe_swin(arrays: Arrays, fields: Mapping[str, Any]) -> Network:
@@ -76,12 +75,6 @@ def describe_swin(arrays: Arrays, fields: Mapping[str, Any]) -> Network:
     } | options
 
 
-def last_width(arrays: Mapping[str, np.ndarray]) -> int | None:
-    """How wide the last map is, by which a config beside the file says whose it is."""
-    norms = [value for key, value in arrays.items() if LAST_NORM.fullmatch(key)]
-    return max((value.size for value in norms), default=None)
-
-
 def _window(entries: int) -> int:
     """Tokens along a side of the windows whose table has so many entries."""
     side = math.isqrt(entries)
@@ -90,30 +83,17 @@ def _window(entries: int) -> int:
     return side // 2 + 1
 
 
-def _last_norm(arrays: Arrays) -> str:
-    """What jssl calls the norm after the last stage."""
-    return f'norm{count(arrays, "stages.") - 1}'
-
-
-def _renamed(arrays: Arrays, names: Mapping[str, str]) -> Arrays:
-    def named(key: str) -> str:
-        stem, dot, leaf = key.rpartition('.')
-        return names.get(stem, stem) + dot + leaf
-
-    return {named(key): value for key, value in arrays.items()}
-
-
 def _incoming(arrays: Arrays) -> Arrays:
     """The last norm by our name, merged tokens channel by channel, no table of an index."""
     arrays = {key: value for key, value in arrays.items() if not key.endswith(INDEX)}
-    arrays = _renamed(arrays, {'norm': _last_norm(arrays)})
+    arrays = renamed(arrays, {'norm': last_norm(arrays)})
     return _merging(arrays, lambda channels: (2, 2, channels))
 
 
 def _outgoing(arrays: Arrays, network: Any) -> Arrays:
     """The reverse; what hides patches in pre-training is not there."""
     del network
-    arrays = _renamed(arrays, {_last_norm(arrays): 'norm'})
+    arrays = renamed(arrays, {last_norm(arrays): 'norm'})
     arrays.pop('mask_token', None)
     return _merging(arrays, lambda channels: (channels, 2, 2))
 

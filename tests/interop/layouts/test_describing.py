@@ -1,5 +1,6 @@
 """What arrays tell of networks that are no vision transformers, and what is refused."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,9 @@ import pytest
 
 from jssl.interop.bring import place
 from jssl.interop.companions import Companions
+from jssl.interop.exporters import Parcel, write
 from tests.checks import refused
-from tests.interop.layouts.test_layouts import arrays_of_other, file_of
+from tests.interop.layouts.test_layouts import OTHERS, arrays_of_other, file_of
 from tests.interop.layouts.tiny import Arrays
 
 SWIN = 'SwinTransformer'
@@ -46,3 +48,69 @@ def test_what_a_config_beside_says_of_a_swin() -> None:
     for odd, words in (({'layer_norm_eps': 1e-3}, '0.001'), ({'hidden_act': 'relu'}, 'relu')):
         with refused(words):
             place(file_of('hf-swin'), 'it', companions=Companions(told | odd))
+
+
+def sparse_names() -> dict[str, str]:
+    """What a run of FCMAE calls the modules of the tiny network, by our names."""
+    names = {'downsample_layers.1.0': 'downsample_layers.1.0.ln'}
+    for block in ('stages.0.0', 'stages.1.0', 'stages.1.1'):
+        names |= {f'{block}.depthwise_conv': f'{block}.dwconv', f'{block}.norm': f'{block}.norm.ln'}
+        names |= {f'{block}.pointwise_conv{n}': f'{block}.pwconv{n}.linear' for n in (1, 2)}
+    return names
+
+
+def test_sparse_kernels_of_a_run_of_fcmae_come_in() -> None:
+    ours = {key: value for key, value in arrays_of_other('ConvNeXt').items() if 'norm1' not in key}
+    sparse, names = {}, sparse_names()
+    for key, value in ours.items():
+        module, _, leaf = key.rpartition('.')
+        if value.ndim == 4 and module != 'downsample_layers.0.0':
+            whole = value.transpose(3, 2, 1, 0)  # columns, rows, in, out
+            leaf, value = 'kernel', whole.reshape(-1, *whole.shape[2:])
+            value = value[:, 0] if 'depthwise' in module else value
+        elif 'depthwise' in module or 'grn' in module or module == 'downsample_layers.1.1':
+            value = value[None]
+        sparse[f'encoder.{names.get(module, module)}.{leaf}'] = value
+    brought = place(sparse | {'decoder.0.grn.gamma': np.ones((1, 4), 'float32')}, 'it')
+    assert brought.layout is not None
+    assert brought.layout.name == 'convnext'
+    assert brought.network is not None
+    assert not brought.network['final_norm']
+    assert brought.arrays.keys() == ours.keys()
+    for key, value in ours.items():
+        np.testing.assert_array_equal(brought.arrays[key], value, err_msg=key)
+
+
+def test_convolutions_in_groups_are_told_by_their_widths() -> None:
+    plain = arrays_of_other('ResNet')
+    shapes = {f'layer1.0.conv{n}.weight': np.ones((8, 2, 1, 1), 'float32') for n in (1, 3)}
+    arrays = plain | shapes | {'layer1.0.conv2.weight': np.ones((8, 4, 3, 3), 'float32')}
+    for stage, blocks in enumerate((3, 4, 6, 3), 1):
+        arrays |= {f'layer{stage}.{n}.conv1.weight': np.ones(1, 'float32') for n in range(blocks)}
+    arrays |= {'layer1.0.conv1.weight': np.ones((8, 2, 1, 1), 'float32')}
+    told = {'type': 'ResNeXt', 'depth': 50, 'base_channels': 2, 'groups': 2, 'width_per_group': 4}
+    assert place(arrays, 'it', 'resnet').network == told
+
+
+@pytest.mark.parametrize(
+    ('kind', 'to', 'fields', 'words'),
+    [
+        ('ConvNeXt', 'timm', {'final_norm': False}, 'final_norm=False'),
+        ('ConvNeXt', 'huggingface', {'layer_scale': 0.5}, 'layer_scale=0.5'),
+        ('ConvNeXt', 'torchvision', {}, 'is a VisionTransformer or SwinTransformer or ResNet'),
+        ('ResNet', 'huggingface', {'strides': (2, 1, 2, 2)}, 'strides=(2, 1, 2, 2)'),
+        ('ResNetV1d', 'huggingface', {}, 'a ResNetV1d'),
+    ],
+)
+def test_what_others_do_not_have_is_not_written(
+    kind: str, to: str, fields: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    backbone = OTHERS[kind].clone(**fields)
+    target = tmp_path / ('x' if to == 'huggingface' else 'x.safetensors')
+    with refused(words, 'export it as'):
+        write(target, Parcel(arrays_of_other(kind), {}, backbone), to)
+
+
+def test_another_activation_of_a_residual_network_is_refused() -> None:
+    with refused("hidden_act='gelu'", 'relu'):
+        place(file_of('hf-resnet'), 'it', companions=Companions({'hidden_act': 'gelu'}))

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 import jssl
 from jssl.augment.views import CenterView
-from jssl.backbones import SwinTransformer, VisionTransformer
+from jssl.backbones import ConvNeXtV2, ResNet, ResNetV1d, SwinTransformer, VisionTransformer
 from jssl.cli import main
 from jssl.inference.carry import carry
 from jssl.interop.bring import bring, place
@@ -36,6 +36,9 @@ OTHERS: dict[str, Any] = {
         window_size=2,
         out_indices=(1,),
     ),
+    'ResNet': ResNet(10, 2),
+    'ResNetV1d': ResNetV1d(10, 2),
+    'ConvNeXt': ConvNeXtV2(dict(depths=(1, 2), channels=(2, 4)), out_indices=(1,)),
 }
 DINOV3 = dict(table=False, scales=True, key_bias=False)
 # Of each layout a network that it is for; what is not named is a plain one.
@@ -62,6 +65,11 @@ FIELDS: dict[str, dict[str, Any]] = {
     'timm-swin': {'shifting': 'before_padding', 'use_abs_pos_embed': False},
     'torchvision-swin': {'shifting': 'by_axis', 'pad_small_map': True},
     'hf-swin': {'arch': dict(embed_dims=4, depths=(1, 2), num_heads=(1, 2))},
+    'convnext': {'use_grn': True, 'layer_scale': None, 'final_norm': True, 'norm_epsilon': None},
+    'timm-convnext': {'arch': dict(depths=(1, 2), channels=(2, 4)), 'stem_patch_size': 4},
+    'hf-convnext': {'norm_epsilon': 1e-12, 'out_indices': (1,)},
+    'hf-resnet': {'type': 'ResNet', 'depth': 10, 'base_channels': 2},
+    'timm-resnetd': {'type': 'ResNetV1d', 'depth': 10, 'base_channels': 2},
     'ijepa': {'with_cls_token': False, 'img_size': 12, 'patch_size': 4},
 }
 SIGNS = {'mae': {'decoder_embed.weight': np.ones((2, 8), 'float32')}}
