@@ -2,7 +2,6 @@
 
 import fnmatch
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,25 +10,13 @@ import pytest
 
 from tests import golden, other_numbers
 
-# Files of what jssl has not built yet. Whoever builds it takes the pattern away.
-NOT_BUILT = (*('beit_*', 'beitv2_*', 'eva_mae_*', 'mff_*', 'milan_*', 'mixmim*', 'spark_*'),)
 FILES = golden.files()
-
-
-def kinds_with_a_test() -> set[str]:
-    """What stands in an `each(...)` or a `files_of(...)` somewhere in the tests."""
-    calls = [
-        call
-        for module in golden.TESTS.rglob('*.py')
-        for call in re.findall(r'golden\.(?:each|files_of)\(([^)]*)', module.read_text())
-    ]
-    return {name for call in calls for name in re.findall(r"'(\w+)'", call)}
 
 
 def complaint(path: Path) -> str | None:
     """What is wrong with a file or its place in the list, or None."""
-    read = any(golden.is_of(path, kind) for kind in kinds_with_a_test())
-    listed = [pattern for pattern in NOT_BUILT if fnmatch.fnmatchcase(path.stem, pattern)]
+    read = golden.modules_of(path)
+    listed = [pattern for pattern in golden.NOT_BUILT if fnmatch.fnmatchcase(path.stem, pattern)]
     if golden.kind(path) == 'damaged':
         return f'{path} cannot be read'
     if read and listed:
@@ -49,7 +36,7 @@ def test_every_file_is_read_or_listed(path: Path) -> None:
 @pytest.mark.skipif(not FILES, reason=golden.MISSING)
 def test_nothing_is_listed_that_is_not_there() -> None:
     stems = [path.stem for path in FILES]
-    assert [pattern for pattern in NOT_BUILT if not fnmatch.filter(stems, pattern)] == []
+    assert [pattern for pattern in golden.NOT_BUILT if not fnmatch.filter(stems, pattern)] == []
 
 
 @pytest.mark.skipif(not os.environ.get('CI'), reason='only CI has to have the numbers')

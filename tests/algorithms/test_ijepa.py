@@ -113,6 +113,7 @@ def test_positions_and_initial_values_are_the_reference_s(path: Path) -> None:
         for name, (mean, std, largest) in expected.items():
             array = found[name]
             error = max(std, 1e-9) / np.sqrt(array.size)
-            np.testing.assert_allclose(array.mean(), mean, atol=6 * error + 1e-6, err_msg=name)
-            np.testing.assert_allclose(array.std(), std, atol=5 * error + 1e-6, err_msg=name)
-            np.testing.assert_allclose(np.abs(array).max(), largest, rtol=0.35, err_msg=name)
+            # Two draws of one distribution, whose difference is no error of either.
+            assert abs(array.mean() - mean) <= 6 * error + 1e-6, name
+            assert abs(array.std() - std) <= 5 * error + 1e-6, name
+            assert abs(np.abs(array).max() - largest) <= 0.35 * largest, name

@@ -49,14 +49,38 @@ def check(saved: golden.File, network: Backbone, mode: str) -> None:
     _compare(saved, outputs, saved.table(f'{mode}64/out'))
     _compare(saved, grads, saved.table(f'{mode}64/grad'))
     if f'{mode}64/after/table' in saved.arrays:
-        rows = saved.table(f'{mode}64/after')
-        rows = {key: row for key, row in rows.items() if not key.endswith(UNREAD)}
-        _compare(saved, mmselfsup.export_state({}, {'batch_stats': after}), rows)
+        _compare(saved, _statistics(after), _statistics_rows(saved, mode))
     else:
         jax.tree.map(np.testing.assert_array_equal, after, network.stats['batch_stats'])
     for name, whole in saved.group(mode).items():
         if not name.endswith('/table'):  # whole features, of the float32 run
             np.testing.assert_allclose(outputs[name], whole, rtol=1e-4, atol=1e-4)
+
+
+def mode_errors(
+    saved: golden.File, network: Backbone, mode: str, smallest: float
+) -> dict[str, dict[str, float]]:
+    """How far features, gradients and statistics are off in one mode, see `parity.row_errors`."""
+    outputs, grads, after = network(mode == 'train')
+    tables = {
+        'features': (outputs, saved.table(f'{mode}64/out')),
+        'gradients': (grads, saved.table(f'{mode}64/grad')),
+    }
+    if f'{mode}64/after/table' in saved.arrays:
+        tables['state'] = (_statistics(after), _statistics_rows(saved, mode))
+    return {
+        name: parity.row_errors(saved, ours, rows, smallest)
+        for name, (ours, rows) in tables.items()
+    }
+
+
+def _statistics(after: Any) -> parity.Arrays:
+    return mmselfsup.export_state({}, {'batch_stats': after})
+
+
+def _statistics_rows(saved: golden.File, mode: str) -> parity.Arrays:
+    rows = saved.table(f'{mode}64/after')
+    return {key: row for key, row in rows.items() if not key.endswith(UNREAD)}
 
 
 def check_features(saved: golden.File, network: Backbone) -> None:
