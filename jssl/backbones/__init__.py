@@ -14,6 +14,7 @@ from jssl.backbones.resnet import ResNet as ResNet
 from jssl.backbones.resnet_sobel import ResNetSobel as ResNetSobel
 from jssl.backbones.resnetv1d import ResNetV1d as ResNetV1d
 from jssl.backbones.resnext import ResNeXt as ResNeXt
+from jssl.backbones.siglip_vit import SigLIPViT as SigLIPViT
 from jssl.backbones.simmim_swin import SimMIMSwinTransformer as SimMIMSwinTransformer
 from jssl.backbones.swin import SwinTransformer as SwinTransformer
 from jssl.backbones.vit import VisionTransformer as VisionTransformer

@@ -23,8 +23,8 @@ from jssl.checks import (
 )
 from jssl.errors import JsslError, show
 from jssl.layers.drop_path import DropPath, drop_path_rates
+from jssl.layers.layer_norm import layer_norm
 from jssl.layers.rows import by_rows
-from jssl.layers.transformer import layer_norm
 from jssl.reference import Reference
 
 GROUP = 3  # blocks that have one learning rate where it decays by layer

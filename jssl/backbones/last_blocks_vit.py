@@ -6,10 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jssl.backbones.vit import VisionTransformer
+from jssl.backbones.vit import Places, VisionTransformer
 from jssl.checks import Count
 from jssl.errors import JsslError
-from jssl.layers.rotary import Rotation
 
 
 class LastBlocksViT(VisionTransformer):
@@ -45,14 +44,14 @@ class LastBlocksViT(VisionTransformer):
                 )
 
     def _blocks(
-        self, x: jax.Array, train: bool, subsets: jax.Array | None, rotations: Rotation | None
+        self, x: jax.Array, train: bool, subsets: jax.Array | None, places: Places
     ) -> jax.Array:
         """The outputs (last_blocks B, N, C), block by block: for the norm, they are more images."""
         del train, subsets
         outputs = []
         for index in range(self.size.num_layers):
-            own = jax.tree.map(operator.itemgetter(index), rotations)
-            x = self._block(f'layers.{index}')(x, None, None, own)
+            own = jax.tree.map(operator.itemgetter(index), places)
+            x = self._block(f'layers.{index}')(x, None, None, *own)
             outputs.append(x)
         return jnp.concatenate(outputs[-self.last_blocks :])
 

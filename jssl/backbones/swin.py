@@ -24,10 +24,11 @@ from jssl.errors import JsslError, show
 from jssl.layers.attention import Implementation
 from jssl.layers.drop_path import DropPath, drop_path_rates
 from jssl.layers.initializers import torch_linear, torch_linear_bias
+from jssl.layers.layer_norm import layer_norm
 from jssl.layers.patches import replace_masked
 from jssl.layers.position_embedding import resize_positions
 from jssl.layers.rows import by_rows
-from jssl.layers.transformer import FeedForward, PatchEmbedding, layer_norm
+from jssl.layers.transformer import FeedForward, PatchEmbedding
 from jssl.layers.window_attention import ShiftedWindowAttention, Shifting, pad_to_multiple
 from jssl.reference import Reference
 

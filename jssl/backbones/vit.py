@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from jssl.backbones.arch import find_arch, make_arch
 from jssl.backbones.counterpart import Counterpart
+from jssl.backbones.vit_checks import RELATIVE, check_depths, check_fields, check_grid
 from jssl.backbones.vit_sizes import ARCHS, Arch
 from jssl.checks import (
     BelowOne,
@@ -25,18 +26,30 @@ from jssl.checks import (
 from jssl.errors import JsslError
 from jssl.layers.attention import Implementation
 from jssl.layers.drop_path import draw_subsets, drop_path_key, drop_path_rates
+from jssl.layers.layer_norm import layer_norm
 from jssl.layers.patches import replace_masked
-from jssl.layers.position_embedding import Interpolation, resize_positions, sincos_positions
+from jssl.layers.position_embedding import (
+    BiasInterpolation,
+    Interpolation,
+    resize_positions,
+    sincos_positions,
+)
+from jssl.layers.relative_attention import RelativePositionBias
 from jssl.layers.rotary import Rotation, make_rotary, rotary_tables
 from jssl.layers.transformer import (
+    Activation,
     FeedForwardKind,
     PatchEmbedding,
     TransformerBlock,
     TransformerInit,
-    layer_norm,
     scan_blocks,
 )
 from jssl.reference import Reference
+
+Places = tuple[Rotation | None, jax.Array | None]  # turns and biases, stacked over the blocks
+# How the names of parameters begin that come before the blocks.
+TOKENS = ('cls_token', 'register_tokens', 'mask_token')
+EMBEDDING = (*TOKENS, 'pos_embed', 'patch_embed', 'rel_pos_bias')
 
 
 class VisionTransformer(Checked, nn.Module):
@@ -56,7 +69,9 @@ class VisionTransformer(Checked, nn.Module):
       fixed_positions: sine-cosine positions that are not trained, in place of learned ones.
       interpolation: of the position table for images of another size, see `resize_positions`.
       rotary: a dict with fields of `jssl.layers.rotary.Rotary`, {} for its defaults, to turn
-        queries and keys of patches by their place; None for a table of positions.
+        queries and keys of patches by their place.
+      use_abs_pos_emb: whether there is a table of positions; None for one where there are no
+        rotary ones.
       with_cls_token: whether a class token comes before the patches.
       num_registers: tokens without a position between class token and patches, which take part in
         attention and are not given out (Darcet et al. 2024); DINOv3 calls them storage tokens.
@@ -64,13 +79,21 @@ class VisionTransformer(Checked, nn.Module):
       avg_token: give ((B, C),), the mean of patch tokens after a norm `ln2` of its own, as MAE's.
       qkv_bias: True for one bias of the joint projection; False for one of query and of value.
       mask_k_bias: leave the key out of the joint bias, see `SelfAttention`.
+      attn_sub_norm: whether a layer norm stands before the last layer of the attention (sub-LN).
       ffn: the feed-forward network, 'mlp', 'swiglu' or 'swiglu_fused', see `TransformerBlock`.
+      ffn_sub_norm: whether a layer norm stands before its last layer (sub-LN), as in EVA-02.
+      activation: of 'mlp', 'gelu' or 'gelu_tanh', see `FeedForward`.
+      swiglu_multiple: of which the width of a gated network is a multiple, see `SwiGLU`.
       layer_scale: initial value of the blocks' scales; None for none.
       norm_epsilon: of all layer norms.
       local_cls_norm: whether class token and registers of local crops have a final norm of their
         own, which no other image goes through (Simeoni et al. 2025, DINOv3).
       use_rel_pos_bias: whether each block's attention learns a bias by relative position, as BEiT
         has it; images must then have `img_size`.
+      use_shared_rel_pos_bias: whether one table of such biases is that of all blocks, as in the
+        pre-training of BEiT.
+      bias_interpolation: of such tables, where they are loaded for images of another size, see
+        `resize_biases`.
       drop_path_rate: of the last block's branches, from 0 at the first, see `DropPath`.
       drop_subsets: drop path with the same rate in every block that computes each branch for some
         of the samples alone, as in DINOv2, see `draw_subsets`.
@@ -93,17 +116,24 @@ class VisionTransformer(Checked, nn.Module):
     fixed_positions: bool = False
     interpolation: Interpolation = 'plain'
     rotary: Mapping[str, Any] | None = None
+    use_abs_pos_emb: bool | None = None
     with_cls_token: bool = True
     num_registers: Natural = 0
     final_norm: bool = True
     avg_token: bool = False
     qkv_bias: bool = True
     mask_k_bias: bool = False
+    attn_sub_norm: bool = False
     ffn: FeedForwardKind = 'mlp'
+    ffn_sub_norm: bool = False
+    activation: Activation = 'gelu'
+    swiglu_multiple: Count = 8
     layer_scale: NonNegative | None = None
     norm_epsilon: Positive = 1e-6
     local_cls_norm: bool = False
     use_rel_pos_bias: bool = False
+    use_shared_rel_pos_bias: bool = False
+    bias_interpolation: BiasInterpolation = 'plain'
     drop_path_rate: BelowOne = 0.0
     drop_subsets: bool = False
     frozen_stages: Stages = -1
@@ -119,42 +149,7 @@ class VisionTransformer(Checked, nn.Module):
     def __post_init__(self) -> None:
         """Refuses what cannot be built, before any compute is spent."""
         super().__post_init__()
-        _ = self.size
-        if self.img_size % self.patch_size:
-            raise JsslError(
-                f'config.model.backbone.img_size={self.img_size} is no multiple of '
-                f'config.model.backbone.patch_size={self.patch_size}; change one of them.'
-            )
-        self._check_frozen_stages()
-        self._check_tokens()
-
-    def _check_frozen_stages(self) -> None:
-        depth = self.size.num_layers
-        if self.frozen_stages > depth:
-            raise JsslError(
-                f'config.model.backbone.frozen_stages={self.frozen_stages} must be -1 (none) to '
-                f'{depth} (all).'
-            )
-        if self.scan_layers and 0 < self.frozen_stages < depth:
-            raise JsslError(
-                f'config.model.backbone.frozen_stages={self.frozen_stages} freezes some of the '
-                'blocks, which config.model.backbone.scan_layers=True holds in one parameter; set '
-                'it to False.'
-            )
-
-    def _check_tokens(self) -> None:
-        make_rotary(self.rotary)
-        if self.use_rel_pos_bias and (self.num_registers or not self.with_cls_token):
-            raise JsslError(
-                'config.model.backbone.use_rel_pos_bias=True has biases for a class token and '
-                f'patches, not for num_registers={self.num_registers} and with_cls_token='
-                f'{self.with_cls_token}; set use_rel_pos_bias to False.'
-            )
-        if self.mask_k_bias and not self.qkv_bias:
-            raise JsslError(
-                'config.model.backbone.mask_k_bias=True is about the joint bias that '
-                'config.model.backbone.qkv_bias=False leaves out; set one of them the other way.'
-            )
+        check_fields(self)
 
     @property
     def size(self) -> Arch:
@@ -162,6 +157,11 @@ class VisionTransformer(Checked, nn.Module):
         if isinstance(self.arch, str):
             return find_arch(ARCHS, self.arch)
         return make_arch(Arch, self.arch)
+
+    @property
+    def relative_field(self) -> str | None:
+        """The field that gives it biases by relative position; None where it has none."""
+        return next((field for field in RELATIVE if getattr(self, field)), None)
 
     @property
     def init_values(self) -> TransformerInit:
@@ -205,8 +205,8 @@ class VisionTransformer(Checked, nn.Module):
         patches = self._keep(patches.reshape(len(images), rows * columns, -1), ids_keep)
         x = self._freeze(jnp.concatenate([extra, patches], axis=1), 0)
         moves: Any = dict(train=train, draws=rotary_draws, dtype=x.dtype)
-        rotations = self._rotations((rows, columns), ids_keep, **moves)
-        x = self._blocks(x, train, self._subsets(len(x), train, subsets), rotations)
+        places = (self._rotations((rows, columns), ids_keep, **moves), self._shared_biases())
+        x = self._blocks(x, train, self._subsets(len(x), train, subsets), places)
         x = self._last_norm(x, local) if self.final_norm else x
         return x if ids_keep is not None else self._outputs(x, rows, columns)
 
@@ -230,9 +230,9 @@ class VisionTransformer(Checked, nn.Module):
         """The patch tokens (B, n, C) of `ids_keep` out of all (B, h w, C)."""
         if ids_keep is None:
             return patches
-        if self.use_rel_pos_bias:
+        if relative := self.relative_field:
             raise JsslError(
-                'config.model.backbone.use_rel_pos_bias=True has biases between all patches of an '
+                f'config.model.backbone.{relative}=True has biases between all patches of an '
                 'image, and this model hides some from the backbone; it is for fine-tuning. Leave '
                 'it out.'
             )
@@ -247,9 +247,10 @@ class VisionTransformer(Checked, nn.Module):
     def _embed(self, patches: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Class token and registers (B, n, C), and patch tokens (B, h, w, C), with positions."""
         batch, rows, columns, width = patches.shape
-        self._check_grid(rows, columns)
+        check_grid(self, rows, columns)
         own = int(self.with_cls_token)
-        if self.rotary is None:
+        has_table = self.rotary is None if self.use_abs_pos_emb is None else self.use_abs_pos_emb
+        if has_table:
             options: Any = dict(extra_tokens=own, interpolation=self.interpolation)
             positions = resize_positions(self._positions(), (rows, columns), **options)
             positions = positions.astype(patches.dtype)
@@ -258,7 +259,7 @@ class VisionTransformer(Checked, nn.Module):
         if self.with_cls_token:
             token = self.param('cls_token', self.init_values.token, (1, 1, width))
             token = token.astype(patches.dtype)
-            extra.append(token if self.rotary is not None else token + positions[:, :1])
+            extra.append(token + positions[:, :1] if has_table else token)
         if self.num_registers:
             shape = (1, self.num_registers, width)
             registers = self.param('register_tokens', self.init_values.token, shape)
@@ -277,14 +278,12 @@ class VisionTransformer(Checked, nn.Module):
         tables = rotary_tables(rotary, size.num_layers, grid, width, **options)
         return tables if ids_keep is None else jax.tree.map(lambda one: one[:, ids_keep], tables)
 
-    def _check_grid(self, rows: int, columns: int) -> None:
-        if self.use_rel_pos_bias and (rows, columns) != (self._grid, self._grid):
-            raise JsslError(
-                f'config.model.backbone.use_rel_pos_bias=True has biases for {self._grid} x '
-                f'{self._grid} patches, and the images have {rows} x {columns}; set '
-                f'config.model.backbone.img_size={rows * self.patch_size}, to whose grid loaded '
-                'weights are resized.'
-            )
+    def _shared_biases(self) -> jax.Array | None:
+        """(num_layers, 1, heads, N, N), the same in all blocks; None without `use_shared_...`."""
+        if not self.use_shared_rel_pos_bias:
+            return None
+        biases = RelativePositionBias(self.size.num_heads, self._grid, name='rel_pos_bias')()
+        return jnp.broadcast_to(self._freeze(biases, 0), (self.size.num_layers, *biases.shape))
 
     def _patch_tokens(self, images: jax.Array) -> jax.Array:
         return PatchEmbedding(
@@ -315,16 +314,16 @@ class VisionTransformer(Checked, nn.Module):
         return draw_subsets(drop_path_key(self), self.size.num_layers, batch, self.drop_path_rate)
 
     def _blocks(
-        self, x: jax.Array, train: bool, subsets: jax.Array | None, rotations: Rotation | None
+        self, x: jax.Array, train: bool, subsets: jax.Array | None, places: Places
     ) -> jax.Array:
         depth = self.size.num_layers
         rates = drop_path_rates(self.drop_path_rate, depth, train and not self.drop_subsets)
         if self.scan_layers:
             stacked = None if rates is None else jnp.asarray(rates)
-            return scan_blocks(self._block('layers'), x, depth, stacked, subsets, rotations)
+            return scan_blocks(self._block('layers'), x, depth, stacked, subsets, *places)
         for index in range(depth):
             rate = None if rates is None else rates[index]
-            own = jax.tree.map(operator.itemgetter(index), (subsets, rotations))
+            own = jax.tree.map(operator.itemgetter(index), (subsets, *places))
             x = self._freeze(self._block(f'layers.{index}')(x, rate, *own), index + 1)
         return x
 
@@ -336,7 +335,11 @@ class VisionTransformer(Checked, nn.Module):
             size.feedforward_channels,
             qkv_bias=self.qkv_bias,
             mask_k_bias=self.mask_k_bias,
+            attn_sub_norm=self.attn_sub_norm,
             ffn=self.ffn,
+            ffn_sub_norm=self.ffn_sub_norm,
+            activation=self.activation,
+            swiglu_multiple=self.swiglu_multiple,
             layer_scale=self.layer_scale,
             relative_side=self._grid if self.use_rel_pos_bias else None,
             init_values=self.init_values,
@@ -380,19 +383,13 @@ class VisionTransformer(Checked, nn.Module):
         Raises:
           JsslError: where the layers are stacked in one parameter.
         """
-        if self.scan_layers:
-            raise JsslError(
-                'optimizer.layer_decay_rate needs a learning rate of its own for every layer, and '
-                'config.model.backbone.scan_layers=True stacks them in one parameter; set it to '
-                'False.'
-            )
+        check_depths(stacked=self.scan_layers)
         return self._stage(name), self.size.num_layers + 2
 
     @nn.nowrap
     def _stage(self, name: str) -> int:
         """0 for the embedding, i for the i-th block, the number of blocks + 1 for what follows."""
-        embedding = ('cls_token', 'register_tokens', 'mask_token', 'pos_embed', 'patch_embed')
-        if name.startswith(embedding):
+        if name.startswith(EMBEDDING):
             return 0
         if name.startswith('layers.') and not self.scan_layers:
             return int(name.split('.')[1]) + 1

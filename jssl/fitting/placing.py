@@ -14,7 +14,12 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jssl.errors import JsslError
 from jssl.interop.mmselfsup import import_state, reference_key
 from jssl.interop.safetensors import has_reference_names
-from jssl.layers.position_embedding import Interpolation, resize_positions
+from jssl.layers.position_embedding import (
+    BiasInterpolation,
+    Interpolation,
+    resize_biases,
+    resize_positions,
+)
 from jssl.weights.names import UNREAD
 from jssl.weights.stacked import stack_like, unstack
 
@@ -37,7 +42,8 @@ def place_weights(
     Args:
       weights: of `read_weights`.
       fresh: ``{'params': {'backbone': …}, 'state': {'batch_stats': {'backbone': …}}}``.
-      backbone: whose they are; its `interpolation` says how a table of positions is resized.
+      backbone: whose they are; its `interpolation` and `bias_interpolation` say how tables of
+        positions are resized.
       report: is told in one line what was loaded, what is new and what was left out.
       path: where they were read, for that line.
       added: what the names of arrays match that may be missing, and stay as they are.
@@ -58,9 +64,8 @@ def place_weights(
     _check_missing(missing, weights, added)
     known = {place: leaf for place, leaf in leaves.items() if keys[place] in weights}
     wanted = {keys[place]: leaf for place, leaf in known.items()}
-    resizing: Interpolation = getattr(backbone, 'interpolation', 'plain')
     fitted = {
-        key: _fit(key, np.asarray(weights[key]), leaf, resizing) for key, leaf in wanted.items()
+        key: _fit(key, np.asarray(weights[key]), leaf, backbone) for key, leaf in wanted.items()
     }
     tree = unflatten_dict(known)
     imported = import_state(fitted, tree.get('params', {}), tree.get('state', {}))
@@ -97,7 +102,7 @@ def _check_missing(missing: list[str], weights: Weights, added: re.Pattern[str] 
         )
 
 
-def _fit(key: str, array: np.ndarray, leaf: jax.Array, interpolation: Interpolation) -> np.ndarray:
+def _fit(key: str, array: np.ndarray, leaf: jax.Array, backbone: Any) -> np.ndarray:
     """A table of positions, or of relative ones, for the grid of `leaf`; all else as it is.
 
     The tables of the weights have the reference's layout: biases (entries, heads) are the other
@@ -105,9 +110,11 @@ def _fit(key: str, array: np.ndarray, leaf: jax.Array, interpolation: Interpolat
     """
     name = key.rpartition('.')[2]
     if name in TABLES and array.ndim == 3 and array.shape != leaf.shape:
-        array = _resize_table(array, leaf.shape[1], interpolation)
+        resizing: Interpolation = getattr(backbone, 'interpolation', 'plain')
+        array = _resize_table(array, leaf.shape[1], resizing)
     elif name == BIASES and array.ndim == 2 and array.shape != leaf.shape[::-1]:
-        array = _resize_biases(array, leaf.shape[1])
+        between: BiasInterpolation = getattr(backbone, 'bias_interpolation', 'plain')
+        array = resize_biases(array, leaf.shape[1], between)
     return array
 
 
@@ -128,18 +135,6 @@ def _resize_table(table: np.ndarray, rows: int, interpolation: Interpolation) ->
 def _class_rows(rows: int) -> int:
     """0 of a square grid's table, else 1: no square is one more than another."""
     return int(math.isqrt(rows) ** 2 != rows)
-
-
-def _resize_biases(table: np.ndarray, entries: int) -> np.ndarray:
-    """Biases (old entries, heads) for a square with as many as `entries` relative positions.
-
-    A class token's three come last. Without them the number of entries is the square of an odd one.
-    """
-    own = 0 if entries % 2 else 3
-    side = math.isqrt(entries - own)
-    places = jnp.asarray(table[: len(table) - own])[None]
-    resized = resize_positions(places, (side, side), extra_tokens=0)[0]
-    return np.concatenate([resized, table[len(table) - own :]])
 
 
 def _in_words(path: str, loaded: int, added: list[str], unused: list[str]) -> str:

@@ -16,7 +16,16 @@ from jssl.weights.files import read_weights
 
 HEADS = 'num_heads'
 # Fields of a backbone that change what it computes and no shape of an array.
-UNSEEN = ('norm_epsilon', 'interpolation', 'rotary', 'mask_k_bias', 'shifting', 'style')
+UNSEEN = (
+    'norm_epsilon',
+    'interpolation',
+    'bias_interpolation',
+    'rotary',
+    'mask_k_bias',
+    'activation',
+    'shifting',
+    'style',
+)
 WEIGHTS = ('model.safetensors', 'model.safetensors.index.json')  # in a folder of a model's own
 
 
@@ -159,5 +168,5 @@ def _placed(
     side = network.get('img_size')
     if layout.view is not None and layout.view % network.get('patch_size', 1) == 0:
         side = layout.view
-    view = companions.view(width, side)
+    view = {**layout.images, **companions.view(width, side)}
     return Brought(arrays, layout, network, view, '; '.join(parts))

@@ -15,6 +15,8 @@ CONFIG, IMAGES = 'config.json', 'preprocessor_config.json'
 LARGEST = 1 << 20  # bytes
 # Fields there -> here; of what is neither here nor there the layout's own value holds.
 FIELDS = {'num_attention_heads': 'num_heads', 'layer_norm_eps': 'norm_epsilon'}
+# Of Hugging Face's `hidden_act`; networks with a gate have a silu in any case.
+ACTIVATIONS = {'gelu': 'gelu', 'gelu_pytorch_tanh': 'gelu_tanh'}
 CROP = 0.875  # of a resized image's side that is evaluated, where nothing else is known
 
 
@@ -28,9 +30,10 @@ class Companions:
     @property
     def _width(self) -> Any:
         """That of the features of the network which Hugging Face's config speaks of."""
-        sizes = self.config.get('hidden_sizes')
+        told = self._vision
+        sizes = told.get('hidden_sizes')
         last = sizes[-1] if isinstance(sizes, list) and sizes else None
-        return self.config.get('hidden_size', last)
+        return told.get('hidden_size', last)
 
     def network(self, width: int | None, gated: bool) -> dict[str, Any]:
         """Fields of the backbone that the arrays do not tell.
@@ -42,22 +45,22 @@ class Companions:
         Raises:
           JsslError: it has an activation that jssl's networks do not have.
         """
+        told = self._vision
         if self._width == width and width is not None:
-            activation = self.config.get('hidden_act')
-            if not gated and activation not in (None, 'gelu'):
-                raise JsslError(
-                    f'Its {CONFIG} has hidden_act={activation!r}, where the networks of jssl have '
-                    'the exact gelu.'
-                )
-            told = self.config
             found = {FIELDS[key]: told[key] for key in FIELDS if _is_number(told, key)}
-            if _is_number(self.config, 'rope_theta'):
-                found['rotary'] = {'base': float(self.config['rope_theta'])}
-            return found
+            if _is_number(told, 'rope_theta'):
+                found['rotary'] = {'base': float(told['rope_theta'])}
+            return found | ({} if gated else _activation(told.get('hidden_act')))
         options = self.config.get('model_args')
         if self.config.get('num_features') == width and isinstance(options, Mapping):
             return {'num_heads': options['num_heads']} if _is_number(options, 'num_heads') else {}
         return {}
+
+    @property
+    def _vision(self) -> Mapping[str, Any]:
+        """Of a model of images and texts the part that speaks of images."""
+        inner = self.config.get('vision_config')
+        return inner if isinstance(inner, Mapping) else self.config
 
     def view(self, width: int | None, side: int | None) -> dict[str, Any]:
         """Fields of `CenterView`, for images of `side` pixels."""
@@ -72,6 +75,17 @@ class Companions:
             if isinstance(values, list) and len(values) == 3 and all(map(_plain, values)):
                 fields[ours] = tuple(255.0 * value for value in values)
         return fields
+
+
+def _activation(told: Any) -> dict[str, Any]:
+    if told is None:
+        return {}
+    if told not in ACTIVATIONS:
+        raise JsslError(
+            f'Its {CONFIG} has hidden_act={told!r}, where the networks of jssl have one of '
+            f'{", ".join(ACTIVATIONS)}: the exact gelu, or its approximation by tanh.'
+        )
+    return {} if told == 'gelu' else {'activation': ACTIVATIONS[told]}
 
 
 def read_companions(weights: Path) -> Companions:

@@ -1,4 +1,4 @@
-"""What Hugging Face's `config.json` says of networks that are no vision transformers."""
+"""What Hugging Face's `config.json` says of networks."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +9,43 @@ from jssl.errors import JsslError
 
 Arrays = Mapping[str, np.ndarray]
 STRIDES = ((1, 2, 2, 2), (2, 2, 2, 2))  # of the stages of residual networks
+ACTIVATIONS = {'gelu': 'gelu', 'gelu_tanh': 'gelu_pytorch_tanh'}
+
+
+def vit_config(backbone: Any, arrays: Arrays) -> dict[str, Any]:
+    """What is said of every `VisionTransformer`."""
+    size = backbone.size
+    return {
+        'hidden_size': size.embed_dims,
+        'num_hidden_layers': size.num_layers,
+        'num_attention_heads': size.num_heads,
+        'image_size': backbone.img_size,
+        'patch_size': backbone.patch_size,
+        'num_channels': arrays['patch_embed.projection.weight'].shape[1],
+        'layer_norm_eps': backbone.norm_epsilon,
+        'hidden_act': ACTIVATIONS[backbone.activation],
+    }
+
+
+def siglip_config(backbone: Any, arrays: Arrays) -> dict[str, Any]:
+    """That of a `SigLIPViT`."""
+    return vit_config(backbone, arrays) | {
+        'model_type': 'siglip_vision_model',
+        'architectures': ['SiglipVisionModel'],
+        'intermediate_size': backbone.size.feedforward_channels,
+    }
+
+
+def beit_config(backbone: Any, arrays: Arrays) -> dict[str, Any]:
+    """What is said of a BEiT beside `vit_config`."""
+    return {
+        'intermediate_size': backbone.size.feedforward_channels,
+        'use_mask_token': 'mask_token' in arrays,
+        'use_absolute_position_embeddings': 'pos_embed' in arrays,
+        'use_relative_position_bias': backbone.use_rel_pos_bias,
+        'use_shared_relative_position_bias': backbone.use_shared_rel_pos_bias,
+        'use_mean_pooling': backbone.avg_token,
+    }
 
 
 def swin_config(backbone: Any, arrays: Arrays) -> dict[str, Any]:

@@ -26,8 +26,9 @@ IGNORED = ('type', 'mode', 'num_classes', 'use_soft')
 DROPPED = ('topk', 'cal_acc', 'num_stages', 'output_cls_token')
 # What a transformer gives, as MMPretrain calls it.
 OUT_TYPES = {'avg_featmap': True, 'cls_token': False}
-# BEiT is the vision transformer with other defaults, and with names of its own for some fields.
+# BEiT is the vision transformer with other defaults, and with a name of its own for one field.
 BEIT = {
+    'use_abs_pos_emb': False,
     'avg_token': True,
     'final_norm': False,
     'layer_scale': 0.1,
@@ -35,7 +36,6 @@ BEIT = {
     'use_rel_pos_bias': True,
 }
 BEIT_FIELDS = {'layer_scale_init_value': 'layer_scale'}
-BEIT_FIXED = {'use_abs_pos_emb': True, 'use_shared_rel_pos_bias': False}  # what it can only be here
 AUGMENTS = {'Mixup': 'mixup', 'CutMix': 'cutmix'}
 
 
@@ -85,13 +85,7 @@ def _averages(out_type: str) -> bool:
 
 def _beit(part: Mapping[str, Any]) -> dict[str, Any]:
     """A BEiT backbone as a vision transformer; its absolute positions are off unless asked for."""
-    for field, only in BEIT_FIXED.items():
-        if part.get(field, False) != only:
-            raise JsslError(
-                f'backbone.{field}={part.get(field, False)} of BEiT has no counterpart in jssl, '
-                f'whose vision transformers have it {only}.'
-            )
-    rest = {BEIT_FIELDS.get(k, k): v for k, v in part.items() if k not in BEIT_FIXED}
+    rest = {BEIT_FIELDS.get(k, k): v for k, v in part.items()}
     return BEIT | rest | {'type': 'VisionTransformer'}
 
 

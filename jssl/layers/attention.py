@@ -7,8 +7,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jssl.checks import Checked, Count, DType
+from jssl.checks import Checked, Count, DType, Positive
 from jssl.errors import JsslError
+from jssl.layers.layer_norm import layer_norm
 from jssl.layers.rotary import Rotation, rotate
 from jssl.layers.rows import by_rows
 
@@ -65,6 +66,8 @@ class SelfAttention(Checked, nn.Module):
         parameters of their own and no bias of the key, as CAE and BEiT have it.
       mask_k_bias: leave out the key's third of the joint bias, which stays a parameter and gets no
         gradient, as in DINOv3; without rotary positions the softmax does not see it anyway.
+      sub_norm: whether a layer norm `ln` stands before `proj`, as in EVA-02-CLIP.
+      norm_epsilon: of that.
       qkv_init: initial values of the joint projection.
       proj_init: initial values of the output projection.
       implementation: see `attend`.
@@ -74,6 +77,8 @@ class SelfAttention(Checked, nn.Module):
     num_heads: Count
     qkv_bias: bool = True
     mask_k_bias: bool = False
+    sub_norm: bool = False
+    norm_epsilon: Positive = 1e-6
     qkv_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
     proj_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
     implementation: Implementation = None
@@ -102,6 +107,8 @@ class SelfAttention(Checked, nn.Module):
         if rotation is not None:
             query, key = (rotate(part, rotation) for part in (query, key))
         mixed = attend(query, key, value, bias, self.implementation).reshape(x.shape)
+        if self.sub_norm:
+            mixed = layer_norm('ln', self.dtype, self.norm_epsilon)(mixed)
         proj = nn.Dense(channels, kernel_init=self.proj_init, dtype=self.dtype, name='proj')
         return by_rows(proj, mixed)
 

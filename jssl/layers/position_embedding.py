@@ -1,5 +1,7 @@
 """Position tables of vision transformers: fixed sine-cosine ones, and resizing a stored one."""
 
+import math
+from collections.abc import Callable
 from typing import Literal
 
 import jax
@@ -9,6 +11,7 @@ import numpy as np
 from jssl.errors import JsslError
 
 Interpolation = Literal['plain', 'offset', 'antialiased']
+BiasInterpolation = Literal['plain', 'linear', 'geometric']
 
 
 def sincos_positions(
@@ -112,6 +115,52 @@ def resize_map(
     return jnp.einsum('yi,xj,bijc->byxc', rows, columns, maps, precision=exact)
 
 
+def resize_biases(
+    table: np.ndarray, entries: int, interpolation: BiasInterpolation = 'plain'
+) -> np.ndarray:
+    """Biases (n, heads) for a square with as many as `entries` relative positions.
+
+    A class token's three come last, and stay. Without them the number of entries is the square of
+    an odd one.
+
+    Args:
+      table: biases by relative position, row-major.
+      entries: of the new one.
+      interpolation: 'plain' is bicubic, as in Swin; 'linear' is bilinear, as in Hugging Face's
+        BEiT; 'geometric' is bilinear between places whose distances grow away from the centre, so
+        that near positions stay what they are, as in timm's BEiT. (BEiT's authors are bicubic
+        between the same places.)
+    """
+    own = 0 if entries % 2 else 3
+    wanted, had = math.isqrt(entries - own), math.isqrt(len(table) - own)
+    weights = BIAS_WEIGHTS[interpolation](had, wanted)
+    places = table[: had * had].reshape(had, had, -1)
+    resized = np.einsum('yi,xj,ijh->yxh', weights, weights, places).reshape(wanted * wanted, -1)
+    return np.concatenate([resized.astype(table.dtype), table[had * had :]])
+
+
+def _linear_weights(source: int, target: int) -> np.ndarray:
+    places = (np.arange(target) + 0.5) * source / target - 0.5
+    return _between(np.arange(source), places)
+
+
+def _geometric_weights(source: int, target: int) -> np.ndarray:
+    """Places of the source are 0, 1, 1 + q, 1 + q + q^2, ...; the last is half the target's."""
+    half = np.arange(source // 2)
+    low, high = 1.01, 1.5
+    while high - low > 1e-6:
+        ratio = (low + high) / 2
+        low, high = (low, ratio) if (ratio**half).sum() > target // 2 else (ratio, high)
+    steps = np.cumsum(ratio**half)
+    targets = np.arange(target) - target // 2
+    return _between(np.concatenate([-steps[::-1], [0], steps]), targets)
+
+
+def _between(sources: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The matrix (target, source) of a linear interpolation between places in order."""
+    return np.stack([np.interp(targets, sources, row) for row in np.eye(len(sources))], axis=1)
+
+
 def _resize_weights(source: int, target: int, interpolation: Interpolation) -> np.ndarray:
     """The matrix (target, source) of an interpolation along one axis."""
     if interpolation == 'antialiased':
@@ -137,6 +186,13 @@ def _smooth_weights(source: int, target: int) -> np.ndarray:
     distances = np.arange(source) + 0.5 - centers[:, None]
     weights = _cubic(distances / max(step, 1.0), a=-0.5)
     return weights / weights.sum(axis=1, keepdims=True)
+
+
+BIAS_WEIGHTS: dict[BiasInterpolation, Callable[[int, int], np.ndarray]] = {
+    'plain': lambda source, target: _cubic_weights(source, target, 0.0),
+    'linear': _linear_weights,
+    'geometric': _geometric_weights,
+}
 
 
 def _cubic(x: np.ndarray, a: float) -> np.ndarray:

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
+from jssl.checks import Checked, Count
 from jssl.layers.attention import SelfAttention
 from jssl.layers.rotary import Rotation
 
@@ -28,13 +29,34 @@ class RelativeAttention(SelfAttention):
 
         N is side * side, and one more with a class token.
         """
-        index = relative_positions(self.side, cls_token=self.cls_token)
-        # Heads first, so that the layout is the transpose of the reference's, as everywhere.
-        init = nn.initializers.normal(0.02)
-        shape = (self.num_heads, int(index.max()) + 1)
-        table = self.param('relative_position_bias_table', init, shape)
-        bias = table[None, :, index]
+        bias = _biases(self, self.num_heads, self.side, cls_token=self.cls_token)
         return super().__call__(x, bias if mask is None else bias + mask[:, None], rotation)
+
+
+class RelativePositionBias(Checked, nn.Module):
+    """Biases by relative position that all blocks share, as BEiT has them in pre-training.
+
+    Attributes:
+      num_heads: of the attention.
+      side: as of `RelativeAttention`, with a class token before the tokens.
+    """
+
+    num_heads: Count
+    side: Count
+
+    @nn.compact
+    def __call__(self) -> jax.Array:
+        """(1, heads, N, N), N = 1 + side * side."""
+        return _biases(self, self.num_heads, self.side, cls_token=True)
+
+
+def _biases(module: nn.Module, num_heads: int, side: int, *, cls_token: bool) -> jax.Array:
+    """Biases (1, heads, N, N) out of a table that is a parameter of `module`."""
+    index = relative_positions(side, cls_token=cls_token)
+    # Heads first, so that the layout is the transpose of the reference's, as everywhere.
+    shape = (num_heads, int(index.max()) + 1)
+    table = module.param('relative_position_bias_table', nn.initializers.normal(0.02), shape)
+    return table[None, :, index]
 
 
 def relative_positions(side: int, *, cls_token: bool = False) -> np.ndarray:

@@ -8,11 +8,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jssl.checks import Checked, NonNegative, Positive
+from jssl.checks import Checked, Count, NonNegative, Positive
 from jssl.errors import JsslError, suggest
 
-Rotation = tuple[jax.Array, jax.Array]
 DRAWS = 5  # numbers a block takes: two for the shift, two for the jitter, one for the rescale
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Rotation:
+    """By how much the channels of a head turn.
+
+    Attributes:
+      sine: of the angles, (..., N, d), the same in both halves of the channels.
+      cosine: likewise.
+      adjacent: whether channels that turn together stand side by side, as in EVA-02, or half a
+        head apart, as in DINOv3.
+    """
+
+    sine: jax.Array
+    cosine: jax.Array
+    adjacent: bool = dataclasses.field(default=False, metadata={'static': True})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,12 +38,18 @@ class Rotary(Checked):
     The coordinate u of a row or a column lies in [-1, 1]; channel j of a head turns by
     2 pi u / period_j. In training coordinates may move: u <- (u + shift) jitter rescale.
 
+    With `reference` u is the number of the row or column, and the angle u / period_j (Fang et al.
+    2023, EVA-02, whose base is 10000).
+
     Attributes:
       base: period_j = base^(4 j / d) for d channels of a head.
       periods: the shortest and the longest period in place of `base`, the others evenly between
         in their logarithm.
       coordinates: 'separate' divides rows by their number and columns by theirs, 'max' and 'min'
         both by the larger or the smaller of the two.
+      reference: rows and columns of a grid that all others are stretched to, of which patches are
+        counted from 0; None for coordinates in [-1, 1].
+      adjacent: see `Rotation`.
       shift: largest shift of each axis, drawn evenly; 0 for none.
       jitter: largest factor of each axis, drawn evenly in its logarithm; None for none.
       rescale: largest factor of both axes, drawn likewise; None for none.
@@ -36,6 +58,8 @@ class Rotary(Checked):
     base: Positive = 100.0
     periods: tuple[Positive, Positive] | None = None
     coordinates: Literal['separate', 'max', 'min'] = 'separate'
+    reference: Count | None = None
+    adjacent: bool = False
     shift: NonNegative = 0.0
     jitter: Positive | None = None
     rescale: Positive | None = None
@@ -97,17 +121,25 @@ def rotary_table(
         jitters and the rescale are; None for none of them.
       dtype: of the table.
     """
-    sizes = {'separate': grid, 'max': (max(grid),) * 2, 'min': (min(grid),) * 2}
-    row, column = (
-        2 * (np.arange(count) + 0.5) / size - 1
-        for count, size in zip(grid, sizes[rotary.coordinates], strict=True)
-    )
-    places = np.stack(np.meshgrid(row, column, indexing='ij'), axis=-1).reshape(-1, 2)
+    axes = np.meshgrid(*_axes(rotary, grid), indexing='ij')
+    places = np.stack(axes, axis=-1).reshape(-1, 2)
     coordinates = _moved(rotary, jnp.asarray(places, dtype), draws)
     periods = jnp.asarray(rotary_periods(rotary, channels), dtype)
-    angles = 2 * np.pi * coordinates[:, :, None] / periods
+    turns = 2 * np.pi if rotary.reference is None else 1.0
+    angles = turns * coordinates[:, :, None] / periods
     angles = jnp.tile(angles.reshape(len(places), -1), 2)
-    return jnp.sin(angles), jnp.cos(angles)
+    return Rotation(jnp.sin(angles), jnp.cos(angles), rotary.adjacent)
+
+
+def _axes(rotary: Rotary, grid: tuple[int, int]) -> list[np.ndarray]:
+    """The coordinates of rows, and of columns."""
+    if rotary.reference is not None:
+        return [np.arange(count) / count * rotary.reference for count in grid]
+    sizes = {'separate': grid, 'max': (max(grid),) * 2, 'min': (min(grid),) * 2}
+    return [
+        2 * (np.arange(count) + 0.5) / size - 1
+        for count, size in zip(grid, sizes[rotary.coordinates], strict=True)
+    ]
 
 
 def _moved(rotary: Rotary, coordinates: jax.Array, draws: jax.Array | None) -> jax.Array:
@@ -161,12 +193,17 @@ def draw_rotary(key: jax.Array, blocks: int) -> jax.Array:
 def rotate(x: jax.Array, rotation: Rotation) -> jax.Array:
     """Queries or keys turned by their place: x cos + (-b, a) sin, where (a, b) are halves of x.
 
+    Of adjacent channels the first ones become the first half, in queries and keys alike, whose
+    products do not change by that.
+
     Args:
       x: (B, N, heads, d).
       rotation: sines and cosines (n, d), or (B, n, d), of the last n tokens; those before them, the
-        class token and registers, stay as they are.
+        class token and registers, do not turn.
     """
-    sine, cosine = (table[..., None, :] for table in rotation)
+    if rotation.adjacent:
+        x = jnp.concatenate([x[..., ::2], x[..., 1::2]], axis=-1)
+    sine, cosine = (table[..., None, :] for table in (rotation.sine, rotation.cosine))
     start = x.shape[1] - sine.shape[-3]
     patches = x[:, start:].astype(sine.dtype)
     first, second = jnp.split(patches, 2, axis=-1)

@@ -6,19 +6,20 @@ from typing import Any, Literal
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from jssl.checks import Checked, Count, DType, NonNegative, Positive
 from jssl.errors import JsslError
 from jssl.layers.attention import Implementation, SelfAttention
 from jssl.layers.drop_path import DropPath, run_on_some
 from jssl.layers.initializers import xavier_uniform
+from jssl.layers.layer_norm import layer_norm
 from jssl.layers.relative_attention import RelativeAttention
 from jssl.layers.rotary import Rotation
 from jssl.layers.rows import by_rows
 from jssl.layers.swiglu import SwiGLU
 
 FeedForwardKind = Literal['mlp', 'swiglu', 'swiglu_fused']
+Activation = Literal['gelu', 'gelu_tanh']
 
 
 def zero_bias(fan_in: int) -> nn.initializers.Initializer:
@@ -50,17 +51,14 @@ class TransformerInit:
     mask_token: nn.initializers.Initializer | None = None
 
 
-def layer_norm(name: str, dtype: jnp.dtype | None = None, epsilon: float = 1e-6) -> nn.LayerNorm:
-    """Layer normalisation (Ba et al. 2016) with its statistics in at least float32."""
-    # The one-pass variance of the default loses digits where the mean is large.
-    return nn.LayerNorm(epsilon=epsilon, dtype=dtype, use_fast_variance=False, name=name)
-
-
 class FeedForward(Checked, nn.Module):
-    """Linear, exact GELU, linear; the layers are called ``layers.0.0`` and ``layers.1``.
+    """Linear, GELU, linear; the layers are called ``layers.0.0`` and ``layers.1``.
 
     Attributes:
       channels: hidden width.
+      activation: 'gelu', the exact one, or 'gelu_tanh', its approximation.
+      sub_norm: whether a layer norm `ln` stands before the second layer.
+      norm_epsilon: of that.
       kernel_init: initial weights.
       bias_init: initial biases.
       dtype: of the computation; None follows the input.
@@ -68,6 +66,9 @@ class FeedForward(Checked, nn.Module):
 
     channels: Count
     kernel_init: nn.initializers.Initializer
+    activation: Activation = 'gelu'
+    sub_norm: bool = False
+    norm_epsilon: Positive = 1e-6
     bias_init: nn.initializers.Initializer = nn.initializers.zeros
     dtype: DType | None = None
 
@@ -78,7 +79,11 @@ class FeedForward(Checked, nn.Module):
 
     def _network(self, x: jax.Array) -> jax.Array:
         hidden = self._linear(self.channels, 'layers.0.0')(x)
-        return self._linear(x.shape[-1], 'layers.1')(nn.gelu(hidden, approximate=False))
+        hidden = nn.gelu(hidden, approximate=self.activation == 'gelu_tanh')
+        hidden = (
+            layer_norm('ln', self.dtype, self.norm_epsilon)(hidden) if self.sub_norm else hidden
+        )
+        return self._linear(x.shape[-1], 'layers.1')(hidden)
 
     def _linear(self, features: int, name: str) -> nn.Dense:
         return nn.Dense(
@@ -98,7 +103,11 @@ class TransformerBlock(Checked, nn.Module):
       feedforward_channels: hidden width of the feed-forward network.
       qkv_bias: see `SelfAttention`.
       mask_k_bias: see `SelfAttention`.
+      attn_sub_norm: `sub_norm` of `SelfAttention`.
       ffn: 'mlp' for `FeedForward`, 'swiglu' and 'swiglu_fused' for the two layouts of `SwiGLU`.
+      ffn_sub_norm: `sub_norm` of the feed-forward network.
+      activation: of 'mlp', see `FeedForward`.
+      swiglu_multiple: see `SwiGLU`.
       layer_scale: initial value of the scales gamma (Touvron et al. 2021, section 2); None for
         blocks without them.
       relative_side: patches along a side of the image, of which the attention learns a bias for
@@ -113,7 +122,11 @@ class TransformerBlock(Checked, nn.Module):
     feedforward_channels: Count
     qkv_bias: bool = True
     mask_k_bias: bool = False
+    attn_sub_norm: bool = False
     ffn: FeedForwardKind = 'mlp'
+    ffn_sub_norm: bool = False
+    activation: Activation = 'gelu'
+    swiglu_multiple: Count = 8
     layer_scale: NonNegative | None = None
     relative_side: Count | None = None
     init_values: TransformerInit = TransformerInit()
@@ -128,6 +141,7 @@ class TransformerBlock(Checked, nn.Module):
         drop_rate: jax.Array | float | None = None,
         subsets: jax.Array | None = None,
         rotation: Rotation | None = None,
+        bias: jax.Array | None = None,
     ) -> jax.Array:
         """(B, N, C) -> (B, N, C).
 
@@ -137,10 +151,11 @@ class TransformerBlock(Checked, nn.Module):
           subsets: int (2, kept), the samples that each branch runs on, see `run_on_some`; None for
             all.
           rotation: of queries and keys, see `jssl.layers.rotary.rotate`.
+          bias: of the attention, (1, heads, N, N); None for none, or that of `relative_side`.
         """
 
         def attention(x: jax.Array) -> jax.Array:
-            return self._scaled(self._attention()(self._norm('ln1')(x), None, rotation), 'gamma_1')
+            return self._scaled(self._attention()(self._norm('ln1')(x), bias, rotation), 'gamma_1')
 
         def feed_forward(x: jax.Array) -> jax.Array:
             return self._scaled(self._feed_forward()(self._norm('ln2')(x)), 'gamma_2')
@@ -160,18 +175,22 @@ class TransformerBlock(Checked, nn.Module):
             channels=self.feedforward_channels,
             kernel_init=self.init_values.kernel,
             bias_init=self.init_values.ffn_bias,
+            sub_norm=self.ffn_sub_norm,
+            norm_epsilon=self.norm_epsilon,
             dtype=self.dtype,
             name='ffn',
         )
         if self.ffn == 'mlp':
-            return FeedForward(**fields)
-        return SwiGLU(fused=self.ffn == 'swiglu_fused', **fields)
+            return FeedForward(activation=self.activation, **fields)
+        return SwiGLU(fused=self.ffn == 'swiglu_fused', multiple=self.swiglu_multiple, **fields)
 
     def _attention(self) -> nn.Module:
         fields: Any = dict(
             num_heads=self.num_heads,
             qkv_bias=self.qkv_bias,
             mask_k_bias=self.mask_k_bias,
+            sub_norm=self.attn_sub_norm,
+            norm_epsilon=self.norm_epsilon,
             qkv_init=self.init_values.qkv,
             proj_init=self.init_values.kernel,
             implementation=self.implementation,

@@ -11,9 +11,10 @@ from jssl.errors import JsslError
 from jssl.layers.attention import Implementation
 from jssl.layers.cross_attention import CrossAttention
 from jssl.layers.initializers import xavier_uniform
+from jssl.layers.layer_norm import layer_norm
 from jssl.layers.position_embedding import sincos_positions
 from jssl.layers.rows import by_rows
-from jssl.layers.transformer import FeedForward, TransformerBlock, layer_norm
+from jssl.layers.transformer import FeedForward, TransformerBlock
 from jssl.reference import Reference
 
 

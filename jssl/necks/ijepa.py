@@ -7,9 +7,10 @@ import jax.numpy as jnp
 from jssl.checks import Checked, Count, DType, Natural, NonNegative, Positive
 from jssl.errors import JsslError
 from jssl.layers.attention import Implementation
+from jssl.layers.layer_norm import layer_norm
 from jssl.layers.position_embedding import sincos_positions
 from jssl.layers.rows import by_rows
-from jssl.layers.transformer import TransformerBlock, TransformerInit, layer_norm
+from jssl.layers.transformer import TransformerBlock, TransformerInit
 
 TOKEN = nn.initializers.normal(0.02)
 

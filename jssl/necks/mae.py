@@ -8,9 +8,10 @@ from jssl.checks import Checked, Count, DType, Natural, Positive
 from jssl.errors import JsslError
 from jssl.layers.attention import Implementation
 from jssl.layers.initializers import xavier_uniform
+from jssl.layers.layer_norm import layer_norm
 from jssl.layers.position_embedding import sincos_positions
 from jssl.layers.rows import by_rows
-from jssl.layers.transformer import TransformerBlock, layer_norm, scan_blocks
+from jssl.layers.transformer import TransformerBlock, scan_blocks
 
 
 class MAEPretrainDecoder(Checked, nn.Module):

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jssl.checks import Checked, Count
+from jssl.layers.layer_norm import layer_norm
 from jssl.layers.position_embedding import resize_positions
-from jssl.layers.transformer import layer_norm
 from jssl.target_generators.frozen import FrozenGenerator
 
 PREFIX = 'visual.'

@@ -19,13 +19,15 @@ LEAVES = {'kernel': 'weight', 'scale': 'weight', 'mean': 'running_mean', 'var': 
 POINTERS = ('queue_ptr', 'queue2_ptr')  # arrays of one entry there, scalars here
 ROWS = 'memory_bank.'  # how the keys begin of tables that lie here as they do there
 # Keys without a place here: counters that nothing reads, and tables that follow from the size of a
-# window, or are the same in every model.
+# window or a grid, or are the same in every model.
 UNREAD = (
     'num_batches_tracked',
     'relative_position_index',
     'attn_mask',
     'multinomial.prob',
     'multinomial.alias',
+    'rope.freqs_cos',
+    'rope.freqs_sin',
 )
 KeyOf = Callable[[tuple[str, ...]], str | None]
 

@@ -12,6 +12,7 @@ from jssl.components import build
 from jssl.interop.model_dicts import model_config
 from jssl.layers.pooling import pool_features
 from jssl.layers.position_embedding import resize_positions
+from jssl.weights.stacked import stack_like
 from tests.checks import applied, assert_drawn_like, assert_trees_close, refused, well_scaled
 
 ARCH = {'embed_dims': 16, 'num_layers': 2, 'num_heads': 2, 'feedforward_channels': 32}
@@ -121,6 +122,29 @@ def test_every_block_has_biases_by_relative_position() -> None:
     assert model.get_layer_depth('layers.1.attn.relative_position_bias_table') == (2, 4)
     with refused('use_rel_pos_bias=True', '4 x 4', '6 x 6', 'backbone.img_size=24'):
         model.apply({'params': params}, jnp.zeros((1, 24, 24, 3)), train=False)
+
+
+def test_all_blocks_may_share_their_biases_by_relative_position() -> None:
+    options: Any = dict(use_shared_rel_pos_bias=True, use_abs_pos_emb=False)
+    model, params = tiny(**options)
+    table = params['rel_pos_bias']['relative_position_bias_table']
+    assert table.shape == (2, 7 * 7 + 3)
+    assert 'pos_embed' not in params
+    assert model.get_layer_depth('rel_pos_bias.relative_position_bias_table') == (0, 4)
+    own, _ = tiny(use_rel_pos_bias=True, use_abs_pos_emb=False)
+    blocks = {
+        f'layers.{index}': params[f'layers.{index}']
+        | {'attn': params[f'layers.{index}']['attn'] | {'relative_position_bias_table': table}}
+        for index in (0, 1)
+    }
+    rest = {name: value for name, value in params.items() if name != 'rel_pos_bias'} | blocks
+    expected = run(own, {'params': rest}, IMAGES)
+    assert_trees_close(run(model, {'params': params}, IMAGES), expected, atol=1e-5)
+    stacked, _ = tiny(scan_layers=True, **options)
+    scanned = run(stacked, {'params': stack_like(params, shapes_of(stacked)[1])}, IMAGES)
+    assert_trees_close(scanned, expected, atol=1e-5)
+    with refused('use_rel_pos_bias=True', 'use_shared_rel_pos_bias=True', 'one of them'):
+        tiny(use_rel_pos_bias=True, **options)
 
 
 def test_biases_by_relative_position_are_refused_where_patches_are_hidden() -> None:

@@ -90,10 +90,9 @@ def test_beit_is_the_vision_transformer_that_cae_is_fine_tuned_with() -> None:
     assert type(backbone) is VisionTransformer
     assert (backbone.avg_token, backbone.final_norm, backbone.use_rel_pos_bias) == (1, 0, 1)
     assert (backbone.qkv_bias, backbone.layer_scale, backbone.img_size) == (False, 0.2, 32)
-    with refused('use_abs_pos_emb=False', 'BEiT', 'no counterpart'):
-        build_classifier(TUNED | {'backbone': BEIT | {'use_abs_pos_emb': False}})
-    with refused('use_shared_rel_pos_bias=True', 'BEiT'):
-        build_classifier(TUNED | {'backbone': BEIT | {'use_shared_rel_pos_bias': True}})
+    shared = dict(use_abs_pos_emb=False, use_rel_pos_bias=False, use_shared_rel_pos_bias=True)
+    model = build_classifier(TUNED | {'backbone': BEIT | shared})
+    assert (model.backbone.use_abs_pos_emb, model.backbone.use_shared_rel_pos_bias) == (False, True)
 
 
 @pytest.mark.parametrize('described', [LINEAR, TUNED, TUNED | {'backbone': BEIT}])

@@ -7,6 +7,7 @@ import pytest
 
 from jssl.layers.position_embedding import (
     Interpolation,
+    resize_biases,
     resize_map,
     resize_positions,
     sincos_positions,
@@ -132,3 +133,24 @@ def test_the_same_grid_and_a_table_without_class_token() -> None:
 def test_a_table_that_is_no_square_is_refused() -> None:
     with refused('8 patch positions', 'no square'):
         resize_positions(jnp.zeros((1, 9, 4)), (3, 3))
+
+
+def biases(side: int) -> np.ndarray:
+    """A table of one head, entry (i, j) of which is i + 10 j counted from the centre, and three."""
+    places = np.arange(2 * side - 1.0) - (side - 1)
+    table = places[:, None] + 10 * places
+    return np.concatenate([table.reshape(-1, 1), [[7.0], [8.0], [9.0]]])
+
+
+def test_biases_are_stretched_linearly_or_by_growing_distances() -> None:
+    assert resize_biases(biases(3), 28, 'geometric').shape == (28, 1)
+    wide = resize_biases(biases(3), 9 * 9 + 3, 'linear')
+    assert wide[-3:, 0].tolist() == [7, 8, 9]
+    # The centre stays; half of four is where a step of the five places is 5 / 9 of what it was.
+    np.testing.assert_allclose(wide[40], 0, atol=1e-6)
+    np.testing.assert_allclose(wide[41] - wide[40], 10 * 5 / 9, rtol=1e-6)
+    grown = resize_biases(biases(3), 9 * 9 + 3, 'geometric')[:81, 0].reshape(9, 9)
+    # The neighbours are as far as they were, and the last of two steps, 1 and q, is the fourth.
+    np.testing.assert_allclose(grown[4, 4:6], [0, 10], atol=1e-5)
+    assert 15 < grown[4, 8] <= 20.001
+    np.testing.assert_array_equal(resize_biases(biases(3), 28, 'linear'), biases(3))

@@ -71,7 +71,7 @@ def placed(rotary: Rotary, recorded: np.ndarray) -> jax.Array:
 
 
 def check_table(saved: golden.File, name: str, table: Any) -> None:
-    for kind, ours in zip(('sin', 'cos'), table, strict=True):
+    for kind, ours in (('sin', table.sine), ('cos', table.cosine)):
         np.testing.assert_allclose(ours, saved.arrays[f'out/{name.format(kind)}'], atol=2e-5)
 
 
@@ -85,16 +85,31 @@ def test_tokens_before_the_patches_stay_and_the_product_knows_the_distance_alone
     assert np.abs(products[0, 0, 1, 2] - products[0, 0, 1, 3]).max() > 1e-2
 
 
+def test_patches_are_counted_on_a_grid_of_reference_and_neighbours_turn_together() -> None:
+    rotary = Rotary(base=10000.0, reference=16, adjacent=True)
+    table = rotary_table(rotary, (2, 4), 8)
+    # Rows are 0 and 8, columns 0, 4, 8 and 12; angles u and u / 100 of each axis.
+    expected = np.array([8, 0.08, 12, 0.12])
+    np.testing.assert_allclose(table.sine[-1], np.tile(np.sin(expected), 2), atol=1e-5)
+    x = jax.random.normal(jax.random.key(0), (1, 9, 1, 8))
+    turned = rotate(x, table)
+    pairs = np.asarray(x[0, -1, 0]).reshape(4, 2) @ [1, 1j] * np.exp(1j * expected)
+    np.testing.assert_allclose(turned[0, -1, 0], [*pairs.real, *pairs.imag], atol=1e-5)
+    np.testing.assert_array_equal(turned[0, 0, 0], [*x[0, 0, 0, ::2], *x[0, 0, 0, 1::2]])
+
+
 def test_tables_of_blocks_move_in_training_alone() -> None:
     rotary = Rotary(rescale=2.0)
     draws = draw_rotary(jax.random.key(0), 3)
     assert draws.shape == (3, 5)
     options: Any = dict(draws=draws, dtype=jnp.float32)
-    moved, _ = rotary_tables(rotary, 3, (2, 2), 8, train=True, **options)
-    still, _ = rotary_tables(rotary, 3, (2, 2), 8, train=False, **options)
+    moved, still = (
+        rotary_tables(rotary, 3, (2, 2), 8, train=train, **options).sine for train in (True, False)
+    )
     np.testing.assert_array_equal(still[0], still[2])
     assert np.abs(moved[0] - moved[1]).max() > 1e-2
-    np.testing.assert_allclose(moved[1], rotary_table(rotary, (2, 2), 8, draws[1])[0], atol=1e-6)
+    alone = rotary_table(rotary, (2, 2), 8, draws[1])
+    np.testing.assert_allclose(moved[1], alone.sine, atol=1e-6)
     with refused('rotary is random', 'rotary_draws=jssl.layers.rotary.draw_rotary'):
         rotary_tables(rotary, 3, (2, 2), 8, train=True, draws=None, dtype=jnp.float32)
 

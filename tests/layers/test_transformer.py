@@ -6,12 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jssl.layers.layer_norm import layer_norm
 from jssl.layers.transformer import (
     FeedForward,
     PatchEmbedding,
     PatchProjection,
     TransformerBlock,
-    layer_norm,
 )
 from tests.checks import applied, refused, well_scaled
 

@@ -9,10 +9,18 @@ from jssl.errors import JsslError
 from jssl.files import replace_file
 from jssl.interop.companions import CONFIG, IMAGES
 from jssl.interop.exporters import Parcel
-from jssl.interop.huggingface import convnext_config, resnet_config, swin_config
-from jssl.interop.layouts import convnext, huggingface, resnet, swin
+from jssl.interop.huggingface import (
+    beit_config,
+    convnext_config,
+    resnet_config,
+    siglip_config,
+    swin_config,
+    vit_config,
+)
+from jssl.interop.layouts import beit, convnext, huggingface, resnet, siglip, swin
 from jssl.interop.layouts.vit import rotary_base
 from jssl.interop.outgoing import fitting_layout, write_named
+from jssl.layers.swiglu import gated_width
 
 HELP = "a folder for Hugging Face's transformers, of a vision transformer, Swin, ConvNeXt or ResNet"
 ENDING = ''
@@ -31,6 +39,7 @@ ARCHITECTURES = {
     'dinov2': 'Dinov2Model',
     'dinov2_with_registers': 'Dinov2WithRegistersModel',
     'dinov3_vit': 'DINOv3ViTModel',
+    'beit': 'BeitModel',
 }
 LAYOUTS = {
     'vit': huggingface.VIT,
@@ -38,9 +47,11 @@ LAYOUTS = {
     'dinov2': huggingface.DINOV2,
     'dinov2_with_registers': huggingface.DINOV2_REGISTERS,
     'dinov3_vit': huggingface.DINOV3,
+    'beit': beit.HF_BEIT,
 }
 # Of other networks, and what their config.json says.
 OTHERS = (
+    (siglip.HF_SIGLIP, siglip_config),
     (swin.HUGGING_FACE, swin_config),
     (convnext.HUGGING_FACE, convnext_config),
     (resnet.HUGGING_FACE, resnet_config),
@@ -50,7 +61,7 @@ OTHERS = (
 def write(path: Path, parcel: Parcel) -> None:
     """Writes the folder; each file of it is whole or as it was."""
     backbone: Any = parcel.backbone
-    layout = fitting_layout(backbone, huggingface.VIT, *(found for found, _ in OTHERS))
+    layout = fitting_layout(backbone, *(found for found, _ in OTHERS), huggingface.VIT)
     if layout is huggingface.VIT:
         kind = model_type(backbone)
         layout, config = LAYOUTS[kind], _config(backbone, kind, parcel.arrays)
@@ -70,6 +81,8 @@ def model_type(backbone: Any) -> str:
     Raises:
       JsslError: it is none.
     """
+    if backbone.relative_field:
+        return 'beit'
     if not backbone.with_cls_token and not _is_plain(backbone):
         raise JsslError(
             'Hugging Face has no vision transformer without a class token that has registers, '
@@ -91,18 +104,11 @@ def _is_plain(backbone: Any) -> bool:
 
 def _config(backbone: Any, kind: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
     size, gated = backbone.size, backbone.ffn != 'mlp'
-    config = {
-        'hidden_size': size.embed_dims,
-        'num_hidden_layers': size.num_layers,
-        'num_attention_heads': size.num_heads,
-        'image_size': backbone.img_size,
-        'patch_size': backbone.patch_size,
-        'num_channels': arrays['patch_embed.projection.weight'].shape[1],
-        'layer_norm_eps': backbone.norm_epsilon,
-        'hidden_act': 'gelu',
-    }
+    config = vit_config(backbone, arrays)
     if kind in ('vit', 'ijepa'):
         return config | {'intermediate_size': size.feedforward_channels, 'qkv_bias': True}
+    if kind == 'beit':
+        return config | beit_config(backbone, arrays)
     if kind != 'dinov3_vit':
         options = {'use_swiglu_ffn': gated, 'mlp_ratio': _ratio(size, gated), 'qkv_bias': True}
         registers = {'num_register_tokens': backbone.num_registers}
@@ -111,7 +117,7 @@ def _config(backbone: Any, kind: str, arrays: Mapping[str, Any]) -> dict[str, An
     return config | {
         'intermediate_size': hidden,
         'use_gated_mlp': gated,
-        'hidden_act': 'silu' if gated else 'gelu',
+        'hidden_act': 'silu' if gated else config['hidden_act'],
         'num_register_tokens': backbone.num_registers,
         'rope_theta': rotary_base("Hugging Face's DINOv3", backbone),
         'key_bias': False,
@@ -123,18 +129,13 @@ def _ratio(size: Any, gated: bool) -> int:
     for ratio in range(1, LARGEST_RATIO):
         wide = size.embed_dims * ratio
         if wide == size.feedforward_channels or (
-            gated and _hidden(wide) == _hidden(size.feedforward_channels)
+            gated and gated_width(wide) == gated_width(size.feedforward_channels)
         ):
             return ratio
     raise JsslError(
         f'feedforward_channels={size.feedforward_channels} is no multiple of embed_dims='
         f"{size.embed_dims}, as it is in Hugging Face's DINOv2; export it as timm or safetensors."
     )
-
-
-def _hidden(channels: int) -> int:
-    """The width of a gated network, see `jssl.layers.swiglu`."""
-    return -(-int(channels * 2 / 3) // 8) * 8
 
 
 def _images(view: Mapping[str, Any]) -> dict[str, Any]:

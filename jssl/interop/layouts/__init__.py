@@ -8,11 +8,13 @@ from collections.abc import Iterable
 
 from jssl.errors import JsslError, suggest
 from jssl.interop.layouts import (
+    beit,
     convnext,
     huggingface,
     mmselfsup,
     official,
     resnet,
+    siglip,
     swin,
     timm,
     torchvision,
@@ -22,9 +24,11 @@ from jssl.interop.layouts.layout import Layout
 # In the order in which they are tried: the more particular ones first.
 LAYOUTS: tuple[Layout, ...] = (
     *official.LAYOUTS,
+    timm.DINOV3,
+    *beit.LAYOUTS,
+    *siglip.LAYOUTS,
     *huggingface.LAYOUTS,
     *torchvision.LAYOUTS,
-    timm.DINOV3,
     timm.VIT,
     official.OF_DINO,
     *swin.LAYOUTS,

@@ -51,6 +51,7 @@ SCALED: Names = {
     'gamma_2': 'layer_scale2.lambda1',
 }
 MLP: Names = {'ffn.layers.0.0': 'mlp.fc1', 'ffn.layers.1': 'mlp.fc2'}
+FILE_MLP: Names = {'ffn.layers.0.0': 'intermediate.dense', 'ffn.layers.1': 'output.dense'}
 GATED_FILE: Names = {'ffn.w12': 'mlp.weights_in', 'ffn.w3': 'mlp.weights_out'}
 # With a gate the two others are called as without one.
 DINOV3_MLP: Names = {
@@ -61,7 +62,7 @@ DINOV3_MLP: Names = {
 GATED_NOW: Names = {'ffn.w12': ('mlp.gate_proj', 'mlp.up_proj'), 'ffn.w3': 'mlp.down_proj'}
 
 
-def _named(block: str, *groups: Names) -> Names:
+def named(block: str, *groups: Names) -> Names:
     """The names of all blocks, each of which begins as `block` says."""
     names = {ours: theirs for group in groups for ours, theirs in group.items()}
     return inside('layers.{}', block, names)
@@ -77,7 +78,7 @@ def _plain_out(arrays: Arrays, network: Any) -> Arrays:
 def _dinov2_out(arrays: Arrays, network: Any) -> Arrays:
     """It has a mask token and scales in any case: what is not there is 0, or 1."""
     no_rotary('The vision transformer of Hugging Face', network)
-    arrays = _scaled(fused(whole_bias(arrays, network)))
+    arrays = scaled(fused(whole_bias(arrays, network)))
     return arrays | {'mask_token': _mask_token(arrays)[0]}
 
 
@@ -91,7 +92,7 @@ def _dinov3_out(arrays: Arrays, network: Any) -> Arrays:
     """A mask token and registers, of which there may be none, are there in any case."""
     name = "Hugging Face's DINOv3"
     rotary_base(name, network)
-    arrays = no_key_bias(name, _scaled(whole_bias(arrays, network)))
+    arrays = no_key_bias(name, scaled(whole_bias(arrays, network)))
     if f'layers.0{GATE}.weight' in arrays:
         arrays = {key.replace(VALUE, FIRST).replace(LAST, SECOND): arrays[key] for key in arrays}
     token = _mask_token(arrays)
@@ -103,7 +104,7 @@ def _mask_token(arrays: Arrays) -> np.ndarray:
     return arrays.get('mask_token', np.zeros_like(arrays['cls_token']))
 
 
-def _scaled(arrays: Arrays) -> Arrays:
+def scaled(arrays: Arrays) -> Arrays:
     """Blocks without scales with some of 1."""
     scales = {}
     for key, value in arrays.items():
@@ -118,12 +119,7 @@ VIT = Layout(
     'the vision transformer of Hugging Face (ViT, ViT-MAE, I-JEPA)',
     describe_vit,
     ('embeddings.patch_embeddings.projection.weight', 'encoder.layer.0.layernorm_before.weight'),
-    TOKENS
-    | _named('encoder.layer.{}', PLAIN, FILE)
-    | _named(
-        'encoder.layer.{}',
-        {'ffn.layers.0.0': 'intermediate.dense', 'ffn.layers.1': 'output.dense'},
-    ),
+    TOKENS | named('encoder.layer.{}', PLAIN, FILE, FILE_MLP),
     wrappers=('', 'vit.', 'ijepa.', 'deit.'),
     apart=('pooler.',),
     incoming=incoming,
@@ -135,15 +131,15 @@ VIT_NOW = dataclasses.replace(
     name='hf-vit-5',
     title='the vision transformer of Hugging Face, by the names of transformers 5',
     signs=(VIT.signs[0], 'layers.0.layernorm_before.weight'),
-    names=TOKENS | _named('layers.{}', PLAIN, NOW, MLP),
+    names=TOKENS | named('layers.{}', PLAIN, NOW, MLP),
 )
 DINOV2 = dataclasses.replace(
     VIT,
     name='hf-dinov2',
     title="DINOv2's vision transformer of Hugging Face",
     signs=(VIT.signs[0], 'encoder.layer.0.layer_scale1.lambda1'),
-    names=TOKENS | _named('encoder.layer.{}', SCALED, FILE, MLP, GATED_FILE),
-    also=(_named('encoder.layer.{}', NOW, GATED_NOW),),
+    names=TOKENS | named('encoder.layer.{}', SCALED, FILE, MLP, GATED_FILE),
+    also=(named('encoder.layer.{}', NOW, GATED_NOW),),
     wrappers=('', 'dinov2.', 'dinov2_with_registers.'),
     apart=(),
     outgoing=_dinov2_out,
@@ -165,8 +161,8 @@ DINOV3 = dataclasses.replace(
     signs=('embeddings.patch_embeddings.weight', 'embeddings.register_tokens', 'norm.weight'),
     names=TOKENS
     | {PATCH: 'embeddings.patch_embeddings', 'ln1': 'norm'}
-    | _named('layer.{}', SCALED, NOW, DINOV3_MLP),
-    also=(_named('model.layer.{}', SCALED, NOW, DINOV3_MLP),),
+    | named('layer.{}', SCALED, NOW, DINOV3_MLP),
+    also=(named('model.layer.{}', SCALED, NOW, DINOV3_MLP),),
     wrappers=('',),
     incoming=_dinov3_in,
     outgoing=_dinov3_out,

@@ -71,6 +71,7 @@ class Layout:
         other ones than of a vision transformer.
       width: of its features, given arrays in our names; a config beside a file with another one is
         not the file's. None for what is none.
+      images: their mean and deviation as fields of `CenterView`, where they are not ImageNet's.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Layout:
     view: int | None = None
     told: Callable[[Mapping[str, Any]], dict[str, Any]] = _nothing
     width: Callable[[Mapping[str, np.ndarray]], int | None] = token_width
+    images: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def wrapper_in(self, keys: Iterable[str]) -> str | None:
         """What stands before the names of a file in this layout; None for a file in another."""

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from jssl.errors import JsslError
 from jssl.interop.layouts.layout import Arrays, Layout, Names, inside
 from jssl.interop.layouts.vit import (
@@ -52,10 +54,10 @@ OF_DINOV3: Names = {
 SIGNS = ('patch_embed.proj.weight', 'blocks.0.attn.qkv.weight', 'blocks.0.norm1.weight')
 
 
-def _incoming(arrays: Arrays) -> Arrays:
+def gated_by_width(arrays: Arrays) -> Arrays:
     """Gated networks are called as others are there, and told by their widths."""
-    first, second = (arrays.get(f'layers.0{name}.weight') for name in (FIRST, SECOND))
-    if first is not None and second is not None and len(first) == 2 * second.shape[-1]:
+    first, second = (np.shape(arrays.get(f'layers.0{name}.weight', 0)) for name in (FIRST, SECOND))
+    if len(first) == len(second) == 2 and first[0] == 2 * second[1]:
         arrays = {key.replace(FIRST, FUSED).replace(SECOND, LAST): arrays[key] for key in arrays}
     return incoming(arrays)
 
@@ -103,7 +105,7 @@ VIT = Layout(
     NAMES | {'register_tokens': 'reg_token', 'ln2': 'fc_norm'},
     wrappers=('', 'model.', 'module.'),
     apart=('head.',),
-    incoming=_incoming,
+    incoming=gated_by_width,
     outgoing=_outgoing,
     fields={'interpolation': 'antialiased'},
 )

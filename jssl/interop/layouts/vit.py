@@ -8,12 +8,20 @@ import numpy as np
 
 from jssl.errors import JsslError
 from jssl.interop.layouts.layout import Arrays, Network, count_alike, shape_of
+from jssl.layers.rotary import Rotary, make_rotary
 
 PATCH = 'patch_embed.projection'
 # Heads of the published networks of a width, which no array tells.
 HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16, 1408: 16, 1536: 24}
 DINOV3 = {'norm_epsilon': 1e-5, 'rotary': {}, 'mask_k_bias': True}
 DINOV3_HEADS = {1280: 20, 4096: 32}
+BIASES = 'attn.relative_position_bias_table'
+SHARED = 'rel_pos_bias.relative_position_bias_table'
+RARE = {
+    'use_shared_rel_pos_bias': SHARED,
+    'attn_sub_norm': 'layers.0.attn.ln.weight',
+    'ffn_sub_norm': 'layers.0.ffn.ln.weight',
+}
 GATE, VALUE, LAST, FUSED = '.ffn.w1', '.ffn.w2', '.ffn.w3', '.ffn.w12'
 FIRST, SECOND, BIAS = '.ffn.layers.0.0', '.ffn.layers.1', '.attn.qkv.bias'
 
@@ -35,31 +43,60 @@ def describe_vit(arrays: Arrays, fields: Mapping[str, Any]) -> Network:
     options = {key: value for key, value in fields.items() if key != 'num_heads'}
     named = {key for key in arrays if key.startswith('layers.0.')}
     own = 'cls_token' in arrays
-    return {
-        'type': 'VisionTransformer',
-        'arch': {
-            'embed_dims': width,
-            'num_layers': count_alike(arrays, 'layers.'),
-            'num_heads': fields.get('num_heads') or HEADS.get(width),
-            'feedforward_channels': _hidden(arrays),
-        },
-        'img_size': patch * _grid(arrays, own, rotary='rotary' in options),
-        'patch_size': patch,
-        'with_cls_token': own,
-        'num_registers': _registers(arrays),
-        'final_norm': 'ln1.weight' in arrays,
-        'avg_token': 'ln2.weight' in arrays,
-        'qkv_bias': 'layers.0.attn.q_bias' not in named,
-        'ffn': _kind(named),
-        'layer_scale': 1.0 if 'layers.0.gamma_1' in named else None,
-        'use_rel_pos_bias': 'layers.0.attn.relative_position_bias_table' in named,
-    } | options
+    return (
+        {
+            'type': 'VisionTransformer',
+            'arch': {
+                'embed_dims': width,
+                'num_layers': count_alike(arrays, 'layers.'),
+                'num_heads': fields.get('num_heads') or _heads(arrays) or HEADS.get(width),
+                'feedforward_channels': _hidden(arrays),
+            },
+            'img_size': patch * _grid(arrays, own, rotary='rotary' in options),
+            'patch_size': patch,
+            'with_cls_token': own,
+            'num_registers': _registers(arrays),
+            'final_norm': 'ln1.weight' in arrays,
+            'avg_token': 'ln2.weight' in arrays,
+            'qkv_bias': 'layers.0.attn.q_bias' not in named,
+            'ffn': _kind(named),
+            'layer_scale': 1.0 if 'layers.0.gamma_1' in named else None,
+            'use_rel_pos_bias': f'layers.0.{BIASES}' in named,
+        }
+        | _rare(arrays, rotary='rotary' in options)
+        | options
+    )
 
 
 def describe_dinov3(arrays: Arrays, fields: Mapping[str, Any]) -> Network:
     """As `describe_vit`, of a network with rotary positions and without a bias of the key."""
     heads = DINOV3_HEADS.get(shape_of(arrays, f'{PATCH}.weight', 4)[0])
     return describe_vit(arrays, DINOV3 | {'num_heads': heads} | dict(fields))
+
+
+def _rare(arrays: Arrays, *, rotary: bool) -> dict[str, Any]:
+    """Fields that few networks have, where they are not what they usually are."""
+    found: dict[str, Any] = {field: True for field, key in RARE.items() if key in arrays}
+    if ('pos_embed' in arrays) == rotary:
+        found['use_abs_pos_emb'] = rotary
+    gated = 'layers.0.ffn.w3.weight'
+    if gated in arrays and shape_of(arrays, gated, 2)[1] % 8:
+        found['swiglu_multiple'] = 1
+    return found
+
+
+def _biases(arrays: Arrays) -> tuple[int, int] | None:
+    """Relative positions and heads of a table of biases; None without one."""
+    key = next((key for key in (SHARED, f'layers.0.{BIASES}') if key in arrays), None)
+    if key is None:
+        return None
+    entries, heads = shape_of(arrays, key, 2)
+    return entries, heads
+
+
+def _heads(arrays: Arrays) -> int | None:
+    biases = _biases(arrays)
+    return None if biases is None else biases[1]
 
 
 def _registers(arrays: Arrays) -> int:
@@ -76,17 +113,20 @@ def _hidden(arrays: Arrays) -> int:
     """`feedforward_channels`, of which a gated network has two thirds."""
     if 'layers.0.ffn.w3.weight' not in arrays:
         return shape_of(arrays, f'layers.0{FIRST}.weight', 2)[0]
-    hidden = shape_of(arrays, 'layers.0.ffn.w3.weight', 2)[1]
-    if hidden % 8:
-        raise JsslError(
-            f'Its gated feed-forward networks are {hidden} wide, and those of jssl a multiple of 8.'
-        )
-    return hidden * 3 // 2
+    return -(-shape_of(arrays, 'layers.0.ffn.w3.weight', 2)[1] * 3 // 2)
 
 
 def _grid(arrays: Arrays, own: bool, *, rotary: bool) -> int:
-    """Patches along a side of the images that the table of positions is for."""
-    if rotary:
+    """Patches along a side of the images that tables of positions are for."""
+    if 'pos_embed' not in arrays and (biases := _biases(arrays)) is not None:
+        side = math.isqrt(max(biases[0] - 3, 0))
+        if side % 2 == 0 or side * side != biases[0] - 3:
+            raise JsslError(
+                f'Its table of biases by relative position has {biases[0]} rows, which are not '
+                '(2 n - 1)^2 + 3 of n x n patches and a class token.'
+            )
+        return (side + 1) // 2
+    if 'pos_embed' not in arrays and rotary:
         return 16
     rows = shape_of(arrays, 'pos_embed', 3)[1] - own
     side = math.isqrt(max(rows, 0))
@@ -149,7 +189,7 @@ def whole_bias(arrays: Arrays, network: Any) -> Arrays:
 
 def no_rotary(name: str, network: Any) -> None:
     """Raises a `JsslError` for a network whose positions have no place there."""
-    if network.rotary is not None or network.use_rel_pos_bias:
+    if network.rotary is not None or network.relative_field:
         raise JsslError(
             f'{name} has no vision transformer with rotary positions or biases by relative '
             'position under these names; export it as huggingface or safetensors.'
@@ -166,13 +206,13 @@ def rotary_base(name: str, network: Any) -> float:
         raise JsslError(
             f'{name} has rotary positions, and this network a table; export it as safetensors.'
         )
-    rotary = network.rotary
-    if rotary.get('periods') is not None or rotary.get('coordinates', 'separate') != 'separate':
+    rotary = make_rotary(network.rotary)
+    if rotary is None or rotary != Rotary(base=rotary.base):
         raise JsslError(
-            f'config.model.backbone.rotary={dict(rotary)!r} has periods or coordinates that {name} '
-            'does not have; export it as safetensors.'
+            f'config.model.backbone.rotary={dict(network.rotary)!r} has more than the base, such '
+            f'as periods or coordinates, and {name} does not; export it as safetensors.'
         )
-    return float(rotary.get('base', 100.0))
+    return rotary.base
 
 
 def no_key_bias(name: str, arrays: Arrays) -> Arrays:

@@ -18,6 +18,7 @@ from jssl.inference.carry import carry
 from jssl.interop.bring import bring, place
 from jssl.interop.convert import read_checkpoint
 from jssl.interop.layouts import LAYOUTS, find, recognise
+from jssl.interop.layouts.beit import ROTARY as ROTARY_OF_EVA
 from jssl.interop.metadata import read_metadata
 from tests.checks import refused
 from tests.interop.layouts.tiny import WIDTH, Arrays, arrays_in, arrays_of
@@ -28,6 +29,7 @@ NETWORK = VisionTransformer(
     patch_size=4,
 )
 ROTARY = NETWORK.clone(rotary={}, mask_k_bias=True)
+OWN = NETWORK.clone(qkv_bias=False)
 OTHERS: dict[str, Any] = {
     'SwinTransformer': SwinTransformer(
         dict(embed_dims=4, depths=(1, 2), num_heads=(1, 2)),
@@ -41,6 +43,7 @@ OTHERS: dict[str, Any] = {
     'ConvNeXt': ConvNeXtV2(dict(depths=(1, 2), channels=(2, 4)), out_indices=(1,)),
 }
 DINOV3 = dict(table=False, scales=True, key_bias=False)
+BEIT = dict(own_biases=True, scales=True)
 # Of each layout a network that it is for; what is not named is a plain one.
 KINDS: dict[str, dict[str, Any]] = {
     'dinov3': dict(ffn='swiglu', registers=2, **DINOV3),
@@ -52,7 +55,16 @@ KINDS: dict[str, dict[str, Any]] = {
     'timm-dinov3': dict(ffn='swiglu', registers=2, **DINOV3),
     'hf-dinov3': dict(ffn='swiglu', registers=2, **DINOV3),
     'ijepa': dict(own=False),
+    'beit': dict(relative='block', table=False, **BEIT),
+    'eva': dict(own_biases=True),
+    'eva02': dict(own_biases=True, ffn='swiglu', sub_norms=True),
+    'hf-beit': dict(relative='shared', table=False, **BEIT),
+    'hf-beit-5': dict(relative='block', table=False, **BEIT),
+    'hf-beit-training': dict(relative='shared', **BEIT),
+    'timm-siglip': dict(own=False, pooled=True),
+    'hf-siglip': dict(own=False, pooled=True),
 }
+NO_MASK = ('hf-vit', 'hf-vit-5', 'beit', 'eva', 'eva02')  # in files that are written
 FIELDS: dict[str, dict[str, Any]] = {
     'dino': {'interpolation': 'offset'},
     'ibot': {'interpolation': 'offset'},
@@ -71,8 +83,24 @@ FIELDS: dict[str, dict[str, Any]] = {
     'hf-resnet': {'type': 'ResNet', 'depth': 10, 'base_channels': 2},
     'timm-resnetd': {'type': 'ResNetV1d', 'depth': 10, 'base_channels': 2},
     'ijepa': {'with_cls_token': False, 'img_size': 12, 'patch_size': 4},
+    'beit': {'use_rel_pos_bias': True, 'use_abs_pos_emb': False, 'img_size': 12},
+    'hf-beit': {'use_shared_rel_pos_bias': True, 'bias_interpolation': 'linear'},
+    'hf-beit-training': {'final_norm': True, 'use_abs_pos_emb': None},
+    'eva': {'rotary': None, 'qkv_bias': False},
+    'eva02': {
+        'rotary': ROTARY_OF_EVA,
+        'use_abs_pos_emb': True,
+        'attn_sub_norm': True,
+        'ffn_sub_norm': True,
+        'ffn': 'swiglu',
+    },
+    'timm-siglip': {'type': 'SigLIPViT', 'activation': 'gelu', 'interpolation': 'antialiased'},
+    'hf-siglip': {'type': 'SigLIPViT', 'activation': 'gelu_tanh', 'interpolation': None},
 }
-SIGNS = {'mae': {'decoder_embed.weight': np.ones((2, 8), 'float32')}}
+SIGNS = {
+    'mae': {'decoder_embed.weight': np.ones((2, 8), 'float32')},
+    'hf-beit-training': {'lm_head.weight': np.ones((2, 8), 'float32')},
+}
 NAMED = [layout.name for layout in LAYOUTS if layout.names]
 
 
@@ -86,7 +114,7 @@ def arrays_for(name: str) -> Arrays:
     if find(name).kind in OTHERS:
         return dict(arrays_of_other(find(name).kind))
     arrays = arrays_of(**KINDS.get(name, {}))
-    if 'mask_token' not in find(name).names or name.startswith('hf-vit'):
+    if 'mask_token' not in find(name).names or name in NO_MASK:
         arrays.pop('mask_token', None)
     return arrays
 
@@ -94,7 +122,8 @@ def arrays_for(name: str) -> Arrays:
 def file_of(name: str) -> Arrays:
     """Arrays as a file of this layout has them."""
     layout, arrays = find(name), arrays_for(name)
-    plain = ROTARY if name.endswith('dinov3') else NETWORK
+    plain = OWN if name.startswith('hf-beit') else NETWORK
+    plain = ROTARY if name.endswith('dinov3') else plain
     sent = layout.send(arrays, OTHERS.get(layout.kind, plain))
     if name == 'dinov2-training':
         sent = {key.replace('blocks.*.', 'blocks.0.'): value for key, value in sent.items()}
@@ -201,7 +230,7 @@ def test_a_config_beside_speaks_of_its_own_network_alone(tmp_path: Path) -> None
     assert network.backbone.norm_epsilon == 1e-3
     assert network.view == CenterView(size=12, resize=14, mean=(127.5,) * 3, std=(63.75,) * 3)
     (tmp_path / 'config.json').write_text(json.dumps(told | {'hidden_act': 'quick_gelu'}))
-    with refused('quick_gelu', 'exact gelu'):
+    with refused('quick_gelu', 'the exact gelu'):
         jssl.load(tmp_path)
     others: list[Any] = [told | {'hidden_size': 768}, [], 'x']
     for other in [*others, {'num_features': WIDTH, 'model_args': 5}]:
