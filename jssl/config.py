@@ -4,9 +4,9 @@ A config is a nested dict. `model`, `data`, `test_data`, `probe_data`, `sampler`
 `eval_view`, `optimizer` and `schedule` each describe a component: a `type` and its fields.
 `canvas`, `channels`, `batch_size` and `epochs` are numbers, `dtype` is what the networks compute
 in, `metrics` is a list of functions that measure features besides kNN and the linear probe,
-`pretrained` says where the backbone's weights come from and `inherit` what is taken over from that
-run (`jssl.fitting.inheritance`). The other keys are the fields of
-`jssl.training.settings.Runtime`.
+`pretrained` says where the backbone's weights come from, `layout` whose names they have, and
+`inherit` what is taken over from that run (`jssl.fitting.inheritance`). The other keys are the
+fields of `jssl.training.settings.Runtime`.
 """
 
 import dataclasses
@@ -42,11 +42,12 @@ COMPONENTS = (
 )
 NUMBERS = ('canvas', 'channels', 'batch_size', 'epochs')
 OPTIONAL = ('test_data', 'probe_data', 'sampler', 'schedule', 'channels')
-WEIGHTS = ('pretrained', 'inherit')
+WEIGHTS = ('pretrained', 'layout', 'inherit')
 # What a config holds, and the annotation of each.
 HINTS: dict[str, Any] = hints_of(Experiment)
 TOP: dict[str, Any] = {key: HINTS['algorithm' if key == 'model' else key] for key in COMPONENTS}
-TOP |= {key: HINTS[key] for key in NUMBERS} | {'pretrained': str | None, 'inherit': tuple[str, ...]}
+TOP |= {key: HINTS[key] for key in NUMBERS} | {'inherit': tuple[str, ...]}
+TOP |= {'pretrained': str | None, 'layout': str | None}
 TOP |= {key: HINTS[key] for key in ('dtype', 'metrics')} | hints_of(Runtime)
 SECTIONS: dict[str, type] = {
     name: hint
@@ -94,7 +95,7 @@ def experiment(config: Mapping[str, Any]) -> Experiment:
     check_value('config.dtype', config.get('dtype'), TOP['dtype'])
     arguments['dtype'] = config.get('dtype')
     arguments['metrics'] = _build_metrics(config.get('metrics') or ())
-    arguments['pretrained'] = config.get('pretrained') or ''
+    arguments |= {key: config.get(key) or '' for key in ('pretrained', 'layout')}
     if not isinstance(arguments['pretrained'], str):
         raise JsslError(
             f'config.pretrained={show(config["pretrained"])} must be a path: the --workdir of a '

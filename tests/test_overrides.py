@@ -124,6 +124,7 @@ def test_the_optimizer(arguments: list[str], expected: dict[str, Any]) -> None:
         ('data', ['data.name=2024'], CONFIG['data'] | {'name': '2024'}),
         ('pretrained', ['pretrained=runs/first'], 'runs/first'),
         ('pretrained', ['pretrained='], ''),
+        ('layout', ['layout=dino'], 'dino'),
         ('inherit', ["inherit=['data']"], ('data',)),
         ('epochs', ['epochs=5', 'epochs=6'], 6),
         ('evaluate', ['evaluate.neighbors=5'], CONFIG['evaluate'] | {'neighbors': 5}),

@@ -16,7 +16,7 @@ from jssl.evaluation.evaluator import NETWORK
 from jssl.fitting.evaluating import RunEvaluator
 from jssl.fitting.outcome import Outcome, announce, conclude, left_behind
 from jssl.fitting.pretrained import (
-    check_there,
+    check_weights,
     load_backbone_into,
     read_weights,
     tell_changed_data,
@@ -92,8 +92,8 @@ def fit(
         raise JsslError(f'fit takes a jssl.Experiment and got {show(experiment)}.')
     check_callbacks(callbacks)
     config = experiment.describe() if config is None else recordable(config)
-    if not has_checkpoints(workdir):
-        check_there(experiment.pretrained)  # a run that has begun needs it no more
+    if not has_checkpoints(workdir):  # a run that has begun needs them no more
+        check_weights(experiment.pretrained, experiment.layout)
     check_shapes(experiment)
     with Progress(experiment.plan.steps) as progress, quiet():
         directory = make_workdir(workdir, name)
@@ -256,7 +256,7 @@ def begin(
     weights = None
     if experiment.pretrained:
         backbone = getattr(experiment.algorithm, 'backbone', None)
-        weights = read_weights(experiment.pretrained, progress.print, backbone)
+        weights = read_weights(experiment.pretrained, progress.print, backbone, experiment.layout)
     train_state = experiment.make_state()
     for subject, scores in evaluator.baselines(train_state).items():
         writer.write(0, scores, kind=BASELINE, epoch=0, subject=subject)

@@ -1,8 +1,8 @@
 """Beginning a run with the backbone of another one, or with published weights.
 
-`config.pretrained` is the directory of a run, a `backbone.safetensors`, or weights with the
-reference's names. What fits is loaded; position tables are resized to the images of this run, and
-what does not fit is an error that says what does not.
+`config.pretrained` is the directory of a run, a `backbone.safetensors`, or weights by others, whose
+layout `config.layout` says where their names do not. What fits is loaded; position tables are
+resized to the images of this run, and what does not fit is an error that says what does not.
 """
 
 import dataclasses
@@ -20,6 +20,7 @@ from jssl.data.loading.identity import Listing, describe_change, identity_in, sa
 from jssl.errors import JsslError
 from jssl.fitting.placing import BIASES, Weights, place_weights
 from jssl.interop.bring import bring, weights_in
+from jssl.interop.layouts import find
 from jssl.interop.mmselfsup import export_state
 from jssl.interop.safetensors import PREFIX, has_backbone, load_backbone
 from jssl.paths import expanded
@@ -135,7 +136,27 @@ def check_there(path: str) -> None:
         )
 
 
-def read_weights(path: str, report: Callable[[str], None] = print, backbone: Any = None) -> Weights:
+def check_weights(path: str, layout: str) -> None:
+    """Raises a `JsslError` unless weights may lie at `path`, in `layout` if that is not empty."""
+    check_there(path)
+    if layout and not (path and _is_file(path)):
+        raise JsslError(
+            f'config.layout={layout!r} says whose names a file of weights has, and config.'
+            f'pretrained={path!r} is none. Leave config.layout empty, or give a file: '
+            f'--config.pretrained=FILE --config.layout={layout}.'
+        )
+    if layout:
+        find(layout)
+
+
+def _is_file(path: str) -> bool:
+    found = expanded(path)
+    return not os.path.isdir(found) or weights_in(found) != found
+
+
+def read_weights(
+    path: str, report: Callable[[str], None] = print, backbone: Any = None, layout: str = ''
+) -> Weights:
     """The arrays of a backbone by the reference's names, with `backbone.` in front.
 
     Args:
@@ -143,14 +164,14 @@ def read_weights(path: str, report: Callable[[str], None] = print, backbone: Any
         backbone or of a whole model, in any layout of `jssl.interop.layouts`.
       report: is told in a sentence which layout that is, if it is not the reference's.
       backbone: that they are for; how it differs in what no array tells is told too.
+      layout: of a file; empty recognises it.
 
     Raises:
       JsslError: there is nothing at `path` that can be read.
     """
-    found = expanded(path)
-    if os.path.isdir(found) and weights_in(found) == found:
-        return _of_run(found)
-    brought = bring(path)
+    if not _is_file(path):
+        return _of_run(expanded(path))
+    brought = bring(path, layout or None)
     if brought.is_foreign:
         report(brought.said)
         if differences := brought.differences(backbone):

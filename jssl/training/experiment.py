@@ -76,6 +76,7 @@ PARTS = {
     'sampler': (_is_function, 'a sampler, such as Shuffled()'),
     'metrics': (_are_functions, 'functions (train, test) -> dict of numbers, such as [my_metric]'),
     'pretrained': (_is_made(str), "the path of a run or of weights, '' for none"),
+    'layout': (_is_made(str), "the name of a layout of weights, such as 'dino', '' for none"),
     'runtime': (_is_made(Runtime), 'a Runtime, such as Runtime(seed=1)'),
 }
 
@@ -109,6 +110,8 @@ class Experiment(Checked):
         leave it open; parameters, statistics and losses stay float32. None computes in float32.
       pretrained: whose backbone the run begins with: the directory of a run, or a file of weights,
         see `jssl.fitting.pretrained`; empty for fresh weights.
+      layout: whose names that file has, such as 'dino', where they alone tell another; empty
+        recognises it. docs/weights.md lists them.
       runtime: seed, logging, evaluation, checkpoints and devices.
 
     Raises:
@@ -133,6 +136,7 @@ class Experiment(Checked):
     metrics: Sequence[Metric] = ()
     dtype: DType | None = None
     pretrained: str = ''
+    layout: str = ''
     runtime: Runtime = Runtime()  # noqa: RUF009
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from jssl.algorithm import Algorithm, Batch, TrainState
 from jssl.algorithms import ImageClassifier
 from jssl.backbones import ResNet, VisionTransformer
-from jssl.fitting.pretrained import load_backbone_into, read_weights
+from jssl.fitting.pretrained import check_weights, load_backbone_into, read_weights
 from jssl.heads import LinearClsHead
 from jssl.interop.mmselfsup import export_state
 from jssl.interop.safetensors import save_backbone
@@ -25,6 +25,7 @@ from jssl.training import sharding
 from tests.algorithms import runs, tiny_models
 from tests.algorithms.tiny_models import Stem
 from tests.checks import assert_trees_close, refused, structure, well_scaled
+from tests.interop.layouts.test_layouts import file_of
 
 VIT = {'embed_dims': 8, 'num_layers': 2, 'num_heads': 2, 'feedforward_channels': 16}
 SWIN = {'embed_dims': 8, 'depths': (2,), 'num_heads': (2,)}
@@ -193,6 +194,22 @@ def test_another_backbone_is_refused_and_the_difference_named(tmp_path: Path) ->
         load(path, train_state(RESNET.clone(strides=(2, 2), out_indices=(2,))))
     with refused('part called backbone'):
         load(path, TrainState(jnp.zeros(()), {}, {}, (), jax.random.key(0)))
+
+
+def test_whose_names_a_file_has_can_be_said(tmp_path: Path) -> None:
+    path = str(tmp_path / 'it.safetensors')
+    save_file(file_of('timm-vit'), path)
+    said: list[str] = []
+    for layout in ('', 'dino'):
+        read_weights(path, said.append, backbone=None, layout=layout)
+    assert '(timm-vit)' in said[0]
+    assert '(dino)' in said[1]
+    check_weights(path, 'dino')
+    with refused("no layout 'dinu'", "'dino'"):
+        check_weights(path, 'dinu')
+    for other in (str(tmp_path), ''):
+        with refused("config.layout='dino'", repr(other), 'Leave config.layout empty'):
+            check_weights(other, 'dino')
 
 
 def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:

@@ -196,6 +196,7 @@ def test_transfers_start_ahead_and_keep_the_order() -> None:
         ('schedule', 5, 'a schedule'),
         ('sampler', 5, 'a sampler'),
         ('pretrained', 5, 'the path of a run'),
+        ('layout', 5, 'the name of a layout'),
         ('runtime', {}, 'a Runtime'),
         ('batch_size', '16', 'a whole number of at least 1'),
         ('batch_size', 16.0, 'a whole number of at least 1'),
