@@ -320,3 +320,26 @@ def two_views(batch: Batch, algorithm: str) -> tuple[jax.Array, jax.Array]:
         )
     first, second = batch['views']
     return first, second
+
+
+def interleaved(views: Sequence[jax.Array]) -> jax.Array:
+    """The V views of each image beside each other, a0 b0 a1 b1 and so on, (V * B, H, W, C).
+
+    In one pass through a network they share the statistics of its batch norms.
+
+    Raises:
+      JsslError: if they differ in size.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> first, second = jnp.zeros((2, 1, 1, 1)), jnp.ones((2, 1, 1, 1))
+      >>> print(interleaved((first, second)).ravel())
+      [0. 1. 0. 1.]
+    """
+    sizes = {view.shape[1:3] for view in views}
+    if len(sizes) > 1:
+        raise JsslError(
+            f'views of {" and ".join(f"{h} x {w}" for h, w in sorted(sizes))} pixels cannot pass '
+            'through the network together; give all views in config.views the same size.'
+        )
+    return jnp.stack(views, axis=1).reshape(-1, *views[0].shape[1:])

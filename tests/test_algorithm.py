@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jssl.algorithm import Algorithm, Run, TrainState, image_batch, one_view
+from jssl.algorithm import Algorithm, Run, TrainState, image_batch, interleaved, one_view
 from tests.checks import applied, assert_trees_close, refused, tiny_simclr, well_scaled
 
 IMAGES = jax.random.normal(jax.random.key(1), (4, 8, 8, 3))
@@ -137,3 +137,9 @@ def test_a_train_state_is_a_tree_of_all_its_parts() -> None:
     assert [leaf.shape for leaf in jax.tree.leaves(state)] == [(), (2,), (3,), (4,), ()]
     doubled = jax.tree.map(lambda leaf: leaf * 2, dataclasses.replace(state, rng=jnp.ones(())))
     assert_trees_close(doubled.params, {'w': np.full(2, 2.0)})
+
+
+def test_views_of_several_sizes_cannot_pass_through_the_network_together() -> None:
+    views = jnp.zeros((2, 24, 24, 3)), jnp.zeros((2, 16, 24, 3))
+    with refused('views of 16 x 24 and 24 x 24 pixels', 'config.views the same size'):
+        interleaved(views)

@@ -53,6 +53,7 @@ def train(saved: golden.File, dtype: str) -> tuple[list[float], parity.Arrays, p
     differentiate = parity.Differentiated(
         algorithm, saved.meta
     )  # as of a single step: compiled once for both
+    follow = jax.jit(algorithm.after_step)
 
     @jax.jit
     def update(params: Any, opt_state: Any, grads: Any) -> Any:
@@ -63,18 +64,16 @@ def train(saved: golden.File, dtype: str) -> tuple[list[float], parity.Arrays, p
     # What follows a step of SwAV opens the next one there, so its prototypes are saved before it.
     opens = saved.meta['model'].get('type') == 'SwAV'
     for batch in batches:
-        params, state = (
-            algorithm.after_step(params, state, batch['step']) if opens else (params, state)
-        )
+        if opens:
+            params, state = follow(params, state, batch['step'])
         if saved.meta['model'].get('type') == 'ODC':  # whose labels follow from the steps before
             labels = algorithm.cluster_labels(state)
             assert labels is not None
             batch = {**batch, 'target': labels[batch['index']]}
         (loss, (state, *_)), grads = differentiate(params, state, batch)
         params, opt_state = update(params, opt_state, grads)
-        params, state = (
-            (params, state) if opens else algorithm.after_step(params, state, batch['step'])
-        )
+        if not opens:
+            params, state = follow(params, state, batch['step'])
         losses.append(float(loss))
     parity.compare_queue(state, saved)
     return losses, before, parity.export(saved, params, state, algorithm)

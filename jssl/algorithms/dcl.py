@@ -7,9 +7,8 @@ Without that term the gradient does not fade where the positive is easy, so smal
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 
-from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, two_views
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, interleaved, two_views
 from jssl.checks import Positive
 from jssl.heads import ContrastiveHead
 from jssl.kinds import Backbone, Neck
@@ -50,7 +49,7 @@ class DCL(Algorithm):
         """The decoupled contrast of the 2B views of the global batch (equations 6 and 7)."""
         views = two_views(batch, 'DCL')
         # One pass for both views, interleaved (a0 b0 a1 b1 ...), so that they share BN statistics.
-        images = jnp.stack(views, axis=1).reshape(-1, *views[0].shape[1:])
+        images = interleaved(views)
         z, stats = forward(self.encoder, params, state['batch_stats'], images)
         first, second = z.reshape(len(views[0]), 2, -1).swapaxes(0, 1)
         loss = decoupled_contrast(first, second, self.head.temperature, self.sigma)

@@ -31,7 +31,8 @@ class NNCLR(Algorithm):
       backbone: images -> features.
       neck: features -> projections (B, D).
       head: the predictor, projections -> predictions (B, D), the temperature and the loss's weight.
-      queue_len: projections in the support set; a batch that does not fit at its end is cut.
+      queue_len: projections in the support set, at least a batch; one that does not fit at its end
+        is cut.
       feat_dim: D.
     """
 

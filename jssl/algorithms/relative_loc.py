@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jssl.algorithm import Algorithm, Batch, Metrics, Params, State
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, interleaved
 from jssl.errors import JsslError
 from jssl.heads import ClsHead
 from jssl.kinds import Backbone
@@ -67,7 +67,7 @@ class RelativeLoc(Algorithm):
                 f'RelativeLoc needs nine patches of each image and got {len(batch["views"])} '
                 "views; set config.views to a policy of type 'Patches'."
             )
-        patches = jnp.stack(neighbours, axis=1).reshape(-1, *centres.shape[1:])
+        patches = interleaved(neighbours)
         keep = draw_keep(rng, (len(patches), self.neck.out_channels))
         target = jnp.tile(jnp.arange(NEIGHBOURS), len(centres))
         return {**batch, 'views': (patches, centres), 'target': target, 'dropout_keep': keep}

@@ -9,7 +9,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from jssl.algorithm import Algorithm, Batch, Metrics, Params, State
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, interleaved
 from jssl.errors import JsslError
 from jssl.heads import ClsHead
 from jssl.kinds import Backbone
@@ -53,7 +53,7 @@ class RotationPred(Algorithm):
                 f'RotationPred needs four turns of each image and got {len(views)} views; set '
                 "config.views to a policy of type 'Rotations'."
             )
-        images = jnp.stack(views, axis=1).reshape(-1, *views[0].shape[1:])
+        images = interleaved(views)
         target = jnp.tile(jnp.arange(TURNS), len(views[0]))
         return {**batch, 'views': (images,), 'target': target}
 

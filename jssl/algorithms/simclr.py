@@ -7,9 +7,8 @@ Representations", ICML 2020, arXiv 2002.05709.
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 
-from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, two_views
+from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, interleaved, two_views
 from jssl.heads import ContrastiveHead
 from jssl.kinds import Backbone, Neck
 from jssl.losses import contrast_accuracy, nt_xent, pair_similarities
@@ -46,7 +45,7 @@ class SimCLR(Algorithm):
         """NT-Xent over the 2B views of the global batch (equation 1 and algorithm 1)."""
         views = two_views(batch, 'SimCLR')
         # One pass for both views, interleaved (a0 b0 a1 b1 ...), so that they share BN statistics.
-        images = jnp.stack(views, axis=1).reshape(-1, *views[0].shape[1:])
+        images = interleaved(views)
         z, stats = forward(self.encoder, params, state['batch_stats'], images)
         first, second = z.reshape(len(views[0]), 2, -1).swapaxes(0, 1)
         loss = self.head.loss_weight * nt_xent(first, second, self.head.temperature)

@@ -1,5 +1,7 @@
 """Batch normalisation with PyTorch's running statistics and statistics per group of the batch."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -40,24 +42,21 @@ class BatchNorm(Checked, nn.Module):
         channels = x.shape[-1]
         running_mean = self.variable('batch_stats', 'mean', jnp.zeros, (channels,))
         running_var = self.variable('batch_stats', 'var', jnp.ones, (channels,))
-        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-        if train:
-            grouped = self._group(wide)
-            mean, var = _statistics(grouped, running_mean.value)
-            if not self.is_initializing():
-                count = grouped[0].size // channels
-                self._record(running_mean, mean.mean(0))
-                self._record(running_var, var.mean(0) * count / (count - 1))
-            shape = (len(mean), *(1,) * (x.ndim - 1), channels)
-            y = (grouped - mean.reshape(shape)) * jax.lax.rsqrt(var + self.epsilon).reshape(shape)
-            y = y.reshape(x.shape)
-        else:
-            inverse = jax.lax.rsqrt(running_var.value + self.epsilon)
-            y = (wide - running_mean.value) * inverse
+        scale, bias = jnp.ones(channels), jnp.zeros(channels)
         if self.affine:
-            y *= self.param('scale', self.scale_init, (channels,))
-            y += self.param('bias', nn.initializers.zeros, (channels,))
-        return y.astype(self.dtype or x.dtype)
+            scale = self.param('scale', self.scale_init, (channels,))
+            bias = self.param('bias', nn.initializers.zeros, (channels,))
+        dtype = jnp.dtype(self.dtype or x.dtype)
+        if not train:
+            inverse = jax.lax.rsqrt(running_var.value + self.epsilon)
+            return ((_wide(x) - running_mean.value) * inverse * scale + bias).astype(dtype)
+        grouped = self._group(x)
+        y, mean, var = normalise(grouped, scale, bias, running_mean.value, self.epsilon, dtype)
+        if not self.is_initializing():
+            count = grouped[0].size // channels
+            self._record(running_mean, mean.mean(0))
+            self._record(running_var, var.mean(0) * count / (count - 1))
+        return y.reshape(x.shape)
 
     def _record(self, running: nn.Variable[jax.Array], new: jax.Array) -> None:
         running.value = self.momentum * running.value + (1 - self.momentum) * new
@@ -78,10 +77,83 @@ class BatchNorm(Checked, nn.Module):
         return x.reshape(-1, size, *x.shape[1:])
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+def normalise(
+    x: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    about: jax.Array,
+    epsilon: float,
+    dtype: jnp.dtype,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Batch normalisation by the statistics of each group, and these statistics.
+
+    Its gradient is written by hand: it keeps `x` as it came, and no other array of that size,
+    reads it twice and shares its two sums between `x`, `scale` and `bias`.
+
+    Args:
+      x: (groups, n, ..., C).
+      scale: (C,), of the normalised values.
+      bias: (C,), added to them.
+      about: (C,), a constant close to the mean.
+      epsilon: added to the variance.
+      dtype: of what is normalised.
+
+    Returns:
+      The normalised x; mean and biased variance (groups, C), in at least float32.
+    """
+    return _forward(x, scale, bias, about, epsilon, dtype)[0]
+
+
+Residuals = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]
+Cotangents = tuple[jax.Array, jax.Array, jax.Array]
+
+
+def _forward(
+    x: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    about: jax.Array,
+    epsilon: float,
+    dtype: jnp.dtype,
+) -> tuple[tuple[jax.Array, jax.Array, jax.Array], Residuals]:
+    mean, var = _statistics(_wide(x), about)
+    inverse = jax.lax.rsqrt(var + epsilon)
+    y = (_wide(x) - _per_group(mean, x)) * _per_group(inverse * scale, x) + bias
+    return (y.astype(dtype), mean, var), (x, scale, mean, inverse, about)
+
+
+def _backward(
+    epsilon: float, dtype: jnp.dtype, kept: Residuals, given: Cotangents
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    x, scale, mean, inverse, about = kept
+    by_y, by_mean, by_var = _wide(given[0]), given[1], given[2]
+    axes, count = tuple(range(1, x.ndim - 1)), x[0].size // x.shape[-1]
+    centred = _wide(x) - _per_group(mean, x)
+    total, along = by_y.sum(axes), (by_y * centred).sum(axes)  # (groups, C)
+    gain = inverse * scale
+    slope = (2 * by_var - gain * jnp.square(inverse) * along) / count
+    shift = (by_mean - gain * total) / count
+    by_x = _per_group(gain, x) * by_y + _per_group(slope, x) * centred + _per_group(shift, x)
+    by_scale = (along * inverse).sum(0).astype(scale.dtype)
+    return by_x.astype(x.dtype), by_scale, total.sum(0).astype(scale.dtype), jnp.zeros_like(about)
+
+
+normalise.defvjp(_forward, _backward)
+
+
+def _wide(x: jax.Array) -> jax.Array:
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def _per_group(values: jax.Array, x: jax.Array) -> jax.Array:
+    """(groups, C) as it meets x (groups, n, ..., C)."""
+    return values.reshape(len(values), *(1,) * (x.ndim - 2), x.shape[-1])
+
+
 def _statistics(grouped: jax.Array, about: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Mean and biased variance (groups, C) of (groups, n, ..., C), in one pass about a constant."""
     axes = tuple(range(1, grouped.ndim - 1))
-    about = jax.lax.stop_gradient(about)
     shifted = grouped - about
     offset = shifted.mean(axes)
     var = jnp.maximum(jnp.square(shifted).mean(axes) - jnp.square(offset), 0)

@@ -7,6 +7,7 @@ Contrastive Learning of Visual Representations", ICCV 2021, arXiv 2104.14548.
 import jax
 import jax.numpy as jnp
 
+from jssl.errors import JsslError
 from jssl.layers.normalize import l2_normalize
 from jssl.layers.widen import widen
 
@@ -48,12 +49,20 @@ def store_rows(
     Returns:
       The memory, and where to write next.
 
+    Raises:
+      JsslError: if the batch is longer than the memory.
+
     Example:
       >>> import jax.numpy as jnp
       >>> memory, pointer = store_rows(jnp.zeros((3, 1)), jnp.array(2), jnp.array([[1.0], [2.0]]))
       >>> print(memory[:, 0], pointer)
       [0. 0. 1.] 0
     """
+    if len(rows) > len(memory):
+        raise JsslError(
+            f'config.model.queue_len={len(memory)} is less than the {len(rows)} rows of a batch; '
+            f'set it to {len(rows)} or more.'
+        )
     rows = jax.lax.stop_gradient(rows).astype(memory.dtype)
     places = pointer + jnp.arange(len(rows))  # those past the end are dropped
     after = pointer + len(rows)

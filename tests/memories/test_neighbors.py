@@ -8,6 +8,7 @@ import numpy as np
 from jssl.losses import nt_xent
 from jssl.memories import nearest_rows, store_rows
 from tests import golden
+from tests.checks import refused
 
 
 @golden.each('part_nnclr_bank')
@@ -46,3 +47,8 @@ def test_rows_are_written_one_batch_after_the_other() -> None:
     for value, expected in ((1, [1, 1, 0, 0]), (2, [1, 1, 2, 2]), (3, [3, 3, 2, 2])):
         memory, pointer = store(memory, pointer, jnp.full((2, 1), float(value)))
         np.testing.assert_array_equal(memory[:, 0], expected)
+
+
+def test_a_batch_longer_than_the_memory_is_refused() -> None:
+    with refused('config.model.queue_len=4', 'the 5 rows', 'set it to 5 or more'):
+        store_rows(jnp.zeros((4, 1)), jnp.zeros((), jnp.int32), jnp.zeros((5, 1)))
