@@ -12,7 +12,16 @@ from tests.conftest import ROOT
 
 # By name, so that an example is found however its module is imported.
 PLACES = (
-    *('augment.masks', 'augment.ops', 'inference', 'losses', 'memories', 'networks', 'optim'),
+    *(
+        'augment.masks',
+        'augment.ops',
+        'data.sources.patterns',
+        'inference',
+        'losses',
+        'memories',
+        'networks',
+        'optim',
+    ),
     *('precision', 'runs.describe'),
 )
 

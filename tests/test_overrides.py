@@ -190,7 +190,7 @@ def test_switches(text: str) -> None:
             'optimizer.momentum=3',
             ['SGD, LARS, TrustRatioLARS have it; add --config.optimizer.type=SGD'],
         ),
-        ('data.path=x', ['Folder, ImageList have it; add --config.data.type=Folder']),
+        ('data.path=x', ['Folder, HuggingFace, ', 'have it; add --config.data.type=Folder']),
         ('backbone.depth=50', ['Did you mean --config.model.backbone.depth=50?']),
         ('backbone=ResNet', ['Did you mean --config.model.backbone.type=ResNet?']),
         ('remat=True', ['Did you mean --config.model.backbone.remat=True?']),

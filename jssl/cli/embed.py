@@ -15,7 +15,7 @@ import sys
 import jax
 
 from jssl.checks import Count, check_value
-from jssl.cli.data import source_of
+from jssl.cli.data import Once, source_of
 from jssl.cli.jobs import add_job, connect
 from jssl.cli.networks import add_network, open_network
 from jssl.cli.parser import Parser
@@ -31,9 +31,11 @@ def add_arguments(parser: Parser) -> None:
     add_network(parser)
     parser.add_argument(
         '--data',
+        action=Once,
         required=True,
         metavar='KIND:WHERE',
-        help='the images: folder:photos, list:photos.txt or tfds:cifar10/test',
+        help='the images: folder:photos, list:photos.txt, tfds:cifar10/test, hf:folder, '
+        'parquet:files or webdataset:shards',
     )
     parser.add_argument('--data_dir', help='where TFDS data sets lie')
     parser.add_argument('--out', required=True, help='the table, .parquet or .npz')

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jssl.checks import Count, check_value
-from jssl.cli.data import source_of
+from jssl.cli.data import Once, source_of
 from jssl.cli.networks import add_network, open_network
 from jssl.cli.parser import Parser
 from jssl.data.reading.decoding import quiet
@@ -37,12 +37,15 @@ def add_arguments(parser: Parser) -> None:
     add_network(parser)
     parser.add_argument(
         '--data',
+        action=Once,
         required=True,
         metavar='KIND:WHERE',
-        help='labelled images to learn from: folder:photos, list:train.txt or tfds:cifar10/train',
+        help='labelled images to learn from: folder:photos, list:train.txt, tfds:cifar10/train, '
+        'hf:folder, parquet:files or webdataset:shards',
     )
     parser.add_argument(
         '--test_data',
+        action=Once,
         metavar='KIND:WHERE',
         help=f'labelled images to score on; without them every {HELD_OUT}th of --data',
     )

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from jssl.cli import configs
-from jssl.cli.data import described, source_of
+from jssl.cli.data import Once, described, source_of
 from jssl.cli.parser import Parser
 from jssl.components import build
 from jssl.data.reading.remarks import median_side
@@ -19,8 +19,9 @@ from jssl.recipes.own_images import HELD_OUT, SIZES, OwnImages
 Sentences = Callable[[Mapping[str, Any]], list[str]]
 FIELDS = {'data': 'train', 'test_data': 'test', 'probe_data': 'train'}  # and splits of TFDS
 MEANINGS = {
-    'data': 'your own images to train on: folder:photos, list:train.txt or tfds:name/split; sizes, '
-    'network and length follow from how many and how large they are, and are printed',
+    'data': 'your own images to train on: folder:photos, list:train.txt, tfds:name/split, '
+    'hf:folder, parquet:files or webdataset:shards; sizes, network and length follow from how many '
+    'and how large they are, and are printed',
     'test_data': 'images to judge the features on; without them every fifth image of labelled data '
     'is held out',
     'probe_data': 'labelled images that kNN and the linear probe learn from, where those to train '
@@ -31,7 +32,7 @@ MEANINGS = {
 def add_data(parser: Parser) -> None:
     """The data sets as arguments, and how large the network sees them."""
     for field, meaning in MEANINGS.items():
-        parser.add_argument(f'--{field}', metavar='KIND:WHERE', help=meaning)
+        parser.add_argument(f'--{field}', action=Once, metavar='KIND:WHERE', help=meaning)
     parser.add_argument(
         '--size',
         type=int,

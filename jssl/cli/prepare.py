@@ -33,8 +33,9 @@ def add_arguments(parser: Parser) -> None:
         action='append',
         required=True,
         metavar='[SPLIT=]KIND:WHERE',
-        help='folder:/path, list:/path or tfds:name/split; once for each split. Without SPLIT= it '
-        'is the split of TFDS, or train',
+        help='folder:/path, list:/path, tfds:name/split, hf:/path, parquet:/path or '
+        'webdataset:pattern; once for each split. Without SPLIT= it is the split of the source, or '
+        'train',
     )
     parser.add_argument('--out', required=True, help='DATA_DIR/NAME of the new data set')
     parser.add_argument('--size', type=int, required=True, help='of the short side in pixels')

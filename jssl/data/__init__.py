@@ -13,6 +13,9 @@ from jssl.data.reading.decoding import decode as decode
 from jssl.data.sources import TFDS as TFDS
 from jssl.data.sources import Arrays as Arrays
 from jssl.data.sources import Folder as Folder
+from jssl.data.sources import HuggingFace as HuggingFace
 from jssl.data.sources import ImageList as ImageList
+from jssl.data.sources import Parquet as Parquet
 from jssl.data.sources import Sample as Sample
 from jssl.data.sources import Source as Source
+from jssl.data.sources import WebDataset as WebDataset

@@ -17,9 +17,17 @@ from jssl.cli.prepare import add_arguments, read_sources
 from jssl.components import build
 from jssl.data import Source
 from jssl.data.preparing.conversion import Target, prepare
-from jssl.data.sources import TFDS, Folder, ImageList
+from jssl.data.sources import TFDS, Folder, ImageList, WebDataset
 from tests.checks import refused
 from tests.conftest import ROOT
+from tests.data.sources.written import (
+    CLASSES,
+    hub_table,
+    samples,
+    save_to_disk,
+    write_parquet,
+    write_tar,
+)
 
 
 @pytest.fixture
@@ -92,6 +100,23 @@ def test_kinds_of_sources(images: Path, digits_dir: str) -> None:
         'val': ImageList(str(images / 'list.txt'), root),
         'test': TFDS('embedded_digits', 'test[:5]', digits_dir),
     }
+
+
+def test_tables_and_shards_are_prepared_with_their_classes(
+    images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('XDG_CACHE_HOME', str(images / 'cache'))
+    save_to_disk(images / 'hf', hub_table(5))
+    write_parquet(images / 'test-00000-of-00001.parquet', hub_table(3))
+    given = [f'--source=hf:{images}/hf', f'--source=parquet:{images}?split=test']
+    out = images / 'tfds' / 'mine'
+    arguments = [*given, f'--out={out}', '--size=4', '--encoding=png', '--workers=2']
+    assert main(['prepare', *arguments]) == 0
+    train, test = (TFDS('mine', split, str(images / 'tfds')) for split in ('train', 'test'))
+    assert [train[row]['label'] for row in range(5)] == [0, 1, 2, 0, 1]
+    assert (train.label_names, len(test)) == (CLASSES, 3)
+    shard = write_tar(images / 'a.tar', samples(4))
+    assert sources(f'webdataset:{shard}') == {'train': WebDataset(shard)}
 
 
 @pytest.mark.parametrize('wrong', ['/data/images', 'dir:/data', 'folder:', 'tfds:/'])

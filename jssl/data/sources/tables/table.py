@@ -1,0 +1,40 @@
+"""What a file with a table is to a source: rows, encoded images by number, and all labels."""
+
+from typing import Any, Protocol
+
+from jssl.data.sources.fixed_file import FixedFile
+from jssl.errors import JsslError
+
+MISSING = 'the image is missing (null)'
+OUTSIDE = (
+    'its image is not in the table, only a path of one; write the set again with the images in it: '
+    'dataset.save_to_disk(FOLDER) or table.push_to_hub do that'
+)
+
+
+class Table(Protocol):
+    """One file of a table; it may be read by several threads, and pickled."""
+
+    file: FixedFile
+    schema: Any  # a `pyarrow.Schema`
+
+    def __len__(self) -> int:
+        """The number of rows."""
+
+    def check(self, column: str) -> None:
+        """Raises a `JsslError` for a column of images in a form that is not read."""
+
+    def image(self, column: str, row: int) -> bytes:
+        """The encoded image in a row.
+
+        Raises:
+          JsslError: there is none, or the file is damaged or changed.
+        """
+
+    def labels(self, column: str) -> list[Any]:
+        """A column of labels as arrays of pyarrow, one after the other."""
+
+
+def damaged(path: str, what: str) -> JsslError:
+    """The error for a file that cannot be right."""
+    return JsslError(f'{path} is damaged: {what}; copy it again.')
