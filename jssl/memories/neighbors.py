@@ -64,6 +64,12 @@ def store_rows(
             f'set it to {len(rows)} or more.'
         )
     rows = jax.lax.stop_gradient(rows).astype(memory.dtype)
-    places = pointer + jnp.arange(len(rows))  # those past the end are dropped
+    start = jnp.minimum(pointer, len(memory) - len(rows))
+    past = pointer - start  # so many rows would stand past the end
+    window = jax.lax.dynamic_slice_in_dim(memory, start, len(rows))
+    kept = (jnp.arange(len(rows)) >= past)[:, None]
+    window = jnp.where(kept, jnp.roll(rows, past, axis=0), window)
     after = pointer + len(rows)
-    return memory.at[places].set(rows, mode='drop'), jnp.where(after >= len(memory), 0, after)
+    # A window is written where it is; a scatter of rows would copy the memory on a CPU.
+    memory = jax.lax.dynamic_update_slice_in_dim(memory, window, start, axis=0)
+    return memory, jnp.where(after >= len(memory), 0, after)

@@ -6,6 +6,7 @@ host, and nothing in it depends on how many devices there are.
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
@@ -81,9 +82,28 @@ def make_train_step(
         )
         return train_state, {**metrics, 'loss': loss, 'grad_norm': optax.tree.norm(grads)}
 
-    if shardings is None:
-        return jax.jit(step, donate_argnums=0)
-    return jax.jit(step, donate_argnums=0, out_shardings=(shardings, None))
+    platform = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
+    compiled = functools.partial(
+        jax.jit, step, donate_argnums=0, compiler_options=in_place(platform)
+    )
+    return compiled() if shardings is None else compiled(out_shardings=(shardings, None))
+
+
+@functools.cache
+def in_place(platform: str) -> dict[str, bool]:
+    """What makes the compiler update the rows of a donated memory where they are.
+
+    XLA for CPUs copies a bank or a queue whole, twice a step, unless it looks at which part of it
+    is read after the write; GPUs and TPUs do without. An XLA that does not know the option copies.
+    """
+    options = {'xla_cpu_copy_insertion_use_region_analysis': True}
+    if platform != 'cpu':
+        return {}
+    try:
+        jax.jit(lambda: 0, compiler_options=options).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return {}
+    return options
 
 
 def checked(algorithm: Algorithm) -> Callable[..., tuple[jax.Array, tuple[State, Metrics]]]:

@@ -1,0 +1,62 @@
+"""Donated memories are updated where they are, read off the compiled program."""
+
+import re
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from jssl.training import sharding
+from jssl.training.step import in_place
+from tests.algorithms import runs
+
+# What of the state is written a batch at a time.
+MEMORIES = {
+    'MoCo': ['queue'],
+    'SymmetricMoCo': ['queue'],
+    'DenseCL': ['queue', 'queue2'],
+    'NNCLR': ['queue'],
+    'ODC': ['memory'],
+}
+
+
+def copies(program: jax.stages.Compiled, shape: tuple[int, ...]) -> int:
+    """How often the program copies an array of that shape."""
+    sides = ','.join(map(str, shape))
+    return len(re.findall(rf'\[{sides}\]\S* copy\(', program.as_text() or ''))
+
+
+@pytest.mark.usefixtures('float64')
+@pytest.mark.parametrize('name', MEMORIES)
+def test_no_memory_is_copied_whole(name: str) -> None:
+    state, mesh = runs.placed(name, 1), sharding.make_mesh(devices=1)
+    step: Any = runs.step(name, 1)
+    compiled = step.lower(state, sharding.put_batch(runs.batch(0), mesh)).compile()
+    memories = jax.tree.leaves([state.state[entry] for entry in MEMORIES[name]])
+    shapes = {leaf.shape for leaf in memories if leaf.ndim == 2}
+    assert shapes
+    assert {shape: copies(compiled, shape) for shape in shapes} == dict.fromkeys(shapes, 0)
+
+
+def test_without_the_option_of_cpus_a_queue_is_copied() -> None:
+    """Else the test above would show nothing."""
+
+    def step(queue: jax.Array, w: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def loss(w: jax.Array) -> tuple[jax.Array, jax.Array]:
+            rows = jax.lax.stop_gradient(w)
+            return jax.nn.logsumexp(w @ queue.T), queue.at[:2].set(rows)
+
+        grads, written = jax.grad(loss, has_aux=True)(w)
+        return written, grads
+
+    given = np.ones((64, 8), 'float32'), np.ones((2, 8), 'float32')
+
+    def count(options: dict[str, bool]) -> int:
+        compiled = jax.jit(step, donate_argnums=0, compiler_options=options).lower(*given).compile()
+        return copies(compiled, (64, 8))
+
+    assert count({}) > 0
+    assert in_place('cpu')
+    assert count(in_place('cpu')) == 0
+    assert in_place('tpu') == {}
