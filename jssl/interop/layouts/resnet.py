@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 
 from jssl.errors import JsslError
-from jssl.interop.layouts.layout import Arrays, Layout, Names, Network, count, inside, shape_of
+from jssl.interop.layouts.layout import (
+    Arrays,
+    Layout,
+    Names,
+    Network,
+    count,
+    inside,
+    shape_of,
+    token_width,
+)
 
 RESNETS: dict[tuple[tuple[int, ...], bool], int] = {
     ((1, 1, 1, 1), False): 10,  # jssl's own, for small experiments
@@ -61,6 +70,11 @@ def _described(kind: str, arrays: Arrays, width: int, usual: bool) -> Network:
         return network
     groups = {'groups': middle // group, 'width_per_group': group}
     return network | {'type': 'ResNeXt'} | groups
+
+
+def _last_width(arrays: Mapping[str, np.ndarray]) -> int | None:
+    norms = [np.size(value) for key, value in arrays.items() if key.startswith('layer4.0.bn')]
+    return max(norms, default=None)
 
 
 def _outgoing(arrays: Arrays, network: Any) -> Arrays:
@@ -141,6 +155,8 @@ RESNET = Layout(
     apart=('fc.',),
     outgoing=_outgoing,
     kind='ResNet',
+    view=224,
+    width=_last_width,
 )
 HUGGING_FACE = dataclasses.replace(
     RESNET,
@@ -155,6 +171,7 @@ HUGGING_FACE = dataclasses.replace(
     apart=(),
     incoming=_uncounted,
     told=_told,
+    width=token_width,  # what it is in a config there is read by `told` alone
 )
 TIMM_DEEP = dataclasses.replace(
     RESNET,

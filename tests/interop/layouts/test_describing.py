@@ -27,6 +27,19 @@ def test_names_of_mmpretrain_are_ours_and_its_wholes_are_recognised() -> None:
     assert not brought.is_foreign
 
 
+@pytest.mark.parametrize(('name', 'wrapper'), [('swin', 'encoder.'), ('hf-swin', 'swin.')])
+def test_of_simmim_the_encoder_is_taken(name: str, wrapper: str) -> None:
+    weights = {f'{wrapper}{key}': value for key, value in file_of(name).items()}
+    weights |= {'decoder.0.weight': np.ones((8, 8, 1, 1), 'float32')}
+    # Of some files, and follows from the size of a window.
+    weights |= {f'{wrapper}layers.0.blocks.1.attn_mask': np.ones((4, 4, 4), 'float32')}
+    brought = place(weights, 'it')
+    assert brought.layout is not None
+    assert brought.layout.name == name
+    assert brought.arrays.keys() == arrays_of_other(SWIN).keys()
+    assert '1 more beside' in brought.said
+
+
 @pytest.mark.parametrize(
     ('change', 'words'),
     [
@@ -114,3 +127,14 @@ def test_what_others_do_not_have_is_not_written(
 def test_another_activation_of_a_residual_network_is_refused() -> None:
     with refused("hidden_act='gelu'", 'relu'):
         place(file_of('hf-resnet'), 'it', companions=Companions({'hidden_act': 'gelu'}))
+
+
+def test_a_config_beside_says_how_images_of_a_residual_network_are_prepared() -> None:
+    timm = {'num_features': 16, 'pretrained_cfg': {'mean': [0.5] * 3, 'std': [0.5] * 3}}
+    images = {'image_mean': [0.5] * 3, 'image_std': [0.5] * 3}
+    for name, companions in (
+        ('resnet', Companions(timm)),
+        ('hf-resnet', Companions({'hidden_sizes': [2, 4, 8, 16], 'hidden_act': 'relu'}, images)),
+    ):
+        view = place(file_of(name), 'it', companions=companions).view
+        assert view == dict(size=224, resize=256, mean=(127.5,) * 3, std=(127.5,) * 3)

@@ -4,7 +4,9 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from jssl.interop.bring import Brought
+import numpy as np
+
+from jssl.interop.bring import Brought, bring
 from tests.interop.layouts.others import (
     Other,
     assert_both_ways,
@@ -84,4 +86,9 @@ def test_hugging_faces(tmp_path: Path) -> None:
         return model(x, interpolate_pos_encoding=True).pooler_output
 
     other = Other(hugging_faces, features, 'huggingface', sides=SIDES)
-    assert_described(assert_both_ways(other, tmp_path / 'model', model, again, tmp_path))
+    brought = assert_both_ways(other, tmp_path / 'model', model, again, tmp_path)
+    assert_described(brought)
+    memory = bring(saved(model, tmp_path / 'memory.safetensors')).arrays
+    assert memory.keys() == brought.arrays.keys()
+    for key, value in brought.arrays.items():
+        np.testing.assert_array_equal(memory[key], value)
