@@ -47,7 +47,7 @@ def attention(x: jax.Array, **options: Any) -> jax.Array:
     return applied(module, variables, x)
 
 
-def influences(shape: tuple[int, int], place: tuple[int, int], **options: bool) -> np.ndarray:
+def influences(shape: tuple[int, int], place: tuple[int, int], **options: Any) -> np.ndarray:
     """Which places of the output move when one place of the input does."""
     x = jax.random.normal(jax.random.key(0), (1, *shape, 4))
     moved = x.at[0, place[0], place[1]].add(1)
@@ -62,6 +62,24 @@ def test_attention_stays_within_a_window(shift: bool, rows: slice, columns: slic
     reached = influences((8, 8), (3, 5), shift=shift)
     expected = np.zeros((8, 8), bool)
     expected[rows, columns] = True
+    np.testing.assert_array_equal(reached, expected)
+
+
+@pytest.mark.parametrize(
+    ('shifting', 'shape', 'rows', 'columns'),
+    [
+        ('plain', (4, 8), [0, 1, 2, 3], [0, 1, 2, 3]),  # a side of one window: no shift
+        ('by_axis', (4, 8), [0, 1, 2, 3], [0, 1]),
+        ('plain', (5, 5), [0, 1], [0, 1]),
+        ('before_padding', (5, 5), [0, 2, 3, 4], [0, 2, 3, 4]),  # what comes round is not parted
+    ],
+)
+def test_other_libraries_shift_in_their_own_ways(
+    shifting: str, shape: tuple[int, int], rows: list[int], columns: list[int]
+) -> None:
+    reached = influences(shape, (0, 0), shift=True, shifting=shifting)
+    expected = np.zeros(shape, bool)
+    expected[np.ix_(rows, columns)] = True
     np.testing.assert_array_equal(reached, expected)
 
 
