@@ -12,7 +12,7 @@ from jssl.interop.companions import Companions, read_companions
 from jssl.interop.layouts import find, recognise
 from jssl.interop.layouts.layout import Arrays, Layout, listed
 from jssl.paths import expanded
-from jssl.weights.files import read_weights
+from jssl.weights.files import open_weights
 
 HEADS = 'num_heads'
 # Fields of a backbone that change what it computes and no shape of an array.
@@ -77,7 +77,8 @@ def bring(path: Path | str, layout: str | None = None, leave_out: Sequence[str] 
         have no place in it; names each with its shape.
     """
     file = weights_in(expanded(path))
-    return place(read_weights(file), str(path), layout, leave_out, read_companions(file))
+    with open_weights(file) as weights:
+        return place(weights, str(path), layout, leave_out, read_companions(file))
 
 
 def check_known(network: Mapping[str, Any], path: str) -> None:
@@ -107,16 +108,16 @@ def weights_in(path: Path) -> Path:
 
 
 def place(
-    weights: Mapping[str, np.ndarray],
+    weights: Mapping[str, Any],
     path: str,
     layout: str | None = None,
     leave_out: Sequence[str] = (),
     companions: Companions | None = None,
 ) -> Brought:
-    """As `bring`, of arrays that were read."""
+    """As `bring`, of arrays, or of what `numpy.asarray` makes one of and is left if unwanted."""
     found = recognise(weights) if layout is None else find(layout)
     if found is None:
-        return Brought(dict(weights), None, None, {}, f'{path}: its layout is not known')
+        return Brought(_read(weights), None, None, {}, f'{path}: its layout is not known')
     wrapper = found.wrapper_in(weights)
     if wrapper is None:
         raise JsslError(
@@ -128,14 +129,18 @@ def place(
         return _placed(found, wrapper, weights, path, tuple(leave_out), companions or Companions())
     except JsslError as error:
         if layout is None and not found.names:  # it may be a network of jssl's own
-            return Brought(dict(weights), None, None, {}, f'{path}: its network is not known')
+            return Brought(_read(weights), None, None, {}, f'{path}: its network is not known')
         raise JsslError(f'{path!r}, taken for {found.title}: {error}') from error
+
+
+def _read(weights: Mapping[str, Any]) -> Arrays:
+    return {key: np.asarray(value) for key, value in weights.items()}
 
 
 def _placed(
     layout: Layout,
     wrapper: str,
-    weights: Mapping[str, np.ndarray],
+    weights: Mapping[str, Any],
     path: str,
     leave_out: tuple[str, ...],
     companions: Companions,

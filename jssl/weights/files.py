@@ -1,37 +1,26 @@
 """Arrays by name, from and to files that hold arrays and nothing that could be run."""
 
 import contextlib
+import functools
 import os
 import shlex
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from jssl.errors import JsslError
 from jssl.paths import expanded
-from jssl.weights.npz import read_npz
-from jssl.weights.shards import INDEX, read_shards
+from jssl.weights.npz import open_npz
+from jssl.weights.shards import INDEX, open_shards
+from jssl.weights.tensors import open_tensors
+from jssl.weights.unread import Unread
 
 READABLE = ('.safetensors', '.npz')
 # What stands beside the weights of a network and is counted, or looked up by number. An integer
 # alone is a counter or a size wherever it is.
 TABLES = ('label_bank', 'multinomial.alias', 'position_ids', 'relative_position_index')
-TYPES = {
-    'F64': 'float64',
-    'F32': 'float32',
-    'F16': 'float16',
-    'BF16': 'uint16',  # which NumPy does not have; they are widened
-    'I64': 'int64',
-    'I32': 'int32',
-    'I16': 'int16',
-    'I8': 'int8',
-    'U64': 'uint64',
-    'U32': 'uint32',
-    'U16': 'uint16',
-    'U8': 'uint8',
-    'BOOL': 'bool',
-}
 WANTED = 'floating-point numbers of 16, 32 or 64 bits'
 LONGEST = 300  # letters of another library's message that are passed on
 
@@ -46,6 +35,20 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
       JsslError: if there is no such file, it is of another kind or broken, or an array is no
         weight; says how to convert one of PyTorch.
     """
+    with open_weights(path) as arrays:
+        return {name: np.asarray(array) for name, array in arrays.items()}
+
+
+@contextlib.contextmanager
+def open_weights(path: str | Path) -> Iterator[dict[str, Unread]]:
+    """As `read_weights`, but within the context each array is read when it is wanted.
+
+    What is not wanted takes no memory, whatever its size, and may hold infinities and NaN.
+
+    Raises:
+      JsslError: as `read_weights`, of what can be known without values; the others at
+        `numpy.asarray` of an array.
+    """
     path = expanded(path)
     if not os.path.isfile(path):  # which a name that is too long is not either
         raise JsslError(f'There is no file {str(path)!r}; give the path of one with weights.')
@@ -56,22 +59,44 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
             f'{path} may hold a pickle, which jssl does not read; convert it once with '
             f'{conversion(path, path)}'
         )
+    with contextlib.ExitStack() as stack:
+        with _reading(path):
+            if several:
+                arrays = open_shards(path, lambda part: stack.enter_context(open_weights(part)))
+            elif suffix == '.npz':
+                archive = stack.enter_context(zipfile.ZipFile(path))
+                arrays = _checked(path, open_npz(path, archive, check_kind))
+            else:
+                file = stack.enter_context(path.open('rb'))
+                arrays = _checked(path, open_tensors(path, file, check_kind))
+            if not arrays:
+                raise ValueError('it holds no arrays')
+        yield arrays
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
     try:
-        if several:
-            arrays = read_shards(path, read_weights)
-        elif suffix == '.npz':
-            arrays = read_npz(path, check_kind)
-        else:
-            arrays = _read_safetensors(path)
-        if not arrays:
-            raise ValueError('it holds no arrays')
-        check_finite(arrays)
+        yield
     except Exception as error:  # the libraries raise far more at damaged bytes than they document
         raise JsslError(
             f'{path} could not be read as weights: {brief(error)}. Give a whole .safetensors or '
             '.npz file of floating-point arrays.'
         ) from error
-    return arrays
+
+
+def _checked(path: Path, arrays: Mapping[str, Unread]) -> dict[str, Unread]:
+    """Arrays that have to be finite when they are read."""
+
+    def read(name: str) -> np.ndarray:
+        with _reading(path):
+            array = arrays[name].load()
+            check_finite({name: array})
+        return array
+
+    return {
+        name: Unread(array.shape, functools.partial(read, name)) for name, array in arrays.items()
+    }
 
 
 def write_weights(
@@ -150,21 +175,3 @@ def brief(error: Exception) -> str:
     """What an error says, as a part of a sentence in one line."""
     said = ' '.join(str(error).split()) or type(error).__name__
     return said.rstrip('.') if len(said) <= LONGEST else f'{said[:LONGEST]} ...'
-
-
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    from safetensors import deserialize
-
-    return {name: _array(name, **entry) for name, entry in deserialize(path.read_bytes())}
-
-
-def _array(name: str, dtype: str, shape: list[int], data: bytes) -> np.ndarray:
-    if dtype not in TYPES:
-        raise ValueError(f'{name!r} is of type {dtype}, and weights are {WANTED}')
-    array = np.frombuffer(data, TYPES[dtype]).reshape(shape)
-    if dtype == 'BF16':  # the upper half of a float32
-        wide = array.astype(np.uint32)
-        wide <<= 16
-        return wide.view(np.float32)
-    check_kind(name, array.dtype, array.size)
-    return array

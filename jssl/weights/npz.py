@@ -1,5 +1,6 @@
-"""Arrays of a .npz file, none larger than the file says before it is read."""
+"""Arrays of a .npz file, none larger than the file says, each read when it is wanted."""
 
+import functools
 import math
 import os
 import struct
@@ -10,7 +11,8 @@ from typing import IO
 
 import numpy as np
 
-CHUNK = 1 << 20  # bytes that are decompressed at a time
+from jssl.weights.unread import Unread, read_values
+
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what NumPy writes
 END = struct.Struct('<10xH10x')  # the record that ends an archive: the number of its entries,
 MANY = 0xFFFF  # or that they are too many to be told there
@@ -18,14 +20,16 @@ ENCRYPTED = 0x1  # a flag of an entry
 # Weights hardly shrink when they are compressed; only zeros do, of which a network has few.
 MOST = 100  # times the bytes of the file that its arrays may have,
 ALWAYS = 64 << 20  # or so many bytes
+Check = Callable[[str, np.dtype, int], None]
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
-def read_npz(path: Path, check: Callable[[str, np.dtype, int], None]) -> dict[str, np.ndarray]:
+def open_npz(path: Path, archive: zipfile.ZipFile, check: Check) -> dict[str, Unread]:
     """The arrays of a .npz file by name, in the byte order of the machine.
 
     Args:
       path: of the file.
+      archive: the same, which has to be open as long as arrays are read.
       check: is told name, type and number of entries of each array before its values are read, and
         raises an error for one that is not wanted.
 
@@ -33,17 +37,18 @@ def read_npz(path: Path, check: Callable[[str, np.dtype, int], None]) -> dict[st
       ValueError: says what is wrong with which entry. Damaged bytes raise what zipfile, zlib and
         NumPy raise at them.
     """
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-        check_size(path, sum(entry.file_size for entry in entries))
-        if _count(path, archive) not in (len(entries), MANY):
-            raise ValueError('the list of its entries is damaged')
-        arrays: dict[str, np.ndarray] = {}
-        for name, entry in [(_name(entry), entry) for entry in entries]:
-            if name in arrays:
-                raise ValueError(f'it holds {name!r} more than once')
-            arrays[name] = _read(archive, entry, name, check)
-        return arrays
+    entries = archive.infolist()
+    check_size(path, sum(entry.file_size for entry in entries))
+    if _count(path, archive) not in (len(entries), MANY):
+        raise ValueError('the list of its entries is damaged')
+    arrays: dict[str, Unread] = {}
+    for name, entry in [(_name(entry), entry) for entry in entries]:
+        if name in arrays:
+            raise ValueError(f'it holds {name!r} more than once')
+        with archive.open(entry) as file:
+            shape, _, _ = _header(file, name, entry.file_size, check)
+        arrays[name] = Unread(shape, functools.partial(_read, archive, entry, name, check))
+    return arrays
 
 
 def _count(path: Path, archive: zipfile.ZipFile) -> int:
@@ -81,44 +86,28 @@ def _name(entry: zipfile.ZipInfo) -> str:
     return entry.filename.removesuffix('.npy')
 
 
-def _read(
-    archive: zipfile.ZipFile,
-    entry: zipfile.ZipInfo,
-    name: str,
-    check: Callable[[str, np.dtype, int], None],
-) -> np.ndarray:
+def _header(
+    file: IO[bytes], name: str, size: int, check: Check
+) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether columns come first, and type of an array in an entry of `size` bytes."""
+    version = np.lib.format.read_magic(file)
+    if version not in HEADERS:
+        raise ValueError(f'{name!r} has version {version} of the format, which is for structures')
+    shape, fortran_order, dtype = HEADERS[version](file)
+    count = math.prod(shape)
+    check(name, dtype, count)
+    if min(shape, default=0) < 0 or file.tell() + count * dtype.itemsize != size:
+        raise ValueError(
+            f'{name!r} says that it has shape {shape} of {dtype}, and has '
+            f'{size - file.tell()} bytes'
+        )
+    return shape, fortran_order, dtype
+
+
+def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, check: Check) -> np.ndarray:
     with archive.open(entry) as file:
-        version = np.lib.format.read_magic(file)
-        if version not in HEADERS:
-            raise ValueError(
-                f'{name!r} has version {version} of the format, which is for structures'
-            )
-        shape, fortran_order, dtype = HEADERS[version](file)
-        count = math.prod(shape)
-        check(name, dtype, count)
-        if min(shape, default=0) < 0 or file.tell() + count * dtype.itemsize != entry.file_size:
-            raise ValueError(
-                f'{name!r} says that it has shape {shape} of {dtype}, and has '
-                f'{entry.file_size - file.tell()} bytes'
-            )
-        values = _values(file, dtype, count)
+        shape, fortran_order, dtype = _header(file, name, entry.file_size, check)
+        values = read_values(file, shape, dtype)
+        file.read(1)  # at its end an entry's checksum is compared
     array = values.reshape(shape, order='F' if fortran_order else 'C')
     return array.astype(dtype.newbyteorder('='), copy=False)
-
-
-def _values(file: IO[bytes], dtype: np.dtype, count: int) -> np.ndarray:
-    """All values, read piece by piece into their place: decompressed at once they are there twice.
-
-    Raises:
-      EOFError: there are fewer.
-    """
-    values = np.empty(count, dtype)
-    place = values.view(np.uint8).data
-    filled = 0
-    while filled < len(place):
-        read = file.readinto(place[filled : filled + CHUNK])  # type: ignore[attr-defined]
-        if not read:
-            raise EOFError('it ends within an array')
-        filled += read
-    file.read(1)  # at its end an entry's checksum is compared
-    return values

@@ -6,20 +6,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from jssl.weights.unread import Unread
 
 INDEX = '.safetensors.index.json'  # how the names of indices end
 LARGEST = 64 << 20  # bytes of an index
 
 
-def read_shards(
-    path: Path, read: Callable[[Path], Mapping[str, np.ndarray]]
-) -> dict[str, np.ndarray]:
+def open_shards(path: Path, opened: Callable[[Path], Mapping[str, Unread]]) -> dict[str, Unread]:
     """The arrays of all files that the index at `path` lists.
 
     Args:
       path: of the index, whose files lie in the same folder.
-      read: reads one of them.
+      opened: gives those of one of them.
 
     Raises:
       ValueError: it is no index, names a file elsewhere, or an array that its file does not hold.
@@ -27,9 +25,9 @@ def read_shards(
     if path.stat().st_size > LARGEST:
         raise ValueError(f'an index has less than {LARGEST} bytes')
     places = _places(json.loads(path.read_text(encoding='utf-8')))
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Unread] = {}
     for name in sorted(set(places.values())):
-        found = read(path.with_name(name))
+        found = opened(path.with_name(name))
         wanted = [key for key, file in places.items() if file == name]
         lacking = [key for key in wanted if key not in found]
         if lacking:

@@ -100,8 +100,8 @@ class Layout:
                 return wrapper
         return None
 
-    def bring(self, weights: Mapping[str, np.ndarray]) -> tuple[Arrays, Arrays]:
-        """Arrays in our names, and those in theirs that have no place.
+    def bring(self, weights: Mapping[str, Any]) -> tuple[Arrays, dict[str, Any]]:
+        """Arrays in our names, and those in theirs that have no place, which are not read.
 
         Args:
           weights: in their names, without a wrapper.
@@ -110,8 +110,8 @@ class Layout:
           JsslError: a part of an array is missing, or comes twice.
         """
         if not self.names:
-            return dict(weights), {}
-        found: dict[str, dict[int, np.ndarray]] = {}
+            return {key: np.asarray(value) for key, value in weights.items()}, {}
+        found: dict[str, dict[int, Any]] = {}
         counts: dict[str, int] = {}
         strange = {}
         for key, value in weights.items():
@@ -124,7 +124,7 @@ class Layout:
                 raise JsslError(f'{key!r} comes a second time, under another name.')
             found[place.ours][place.part] = value
             counts[place.ours] = place.parts
-        joined = {ours: _joined(ours, parts, counts[ours]) for ours, parts in found.items()}
+        joined = {ours: _joined(ours, found.pop(ours), counts[ours]) for ours in list(found)}
         return self.incoming(joined), strange
 
     def send(self, arrays: Mapping[str, np.ndarray], network: Any) -> Arrays:
@@ -261,8 +261,9 @@ def _pattern(name: str) -> re.Pattern[str]:
     return re.compile(text + LEAF, re.ASCII)
 
 
-def _joined(ours: str, parts: Mapping[int, np.ndarray], wanted: int) -> np.ndarray:
-    """An array of ours made of its parts; a bias that is not there is 0."""
+def _joined(ours: str, unread: Mapping[int, Any], wanted: int) -> np.ndarray:
+    """An array of ours made of its parts, which are read here; a bias that is not there is 0."""
+    parts = {number: np.asarray(part) for number, part in unread.items()}
     if wanted == 1:
         return parts[0]
     some = next(iter(parts.values()))
