@@ -99,7 +99,7 @@ class WebDataset:
 
     def names(self) -> list[str]:
         """The shards, how many samples each has, and which of their files are read."""
-        read = f'{self.image or "any image"}, {self.label}' if self.label else f'{self.image}'
+        read = ', '.join([self.image or 'any image', *filter(None, [self.label])])
         shards = zip(self._names, self._shards, strict=True)
         return [f'{name}, {len(shard.keys)} samples ({read})' for name, shard in shards]
 

@@ -134,7 +134,8 @@ def test_labels_that_some_samples_lack(tmp_path: Path) -> None:
     assert source.remarks == [
         f'1 of 4 samples of {source.path} have no .cls, so that all of them count as unlabelled.'
     ]
-    assert WebDataset(source.path, label=None).remarks == []
+    alone = WebDataset(source.path, label=None)
+    assert (alone.remarks, alone.names()) == ([], ['a.tar, 4 samples (any image)'])
 
 
 @pytest.mark.parametrize('label', [b'cat', b'', b'1.5', b'1' * 30, b'99999999999', b'-2', b'\xff'])
