@@ -33,9 +33,10 @@ from jssl.recipes.training import trust_ratio_lars as trust_ratio_lars
 Config = dict[str, Any]
 
 
-def digits() -> Config:
+def digits(**eval_view: Any) -> Config:
     """The embedded handwritten digits, 32 pixels: minutes on a laptop."""
-    return _data('embedded_digits', test='test', canvas=32, eval_view=policies.evaluation(32, 32))
+    view = policies.evaluation(**(dict(size=32, resize=32) | eval_view))
+    return _data('embedded_digits', test='test', canvas=32, eval_view=view)
 
 
 def digit_views(**fields: Any) -> Config:
@@ -46,6 +47,14 @@ def digit_views(**fields: Any) -> Config:
     """
     grey = dict(flip=0.0, jitter=0.3, saturation=0.0, hue=0.0, gray=0.0, blur=0.1)
     return dict(size=24, scale=(0.5, 1.0)) | grey | fields
+
+
+def no_light(**fields: Any) -> Config:
+    """`digit_views` without mean and deviation of grey, which transformers would learn at once.
+
+    A jitter strong enough to hide them makes a narrow one collapse.
+    """
+    return digit_views(jitter=0.0, standardize=True, **fields)
 
 
 def harsh_light(**fields: Any) -> Config:

@@ -18,7 +18,8 @@ from tests.conftest import ROOT
 STANDARD: dict[str, Any] = {'mean': (123.675, 116.28, 103.53), 'std': (58.395, 57.12, 57.375)}
 CROP = {'size': 224, 'scale': (0.08, 1.0), 'ratio': (3 / 4, 4 / 3), 'antialias': True}
 CROP |= {'interpolation': 'bilinear', 'flip': 0.5, 'rotate': 0.0}
-LAST = {'gray_weights': 'itu', 'gray_first': False, 'sigma': (0.1, 2.0), 'solarize': 0.0}
+LAST: dict[str, Any] = {'gray_weights': 'itu', 'gray_first': False, 'sigma': (0.1, 2.0)}
+LAST |= {'solarize': 0.0, 'standardize': False}
 
 
 def jitter(probability: float, *strengths: float) -> dict[str, float]:

@@ -37,6 +37,27 @@ def normalize(
     return (image - jnp.asarray(mean, image.dtype)) / jnp.asarray(std, image.dtype)
 
 
+def standardize(image: jax.Array) -> jax.Array:
+    """The image less its own mean, over its own deviation, of all pixels and channels together.
+
+    Brightness and contrast are gone with that. The variance is taken as larger by 1 level², so that
+    an image of one grey becomes 0.
+
+    Args:
+      image: `(H, W, C)`, levels 0..255.
+
+    Returns:
+      Float `(H, W, C)`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from jssl.augment.ops.normalize import standardize
+      >>> print(standardize(jnp.array([[[0.0], [200.0]]])).round(3).ravel())
+      [-1.  1.]
+    """
+    return jax.nn.standardize(image, axis=None, epsilon=1.0)
+
+
 def denormalize(
     images: ArrayLike, mean: float | Sequence[float], std: float | Sequence[float]
 ) -> NDArray[np.float32]:

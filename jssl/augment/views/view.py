@@ -10,7 +10,12 @@ import jax.numpy as jnp
 
 from jssl.augment.ops import color, geometry, resample
 from jssl.augment.ops.blur import gaussian_blur
-from jssl.augment.ops.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
+from jssl.augment.ops.normalize import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    normalize,
+    standardize,
+)
 from jssl.augment.views import checks
 from jssl.checks import Checked, Finite, Fraction, NonNegative, Positive, Range, Share, Side
 from jssl.data.canvas import Canvas
@@ -38,6 +43,8 @@ class View(Checked):
       gray_first: True puts grey before the jitter.
       sigma: bounds of the blur's standard deviation in pixels.
       mean, std: per channel, on the 0..255 scale.
+      standardize: normalise by the view's own mean and deviation instead, see
+        `jssl.augment.ops.normalize.standardize`; pictures still go by `mean` and `std`.
 
     Raises:
       JsslError: an option is out of its range.
@@ -63,6 +70,7 @@ class View(Checked):
     solarize: Fraction = 0.0
     mean: tuple[Finite, ...] = IMAGENET_MEAN
     std: tuple[Positive, ...] = IMAGENET_STD
+    standardize: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -104,7 +112,7 @@ class View(Checked):
             image = stage(image)
         image = maybe(blur, self.blur, self._blur, image)
         image = maybe(solarize, self.solarize, lambda _, x: color.solarize(x), image)
-        return normalize(image, self.mean, self.std)
+        return standardize(image) if self.standardize else normalize(image, self.mean, self.std)
 
     def _crop(self, key: jax.Array, canvas: Canvas) -> jax.Array:
         box = resample.random_resized_crop_box(key, canvas.size, self.scale, self.ratio)
@@ -136,6 +144,8 @@ class CenterView(Checked):
       resize: length of the image's short side before the crop, in pixels.
       interpolation: 'bilinear', 'bicubic' or 'lanczos', antialiased.
       mean, std: per channel, on the 0..255 scale.
+      standardize: normalise by the view's own mean and deviation instead, see
+        `jssl.augment.ops.normalize.standardize`; pictures still go by `mean` and `std`.
 
     Raises:
       JsslError: an option is out of its range.
@@ -146,6 +156,7 @@ class CenterView(Checked):
     interpolation: str = 'bilinear'
     mean: tuple[Finite, ...] = IMAGENET_MEAN
     std: tuple[Positive, ...] = IMAGENET_STD
+    standardize: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -173,7 +184,7 @@ class CenterView(Checked):
         image = resample.resize_and_center_crop(
             canvas.pixels, canvas.size, self.resize, self.size, self.interpolation
         )
-        return normalize(image, self.mean, self.std)
+        return standardize(image) if self.standardize else normalize(image, self.mean, self.std)
 
 
 def maybe(

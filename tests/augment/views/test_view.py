@@ -210,6 +210,16 @@ def test_center_view_takes_grey_canvases() -> None:
     np.testing.assert_allclose(jax.jit(view)(image), np.full((2, 2, 1), 2.0), rtol=1e-6)
 
 
+def test_views_are_standardized_by_their_own_numbers() -> None:
+    image = canvas()
+    view = dataclasses.replace(WHOLE, standardize=True)(jax.random.key(0), image)
+    square = CenterView(size=SIDE, resize=SIDE, standardize=True)(image)
+    pixels = np.asarray(image.pixels, np.float64)
+    expected = (pixels - pixels.mean()) / np.sqrt(pixels.var() + 1)
+    for got in (view, square):
+        np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
 def test_lists_are_stored_as_tuples() -> None:
     lists: dict[str, Any] = dict(scale=[0.2, 1], sigma=[0.1, 2.0], mean=[1, 2, 3], std=[1, 1, 1])
     view = View(**lists)
