@@ -30,6 +30,8 @@ class Reference:
       keys: of an algorithm, places in its state -> how their keys begin in a checkpoint there, as
         in ``{'teacher.params.backbone': 'encoder_k.module.0'}``. What is not named is not saved.
       twice: modules that a checkpoint has a second time -> under which name.
+      elsewhere: of an algorithm, how keys begin before MMSelfSup 1.0 or in MMPretrain -> how they
+        do in 1.x.
     """
 
     types: tuple[str, ...] = ()
@@ -40,6 +42,7 @@ class Reference:
     epsilon: float | None = None
     keys: Mapping[str, str] = dataclasses.field(default_factory=dict)
     twice: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    elsewhere: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def reference_of(part: Any) -> Reference:
@@ -54,6 +57,18 @@ def teacher_keys(name: str) -> dict[str, str]:
     kinds = ('params', 'batch_stats')
     keys = {f'teacher.{kind}.{part}': key for kind in kinds for part, key in parts.items()}
     return keys | {'teacher.steps': f'{name}.steps'}
+
+
+def pair_elsewhere(student: str, teacher: str | None = None) -> dict[str, str]:
+    """The `elsewhere` of an algorithm whose network and teacher were sequences before 1.0.
+
+    The network was saved a second time under the name `student`.
+    """
+    parts = {'0': 'backbone', '1': 'neck'}
+    found = {f'{student}.{number}.': f'{part}.' for number, part in parts.items()}
+    if teacher is not None:
+        found |= {f'{teacher}.{number}.': f'{teacher}.module.{number}.' for number in parts}
+    return found
 
 
 class Hook:

@@ -17,7 +17,7 @@ from jssl.layers.normalize import feature_std
 from jssl.losses import byol_regression
 from jssl.memories.teacher import cosine_momentum, init_teacher, update_teacher
 from jssl.networks import Network, each
-from jssl.reference import Reference, teacher_keys
+from jssl.reference import Reference, pair_elsewhere, teacher_keys
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,9 @@ class BYOL(Algorithm):
     head: LatentPredictHead
     base_momentum: Fraction = 0.996
 
-    reference: ClassVar[Reference] = Reference(keys=teacher_keys('target_net'))
+    reference: ClassVar[Reference] = Reference(
+        keys=teacher_keys('target_net'), elsewhere=pair_elsewhere('online_net', 'target_net')
+    )
 
     @property
     def network(self) -> Network:

@@ -59,7 +59,8 @@ class DenseCL(MoCo):
     start_iters: Natural = 0
 
     reference: ClassVar[Reference] = Reference(
-        keys={**MoCo.reference.keys, 'queue2': 'queue2', 'queue2_ptr': 'queue2_ptr'}
+        keys={**MoCo.reference.keys, 'queue2': 'queue2', 'queue2_ptr': 'queue2_ptr'},
+        elsewhere=MoCo.reference.elsewhere,
     )
 
     @property

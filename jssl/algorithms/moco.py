@@ -22,7 +22,7 @@ from jssl.losses import contrast_accuracy, info_nce, queue_similarities
 from jssl.memories.queue import enqueue, init_queue, queue_health
 from jssl.memories.teacher import Teacher, init_teacher, update_teacher
 from jssl.networks import Encoder, forward
-from jssl.reference import Reference, teacher_keys
+from jssl.reference import Reference, pair_elsewhere, teacher_keys
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,8 @@ class MoCo(Algorithm):
     momentum: Fraction = 0.999
 
     reference: ClassVar[Reference] = Reference(
-        keys={**teacher_keys('encoder_k'), 'queue': 'queue', 'queue_ptr': 'queue_ptr'}
+        keys={**teacher_keys('encoder_k'), 'queue': 'queue', 'queue_ptr': 'queue_ptr'},
+        elsewhere=pair_elsewhere('encoder_q', 'encoder_k'),
     )
 
     @property

@@ -18,7 +18,7 @@ from jssl.layers.normalize import feature_std
 from jssl.losses import batch_similarities, in_batch_contrast
 from jssl.memories.teacher import cosine_momentum, init_teacher, update_teacher
 from jssl.networks import Network, each
-from jssl.reference import Reference, teacher_keys
+from jssl.reference import Reference, pair_elsewhere, teacher_keys
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,10 @@ class MoCoV3(Algorithm):
     head: MoCoV3Head
     base_momentum: Fraction = 0.99
 
-    reference: ClassVar[Reference] = Reference(keys=teacher_keys('momentum_encoder'))
+    reference: ClassVar[Reference] = Reference(
+        keys=teacher_keys('momentum_encoder'),
+        elsewhere=pair_elsewhere('base_encoder', 'momentum_encoder'),
+    )
 
     @property
     def network(self) -> Network:

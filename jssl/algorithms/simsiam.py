@@ -5,7 +5,7 @@ Chen, He, "Exploring Simple Siamese Representation Learning", CVPR 2021, arXiv 2
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 
@@ -15,7 +15,7 @@ from jssl.kinds import Backbone, Neck
 from jssl.layers.normalize import feature_std
 from jssl.losses import negative_cosine
 from jssl.networks import Network, each
-from jssl.reference import Hooks
+from jssl.reference import Hooks, Reference, pair_elsewhere
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +31,8 @@ class SimSiam(Algorithm):
     backbone: Backbone
     neck: Neck
     head: LatentPredictHead
+
+    reference: ClassVar[Reference] = Reference(elsewhere=pair_elsewhere('encoder'))
 
     @property
     def network(self) -> Network:

@@ -6,7 +6,7 @@ Contrasting Cluster Assignments", NeurIPS 2020, arXiv 2006.09882.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from jssl.layers.normalize import l2_normalize
 from jssl.losses import sinkhorn, swapped_prediction
 from jssl.memories import feature_queue
 from jssl.networks import CropNetwork, by_size, forward
-from jssl.reference import Hooks
+from jssl.reference import Hooks, Reference
 
 PROTOTYPES = 'loss.prototypes'  # of params['head']; its kernel (D, K) holds one in each column
 
@@ -48,6 +48,13 @@ class SwAV(Algorithm):
     queue_length: Natural = 0
     queue_start_epoch: Natural = 15
     freeze_prototypes: Natural = 0
+
+    reference: ClassVar[Reference] = Reference(
+        elsewhere={
+            'head.prototypes.': 'head.loss.prototypes.',
+            'head.loss_module.prototypes.': 'head.loss.prototypes.',
+        }
+    )
 
     @property
     def network(self) -> CropNetwork:

@@ -9,6 +9,7 @@ import numpy as np
 
 from jssl.algorithm import Algorithm, Params, State
 from jssl.components import build
+from jssl.errors import JsslError
 from jssl.interop.model_dicts import class_of, model_config
 from jssl.memories.bank import MULTIPLE
 from jssl.reference import Hooks, reference_of
@@ -46,7 +47,8 @@ def import_state(
     """The reference's weights in the place of `params` and `state`.
 
     Args:
-      weights: the reference's `state_dict`, arrays by key.
+      weights: the reference's `state_dict`, arrays by key: of MMSelfSup 1.x, of before, or of
+        MMPretrain.
       params: parameters of the same model, or their shapes (`jax.eval_shape` of `init`).
       state: the algorithm's state, or its shapes.
       algorithm: whose they are; it says what is saved of its state, and where.
@@ -59,7 +61,7 @@ def import_state(
       JsslError: names a key that is missing, has another shape, or has no place in the model.
     """
     found = load_tree(
-        _padded(weights, algorithm),
+        _padded(_renamed(weights, algorithm), algorithm),
         {'params': params, 'state': state},
         functools.partial(reference_key, algorithm=algorithm),
         tuple(_twice(algorithm).values()),
@@ -100,6 +102,29 @@ def reference_key(names: Sequence[str], algorithm: Algorithm | None = None) -> s
         if rest[: len(parts)] == parts:
             return key_of([key, *rest[len(parts) :]])
     return None
+
+
+def _renamed(weights: StateDict, algorithm: Algorithm | None) -> StateDict:
+    """The weights by the names of MMSelfSup 1.x; a teacher that counted no steps has made none.
+
+    Raises:
+      JsslError: an array that was saved under two names differs.
+    """
+    reference = reference_of(algorithm)
+    found: dict[str, np.ndarray] = {}
+    for key, value in weights.items():
+        start = next((start for start in reference.elsewhere if key.startswith(start)), '')
+        name = reference.elsewhere.get(start, '') + key.removeprefix(start)
+        if name in found and not np.array_equal(found[name], value):
+            raise JsslError(
+                f'{key!r} of the weights differs from {name!r}, which is the same array under '
+                'another name. Take the checkpoint anew from where it was written.'
+            )
+        found[name] = value
+    steps = reference.keys.get('teacher.steps')
+    if steps is not None and found.keys() != weights.keys():
+        found.setdefault(steps, np.zeros((), np.int64))
+    return found
 
 
 def _padded(weights: StateDict, algorithm: Algorithm | None) -> StateDict:
