@@ -19,18 +19,33 @@ SCORES = {
 }
 
 
-def write_card(path: Path, network: Pretrained, *, use: str, whole: bool = False) -> Path:
+LICENCE = """## Licence
+
+Whoever trained the weights says how they may be used, with the terms of the images in mind.
+Weights that began with somebody's checkpoint stay under its licence, which for DINOv3 and I-JEPA
+limits what they may be used for."""
+
+
+def write_card(path: Path, network: Pretrained, *, use: str, **options: bool) -> Path:
     """Writes the page of the weights at `path`: ``<path>.md`` of a file, README.md of a folder.
+
+    A file's page is called after it, for a README.md beside it may be that of somebody's project.
+
+    Args:
+      path: of the weights.
+      network, use: see `card_text`, which takes the options too.
 
     Raises:
       OSError: it cannot be written.
     """
     card = path / 'README.md' if path.is_dir() else path.with_name(f'{path.name}.md')
-    replace_file(card, card_text(path.name, network, use=use, whole=whole).encode())
+    replace_file(card, card_text(path.name, network, use=use, **options).encode())
     return card
 
 
-def card_text(name: str, network: Pretrained, *, use: str, whole: bool = False) -> str:
+def card_text(
+    name: str, network: Pretrained, *, use: str, whole: bool = False, arrays: bool = True
+) -> str:
     """The page, as Markdown.
 
     Args:
@@ -38,6 +53,7 @@ def card_text(name: str, network: Pretrained, *, use: str, whole: bool = False) 
       network: whose weights they are.
       use: how it is read elsewhere, see `jssl.interop.exporters`.
       whole: whether all that the algorithm has is in the file.
+      arrays: whether `jssl.load` reads it.
     """
     told = {key: _read(value) for key, value in network.metadata.items()}
     method = told.get('algorithm')
@@ -51,7 +67,8 @@ def card_text(name: str, network: Pretrained, *, use: str, whole: bool = False) 
         _table('Scores', _scores(told.get('scores') or {})),
         _table('Preparation of images', _preparation(network)),
         _table('Network', backbone),
-        _usage(name, use),
+        _usage(name, use, arrays),
+        LICENCE,
     ]
     return '\n\n'.join(filter(None, parts)) + '\n'
 
@@ -91,14 +108,13 @@ def _cell(value: Any) -> str:
     return ' '.join(text.replace('|', '\\|').split())
 
 
-def _usage(name: str, use: str) -> str:
+def _usage(name: str, use: str, arrays: bool) -> str:
     lines = [
-        '## Use',
-        '',
         '```python',
         'import jssl',
         f'network = jssl.load({name!r})',
         "features = network.features(['a.jpg', 'b.jpg'])",
         '```',
+        '',
     ]
-    return '\n'.join([*lines, '', use.format(name=name)])
+    return '\n'.join(['## Use', '', *(lines if arrays else []), use.format(name=name)])

@@ -1,18 +1,23 @@
 """Weights of other libraries in files of ours or of a third: what `jssl import --to` does."""
 
+import functools
 import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from jssl.augment.views import CenterView
 from jssl.components import build_at
 from jssl.errors import JsslError
-from jssl.inference.load import CANVAS
+from jssl.fitting.pretrained import prefixed
+from jssl.inference.load import CANVAS, Sizes, fitted
+from jssl.inference.pretrained import Frozen
 from jssl.interop.bring import Brought, bring, check_known, place
 from jssl.interop.convert import read_checkpoint
-from jssl.interop.exporters import Parcel, write
+from jssl.interop.exporters import Parcel, formats, write
 from jssl.interop.metadata import read_metadata
 from jssl.kinds import Backbone
 from jssl.paths import expanded
@@ -60,7 +65,9 @@ def carry(
             'needs. Give it: --backbone=\'dict(type="ResNet", depth=50)\'.'
         )
     metadata = {} if backbone is None else _described(backbone, brought)
-    return write(target, Parcel(brought.arrays, metadata, backbone), to)
+    program = getattr(formats().get(to), 'PROGRAM', False)
+    features = _features(backbone, brought, str(source)) if program else None
+    return write(target, Parcel(brought.arrays, metadata, backbone, features), to)
 
 
 def _brought(source: Path, layout: str | None, leave_out: Sequence[str]) -> Brought:
@@ -81,6 +88,17 @@ def _network(source: Path, brought: Brought) -> Any:
 
 def _described(backbone: Any, brought: Brought) -> dict[str, str]:
     view = CenterView(**brought.view)
+    return describe(backbone, view, *_sizes(view, brought))
+
+
+def _sizes(view: CenterView, brought: Brought) -> Sizes:
     kernel = brought.arrays.get('patch_embed.projection.weight', brought.arrays.get('conv1.weight'))
-    channels = 3 if kernel is None else kernel.shape[1]
-    return describe(backbone, view, CANVAS * view.resize, channels)
+    return Sizes(CANVAS * view.resize, 3 if kernel is None else kernel.shape[1])
+
+
+def _features(backbone: Any, brought: Brought, source: str) -> Callable[[jax.Array], jax.Array]:
+    """Normalised images -> features, by the weights in the places that they have here."""
+    view = CenterView(**brought.view)
+    weights = prefixed(brought.arrays)
+    placed = fitted(backbone, weights, view, _sizes(view, brought), source)
+    return functools.partial(Frozen(backbone).extract_feat, *placed)

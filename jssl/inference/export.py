@@ -38,7 +38,9 @@ def export(
     parcel = packed(network.algorithm, network.params, network.state, network.metadata, whole)
     path = write(out, parcel, to)
     try:
-        card = write_card(path, network, use=find(path, to).USE, whole=whole)
+        written = find(path, to)
+        arrays = not getattr(written, 'PROGRAM', False)
+        card = write_card(path, network, use=written.USE, whole=whole, arrays=arrays)
         return Exported(path, card)
     except OSError as error:
         raise JsslError(

@@ -41,6 +41,8 @@ def test_exported_files_and_their_page(
     network = jssl.load(run)
     whole = export_state(network.params, network.state, algorithm=network.algorithm)
     assert read_weights('c.npz').keys() == whole.keys()
+    for words in ('## Licence', '| mean |', 'linear probe accuracy'):
+        assert words in page
 
 
 def test_what_cannot_be_exported_is_said(run: Path, tmp_path: Path, capsys: Any) -> None:

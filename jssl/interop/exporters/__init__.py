@@ -2,17 +2,20 @@
 
 A module has `HELP`, what the format is for in a few words, `ENDING`, how its files end, empty for a
 folder, `USE`, how what was written is read there, and ``write(path, parcel)``, which raises an
-`OSError` where it cannot write. Nothing else has to be told of it: `formats` finds it.
+`OSError` where it cannot write. One with `PROGRAM = True` computes features and holds no arrays
+that jssl reads. Nothing else has to be told of it: `formats` finds it.
 """
 
 import dataclasses
+import functools
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 
 import flax.linen as nn
+import jax
 import numpy as np
 
 from jssl.algorithm import Algorithm, Params, State
@@ -32,11 +35,13 @@ class Parcel:
       arrays: the weights by the reference's names; what has none there keeps its own.
       metadata: what the file is to say of itself, see `jssl.interop.metadata`.
       backbone: the module that they belong to; None for more than a backbone.
+      features: normalised images (B, H, W, C) -> (B, D); None for more than a backbone.
     """
 
     arrays: Mapping[str, np.ndarray]
     metadata: Mapping[str, str]
     backbone: nn.Module | None = None
+    features: Callable[[jax.Array], jax.Array] | None = None
 
 
 def packed(
@@ -50,12 +55,21 @@ def packed(
     weights, stats = algorithm.kept(params, state)
     if not whole and has_backbone(weights):
         backbone = getattr(algorithm, 'backbone', None)
-        return Parcel(backbone_arrays(weights, stats), metadata, backbone)
+        features = functools.partial(algorithm.extract_feat, params, state)
+        return Parcel(backbone_arrays(weights, stats), metadata, backbone, features)
     bases = type(algorithm).__mro__
     if not any(base.__module__.startswith(f'{MODEL.package}.') for base in bases):
         return Parcel(own_names(params) | own_names(state), metadata)
     named = export_state(params, state, algorithm=algorithm)
     return Parcel({key: np.asarray(value, order='C') for key, value in named.items()}, metadata)
+
+
+# Formats that are asked for and not written.
+REFUSED = {
+    'onnx': 'jax2onnx 0.17.1, the one converter for current JAX that is kept up, stops at the max '
+    'pooling of ResNets and at networks for batches of any size. Give --to=stablehlo, which JAX '
+    'runs without jssl, or --to=timm or --to=huggingface, and there torch.onnx.export.'
+}
 
 
 def formats() -> dict[str, ModuleType]:
@@ -72,6 +86,8 @@ def find(path: Path, to: str | None = None) -> ModuleType:
     """
     known = formats()
     if to is not None:
+        if to in REFUSED:
+            raise JsslError(f'--to={to} is not written: {REFUSED[to]}')
         if to not in known:
             raise JsslError(f'There is no format {to!r} to export to. {suggest(to, known)}')
         return known[to]

@@ -14,8 +14,7 @@ ENDING = '.safetensors'
 USE = """In timm, with the name of the architecture:
 
 ```python
-network = timm.create_model(NAME, num_classes=0)
-network.load_state_dict(safetensors.torch.load_file({name!r}))
+network = timm.create_model(NAME, num_classes=0, checkpoint_path={name!r})
 ```"""
 
 

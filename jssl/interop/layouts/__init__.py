@@ -11,6 +11,7 @@ from jssl.interop.layouts import (
     beit,
     convnext,
     huggingface,
+    mmpretrain,
     mmselfsup,
     official,
     resnet,
@@ -34,6 +35,7 @@ LAYOUTS: tuple[Layout, ...] = (
     *swin.LAYOUTS,
     *convnext.LAYOUTS,
     *resnet.LAYOUTS,
+    *mmpretrain.LAYOUTS,
     *mmselfsup.LAYOUTS,
 )
 

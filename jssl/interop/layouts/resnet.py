@@ -185,4 +185,6 @@ TIMM_DEEP = dataclasses.replace(
     outgoing=_counted,
     kind='ResNetV1d',
 )
+# Whose ResNets have any stem, under the same names.
+MMPRETRAIN = dataclasses.replace(RESNET, outgoing=_counted)
 LAYOUTS = (RESNET, HUGGING_FACE, TIMM_DEEP)

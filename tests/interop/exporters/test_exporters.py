@@ -7,6 +7,8 @@ import jax
 import numpy as np
 import pytest
 
+from jssl.backbones import ResNet, VisionTransformer
+from jssl.interop.bring import bring
 from jssl.interop.exporters import Parcel, formats, packed, write
 from jssl.interop.metadata import read_metadata
 from jssl.interop.mmselfsup import export_state
@@ -14,7 +16,9 @@ from jssl.weights.files import read_weights
 from tests.algorithms.runs import seen
 from tests.algorithms.tiny_models import tiny_byol, tiny_dino
 from tests.checks import refused, well_scaled
+from tests.interop.layouts.tiny import arrays_in, arrays_of
 
+ARCH = dict(embed_dims=8, num_layers=1, num_heads=2, feedforward_channels=16)
 SAID = {'algorithm': 'BYOL', 'ä': '"'}
 
 
@@ -64,13 +68,48 @@ def test_the_backbone_is_that_which_the_algorithm_keeps(tmp_path: Path) -> None:
         np.testing.assert_array_equal(value, expected[f'backbone.{name}'])
 
 
+def test_mmpretrain_has_a_backbone_as_in_its_checkpoints_and_whole_algorithms(
+    trained: tuple[Any, Any, Any], parcel: Parcel, tmp_path: Path
+) -> None:
+    path, network = tmp_path / 'it.safetensors', ResNet(10, 2)
+    arrays = arrays_in(network)
+    found = read_weights(write(path, Parcel(arrays, {}, network), 'mmpretrain'))
+    counters = {key for key in found if key.endswith('.num_batches_tracked')}
+    assert len(counters) == sum(key.endswith('running_mean') for key in arrays)
+    assert found.keys() - counters == {f'backbone.{key}' for key in arrays}
+    for key, value in arrays.items():
+        np.testing.assert_array_equal(found[f'backbone.{key}'], value)
+    with refused(type(trained[0].backbone).__name__, 'safetensors'):
+        write(path, parcel, 'mmpretrain')
+    whole = packed(*trained, SAID, whole=True)
+    assert read_weights(write(path, whole, 'mmpretrain')).keys() == whole.arrays.keys()
+
+
+def test_mmpretrain_scales_blocks_under_names_of_its_own(tmp_path: Path) -> None:
+    arrays = arrays_of(scales=True)
+    network = VisionTransformer(dict(ARCH, num_layers=2), img_size=12, patch_size=4)
+    path = write(tmp_path / 'it.safetensors', Parcel(arrays, {}, network), 'mmpretrain')
+    found = read_weights(path)
+    for ours, theirs in (('gamma_1', 'attn.gamma1.weight'), ('gamma_2', 'ffn.gamma2.weight')):
+        expected = arrays[f'layers.1.{ours}']
+        np.testing.assert_array_equal(found[f'backbone.layers.1.{theirs}'], expected)
+    brought = bring(path)
+    assert brought.network is not None
+    assert brought.network['layer_scale'] == 1.0
+    assert brought.arrays.keys() == arrays.keys() - {'mask_token'}
+    with refused("'register_tokens'", 'safetensors'):
+        write(path, Parcel(arrays_of(registers=2), {}, network), 'mmpretrain')
+
+
 def test_where_nothing_can_be_written_is_said(parcel: Parcel, tmp_path: Path) -> None:
     with refused("'it.pth'", '.npz or .safetensors'):
         write('it.pth', parcel)
     with refused("'it.npz'", 'must end with .safetensors', 'it.safetensors'):
         write('it.npz', parcel, 'safetensors')
-    with refused("'onyx'", 'Valid names: huggingface, npz'):
+    with refused("'onyx'", 'Valid names: huggingface, mmpretrain, npz'):
         write('it.npz', parcel, 'onyx')
+    with refused('--to=onnx', 'jax2onnx', '--to=stablehlo', 'torch.onnx.export'):
+        write('it.onnx', parcel, 'onnx')
     (tmp_path / 'file').write_text('')
     for name in ('it.npz', 'it.safetensors'):
         with refused('cannot be written', name):

@@ -55,6 +55,7 @@ KINDS: dict[str, dict[str, Any]] = {
     'timm-dinov3': dict(ffn='swiglu', registers=2, **DINOV3),
     'hf-dinov3': dict(ffn='swiglu', registers=2, **DINOV3),
     'ijepa': dict(own=False),
+    'mmpretrain-vit-scaled': dict(scales=True),
     'beit': dict(relative='block', table=False, **BEIT),
     'eva': dict(own_biases=True),
     'eva02': dict(own_biases=True, ffn='swiglu', sub_norms=True),
