@@ -89,16 +89,22 @@ def make_train_step(
     return compiled() if shardings is None else compiled(out_shardings=(shardings, None))
 
 
+IN_PLACE = {
+    'cpu': 'xla_cpu_copy_insertion_use_region_analysis',
+    **dict.fromkeys(('gpu', 'cuda', 'rocm'), 'xla_gpu_copy_insertion_use_region_analysis'),
+}
+
+
 @functools.cache
 def in_place(platform: str) -> dict[str, bool]:
     """What makes the compiler update the rows of a donated memory where they are.
 
-    XLA for CPUs copies a bank or a queue whole, twice a step, unless it looks at which part of it
-    is read after the write; GPUs and TPUs do without. An XLA that does not know the option copies.
+    XLA copies a bank or a queue whole, twice a step, unless it looks at what is read of it after
+    the write; for TPUs it does so by itself. An XLA that does not know the option copies.
     """
-    options = {'xla_cpu_copy_insertion_use_region_analysis': True}
-    if platform != 'cpu':
+    if platform not in IN_PLACE:
         return {}
+    options = {IN_PLACE[platform]: True}
     try:
         jax.jit(lambda: 0, compiler_options=options).lower().compile()
     except jax.errors.JaxRuntimeError:
