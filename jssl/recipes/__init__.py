@@ -27,6 +27,7 @@ from jssl.recipes.training import cosine as cosine
 from jssl.recipes.training import lars as lars
 from jssl.recipes.training import sgd as sgd
 from jssl.recipes.training import sgd_of_dino as sgd_of_dino
+from jssl.recipes.training import steady_adamw as steady_adamw
 from jssl.recipes.training import steps as steps
 from jssl.recipes.training import trust_ratio_lars as trust_ratio_lars
 

@@ -41,6 +41,12 @@ def adamw_of_dinov2(lr: float, **fields: Any) -> Config:
     return adamw_of_dino(lr, **(dict(clip_by='part', custom_keys=keys) | fields))
 
 
+def steady_adamw(lr: float) -> Config:
+    """`adamw_of_dinov2` for short runs: constant decay, and the whole rate for patches."""
+    keys = dict(last_layer=dict(zero_lr_epochs=1.0))
+    return adamw_of_dinov2(lr, decay_schedule=dict(type='Constant'), custom_keys=keys)
+
+
 def sgd(lr: float, **fields: Any) -> Config:
     """SGD with a momentum of 0.9 and a weight decay of 1e-4."""
     return dict(type='SGD', lr=lr, **(dict(momentum=0.9, weight_decay=1e-4) | fields))
