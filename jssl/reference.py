@@ -10,7 +10,7 @@ from typing import Any
 
 from jssl.errors import JsslError, suggest
 
-Report = Callable[[str], None]
+Release = Callable[[dict[str, Any]], dict[str, Any]]
 EVERYWHERE = ('priority', 'seed', 'dist_mode')  # where a hook stands, and how it is run
 # What a cross entropy can be in a head here.
 ENTROPY = {'use_sigmoid': False, 'use_soft': False, 'reduction': 'mean', 'class_weight': None}
@@ -32,6 +32,13 @@ class Reference:
       twice: modules that a checkpoint has a second time -> under which name.
       elsewhere: of an algorithm, how keys begin before MMSelfSup 1.0 or in MMPretrain -> how they
         do in 1.x.
+      releases: how a dict of it in another release, '0.x' of MMSelfSup or 'mmpretrain', becomes one
+        of MMSelfSup 1.x.
+      norm: of what has batch norms, the type that it has where no `norm_cfg` is given.
+      rows: of an algorithm, images of a sample that pass through a network at once; 0 where that
+        differs from pass to pass.
+      gathered: of an algorithm, whether its loss is that of the images of all processes, which
+        average the gradient: the head's `loss_weight` is then one over their number.
     """
 
     types: tuple[str, ...] = ()
@@ -43,6 +50,10 @@ class Reference:
     keys: Mapping[str, str] = dataclasses.field(default_factory=dict)
     twice: Mapping[str, str] = dataclasses.field(default_factory=dict)
     elsewhere: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    releases: Mapping[str, Release] = dataclasses.field(default_factory=dict)
+    norm: str = 'SyncBN'
+    rows: int = 1
+    gathered: bool = False
 
 
 def reference_of(part: Any) -> Reference:
@@ -71,18 +82,74 @@ def pair_elsewhere(student: str, teacher: str | None = None) -> dict[str, str]:
     return found
 
 
+def complemented(*names: str) -> dict[str, Release]:
+    """The `releases` of what has a momentum that MMPretrain counts the other way round, 1 - m."""
+
+    def release(fields: dict[str, Any]) -> dict[str, Any]:
+        numbers = {key: fields[key] for key in names if isinstance(fields.get(key), int | float)}
+        return fields | {key: round(1 - value, 12) for key, value in numbers.items()}
+
+    return {'mmpretrain': release}
+
+
+def with_edges(fields: dict[str, Any]) -> dict[str, Any]:
+    """A model of release 0.x whose backbone sees Sobel gradients if it says `with_sobel`."""
+    rest = {key: value for key, value in fields.items() if key != 'with_sobel'}
+    if fields.get('with_sobel'):
+        backbone = as_dict('backbone', fields.get('backbone'))
+        backbone.pop('in_channels', None)
+        rest['backbone'] = backbone | {'type': 'ResNetSobel'}
+    return rest
+
+
+def take_growth(hooks: 'Hooks') -> None:
+    """Takes the hook of release 0.x by which a teacher's momentum grows to 1, as it does here."""
+    for name in ('BYOLHook', 'MomentumUpdateHook'):
+        if hook := hooks.get(name):
+            hook.only('end_momentum', 1.0, 'momenta grow to 1 over the run')
+            hook.ignore('update_interval')  # of the optimizer, which has it too
+
+
+def take_blocks(mask: 'Hook', fewest: int) -> tuple[int, int]:
+    """What a mask generator of a pipeline says of blocks of patches.
+
+    Args:
+      mask: its fields.
+      fewest: patches of a block, where it does not say.
+
+    Returns:
+      How many patches are masked, and the fewest of a block.
+
+    Raises:
+      JsslError: its blocks are of a kind that there is not here.
+    """
+    size = mask.take('input_size', mask.take('mask_window_size', 14))
+    side = size[0] if isinstance(size, list | tuple) and size else size
+    ratio = mask.take('mask_ratio', 0.4)
+    if not isinstance(side, int) or not isinstance(ratio, int | float):
+        raise JsslError(f'{mask.name} of {side!r} patches and a ratio of {ratio!r}; give numbers.')
+    count = mask.count('num_masking_patches', int(side**2 * ratio))
+    largest = mask.take('max_num_patches')
+    if largest not in (None, count):
+        raise mask.refusal('max_num_patches', largest, None, 'a block may be as large as the mask')
+    mask.only('min_aspect', 0.3, 'its blocks are up to 1 / 0.3 times as long as wide')
+    mask.only('max_aspect', None, 'its blocks are up to 1 / 0.3 times as long as wide')
+    return count, mask.count('min_num_patches', fewest)
+
+
 class Hook:
     """The fields of one of `custom_hooks`, each to be taken or named as one that changes nothing.
 
     Attributes:
       name: of its class.
-      report: is told what belongs to another section of a config.
+      elsewhere: what it sets in other sections of a config.
     """
 
     def __init__(
-        self, name: str, fields: Mapping[str, Any], report: Report, section: str = ''
+        self, name: str, fields: Mapping[str, Any], section: str = '', among: str = 'custom_hooks'
     ) -> None:
-        self.name, self.report = name, report
+        self.name, self.elsewhere = name, dict[str, dict[str, Any]]()
+        self._among = among
         self._fields = {key: value for key, value in fields.items() if key not in EVERYWHERE}
         self._section = section
         self._known: list[str] = []
@@ -102,7 +169,7 @@ class Hook:
         value = self.take(field, default)
         if not isinstance(value, int):
             raise JsslError(
-                f'custom_hooks: {self.name}.{self._section}{field}={value!r} must be a whole '
+                f'{self._among}: {self.name}.{self._section}{field}={value!r} must be a whole '
                 'number.'
             )
         return value
@@ -114,7 +181,7 @@ class Hook:
           JsslError: it is none.
         """
         fields = as_dict(self._section + field, self.take(field, {}))
-        self._sections.append(Hook(self.name, fields, self.report, f'{self._section}{field}.'))
+        self._sections.append(Hook(self.name, fields, f'{self._section}{field}.', self._among))
         return self._sections[-1]
 
     def ignore(self, *fields: str) -> None:
@@ -142,8 +209,8 @@ class Hook:
         """The error for a value that has no counterpart."""
         field = self._section + field
         return JsslError(
-            f'custom_hooks: {self.name} with {field}={found!r} has no counterpart in jssl: '
-            f'{why}. Set {field}={wanted!r}, or leave the hook out.'
+            f'{self._among}: {self.name} with {field}={found!r} has no counterpart in jssl: '
+            f'{why}. Set {field}={wanted!r}, or leave {self.name} out.'
         )
 
     def finish(self) -> None:
@@ -152,7 +219,7 @@ class Hook:
             section.finish()
         for field in self._fields:
             raise JsslError(
-                f'custom_hooks: {self.name} has no field {self._section + str(field)!r}. '
+                f'{self._among}: {self.name} has no field {self._section + str(field)!r}. '
                 f'{suggest(str(field), self._known)}'
             )
 
@@ -162,13 +229,12 @@ class Hooks:
 
     Args:
       hooks: dicts with a `type`.
-      report: is told what a hook does that belongs to another section of a config.
 
     Raises:
       JsslError: one is no such dict, or stands there twice.
     """
 
-    def __init__(self, hooks: Sequence[Mapping[str, Any]], report: Report) -> None:
+    def __init__(self, hooks: Sequence[Mapping[str, Any]]) -> None:
         self._hooks: dict[str, Hook] = {}
         self._asked: list[str] = []
         for fields in hooks:
@@ -178,7 +244,7 @@ class Hooks:
             if name in self._hooks:
                 raise JsslError(f'custom_hooks has {name!r} twice; leave one of them out.')
             rest = {key: value for key, value in fields.items() if key != 'type'}
-            self._hooks[name] = Hook(name, rest, report)
+            self._hooks[name] = Hook(name, rest)
 
     def get(self, name: str) -> Hook | None:
         """The hook of that class, if there is one."""
@@ -195,6 +261,13 @@ class Hooks:
                     f'{known} Leave it out if the training does not depend on it.'
                 )
             hook.finish()
+
+    @property
+    def elsewhere(self) -> dict[str, dict[str, Any]]:
+        """What the hooks set in other sections of a config, by section."""
+        return {
+            key: value for hook in self._hooks.values() for key, value in hook.elsewhere.items()
+        }
 
 
 def as_dict(what: str, value: Any) -> dict[str, Any]:

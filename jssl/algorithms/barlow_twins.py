@@ -5,6 +5,7 @@ Reduction", ICML 2021, arXiv 2103.03230.
 """
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from jssl.heads import LatentCrossCorrelationHead
 from jssl.kinds import Backbone, Neck
 from jssl.losses import barlow_twins
 from jssl.networks import Encoder, each, forward
+from jssl.reference import Reference
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +31,8 @@ class BarlowTwins(Algorithm):
     backbone: Backbone
     neck: Neck
     head: LatentCrossCorrelationHead
+
+    reference: ClassVar[Reference] = Reference(gathered=True)
 
     @property
     def encoder(self) -> Encoder:

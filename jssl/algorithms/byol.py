@@ -5,7 +5,8 @@ arXiv 2006.07733.
 """
 
 import dataclasses
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import jax
 
@@ -17,7 +18,7 @@ from jssl.layers.normalize import feature_std
 from jssl.losses import byol_regression
 from jssl.memories.teacher import cosine_momentum, init_teacher, update_teacher
 from jssl.networks import Network, each
-from jssl.reference import Reference, pair_elsewhere, teacher_keys
+from jssl.reference import Hooks, Reference, complemented, pair_elsewhere, take_growth, teacher_keys
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +41,9 @@ class BYOL(Algorithm):
     base_momentum: Fraction = 0.996
 
     reference: ClassVar[Reference] = Reference(
-        keys=teacher_keys('target_net'), elsewhere=pair_elsewhere('online_net', 'target_net')
+        keys=teacher_keys('target_net'),
+        elsewhere=pair_elsewhere('online_net', 'target_net'),
+        releases=complemented('base_momentum'),
     )
 
     @property
@@ -73,3 +76,10 @@ class BYOL(Algorithm):
         """Twice the negative cosine of predictions and targets (B, D), as the head scales it."""
         shift, scale = 2 * self.head.shift, 2 * self.head.scale
         return byol_regression(prediction, target, shift=shift, scale=scale)
+
+    @classmethod
+    def hook_settings(cls, hooks: Hooks, model: Mapping[str, Any]) -> dict[str, Any]:
+        """Nothing: the momentum grows to 1 without a hook."""
+        del model
+        take_growth(hooks)
+        return {}

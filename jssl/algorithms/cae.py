@@ -6,7 +6,7 @@ Representation Learning", IJCV 2023, arXiv 2202.03026.
 
 import dataclasses
 import functools
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -24,7 +24,7 @@ from jssl.losses import cross_entropy, latent_alignment
 from jssl.memories.teacher import init_teacher, update_teacher
 from jssl.necks import CAENeck
 from jssl.networks import evaluate, forward
-from jssl.reference import Reference
+from jssl.reference import Hook, Reference, as_dict, take_blocks
 from jssl.target_generators.frozen import generate, init_generator
 
 
@@ -40,6 +40,14 @@ class ContextAutoencoder(nn.Module):
         """Images and the numbers of their patches -> logits (B, n, K), latents (B, n, C)."""
         latent = self.backbone(images, train=train, ids_keep=ids_visible)
         return self.neck(latent, ids_visible, ids_masked)
+
+
+def _of_release_0(fields: dict[str, Any]) -> dict[str, Any]:
+    """A model of release 0.x, whose head has the tokenizer and the weight of its loss."""
+    head = as_dict('head', fields.get('head'))
+    init = dict(type='Pretrained', checkpoint=head.pop('tokenizer_path', 'dalle_encoder.pth'))
+    head['loss'] = dict(type='CAELoss', lambd=head.pop('lambd', 2.0))
+    return fields | dict(head=head, target_generator=dict(type='DALL-E', init_cfg=init))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +78,8 @@ class CAE(MaskedImageModel):
     smallest_block: Count = 16
 
     reference: ClassVar[Reference] = Reference(
-        keys={'teacher.params.backbone': 'teacher', 'target_generator': 'target_generator'}
+        keys={'teacher.params.backbone': 'teacher', 'target_generator': 'target_generator'},
+        releases={'0.x': _of_release_0},
     )
 
     def __post_init__(self) -> None:
@@ -147,6 +156,12 @@ class CAE(MaskedImageModel):
         patches, _ = features[-1]
         wide = jnp.promote_types(patches.dtype, jnp.float32)
         return patches.mean(axis=(1, 2), dtype=wide)
+
+    @classmethod
+    def mask_settings(cls, mask: Hook) -> dict[str, Any]:
+        """The fields that the mask generator of a pipeline of the reference sets."""
+        count, fewest = take_blocks(mask, 4)
+        return {'neck': {'mask_tokens_num': count}, 'smallest_block': fewest}
 
     def _split(self, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The numbers of visible and of masked patches, each in order, from a mask (B, L)."""

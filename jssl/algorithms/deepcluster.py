@@ -20,7 +20,7 @@ from jssl.losses import weighted_cross_entropy
 from jssl.memories.kmeans import cluster
 from jssl.memories.odc import class_weights
 from jssl.networks import Network, evaluate, forward
-from jssl.reference import Hooks, Reference
+from jssl.reference import Hooks, Reference, with_edges
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,9 @@ class DeepCluster(Algorithm):
     reweight: bool = False
     normalize_weights: bool = False
 
-    reference: ClassVar[Reference] = Reference(keys={'loss_weight': 'loss_weight'})
+    reference: ClassVar[Reference] = Reference(
+        keys={'loss_weight': 'loss_weight'}, releases={'0.x': with_edges}
+    )
 
     @property
     def network(self) -> Network:
@@ -131,10 +133,8 @@ class DeepCluster(Algorithm):
         clusters = read_clusters(hook, model)
         hook.only('init_memory', False, 'it has no memory')
         if clusters.uniform:
-            hook.report(
-                'DeepClusterHook(unif_sampling=True) is the sampler of a config here: set sampler='
-                "dict(type='ClassBalanced')."
-            )
+            classes = model['head']['num_classes']
+            hook.elsewhere['sampler'] = {'type': 'ClassBalanced', 'num_classes': classes}
         return {
             'pca_dim': clusters.pca_dim,
             'refresh_every': clusters.interval,

@@ -61,6 +61,7 @@ class DenseCL(MoCo):
     reference: ClassVar[Reference] = Reference(
         keys={**MoCo.reference.keys, 'queue2': 'queue2', 'queue2_ptr': 'queue2_ptr'},
         elsewhere=MoCo.reference.elsewhere,
+        releases=MoCo.reference.releases,
     )
 
     @property

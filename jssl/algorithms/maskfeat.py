@@ -22,7 +22,7 @@ from jssl.kinds import TargetGenerator
 from jssl.layers.pooling import pool_features
 from jssl.losses import explained_variance, masked_patch_error
 from jssl.networks import Encoder, evaluate, forward
-from jssl.reference import Reference
+from jssl.reference import Hook, Reference, as_dict, take_blocks
 from jssl.target_generators.clip import CLIPTargets
 from jssl.target_generators.frozen import generate, init_generator
 
@@ -35,6 +35,24 @@ class TokenPredictor(Encoder):
         tokens, _ = self.backbone(images, train=train, **options)[-1]
         rows = self.neck((tokens.reshape(-1, tokens.shape[-1]),), train=train)
         return rows.reshape(len(images), -1, rows.shape[-1])
+
+
+def _of_release_0(fields: dict[str, Any]) -> dict[str, Any]:
+    """A model of release 0.x: its neck is in the head, its targets are `hog_para`."""
+    head = as_dict('head', fields.get('head'))
+    width = dict(in_channels=head.pop('embed_dim', 768), out_channels=head.pop('hog_dim', 108))
+    neck = dict(type='LinearNeck', with_avg_pool=False, init_std=0.02, **width)
+    hog = as_dict('hog_para', fields.get('hog_para', {}))
+    rest = {key: value for key, value in fields.items() if key != 'hog_para'}
+    return rest | dict(head=head, neck=neck, target_generator=dict(type='HOGGenerator') | hog)
+
+
+def _of_mmpretrain(fields: dict[str, Any]) -> dict[str, Any]:
+    """A model of MMPretrain, where the heads of several methods have one name."""
+    head = as_dict('head', fields.get('head'))
+    if str(head.get('type')).rpartition('.')[2] == 'MIMHead':
+        head['type'] = 'MaskFeatPretrainHead'
+    return fields | {'head': head}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +77,10 @@ class MaskFeat(MaskedImageModel):
     masked_patches: Count = 78
     smallest_block: Count = 15
 
-    reference: ClassVar[Reference] = Reference(keys={'target_generator': 'target_generator'})
+    reference: ClassVar[Reference] = Reference(
+        keys={'target_generator': 'target_generator'},
+        releases={'0.x': _of_release_0, 'mmpretrain': _of_mmpretrain},
+    )
 
     @property
     def network(self) -> TokenPredictor:
@@ -111,6 +132,12 @@ class MaskFeat(MaskedImageModel):
         weights, _ = self.kept(params, state)
         features = evaluate(self.backbone, weights['backbone'], {}, images)
         return pool_features(features[-1][:1])
+
+    @classmethod
+    def mask_settings(cls, mask: Hook) -> dict[str, Any]:
+        """The fields that the mask generator of a pipeline of the reference sets."""
+        count, fewest = take_blocks(mask, 15 if mask.name.startswith('MaskFeat') else 4)
+        return {'masked_patches': count, 'smallest_block': fewest}
 
     def _grid(self, images: jax.Array) -> int:
         height, width = images.shape[1:3]

@@ -22,7 +22,7 @@ from jssl.losses import contrast_accuracy, info_nce, queue_similarities
 from jssl.memories.queue import enqueue, init_queue, queue_health
 from jssl.memories.teacher import Teacher, init_teacher, update_teacher
 from jssl.networks import Encoder, forward
-from jssl.reference import Reference, pair_elsewhere, teacher_keys
+from jssl.reference import Reference, complemented, pair_elsewhere, teacher_keys
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +51,7 @@ class MoCo(Algorithm):
     reference: ClassVar[Reference] = Reference(
         keys={**teacher_keys('encoder_k'), 'queue': 'queue', 'queue_ptr': 'queue_ptr'},
         elsewhere=pair_elsewhere('encoder_q', 'encoder_k'),
+        releases=complemented('momentum'),
     )
 
     @property

@@ -5,7 +5,8 @@ arXiv 2104.02057.
 """
 
 import dataclasses
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,32 @@ from jssl.layers.normalize import feature_std
 from jssl.losses import batch_similarities, in_batch_contrast
 from jssl.memories.teacher import cosine_momentum, init_teacher, update_teacher
 from jssl.networks import Network, each
-from jssl.reference import Reference, pair_elsewhere, teacher_keys
+from jssl.reference import (
+    Hooks,
+    Reference,
+    as_dict,
+    complemented,
+    pair_elsewhere,
+    take_growth,
+    teacher_keys,
+)
+
+
+def _of_release_0(fields: dict[str, Any]) -> dict[str, Any]:
+    """A model of release 0.x, whose transformer has the name of all others."""
+    backbone = as_dict('backbone', fields.get('backbone'))
+    if backbone.get('type') == 'VisionTransformer':
+        backbone['type'] = 'MoCoV3ViT'
+    return fields | {'backbone': backbone}
+
+
+def _of_mmpretrain(fields: dict[str, Any]) -> dict[str, Any]:
+    """A model of MMPretrain, whose transformer gives its class token alone."""
+    fields = complemented('base_momentum')['mmpretrain'](fields)
+    backbone, neck = (as_dict(part, fields.get(part)) for part in ('backbone', 'neck'))
+    if str(backbone.get('type')).rpartition('.')[2] == 'MoCoV3ViT':
+        neck['vit_backbone'] = True
+    return fields | {'neck': neck}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +69,7 @@ class MoCoV3(Algorithm):
     reference: ClassVar[Reference] = Reference(
         keys=teacher_keys('momentum_encoder'),
         elsewhere=pair_elsewhere('base_encoder', 'momentum_encoder'),
+        releases={'0.x': _of_release_0, 'mmpretrain': _of_mmpretrain},
     )
 
     @property
@@ -77,3 +104,10 @@ class MoCoV3(Algorithm):
         }
         loss = self.head.loss_weight * (first + second)
         return loss, ({**state, 'batch_stats': stats, 'teacher': teacher}, metrics)
+
+    @classmethod
+    def hook_settings(cls, hooks: Hooks, model: Mapping[str, Any]) -> dict[str, Any]:
+        """Nothing: the momentum grows to 1 without a hook."""
+        del model
+        take_growth(hooks)
+        return {}

@@ -31,7 +31,7 @@ from jssl.memories.odc import (
 from jssl.necks import ODCNeck
 from jssl.necks.pretext import draw_keep
 from jssl.networks import evaluate, forward
-from jssl.reference import Hooks, Reference
+from jssl.reference import Hooks, Reference, with_edges
 
 NEVER = 100_000  # epochs between two clusterings, by which the reference says once
 
@@ -92,7 +92,8 @@ class ODC(Algorithm):
     normalize_weights: bool = False
 
     reference: ClassVar[Reference] = Reference(
-        keys={'memory.centroids': 'memory_bank.centroids', 'loss_weight': 'loss_weight'}
+        keys={'memory.centroids': 'memory_bank.centroids', 'loss_weight': 'loss_weight'},
+        releases={'0.x': with_edges},
     )
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ Doersch, Gupta, Efros, "Unsupervised Visual Representation Learning by Context P
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -19,6 +19,7 @@ from jssl.losses import cross_entropy
 from jssl.necks import RelativeLocNeck
 from jssl.necks.pretext import draw_keep
 from jssl.networks import evaluate, forward
+from jssl.reference import Reference
 
 NEIGHBOURS = 8
 
@@ -38,6 +39,8 @@ class RelativeLoc(Algorithm):
     backbone: Backbone
     neck: RelativeLocNeck
     head: ClsHead
+
+    reference: ClassVar[Reference] = Reference(rows=8)
 
     def init(self, rng: jax.Array, batch: Batch) -> tuple[Params, State]:
         """Parameters of all three parts; the state is their batch statistics."""

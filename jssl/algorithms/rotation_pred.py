@@ -5,6 +5,7 @@ ICLR 2018, arXiv 1803.07728.
 """
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ from jssl.kinds import Backbone
 from jssl.losses import cross_entropy
 from jssl.necks import AvgPool2dNeck
 from jssl.networks import Network, evaluate, forward
+from jssl.reference import Reference
 
 TURNS = 4
 
@@ -33,6 +35,8 @@ class RotationPred(Algorithm):
 
     backbone: Backbone
     head: ClsHead
+
+    reference: ClassVar[Reference] = Reference(rows=4)
 
     @property
     def network(self) -> Network:

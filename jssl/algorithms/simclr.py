@@ -5,6 +5,7 @@ Representations", ICML 2020, arXiv 2002.05709.
 """
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 
@@ -13,6 +14,7 @@ from jssl.heads import ContrastiveHead
 from jssl.kinds import Backbone, Neck
 from jssl.losses import contrast_accuracy, nt_xent, pair_similarities
 from jssl.networks import Encoder, forward
+from jssl.reference import Reference
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +30,8 @@ class SimCLR(Algorithm):
     backbone: Backbone
     neck: Neck
     head: ContrastiveHead
+
+    reference: ClassVar[Reference] = Reference(rows=2, gathered=True)
 
     @property
     def encoder(self) -> Encoder:

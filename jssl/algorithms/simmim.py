@@ -6,6 +6,7 @@ CVPR 2022, arXiv 2111.09886.
 
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ from jssl.errors import JsslError
 from jssl.heads import SimMIMHead
 from jssl.losses import explained_variance, masked_pixel_error
 from jssl.networks import Encoder, evaluate, forward
+from jssl.reference import Hook
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +98,13 @@ class SimMIM(MaskedImageModel):
         images = one_view(batch, 'SimMIM')
         prediction = evaluate(self.network, params, {}, images, mask=batch['mask'])
         return Reconstruction(prediction, self.head.hidden(batch['mask']) != 0)
+
+    @classmethod
+    def mask_settings(cls, mask: Hook) -> dict[str, Any]:
+        """The fields that the mask generator of a pipeline of the reference sets."""
+        mask.ignore('input_size', 'model_patch_size')  # the views and the backbone say them
+        side, ratio = mask.take('mask_patch_size', 32), mask.take('mask_ratio', 0.6)
+        return {'mask_patch_size': side, 'mask_ratio': ratio}
 
     def _check(self, prediction: jax.Array, images: jax.Array) -> None:
         """Refuses a neck that gives images of another size."""

@@ -67,9 +67,6 @@ class SimSiam(Algorithm):
             hook.ignore('adjust_by_epoch')  # the rate is the same at every step of an epoch
             rate = hook.take('lr')
             if hook.take('fix_pred_lr', True):
-                hook.report(
-                    f'SimSiamHook(fix_pred_lr=True, lr={rate}) is a setting of the optimizer here: '
-                    f'set optimizer=dict(lr={rate}, custom_keys='
-                    "{'predictor': {'fix_lr': True}}, ...)."
-                )
+                keys = {'predictor': {'fix_lr': True}}
+                hook.elsewhere['optimizer'] = {'lr': rate, 'custom_keys': keys}
         return {}

@@ -53,7 +53,8 @@ class SwAV(Algorithm):
         elsewhere={
             'head.prototypes.': 'head.loss.prototypes.',
             'head.loss_module.prototypes.': 'head.loss.prototypes.',
-        }
+        },
+        rows=0,  # two, then six
     )
 
     @property

@@ -29,7 +29,13 @@ class CAEViT(VisionTransformer):
     init_std: NonNegative = 0.02
 
     reference: ClassVar[Reference] = Reference(
-        fields={'init_values': 'layer_scale', 'output_cls_token': None}
+        types=('CAEPretrainViT',),
+        fields={
+            'init_values': 'layer_scale',
+            'layer_scale_init_value': 'layer_scale',
+            'output_cls_token': None,
+        },
+        fixed={'bias': 'qv_bias'},  # as MMPretrain calls what it has
     )
     counterpart: ClassVar[Counterpart | None] = Counterpart(
         VisionTransformer,

@@ -185,7 +185,7 @@ class ResNet(Checked, nn.Module):
     dtype: DType | None = None
 
     reference: ClassVar[Reference] = Reference(
-        fixed={'in_channels': 3, 'num_stages': 4, 'conv_cfg': None}
+        fixed={'in_channels': 3, 'num_stages': 4, 'conv_cfg': None}, norm='BN'
     )
 
     def __post_init__(self) -> None:

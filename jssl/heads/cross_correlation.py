@@ -31,7 +31,7 @@ class LatentCrossCorrelationHead(Checked, nn.Module):
     bn_group_size: Count | None = None
 
     reference: ClassVar[Reference] = Reference(
-        losses={'CrossCorrelationLoss': {'lambd': 'off_diagonal_weight'}}
+        losses={'CrossCorrelationLoss': {'lambd': 'off_diagonal_weight'}}, norm='BN1d'
     )
 
     @nn.compact

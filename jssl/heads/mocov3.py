@@ -1,6 +1,6 @@
 """The predictor of MoCo v3, and the constants of its contrast."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -8,6 +8,11 @@ import jax
 from jssl.checks import Checked, Positive
 from jssl.kinds import Neck
 from jssl.reference import ENTROPY, Reference
+
+
+def _of_release_0(fields: dict[str, Any]) -> dict[str, Any]:
+    """A head of release 0.x, which has no loss: it weighs twice the temperature."""
+    return {'loss_weight': 2 * fields.get('temperature', 1.0)} | fields
 
 
 class MoCoV3Head(Checked, nn.Module):
@@ -29,7 +34,9 @@ class MoCoV3Head(Checked, nn.Module):
     temperature: Positive = 1.0
     loss_weight: Positive = 1.0
 
-    reference: ClassVar[Reference] = Reference(losses={'CrossEntropyLoss': {}}, fixed=ENTROPY)
+    reference: ClassVar[Reference] = Reference(
+        losses={'CrossEntropyLoss': {}}, fixed=ENTROPY, releases={'0.x': _of_release_0}
+    )
 
     def __call__(self, projections: jax.Array, train: bool = True) -> jax.Array:
         """Projections (B, D) -> predictions (B, D)."""

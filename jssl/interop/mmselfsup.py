@@ -34,11 +34,26 @@ def build_model(
     Raises:
       JsslError: for a component, field, hook or value that jssl does not have.
     """
-    config = model_config(model)
-    named, asked = Hooks(hooks, report), getattr(class_of(config['type']), 'hook_settings', None)
+    config, elsewhere = algorithm_config(model, hooks)
+    for section, settings in elsewhere.items():
+        report(f'A hook sets {section} of a config of jssl: {section}={settings}.')
+    return build('model', config)
+
+
+def algorithm_config(
+    model: Mapping[str, Any], hooks: Sequence[Mapping[str, Any]], release: str = '1.x'
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The section `model` of a config of jssl, and what the hooks set in other sections.
+
+    Args:
+      model, hooks: as for `build_model`.
+      release: that they are of: '0.x' or '1.x' of MMSelfSup, or 'mmpretrain'.
+    """
+    config, named = model_config(model, release), Hooks(hooks)
+    asked = getattr(class_of(config['type']), 'hook_settings', None)
     settings = {} if asked is None else asked(named, config)
     named.finish(config['type'])
-    return build('model', config | settings)
+    return config | settings, named.elsewhere
 
 
 def import_state(

@@ -21,8 +21,12 @@ NORMS = {'BN': 1e-5, 'BN1d': 1e-5, 'BN2d': 1e-5, 'SyncBN': 1e-5, 'LN': 1e-6}  # 
 Fields = dict[str, Any]
 
 
-def model_config(model: Mapping[str, Any]) -> Fields:
+def model_config(model: Mapping[str, Any], release: str = '1.x') -> Fields:
     """A dict of a model, or of a part of it, in jssl's terms.
+
+    Args:
+      model: the dict.
+      release: that it is of: '0.x' or '1.x' of MMSelfSup, or 'mmpretrain'.
 
     Raises:
       JsslError: for a value without a counterpart, of a field that has one value here.
@@ -31,6 +35,8 @@ def model_config(model: Mapping[str, Any]) -> Fields:
         raise JsslError(f"A model needs a 'type', as in dict(type='SimCLR', ...), not {model!r}.")
     component = class_of(model['type'])
     reference = reference_of(component)
+    if release in reference.releases:
+        model = reference.releases[release](dict(model))
     name = _name_of(model['type'], component)
     _check_norm(name, model.get('norm_cfg'), reference.epsilon)
     fields = {key: value for key, value in model.items() if key not in DROPPED}
@@ -41,7 +47,7 @@ def model_config(model: Mapping[str, Any]) -> Fields:
         fields['arch'] = fields['arch'].lower()
     for key, value in fields.items():
         if isinstance(value, Mapping) and 'type' in value and key != 'loss':
-            fields[key] = model_config(value)
+            fields[key] = model_config(value, release)
     return {'type': name} | fields
 
 

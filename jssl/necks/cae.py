@@ -107,7 +107,11 @@ class CAENeck(Checked, nn.Module):
     dtype: DType | None = None
 
     reference: ClassVar[Reference] = Reference(
-        fields={'init_values': 'layer_scale', 'patch_size': None}
+        fields={
+            'init_values': 'layer_scale',
+            'layer_scale_init_value': 'layer_scale',
+            'patch_size': None,
+        }
     )
 
     @nn.compact

@@ -1,6 +1,6 @@
 """One linear layer."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -12,6 +12,17 @@ from jssl.layers.initializers import torch_linear, torch_linear_bias
 from jssl.layers.pooling import Features, pool_features
 from jssl.necks.nonlinear import check_width
 from jssl.reference import Reference
+
+
+def _of_mmpretrain(fields: dict[str, Any]) -> dict[str, Any]:
+    """A neck of MMPretrain: it pools if it has a `gap_dim`, and has a batch norm unless told."""
+    rest = {key: value for key, value in fields.items() if key not in ('gap_dim', 'norm_cfg')}
+    if fields.get('norm_cfg', 'BN1d') is not None:
+        raise JsslError(
+            'LinearNeck with the batch norm that MMPretrain gives it has no counterpart in jssl; '
+            'set norm_cfg=None.'
+        )
+    return rest | {'with_avg_pool': bool(fields.get('gap_dim', 0))}
 
 
 class LinearNeck(Checked, nn.Module):
@@ -32,7 +43,9 @@ class LinearNeck(Checked, nn.Module):
     init_std: NonNegative | None = None
     dtype: DType | None = None
 
-    reference: ClassVar[Reference] = Reference(initial='init_std')
+    reference: ClassVar[Reference] = Reference(
+        initial='init_std', releases={'mmpretrain': _of_mmpretrain}
+    )
 
     @nn.compact
     def __call__(self, features: Features, train: bool = True) -> jax.Array:

@@ -95,7 +95,7 @@ class RelativeLocNeck(Checked, nn.Module):
     bn_group_size: Count | None = None
     dtype: DType | None = None
 
-    reference: ClassVar[Reference] = Reference(fixed={'with_avg_pool': True})
+    reference: ClassVar[Reference] = Reference(fixed={'with_avg_pool': True}, norm='BN1d')
 
     @nn.compact
     def __call__(

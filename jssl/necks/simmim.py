@@ -1,11 +1,14 @@
 """The decoder of SimMIM: one linear layer."""
 
+from typing import ClassVar
+
 import flax.linen as nn
 import jax
 
 from jssl.checks import Checked, Count, DType
 from jssl.layers.initializers import torch_linear, torch_linear_bias
 from jssl.necks.nonlinear import check_width
+from jssl.reference import Reference
 
 
 class SimMIMNeck(Checked, nn.Module):
@@ -22,6 +25,8 @@ class SimMIMNeck(Checked, nn.Module):
     encoder_stride: Count = 32
     out_channels: Count = 3
     dtype: DType | None = None
+
+    reference: ClassVar[Reference] = Reference(types=('SimMIMLinearDecoder',))
 
     @nn.compact
     def __call__(self, features: tuple[jax.Array, ...], train: bool = True) -> jax.Array:

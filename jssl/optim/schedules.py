@@ -134,20 +134,24 @@ class WarmupCosine(Constant):
       cosine_epochs: T in epochs, None for what the warm-up leaves. Longer, the run ends before the
         cosine does (I-JEPA, whose cosine is a quarter longer); shorter, its last rate stays.
       endpoint: whether the last step of the cosine has the floor (DINOv3).
+      overlap: whether the cosine begins with the run, and the warm-up multiplies it (MMCV), rather
+        than with the end of the warm-up.
     """
 
     min_lr: NonNegative = 0.0
     by_epoch: bool = False
     cosine_epochs: Positive | None = None
     endpoint: bool = False
+    overlap: bool = False
 
     def _decay(self, base_lr: float, step: Any, run: _Run) -> Any:
         numpy = _numpy_of(step)
         now = step // run.steps_per_epoch if self.by_epoch else step
         unit = 1 if self.by_epoch else run.steps_per_epoch
-        length = (self.cosine_epochs or run.epochs - self.warmup_epochs) * unit
+        start = 0 if self.overlap else self.warmup_epochs
+        length = (self.cosine_epochs or run.epochs - start) * unit
         last = max(length - 1 + self.first_step, 0)
-        elapsed = numpy.clip(now - self.warmup_epochs * unit, 0, last)
+        elapsed = numpy.clip(now - start * unit, 0, last)
         cosine = numpy.cos(math.pi * elapsed / (max(length - 1, 1) if self.endpoint else length))
         return self.min_lr + (base_lr - self.min_lr) * (1.0 + cosine) / 2.0
 

@@ -48,8 +48,7 @@ def _resize_matrix(
     start: jax.Array | int,
     extent: jax.Array,
     resized: jax.Array | int,
-    first: jax.Array | int,
-    rows: int,
+    lines: jax.Array,
     interpolation: str,
     antialias: bool = True,
 ) -> jax.Array:
@@ -59,7 +58,7 @@ def _resize_matrix(
       length: pixels of the canvas line.
       start, extent: the part of the line that is the image; nothing outside it is sampled.
       resized: pixels of the whole resized line.
-      first, rows: which of those are wanted: `rows` of them from `first` on.
+      lines: int32 (rows,), which of those are wanted.
       interpolation: a name in `KERNELS`.
       antialias: whether the kernel's support grows with the down-scaling.
 
@@ -67,7 +66,7 @@ def _resize_matrix(
       Float32 `(rows, length)`; every row sums to 1.
     """
     source = (jnp.arange(length, dtype=jnp.int32) - start)[None, :]
-    target = (jnp.arange(rows, dtype=jnp.int32) + first)[:, None]
+    target = lines[:, None]
     # Twice the distance between the two pixel centres times `resized`: whole numbers, so exact.
     distance = (2 * source + 1) * resized - (2 * target + 1) * extent
     widest = jnp.maximum(extent, resized) if antialias else resized
@@ -128,8 +127,7 @@ def crop_and_resize(
     matrix = functools.partial(
         _resize_matrix,
         resized=size,
-        first=0,
-        rows=size,
+        lines=jnp.arange(size, dtype=jnp.int32),
         interpolation=interpolation,
         antialias=antialias,
     )
@@ -179,6 +177,7 @@ def resize_and_crop(
     size: int,
     interpolation: str = 'bilinear',
     antialias: bool = True,
+    mirrored: bool = False,
 ) -> jax.Array:
     """Resize the whole image, each side by itself, and cut a square out of the result.
 
@@ -191,6 +190,8 @@ def resize_and_crop(
       first: int32 `(2,)`: row and column, in the resized image, of the square's first pixel.
       size: side of the square, which lies inside the resized image.
       interpolation, antialias: as in `crop_and_resize`.
+      mirrored: whether the square may reach outside by less than the image's sides; it goes on
+        mirrored there, its outermost line once, as a 'reflect' padding has it.
 
     Returns:
       Float32 `(size, size, C)`, whole levels.
@@ -203,14 +204,17 @@ def resize_and_crop(
       [[ 6.  7.]
        [10. 11.]]
     """
+    lines = first[:, None] + jnp.arange(size, dtype=jnp.int32)
+    if mirrored:
+        last = resized_hw[:, None] - 1
+        lines = last - jnp.abs(last - jnp.abs(lines))
     rows, columns = (
         _resize_matrix(
             pixels.shape[axis],
             start=0,
             extent=size_hw[axis],
             resized=resized_hw[axis],
-            first=first[axis],
-            rows=size,
+            lines=lines[axis],
             interpolation=interpolation,
             antialias=antialias,
         )

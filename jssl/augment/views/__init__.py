@@ -7,6 +7,7 @@ algorithm in `jssl.recipes.policies`.
 
 from jssl.augment.views.fine_tune import FineTuneView
 from jssl.augment.views.multi_view import GlobalLocal, MultiCrop, MultiView, Pair
+from jssl.augment.views.padded_crop import PaddedCrop
 from jssl.augment.views.pretext import ImageAndTokens, Patches, Rotations
 from jssl.augment.views.view import CenterView, View
 
@@ -17,6 +18,7 @@ __all__ = [
     'ImageAndTokens',
     'MultiCrop',
     'MultiView',
+    'PaddedCrop',
     'Pair',
     'Patches',
     'Rotations',

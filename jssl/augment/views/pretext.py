@@ -38,9 +38,12 @@ class Patches(Checked):
       resize: side in pixels to which the whole image is brought, each axis by itself.
       crop: side of the square that is cut out, at most `resize`.
       patch: side of a patch, at most a third of `crop`.
-      gray: probability that all patches are grey, by the mean of the channels.
+      gray: probability that all patches are grey.
       antialias: whether resizing is; the reference resizes with OpenCV, without it.
       mean, std: per channel, on the 0..255 scale.
+      gray_weights: 'equal' for the mean of the channels, 'itu' for the luma of ITU-R 601.
+      keep_ratio: whether the image keeps its aspect, and its short side is brought to `resize`, as
+        in the reference's releases before 1.0.
 
     Raises:
       JsslError: an option is out of its range.
@@ -53,6 +56,8 @@ class Patches(Checked):
     antialias: bool = False
     mean: tuple[Finite, ...] = ROUNDED_MEAN
     std: tuple[Positive, ...] = ROUNDED_STD
+    gray_weights: str = 'equal'
+    keep_ratio: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,6 +67,7 @@ class Patches(Checked):
         checks.require(self.crop <= self.resize, self, 'crop', remedy)
         remedy = f'the patch does not fit into its cell; give at most {self.crop // 3}'
         checks.require(self.patch <= self.crop // 3, self, 'patch', remedy)
+        checks.check_choice(self, 'gray_weights', color.GRAY_WEIGHTS, 'name of weights')
         checks.store_statistics(self)
 
     def __call__(self, key: jax.Array, canvas: Canvas) -> Views:
@@ -82,16 +88,18 @@ class Patches(Checked):
         checks.check_channels(self, canvas.pixels.shape[-1], 'Patches.gray' if self.gray else '')
         crop, gray, place = jax.random.split(key, 3)
         image = self._crop(crop, canvas)
-        equal = color.GRAY_WEIGHTS['equal']
-        image = maybe(gray, self.gray, lambda _, x: color.to_gray(x, equal), image)
+        weights = color.GRAY_WEIGHTS[self.gray_weights]
+        image = maybe(gray, self.gray, lambda _, x: color.to_gray(x, weights), image)
         image = normalize(image, self.mean, self.std)
         size = (self.patch, self.patch, image.shape[-1])
         patches = [lax.dynamic_slice(image, (*start, 0), size) for start in self._starts(place)]
         return {'views': tuple(patches)}
 
     def _crop(self, key: jax.Array, canvas: Canvas) -> jax.Array:
-        first = jax.random.randint(key, (2,), 0, self.resize - self.crop + 1, jnp.int32)
         whole = jnp.full((2,), self.resize, jnp.int32)
+        if self.keep_ratio:
+            whole = self.resize * canvas.size // jnp.min(canvas.size)
+        first = jax.random.randint(key, (2,), 0, whole - self.crop + 1, jnp.int32)
         return resample.resize_and_crop(
             canvas.pixels, canvas.size, whole, first, self.crop, antialias=self.antialias
         )

@@ -1,0 +1,1 @@
+"""Whole configs of MMSelfSup and MMPretrain as configs of jssl: read, carried over, written."""

@@ -1,0 +1,304 @@
+"""A whole config of MMSelfSup or MMPretrain as a config of jssl."""
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jssl.errors import JsslError, show
+from jssl.interop.configs import checking, optimizer, schedule, sizes
+from jssl.interop.configs.dataset import source
+from jssl.interop.configs.forms import NEWER, OLDER, PRETRAIN, Parts, parts_of, release_of
+from jssl.interop.configs.notes import Fields, Notes, kind
+from jssl.interop.configs.pipeline import evaluation
+from jssl.interop.configs.reading import read_config
+from jssl.interop.configs.values import Place, Section
+from jssl.interop.mmselfsup import algorithm_config
+from jssl.interop.model_dicts import bare, class_of
+from jssl.reference import Hook
+
+NAMES = {OLDER: 'MMSelfSup 0.x', NEWER: 'MMSelfSup 1.x', PRETRAIN: 'MMPretrain'}
+# Hooks that print, save or show.
+IDLE_HOOKS = ('SelfSupVisualizationHook', 'VisualizationHook', 'ProfilerHook', 'EmptyCacheHook')
+IN_MODEL = re.compile(r'config\.model\.([\w.]+)')
+Config = dict[str, Any]
+
+
+@dataclasses.dataclass
+class Carried:
+    """A config that was carried over.
+
+    Attributes:
+      config: the sections of a config of jssl.
+      comments: where each of them is from.
+      notes: what is different here, or left out.
+      about: what it is, in a sentence.
+    """
+
+    config: Config
+    comments: dict[str, str]
+    notes: Notes
+    about: str
+
+
+def carry(
+    path: Path,
+    *,
+    processes: int | None = None,
+    images: int | None = None,
+    leave_out: Iterable[str] = (),
+) -> Carried:
+    """A config of jssl for what a config file of MMSelfSup or MMPretrain describes.
+
+    Args:
+      path: of the file.
+      processes: for how many it is; None for what its name says (``8xb256``).
+      images: how many there are to train on; None for what is known of the data set.
+      leave_out: how the names begin of settings without a counterpart that may be left out.
+
+    Raises:
+      JsslError: lists what has no counterpart by file and line; or the file cannot be read.
+    """
+    return _Carrying(path, read_config(path)).run(processes, images, leave_out)
+
+
+class _Carrying:
+    """Carries one config over."""
+
+    def __init__(self, path: Path, config: Section) -> None:
+        self._path, self._config, self._notes = path, config, Notes()
+        self._release = release_of(config)
+        self._top = Fields(config, self._notes, 'config')
+
+    def run(self, processes: int | None, images: int | None, leave_out: Iterable[str]) -> Carried:
+        """All sections; see `carry`."""
+        self._check_method()
+        parts = parts_of(self._config, self._notes, self._release)
+        source_section, known, canvas = source(parts.data)
+        count, size = images or known, self._size(parts, processes)
+        length = self._length(count, size)
+        settings = optimizer.settings(parts.optimizer, parts.bound)
+        model, elsewhere = self._model(parts, size)
+        self._check_fixed(settings, elsewhere, parts)
+        sampler = {'type': 'WithReplacement'} if parts.replaced else elsewhere.get('sampler')
+        keys, vectors = optimizer.as_keys(parts.rules)
+        config: Config = {'model': model, 'data': source_section}
+        config |= {'sampler': sampler} if sampler else {}
+        config |= {
+            'canvas': canvas,
+            'eval_view': evaluation(parts.views, parts.pipelines.statistics),
+            'views': parts.views,
+            'batch_size': size.batch,
+            'epochs': length.epochs,
+            'optimizer': settings,
+            'schedule': self._schedule(length),
+        }
+        config |= {'dtype': 'bfloat16'} if parts.half else {}
+        config |= self._runtime()
+        self._notes.check(leave_out)
+        checked = self._checked(config, parts.rules, keys, vectors, count)
+        if checked.differing:
+            some = optimizer.shown(checked.differing)
+            text = f'the rules for single parameters do not pick the same here: {some}'
+            self._notes.miss(parts.places['optimizer'], 'paramwise', text)
+            self._notes.check(leave_out)
+        config['optimizer'] |= {'custom_keys': checked.keys} if checked.keys else {}
+        config['optimizer'] |= {'vectors': vectors} if vectors else {}
+        return Carried(config, self._comments(parts, size), self._notes, self._about())
+
+    def _checked(self, config: Config, *others: Any) -> checking.Checked:
+        try:
+            return checking.check(config, *others)
+        except JsslError as error:
+            if IN_MODEL.search(str(error)):
+                raise JsslError(f'{self._model_place(str(error))}: {error}') from error
+            raise JsslError(f'{self._path}: {error}') from error
+
+    def _check_method(self) -> None:
+        model = self._config.get('model')
+        if not isinstance(model, Section) or 'type' not in model:
+            raise JsslError(
+                f'{self._path} has no model=dict(type=...); it is no config of a training, or a '
+                'file that others build on. Give one that has a model and a data set.'
+            )
+        found = class_of(model['type'])
+        if not hasattr(found, 'loss') or getattr(found, 'predicts', None) == 'classes':
+            raise JsslError(
+                f'{model.where("type")}: the method {show(bare(model["type"]))} is not one of '
+                "jssl's self-supervised methods; docs/mmselfsup.md lists those that come over."
+            )
+
+    def _size(self, parts: Parts, processes: int | None) -> sizes.Size:
+        scaled = self._top.inner('auto_scale_lr').take('base_batch_size')
+        per_step = parts.images * parts.accumulated
+        count = sizes.processes(self._path.name, scaled, per_step, processes)
+        if parts.accumulated > 1:
+            self._notes.differ(
+                parts.places['optimizer'],
+                f'{parts.accumulated} batches are accumulated there; here a step has all images at '
+                'once: what is compared within a batch is compared within all of them, and '
+                'momenta and rates move once a step',
+            )
+        return sizes.Size(parts.images, count, parts.accumulated)
+
+    def _length(self, count: int | None, size: sizes.Size) -> schedule.Length:
+        """Epochs, and the steps of one."""
+        key = 'runner' if self._release == OLDER else 'train_cfg'
+        fields = self._top.inner(key)
+        steps = count // size.batch if count else None
+        fields.ignore('type', 'by_epoch', 'val_interval', 'val_begin')
+        epochs, iters = fields.take('max_epochs'), fields.take('max_iters')
+        fields.finish()
+        if epochs is None and isinstance(iters, int):
+            if not steps:
+                raise JsslError(
+                    f'{fields.where("max_iters")}: max_iters={iters} counts steps, and how many an '
+                    'epoch has is unknown; add --images=N, the number of images to train on.'
+                )
+            epochs = math.ceil(iters / size.accumulated / steps)
+            self._notes.differ(
+                fields.where('max_iters'),
+                f'a run is of whole epochs here, of which {epochs} are {epochs * steps} steps',
+            )
+        if not isinstance(epochs, int) or epochs < 1:
+            raise fields.wrong('max_epochs', epochs, 'a whole number, at least 1')
+        return schedule.Length(epochs, steps)
+
+    def _schedule(self, length: schedule.Length) -> Config:
+        if self._release == OLDER:
+            return schedule.of_policy(self._top.inner('lr_config'), length)
+        return schedule.of_schedulers(self._config.get('param_scheduler'), self._top, length)
+
+    def _model(self, parts: Parts, size: sizes.Size) -> tuple[Config, dict[str, Config]]:
+        """The model with what hooks, masks and processes set of it."""
+        given, hooks = self._config['model'], self._hooks()
+        try:
+            algorithm_config(given, (), self._release)
+            model, elsewhere = self._with_hooks(given, hooks)
+        except JsslError as error:
+            raise JsslError(f'{self._model_place(str(error))}: {error}') from error
+        model = sizes.spread(model, given, size, self._notes, self._config.where('model'))
+        return self._masked(model, parts.pipelines.mask), elsewhere
+
+    def _with_hooks(self, given: Section, hooks: list[Section]) -> tuple[Config, dict[str, Config]]:
+        """The model, and what its hooks set elsewhere; hooks that are refused are noted."""
+        while True:
+            try:
+                return algorithm_config(given, hooks, self._release)
+            except JsslError as error:
+                wrong = next((h for h in hooks if kind(h) and kind(h) in str(error)), None)
+                if wrong is None:
+                    raise
+                self._notes.miss(wrong.place, f'custom_hooks.{kind(wrong)}', str(error))
+                hooks = [hook for hook in hooks if hook is not wrong]
+
+    def _hooks(self) -> list[Section]:
+        """The hooks that may set something of the algorithm."""
+        given = self._config.get('custom_hooks') or []
+        if not isinstance(given, list | tuple) or not all(isinstance(h, Section) for h in given):
+            raise self._top.wrong('custom_hooks', given, 'a list of dicts')
+        for hook in given:
+            if kind(hook) in IDLE_HOOKS:
+                self._notes.leave(hook.place, kind(hook), f'{kind(hook)} shows or saves')
+        hooks = [hook for hook in given if kind(hook) not in IDLE_HOOKS]
+        frozen = self._config.get('optimizer_config', {})
+        frozen = frozen.get('frozen_layers_cfg') if isinstance(frozen, Section) else None
+        for hook in hooks if frozen else ():  # release 0.x freezes by the optimizer's hook
+            if kind(hook) == 'SwAVHook':
+                hook.put('frozen_layers_cfg', frozen, self._top.where('optimizer_config'))
+        return hooks
+
+    def _masked(self, model: Config, mask: Section | None) -> Config:
+        """The model with what the mask generator of the pipeline sets of it."""
+        if mask is None:
+            return model
+        asked = getattr(class_of(model['type']), 'mask_settings', None)
+        if asked is None:
+            self._notes.miss(mask.place, kind(mask), f'{model["type"]} draws no such mask')
+            return model
+        hook = Hook(kind(mask), {k: v for k, v in mask.items() if k != 'type'}, among='pipeline')
+        try:
+            settings = asked(hook)
+            hook.finish()
+        except JsslError as error:
+            raise JsslError(f'{mask.place}: {error}') from error
+        inner = {k: model[k] | v for k, v in settings.items() if isinstance(v, dict)}
+        return model | settings | inner
+
+    def _model_place(self, error: str) -> Place:
+        """The line of the field that an error names."""
+        found = IN_MODEL.search(error)
+        keys = found.group(1).strip('.').split('.') if found else ()
+        return self._config.where('model', *keys)
+
+    def _check_fixed(self, settings: Config, elsewhere: dict[str, Config], parts: Parts) -> None:
+        """A rate that a hook keeps must be the optimizer's, which is what is kept here."""
+        rate = elsewhere.get('optimizer', {}).get('lr', settings['lr'])
+        if rate != settings['lr']:
+            text = f'a hook keeps the rate {rate} of some parameters; here it is that of all'
+            self._notes.miss(parts.places['optimizer'], 'custom_hooks', text)
+
+    def _runtime(self) -> Config:
+        """How often it logs, what it keeps, and its seed."""
+        hooks = self._config.get('default_hooks')
+        hooks = hooks if isinstance(hooks, Section) else Section(self._config.place)
+        older = {'logger': 'log_config', 'checkpoint': 'checkpoint_config'}
+        found: dict[str, Any] = {}
+        for name, key in older.items():
+            section = hooks.get(name, self._config.get(key))
+            found[name] = section if isinstance(section, Section) else {}
+        every, keep = found['logger'].get('interval'), found['checkpoint'].get('max_keep_ckpts')
+        randomness = self._config.get('randomness')
+        seed = randomness.get('seed') if isinstance(randomness, Section) else None
+        made: Config = {'seed': seed} if _is_count(seed, 0) else {}
+        made |= {'log_every': every} if _is_count(every, 1) else {}
+        return made | ({'checkpoint': {'keep': keep}} if _is_count(keep, 1) else {})
+
+    def _comments(self, parts: Parts, size: sizes.Size) -> dict[str, str]:
+        """Where the sections are from."""
+        many = f' x {size.accumulated} accumulated' if size.accumulated > 1 else ''
+        where = {
+            'model': self._config.where('model'),
+            'data': parts.data.place,
+            'views': parts.data.where('pipeline'),
+            'optimizer': parts.places['optimizer'],
+            'schedule': parts.places['schedule'],
+            'epochs': self._top.where('runner' if self._release == OLDER else 'train_cfg'),
+        }
+        comments = {key: str(_beside(place, self._path)) for key, place in where.items()}
+        begun = _beside(self._config.where('model', 'type'), self._path)
+        if begun.file not in comments['model']:
+            comments['model'] = f'{begun}, with changes at {comments["model"]}'
+        comments['batch_size'] = (
+            f'{_beside(parts.places["batch_size"], self._path)}: {size.images} images x '
+            f'{size.processes} processes{many}'
+        )
+        comments['eval_view'] = "jssl's own: how images are seen when their features are judged"
+        return comments
+
+    def _about(self) -> str:
+        method = bare(self._config['model']['type'])
+        return f'{method}, from {self._path.name} of {NAMES[self._release]}.'
+
+
+def _beside(place: Place, path: Path) -> Place:
+    """A place with its file as seen from the folder of the config."""
+    file = Path(place.file)
+    try:
+        return Place(str(file.resolve().relative_to(path.resolve().parent)), place.line)
+    except ValueError:
+        return Place('/'.join(file.parts[-3:]), place.line)
+
+
+def _is_count(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def sentences(notes: Notes, path: Path) -> Sequence[str]:
+    """What a user should know, a paragraph each."""
+    different = [f'Different here: {_beside(n.place, path)}: {n.text}.' for n in notes.differs]
+    missing = [f'Left out: {_beside(n.place, path)}: {n.text}.' for n in notes.missing]
+    left = [f'Without effect: {_beside(n.place, path)}: {n.text}.' for n in notes.left]
+    return [*missing, *different, *left]
