@@ -33,7 +33,7 @@ VERBS = {
     'views': 'draws what a config makes of some images',
     'reconstruct': 'draws what a masked image model makes of held-out images',
     'prepare': 'writes a data set once at the size one trains on',
-    'import': 'makes a checkpoint of PyTorch a file that jssl reads',
+    'import': 'makes weights and configs of others files that jssl reads',
 }
 
 

@@ -17,6 +17,7 @@ def run(*argv: object, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     return status, said.out + said.err
 
 
+@pytest.mark.slow  # pytest -n 0 -m slow tests/cli/test_import.py: 17 s of a CPU core
 def test_a_config_comes_over_and_trains(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ def built(model: dict[str, Any], release: str, *hooks: dict[str, Any]) -> Any:
     return build('model', algorithm_config(model, hooks, release)[0])
 
 
-def without(part: dict[str, Any], *keys: str) -> dict[str, Any]:
+def without(part: Any, *keys: str) -> dict[str, Any]:
     return {key: value for key, value in part.items() if key not in keys}
 
 
@@ -63,13 +63,15 @@ def test_mmpretrain_counts_momenta_from_the_other_end() -> None:
 
 
 def test_parts_of_mmpretrain_have_other_names() -> None:
-    head = MASKFEAT['head'] | dict(type='MIMHead')
-    neck = without(MASKFEAT['neck'], 'with_avg_pool') | dict(norm_cfg=None)
+    head: dict[str, Any] = MASKFEAT['head'] | dict(type='MIMHead')
+    neck: dict[str, Any] = without(MASKFEAT['neck'], 'with_avg_pool')
+    neck |= dict(norm_cfg=None)
     assert built(MASKFEAT | dict(head=head, neck=neck), 'mmpretrain') == build_model(MASKFEAT)
-    neck = SIMMIM['neck'] | dict(type='SimMIMLinearDecoder')
+    neck = dict(SIMMIM['neck'], type='SimMIMLinearDecoder')
     assert built(SIMMIM | dict(neck=neck), 'mmpretrain') == build_model(SIMMIM)
-    scale = dict(layer_scale_init_value=0.1)
-    backbone = dict(type='CAEPretrainViT', arch='b', patch_size=16, bias='qv_bias') | scale
+    scale: dict[str, Any] = dict(layer_scale_init_value=0.1)
+    backbone: dict[str, Any] = dict(type='CAEPretrainViT', arch='b', patch_size=16)
+    backbone |= scale | dict(bias='qv_bias')
     neck = without(CAE['neck'], 'init_values', 'patch_size') | scale
     assert built(CAE | dict(backbone=backbone, neck=neck), 'mmpretrain') == build_model(CAE)
     newer = SHIPPED['MoCoV3, base']
