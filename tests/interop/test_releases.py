@@ -63,7 +63,8 @@ def test_mmpretrain_counts_momenta_from_the_other_end() -> None:
 
 
 def test_parts_of_mmpretrain_have_other_names() -> None:
-    head: dict[str, Any] = MASKFEAT['head'] | dict(type='MIMHead')
+    described: Any = MASKFEAT
+    head = described['head'] | dict(type='MIMHead')
     neck: dict[str, Any] = without(MASKFEAT['neck'], 'with_avg_pool')
     neck |= dict(norm_cfg=None)
     assert built(MASKFEAT | dict(head=head, neck=neck), 'mmpretrain') == build_model(MASKFEAT)
