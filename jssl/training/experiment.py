@@ -277,9 +277,14 @@ class Experiment(Checked):
         cpu = self.mesh.devices.flat[0].platform == 'cpu'
         options = {'xla_backend_optimization_level': 0} if cpu else None
         start = jax.jit(
-            self.initial_state, out_shardings=self.state_shardings, compiler_options=options
+            self._initial_state, out_shardings=self.state_shardings, compiler_options=options
         )
         return start()
+
+    @functools.cached_property
+    def _initial_state(self) -> Callable[[], TrainState]:
+        """Traced once, for its shapes and for itself."""
+        return jax.jit(self.initial_state)
 
     def initial_state(self) -> TrainState:
         """The state before the first step; trace it with `jax.jit` or `jax.eval_shape`."""
@@ -306,7 +311,7 @@ class Experiment(Checked):
     @functools.cached_property
     def state_shapes(self) -> TrainState:
         """The train state as shapes, traced once."""
-        return jax.eval_shape(self.initial_state)
+        return jax.eval_shape(self._initial_state)
 
     @functools.cached_property
     def feature_dim(self) -> int:
