@@ -37,9 +37,9 @@ def test_cae_of_0_x_has_its_tokenizer_in_the_head() -> None:
 
 
 def test_edges_of_0_x_are_a_field_of_the_model() -> None:
-    edges = DEEPCLUSTER | dict(
-        with_sobel=True, backbone=DEEPCLUSTER['backbone'] | dict(in_channels=2)
-    )
+    described: Any = DEEPCLUSTER
+    backbone = described['backbone'] | dict(in_channels=2)
+    edges = described | dict(with_sobel=True, backbone=backbone)
     assert built(edges, '0.x') == build_model(SHIPPED['DeepCluster, Sobel'])
     assert built(ODC | dict(with_sobel=False), '0.x') == build_model(ODC)
 
