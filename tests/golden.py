@@ -122,6 +122,16 @@ def is_residual(meta: Meta) -> bool:
     return isinstance(arch, str) and arch.startswith('resnet')
 
 
+def repeats(meta: Meta) -> bool:
+    """A network of convolutions, or not the first transformer of its algorithm.
+
+    What float32 costs is seen from one file of an algorithm; these take three programs each.
+    """
+    steps = map(settings, files_of('step'))
+    alike = [m for m in steps if m['algorithm'] == meta['algorithm'] and not is_residual(m)]
+    return is_residual(meta) or meta['name'] != alike[0]['name']
+
+
 def each(
     *kinds: str,
     of: Callable[[Meta], bool] = lambda meta: True,

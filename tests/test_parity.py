@@ -50,7 +50,7 @@ def check_inputs_are_read(saved: golden.File, read: set[str]) -> None:
     assert not [name for name in left if not name.startswith(DRAWS)], left
 
 
-@golden.each('step', slow=golden.is_residual)
+@golden.each('step', slow=golden.repeats)
 def test_float32_errs_less_than_numbers_that_differ_by_more_than_it_rounds(path: Path) -> None:
     """What float32 may cost follows from float64, on any processor.
 
