@@ -38,7 +38,8 @@ def sinkhorn(
       group_size: samples of a group in which the prototypes are used alike, a divisor of n; None
         balances all, as in the paper. The reference balances the samples of each device.
       present: bool (n,), False for rows that only fill a list up, such as that of masked patches:
-        they are left out of every sum. None where all are samples.
+        they are left out of every sum, and there need not be any other. None where all are
+        samples.
 
     Returns:
       (n, K), rows sum to 1, those of no sample are 0; without gradient, in at least float32.
@@ -54,7 +55,8 @@ def sinkhorn(
     if present is not None:
         scores = jnp.where(present[:, None], scores, -jnp.inf)
     groups = scores.reshape(-1, group_size or len(scores), scores.shape[1])
-    logs = (groups - groups.max()) / epsilon  # subtracted first: large numbers would lose digits
+    # Subtracted first, as large numbers would lose digits.
+    logs = (groups - _finite(groups.max())) / epsilon
     empty = (logs.max(axis=1) < UNDERFLOW).any()
     rescued = jnp.logaddexp(logs - logsumexp(logs), math.log(1e-12))
     logs = jnp.where(empty & (groups > -jnp.inf), rescued, logs)
@@ -73,6 +75,10 @@ def sinkhorn(
 
 def _scaled(logs: jax.Array, sums: jax.Array) -> jax.Array:
     """One iteration: prototypes are divided by `sums`, then samples by theirs."""
-    logs = logs - sums
-    own = logsumexp(logs, axis=2, keepdims=True)
-    return logs - jnp.where(own > -jnp.inf, own, 0)  # a row of no sample has no sum
+    logs = logs - _finite(sums)
+    return logs - _finite(logsumexp(logs, axis=2, keepdims=True))
+
+
+def _finite(logs: jax.Array) -> jax.Array:
+    """Logarithms with 0 for those of nothing: of a row of no sample, or where there is none."""
+    return jnp.where(logs == -jnp.inf, 0, logs)

@@ -138,5 +138,7 @@ def test_what_fills_a_list_up_is_left_out_of_every_sum(spread: float) -> None:
     with jax.enable_x64(True):
         codes = ASSIGN(jnp.asarray(rows), present=jnp.asarray(present))
         expected = ASSIGN(jnp.asarray(samples))
+        without = ASSIGN(jnp.asarray(rows), present=jnp.zeros(8, bool))
     np.testing.assert_allclose(codes[present], expected, rtol=1e-9)
     np.testing.assert_array_equal(codes[~present], 0)
+    np.testing.assert_array_equal(without, 0)  # masks of a small batch may all be empty
