@@ -100,6 +100,7 @@ class FloatType:
 
 
 Count = Annotated[int, Range(1, LARGEST, whole=True)]
+Several = Annotated[int, Range(2, LARGEST, whole=True)]  # of which one is chosen
 Blocks = Annotated[int, Range(1, 1000, whole=True)]  # of which networks are made, one by one
 Side = Annotated[int, Range(1, LONGEST_SIDE, whole=True)]  # of an image, in pixels
 Natural = Annotated[int, Range(0, LARGEST, whole=True)]

@@ -85,8 +85,32 @@ def check_types(path: str, component: Callable[..., Any], fields: Mapping[str, A
                 f'config.{place}={show(value)} has type {type(value).__name__}, but '
                 f'{component.__name__} expects {wanted(hint)}{remedy}.'
             )
+        _check_stand_in(place, component, value, hint)
         if name in ranges:
             check_value(f'config.{place}', value, ranges[name])
+
+
+def _check_stand_in(place: str, component: Callable[..., Any], value: Any, hint: Any) -> None:
+    """Refuses a part of jssl in the place of one whose fields it lacks; users' own may stand there.
+
+    Raises:
+      JsslError: names the class that the field is for.
+    """
+    options = typing.get_args(hint) if typing.get_origin(hint) in UNIONS else (hint,)
+    wanted_classes = [option for option in options if inspect.isclass(option) and is_part(option)]
+    if not type(value).__module__.startswith('jssl.') or not wanted_classes:
+        return
+    has = _field_names(type(value))
+    if not any(_field_names(option) <= has for option in wanted_classes):
+        name = wanted_classes[0].__name__
+        raise JsslError(
+            f'config.{place} is a {type(value).__name__}, but {component.__name__} expects a '
+            f'{name}; add {type_option(place, name)}.'
+        )
+
+
+def _field_names(component: type) -> set[str]:
+    return set(getattr(component, '__dataclass_fields__', ()))
 
 
 def matches(value: Any, hint: Any) -> bool:

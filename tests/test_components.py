@@ -2,7 +2,7 @@ import dataclasses
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import flax.linen as nn
 import jax
@@ -12,7 +12,7 @@ import pytest
 import jssl
 from jssl.algorithms import SimCLR
 from jssl.backbones import ResNet
-from jssl.components import build
+from jssl.components import build, build_at
 from jssl.errors import JsslError
 from jssl.heads import ContrastiveHead
 from jssl.kinds import KINDS, OPTIMIZER, SCHEDULE, classes_of, inside, kinds_of
@@ -84,6 +84,30 @@ def test_the_description_is_left_as_it_was() -> None:
 def test_a_part_that_is_built_already_is_taken() -> None:
     backbone = ResNet(depth=18)
     assert build('model', {**MODEL, 'backbone': backbone}).backbone is backbone
+
+
+@pytest.mark.parametrize(
+    ('model', 'head', 'wanted'),
+    [
+        ('DINO', {'type': 'ContrastiveHead'}, 'DINOHead'),
+        ('DINOv3', {'type': 'ClsHead', 'in_channels': 8, 'num_classes': 4}, 'DINOHead'),
+        ('IBOT', {'type': 'DINOHead', 'in_channels': 8}, 'IBOTHead'),
+    ],
+)
+def test_a_part_of_ours_without_the_fields_of_what_it_stands_for_is_refused(
+    model: str, head: dict[str, Any], wanted: str
+) -> None:
+    fields = {'type': model, 'backbone': {'type': 'DINOViT'}, 'head': head}
+    fields |= {'patch_head': {'type': 'DINOHead', 'in_channels': 8}} if model == 'DINOv3' else {}
+    with refused(f'config.head is a {head["type"]}', wanted, f'--config.head.type={wanted}'):
+        build_at('', Annotated[Any, KINDS['model']], fields)
+
+
+def test_a_part_of_ours_with_these_fields_stands_in() -> None:
+    head = {'type': 'IBOTHead', 'in_channels': 8}
+    assert (
+        build('model', {'type': 'DINO', 'backbone': BACKBONE, 'head': head}).head.in_channels == 8
+    )
 
 
 def test_an_unknown_type_is_refused_with_the_nearest_name() -> None:

@@ -16,6 +16,7 @@ from jssl.algorithm import Algorithm, Batch, Metrics, Params, State
 from jssl.algorithms.dino import collapse, watch
 from jssl.algorithms.masked_crops import (
     PARTS,
+    check_heads,
     crops_of,
     init_student,
     koleo_of_views,
@@ -61,7 +62,7 @@ class DINOv2(Algorithm):
       koleo_group_size: class tokens of a view among which the nearest is looked for; None for all.
 
     Raises:
-      JsslError: for a number out of its range.
+      JsslError: for a number out of its range, or a head with batch norms.
     """
 
     keeps = 'teacher'
@@ -90,6 +91,11 @@ class DINOv2(Algorithm):
         }
     )
 
+    def __post_init__(self) -> None:
+        """Refuses heads that cannot be trained, before any compute is spent."""
+        super().__post_init__()
+        check_heads('DINOv2', head=self.head, patch_head=self.patch_head)
+
     @property
     def network(self) -> TwoHeads:
         """Backbone and heads as one module."""
@@ -100,9 +106,11 @@ class DINOv2(Algorithm):
         params = init_student(self.network, rng, batch['views'], 'DINOv2')
         state: dict[str, Any] = {'teacher': init_teacher(params, {}, PARTS)}
         if self.centering == 'mean':
-            patch_head = self.patch_head or self.head
+            own = self.patch_head
             state['center'] = jnp.zeros(self.head.out_channels)
-            state['patch_center'] = jnp.zeros(patch_head.out_channels)
+            state['patch_center'] = jnp.zeros(
+                self.head.patch_logits if own is None else own.out_channels
+            )
         return params, state
 
     def draw(self, rng: jax.Array, state: State, batch: Batch) -> Batch:
@@ -166,6 +174,8 @@ class DINOv2(Algorithm):
         targets = centered_targets(t, state['center'], temperature)
         patch_targets = centered_targets(patches, state['patch_center'], temperature)
         patch_mean = jnp.sum(patches * there[:, None], axis=0) / jnp.maximum(there.sum(), 1)
+        # A small batch may have no masked patch at all, and then its center stays.
+        patch_mean = jnp.where(there.any(), patch_mean, state['patch_center'])
         means = {'center': t.mean(axis=(0, 1)), 'patch_center': patch_mean}
         moved = {
             name: update_center(state[name], mean, self.center_momentum)

@@ -16,6 +16,7 @@ from jssl.algorithm import Algorithm, Batch, Metrics, Params, State
 from jssl.algorithms.dino import GLOBAL, collapse, watch
 from jssl.algorithms.masked_crops import (
     PARTS,
+    check_heads,
     crops_of,
     init_student,
     koleo_of_views,
@@ -70,7 +71,7 @@ class DINOv3(Algorithm):
       koleo_neighbors: how many of the nearest count.
 
     Raises:
-      JsslError: for a number out of its range, or epochs that go back.
+      JsslError: for a number out of its range, epochs that go back, or a head with batch norms.
     """
 
     keeps = 'teacher'
@@ -104,8 +105,9 @@ class DINOv3(Algorithm):
     )
 
     def __post_init__(self) -> None:
-        """Refuses epochs that go back."""
+        """Refuses epochs that go back, and heads that cannot be trained."""
         super().__post_init__()
+        check_heads('DINOv3', head=self.head, patch_head=self.patch_head)
         start, end = self.local_epochs
         if start > end:
             raise JsslError(

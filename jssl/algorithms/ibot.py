@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, State
 from jssl.algorithms.dino import GLOBAL, collapse, mean_entropy, watch
-from jssl.algorithms.masked_crops import crops_of, init_student, places
+from jssl.algorithms.masked_crops import check_heads, crops_of, init_student, places
 from jssl.augment.masks import ratio_mask, scattered_mask
 from jssl.checks import Fraction, Natural, NonNegative, Positive
 from jssl.errors import JsslError
@@ -98,11 +98,7 @@ class IBOT(Algorithm):
     def __post_init__(self) -> None:
         """Refuses heads that do not go together, before any compute is spent."""
         super().__post_init__()
-        if self.head.with_bn:
-            raise JsslError(
-                'config.model.head.with_bn=True would norm class tokens and patches by statistics '
-                'of each; iBOT is for vision transformers, set it to False.'
-            )
+        check_heads('iBOT', head=self.head)
         own = self.head.patch_channels
         if self.shared_teacher_head and own not in (None, self.head.out_channels):
             raise JsslError(
@@ -131,10 +127,9 @@ class IBOT(Algorithm):
         crops = by_size(batch['views'][:GLOBAL])
         slow = jax.eval_shape(functools.partial(self.teacher.init, train=False), rng, crops)
         teacher = init_teacher(paired(params, slow['params']), parts=PARTS)
-        classes = self.head.out_channels
         centers = {
-            'center': jnp.zeros(classes),
-            'patch_center': jnp.zeros(self.head.patch_channels or classes),
+            'center': jnp.zeros(self.head.out_channels),
+            'patch_center': jnp.zeros(self.head.patch_logits),
         }
         return params, {'teacher': teacher, **centers}
 

@@ -12,11 +12,30 @@ from jssl.algorithms.dino import GLOBAL, global_views
 from jssl.algorithms.masked import check_no_average
 from jssl.augment.masks import masked_patches, most_masked
 from jssl.errors import JsslError
+from jssl.heads import DINOHead
 from jssl.layers.rows import row_parts
 from jssl.losses import koleo
 from jssl.networks import Patches, TwoHeads, by_size
 
 PARTS = ('backbone', 'head', 'patch_head')  # of a student, and of its teacher
+
+
+def check_heads(algorithm: str, **heads: DINOHead | None) -> None:
+    """Refuses heads with batch norms: a student has no batch statistics.
+
+    Args:
+      algorithm: for the message.
+      heads: by their fields.
+
+    Raises:
+      JsslError: names the field.
+    """
+    for field, head in heads.items():
+        if getattr(head, 'with_bn', False):
+            raise JsslError(
+                f'config.model.{field}.with_bn=True would norm class tokens and patches by '
+                f'statistics of each; {algorithm} is for vision transformers, set it to False.'
+            )
 
 
 def init_student(

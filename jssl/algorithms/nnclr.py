@@ -6,6 +6,7 @@ numbers these are: the support set holds the second views' projections, as they 
 """
 
 import dataclasses
+import functools
 from typing import ClassVar
 
 import jax
@@ -53,17 +54,19 @@ class NNCLR(Algorithm):
         """Parameters of all three parts; the state adds a support set of random directions.
 
         Raises:
-          JsslError: if the neck's projections are not `feat_dim` wide.
+          JsslError: if projections or predictions are not `feat_dim` wide.
         """
         network_key, queue_key = jax.random.split(rng)
-        outputs, variables = self.network.init_with_output(
-            network_key, batch['views'][0], train=False
-        )
-        if outputs.shape[-1] != self.feat_dim:
-            raise JsslError(
-                f'config.model.feat_dim={self.feat_dim}, but '
-                f'config.model.neck.out_channels={outputs.shape[-1]}; give both the same value.'
-            )
+        images = batch['views'][0]
+        outputs, variables = self.network.init_with_output(network_key, images, train=False)
+        encode = functools.partial(self.network.apply, train=False, method='encode')
+        projections = jax.eval_shape(encode, variables, images)
+        for part, rows in (('neck', projections), ('head.predictor', outputs)):
+            if rows.shape[-1] != self.feat_dim:
+                raise JsslError(
+                    f'config.model.feat_dim={self.feat_dim}, but config.model.{part}.out_channels='
+                    f'{rows.shape[-1]}; give both the same value.'
+                )
         return variables['params'], {
             'batch_stats': variables.get('batch_stats', {}),
             'queue': jax.random.normal(queue_key, (self.queue_len, self.feat_dim)),

@@ -3,7 +3,7 @@
 import flax.linen as nn
 import jax
 
-from jssl.checks import Checked, Count, DType
+from jssl.checks import Checked, Count, DType, Several
 from jssl.errors import JsslError
 from jssl.layers.batch_norm import BatchNorm
 from jssl.layers.normalize import l2_normalize
@@ -18,7 +18,7 @@ class DINOHead(Checked, nn.Module):
 
     Attributes:
       in_channels: width of the features, checked against what arrives.
-      out_channels: K.
+      out_channels: K, at least 2: the probability of one alone is 1 whatever is learned.
       hid_channels: width of the hidden layers.
       bottleneck: width of the unit vectors.
       num_layers: linear layers before these.
@@ -31,7 +31,7 @@ class DINOHead(Checked, nn.Module):
     """
 
     in_channels: Count
-    out_channels: Count = 65_536
+    out_channels: Several = 65_536
     hid_channels: Count = 2048
     bottleneck: Count = 256
     num_layers: Count = 3
@@ -47,6 +47,11 @@ class DINOHead(Checked, nn.Module):
     def of_patches(self, features: jax.Array, train: bool = True) -> jax.Array:
         """The same for features of patches, which may have other logits."""
         return self(features, train)
+
+    @property
+    def patch_logits(self) -> int:
+        """How many logits a patch has."""
+        return self.out_channels
 
     @nn.compact
     def _logits(self, features: jax.Array, train: bool, layer: str, channels: int) -> jax.Array:
@@ -104,7 +109,12 @@ class IBOTHead(DINOHead):
       patch_channels: logits of a patch; None for the last layer of class tokens, the shared head.
     """
 
-    patch_channels: Count | None = None
+    patch_channels: Several | None = None
+
+    @property
+    def patch_logits(self) -> int:
+        """How many logits a patch has."""
+        return self.patch_channels or self.out_channels
 
     def of_patches(self, features: jax.Array, train: bool = True) -> jax.Array:
         """Features (n, in_channels) -> logits (n, patch_channels), in at least float32."""

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jssl.checks import Checked, Count, Natural, Positive, distinct
+from jssl.checks import Checked, Count, Natural, Positive, Several, distinct
 from jssl.errors import JsslError, show
 from jssl.layers.initializers import torch_linear
 from jssl.reference import Reference
@@ -17,7 +17,7 @@ class SwAVHead(Checked, nn.Module):
 
     Attributes:
       feat_dim: width of the projections, checked against what arrives.
-      num_prototypes: K.
+      num_prototypes: K, at least 2.
       epsilon: of the Sinkhorn iterations; the smaller, the harder the codes.
       sinkhorn_iterations: how many there are.
       sinkhorn_group_size: images over which the prototypes are used alike; None for the batch, as
@@ -31,7 +31,7 @@ class SwAVHead(Checked, nn.Module):
     """
 
     feat_dim: Count
-    num_prototypes: Count = 3000
+    num_prototypes: Several = 3000
     epsilon: Positive = 0.05
     sinkhorn_iterations: Count = 3
     sinkhorn_group_size: Count | None = None

@@ -11,6 +11,7 @@ import pytest
 
 from jssl.algorithm import Batch
 from jssl.algorithms import DINOv2
+from jssl.heads import IBOTHead
 from jssl.weights.files import read_weights
 from tests import tiny
 from tests.algorithms import runs, tiny_masked
@@ -45,11 +46,25 @@ def test_the_loss_is_the_sum_of_its_parts_and_centers_are_a_state_of_means(cente
     model = still(centering=centering)
     params, state = start(model)
     assert ({'center', 'patch_center'} <= state.keys()) == (centering == 'mean')
-    loss, (left, metrics) = jax.jit(model.loss)(params, state, {**batch(), 'masks': masks(0, 5)})
+    step = jax.jit(model.loss)
+    loss, (left, metrics) = step(params, state, {**batch(), 'masks': masks(0, 5)})
     parts = metrics['global'] + metrics['local'] + 2 * (metrics['koleo'] + metrics['ibot'])
     np.testing.assert_allclose(loss, parts, rtol=1e-6)
     for name in left.keys() - {'teacher'}:
         assert np.abs(left[name] - state[name]).max() > 1e-4
+    loss, (left, metrics) = step(params, state, {**batch(), 'masks': jnp.zeros((8, 16), bool)})
+    assert metrics['ibot'] == 0
+    assert np.isfinite(loss)
+    if centering == 'mean':
+        np.testing.assert_allclose(left['patch_center'], state['patch_center'], rtol=1e-6)
+
+
+def test_the_center_of_patches_is_that_of_their_logits() -> None:
+    head = IBOTHead(8, 12, 8, 8, patch_channels=10)
+    model = dataclasses.replace(still(centering='mean'), head=head, patch_head=None)
+    params, state = jax.eval_shape(model.init, jax.random.key(0), batch())
+    assert (state['center'].shape, state['patch_center'].shape) == ((12,), (10,))
+    jax.eval_shape(model.loss, params, state, {**batch(), 'masks': masks(0)})
 
 
 def test_the_teacher_sees_what_is_masked_and_the_student_does_not() -> None:

@@ -162,8 +162,15 @@ def test_a_collapse_is_named_with_the_fields_that_help() -> None:
 
 
 def test_heads_that_do_not_go_together_are_refused() -> None:
-    with refused('config.model.head.with_bn=True', 'set it to False'):
-        tiny_masked.tiny_ibot(head=shared(None).clone(with_bn=True))
+    normed = shared(None).clone(with_bn=True)
+    with refused('config.model.head.with_bn=True', 'iBOT', 'set it to False'):
+        tiny_masked.tiny_ibot(head=normed)
+    for model in (tiny_masked.tiny_dinov2(), tiny_masked.tiny_dinov3()):
+        name = type(model).__name__
+        with refused('config.model.head.with_bn=True', name):
+            dataclasses.replace(model, head=normed)
+        with refused('config.model.patch_head.with_bn=True', name):
+            dataclasses.replace(model, patch_head=normed)
     with refused('patch_channels=10', 'out_channels=12', 'shared_teacher_head=False'):
         tiny_masked.tiny_ibot(shared_teacher_head=True)
 

@@ -55,6 +55,10 @@ def test_nnclr_predicts_neighbors_and_remembers_the_second_view() -> None:
     assert int(after['queue_ptr']) == BATCH
     with refused('config.model.feat_dim=4', f'out_channels={WIDTH}'):
         jax.eval_shape(tiny_nnclr(feat_dim=4).init, jax.random.key(0), seen())
+    wide = {**PLAIN, 'neck': linear(INSIDE, 4)}
+    model = tiny_nnclr(head_of=lambda: linear(4, WIDTH, with_avg_pool=False), **wide)
+    with refused(f'config.model.feat_dim={WIDTH}', 'config.model.neck.out_channels=4'):
+        jax.eval_shape(model.init, jax.random.key(0), seen())
 
 
 @pytest.mark.parametrize('sigma', [None, 0.5])

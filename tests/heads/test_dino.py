@@ -82,6 +82,13 @@ def test_the_last_layer_may_be_a_plain_matrix() -> None:
     np.testing.assert_allclose(found, unit @ params['last_layer']['kernel'], atol=1e-5)
 
 
+@pytest.mark.parametrize('field', ['out_channels', 'patch_channels'])
+def test_a_single_logit_from_which_nothing_is_learned_is_refused(field: str) -> None:
+    fields: dict[str, Any] = {field: 1}
+    with refused(f'IBOTHead.{field}=1', 'a whole number of at least 2'):
+        IBOTHead(8, **fields)
+
+
 def test_another_width_is_refused() -> None:
     with refused('head.in_channels=7', 'set config.model.head.in_channels=8'):
         DINOHead(7).init(jax.random.key(0), FEATURES)

@@ -41,7 +41,7 @@ def test_scores_are_in_float32() -> None:
     [
         ({'epsilon': 0}, ('SwAVHead.epsilon=0', 'positive')),
         ({'temperature': -0.1}, ('SwAVHead.temperature=-0.1', 'positive')),
-        ({'num_prototypes': 0}, ('SwAVHead.num_prototypes=0', 'at least 1')),
+        ({'num_prototypes': 1}, ('SwAVHead.num_prototypes=1', 'at least 2')),
         ({'sinkhorn_iterations': 0}, ('SwAVHead.sinkhorn_iterations=0', 'at least 1')),
         ({'crops_for_assign': (0, 2)}, ('crops_for_assign=(0, 2)', '0 to 1', 'num_crops=(2,)')),
         ({'crops_for_assign': ()}, ('crops_for_assign=()',)),
