@@ -25,6 +25,7 @@ LARGEST = 2**31 - 1  # counts are int32 on the device
 LONGEST_SIDE = 2**15 - 1  # pixels; XLA ends the process where an array has 2^63 bytes
 LIMIT = 1e9  # squares of what is below stay finite in float32
 SMALLEST = 1e-12  # what is divided by is at least this
+COLDEST = 1e-4  # a similarity over it, twice over, keeps a softmax and its gradient in float32
 FLOATS = {name: np.dtype(name) for name in ('float32', 'float64')}
 FLOATS['bfloat16'] = np.dtype(ml_dtypes.bfloat16)
 
@@ -70,7 +71,7 @@ class Range:
         number = isinstance(value, int | float)
         guards = (LARGEST, LONGEST_SIDE, LIMIT)
         open_above = self.high in guards and not (number and value > self.high)
-        if self.low == SMALLEST and not (number and 0 < value < SMALLEST):
+        if self.low in (SMALLEST, COLDEST) and not (number and 0 < value < self.low):
             return f'a positive {kind}' + ('' if open_above else f' of at most {self.high:.10g}')
         if self.below:
             return f'a {kind} of at least {self.low:g} and below {self.high:g}'
@@ -107,6 +108,7 @@ Natural = Annotated[int, Range(0, LARGEST, whole=True)]
 Stages = Annotated[int, Range(-1, LARGEST, whole=True)]  # how many are frozen; -1 for nothing
 Seed = Annotated[int, Range(0, 2**32 - 1, whole=True)]  # JAX drops the bits above without a word
 Positive = Annotated[float, Range(SMALLEST, LIMIT)]
+Temperature = Annotated[float, Range(COLDEST, LIMIT)]  # of a softmax or of Sinkhorn
 NonNegative = Annotated[float, Range(0, LIMIT)]
 Finite = Annotated[float, Range(-LIMIT, LIMIT)]
 Fraction = Annotated[float, Range(0, 1)]

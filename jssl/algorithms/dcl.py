@@ -9,7 +9,7 @@ import dataclasses
 import jax
 
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, interleaved, two_views
-from jssl.checks import Positive
+from jssl.checks import Temperature
 from jssl.heads import ContrastiveHead
 from jssl.kinds import Backbone, Neck
 from jssl.losses import contrast_accuracy, decoupled_contrast, pair_similarities
@@ -31,7 +31,7 @@ class DCL(Algorithm):
     backbone: Backbone
     neck: Neck
     head: ContrastiveHead
-    sigma: Positive | None = None
+    sigma: Temperature | None = None
 
     @property
     def encoder(self) -> Encoder:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, State
-from jssl.checks import Fraction, Natural, Positive
+from jssl.checks import Fraction, Natural, Temperature
 from jssl.errors import JsslError
 from jssl.heads import DINOHead
 from jssl.kinds import Backbone
@@ -56,9 +56,9 @@ class DINO(Algorithm):
 
     backbone: Backbone
     head: DINOHead
-    temperature: Positive = 0.1
-    teacher_temperature: Positive = 0.04
-    warmup_teacher_temperature: Positive = 0.04
+    temperature: Temperature = 0.1
+    teacher_temperature: Temperature = 0.04
+    warmup_teacher_temperature: Temperature = 0.04
     warmup_teacher_epochs: Natural = 0
     center_momentum: Fraction = 0.9
     base_momentum: Fraction = 0.996

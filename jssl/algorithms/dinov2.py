@@ -24,7 +24,7 @@ from jssl.algorithms.masked_crops import (
     places,
 )
 from jssl.augment.masks import stratified_masks
-from jssl.checks import Count, Fraction, Natural, NonNegative, Positive, Share
+from jssl.checks import Count, Fraction, Natural, NonNegative, Share, Temperature
 from jssl.heads import DINOHead
 from jssl.kinds import Backbone
 from jssl.layers.drop_path import has_drop_path
@@ -71,9 +71,9 @@ class DINOv2(Algorithm):
     head: DINOHead
     patch_head: DINOHead | None = None
     centering: Literal['sinkhorn', 'mean'] = 'sinkhorn'
-    temperature: Positive = 0.1
-    teacher_temperature: Positive = 0.07
-    warmup_teacher_temperature: Positive = 0.04
+    temperature: Temperature = 0.1
+    teacher_temperature: Temperature = 0.07
+    warmup_teacher_temperature: Temperature = 0.04
     warmup_teacher_epochs: Natural = 30
     center_momentum: Fraction = 0.9
     base_momentum: Fraction = 0.992

@@ -24,7 +24,7 @@ from jssl.algorithms.masked_crops import (
     places,
 )
 from jssl.augment.masks import completed_masks
-from jssl.checks import Count, Fraction, Natural, NonNegative, Positive, Share
+from jssl.checks import Count, Fraction, Natural, NonNegative, Share, Temperature
 from jssl.errors import JsslError
 from jssl.heads import DINOHead, GramAnchoring
 from jssl.kinds import Backbone
@@ -80,9 +80,9 @@ class DINOv3(Algorithm):
     head: DINOHead
     patch_head: DINOHead
     gram: GramAnchoring | None = None
-    temperature: Positive = 0.1
-    teacher_temperature: Positive = 0.07
-    warmup_teacher_temperature: Positive = 0.04
+    temperature: Temperature = 0.1
+    teacher_temperature: Temperature = 0.07
+    warmup_teacher_temperature: Temperature = 0.04
     warmup_teacher_epochs: Natural = 100
     base_momentum: Fraction = 0.994
     last_momentum: Fraction = 0.994

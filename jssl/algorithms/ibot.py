@@ -16,7 +16,7 @@ from jssl.algorithm import Algorithm, Batch, Metrics, Params, State
 from jssl.algorithms.dino import GLOBAL, collapse, mean_entropy, watch
 from jssl.algorithms.masked_crops import check_heads, crops_of, init_student, places
 from jssl.augment.masks import ratio_mask, scattered_mask
-from jssl.checks import Fraction, Natural, NonNegative, Positive
+from jssl.checks import Fraction, Natural, NonNegative, Temperature
 from jssl.errors import JsslError
 from jssl.heads import IBOTHead
 from jssl.kinds import Backbone
@@ -73,11 +73,11 @@ class IBOT(Algorithm):
     shared_teacher_head: bool = False
     class_weight: NonNegative = 1.0
     patch_weight: NonNegative = 1.0
-    temperature: Positive = 0.1
-    teacher_temperature: Positive = 0.07
-    warmup_teacher_temperature: Positive = 0.04
-    patch_temperature: Positive = 0.07
-    warmup_patch_temperature: Positive = 0.04
+    temperature: Temperature = 0.1
+    teacher_temperature: Temperature = 0.07
+    warmup_teacher_temperature: Temperature = 0.04
+    patch_temperature: Temperature = 0.07
+    warmup_patch_temperature: Temperature = 0.04
     warmup_teacher_epochs: Natural = 30
     center_momentum: Fraction = 0.9
     base_momentum: Fraction = 0.996

@@ -16,7 +16,7 @@ from jssl.algorithm import Algorithm, Batch, Metrics, Params, State
 from jssl.algorithms.dino import global_views, watch
 from jssl.algorithms.masked import check_no_average
 from jssl.augment.masks import random_masking
-from jssl.checks import BelowOne, Fraction, Natural, NonNegative, Positive
+from jssl.checks import BelowOne, Fraction, Natural, NonNegative, Temperature
 from jssl.errors import JsslError
 from jssl.heads import DINOHead
 from jssl.kinds import Backbone
@@ -87,8 +87,8 @@ class MSN(Algorithm):
     backbone: Backbone
     head: DINOHead
     mask_ratio: BelowOne = 0.15
-    temperature: Positive = 0.1
-    sharpening: Positive = 0.25
+    temperature: Temperature = 0.1
+    sharpening: Temperature = 0.25
     sinkhorn_iterations: Natural = 3
     prior_exponent: NonNegative | None = None
     prior_weight: NonNegative = 1.0

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import ClassVar
 
-from jssl.checks import Checked, Positive
+from jssl.checks import Checked, Positive, Temperature
 from jssl.reference import ENTROPY, Reference
 
 
@@ -20,7 +20,7 @@ class ContrastiveHead(Checked):
       JsslError: if the temperature is not positive.
     """
 
-    temperature: Positive = 0.1
+    temperature: Temperature = 0.1
     loss_weight: Positive = 1.0
 
     reference: ClassVar[Reference] = Reference(losses={'CrossEntropyLoss': {}}, fixed=ENTROPY)

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import flax.linen as nn
 import jax
 
-from jssl.checks import Checked, Positive
+from jssl.checks import Checked, Positive, Temperature
 from jssl.kinds import Neck
 from jssl.reference import ENTROPY, Reference
 
@@ -31,7 +31,7 @@ class MoCoV3Head(Checked, nn.Module):
     """
 
     predictor: Neck
-    temperature: Positive = 1.0
+    temperature: Temperature = 1.0
     loss_weight: Positive = 1.0
 
     reference: ClassVar[Reference] = Reference(

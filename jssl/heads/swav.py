@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jssl.checks import Checked, Count, Natural, Positive, Several, distinct
+from jssl.checks import Checked, Count, Natural, Several, Temperature, distinct
 from jssl.errors import JsslError, show
 from jssl.layers.initializers import torch_linear
 from jssl.reference import Reference
@@ -32,10 +32,10 @@ class SwAVHead(Checked, nn.Module):
 
     feat_dim: Count
     num_prototypes: Several = 3000
-    epsilon: Positive = 0.05
+    epsilon: Temperature = 0.05
     sinkhorn_iterations: Count = 3
     sinkhorn_group_size: Count | None = None
-    temperature: Positive = 0.1
+    temperature: Temperature = 0.1
     crops_for_assign: tuple[Natural, ...] = (0, 1)
     num_crops: tuple[Count, ...] = (2,)
 

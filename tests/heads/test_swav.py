@@ -40,6 +40,7 @@ def test_scores_are_in_float32() -> None:
     ('fields', 'parts'),
     [
         ({'epsilon': 0}, ('SwAVHead.epsilon=0', 'positive')),
+        ({'epsilon': 1e-9}, ('SwAVHead.epsilon=1e-09', 'a number of at least 0.0001')),
         ({'temperature': -0.1}, ('SwAVHead.temperature=-0.1', 'positive')),
         ({'num_prototypes': 1}, ('SwAVHead.num_prototypes=1', 'at least 2')),
         ({'sinkhorn_iterations': 0}, ('SwAVHead.sinkhorn_iterations=0', 'at least 1')),
