@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from jssl.files import cache_folder
+
 FOLDER = 'JAX_COMPILATION_CACHE_DIR'  # where, if it is set
 ENABLED = 'JAX_ENABLE_COMPILATION_CACHE'  # not at all, if it is one of `OFF`
 OFF = ('0', 'false', 'no', 'off')
@@ -81,8 +83,7 @@ def default_folder() -> Path:
 
     Programs for a CPU use what that CPU can do, and a home may be that of many machines.
     """
-    root = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
-    return Path(root) / 'jssl' / 'xla' / f'{platform.machine()}-{_abilities()}'
+    return cache_folder('xla') / f'{platform.machine()}-{_abilities()}'
 
 
 def _abilities() -> str:

@@ -1,8 +1,14 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and where those lie that may be made anew."""
 
 import contextlib
 import os
 from pathlib import Path
+
+
+def cache_folder(name: str) -> Path:
+    """``$XDG_CACHE_HOME`` or ``~/.cache``, ``/jssl/NAME``; what lies there may be deleted."""
+    root = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
+    return Path(root) / 'jssl' / name
 
 
 def replace_file(path: Path, content: bytes) -> None:

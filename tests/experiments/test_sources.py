@@ -19,5 +19,5 @@ def test_every_form_holds_the_same_images(tmp_path: Path, monkeypatch: pytest.Mo
         source = source_of(where)
         assert [source[row]['image'] for row in range(len(source))] == written
     numbers = sources.measure(places['webdataset'], 4)
-    assert numbers.keys() == {'open', 'read', 'decode', 'memory'}
+    assert numbers.keys() == {'once', 'open', 'read', 'decode', 'memory'}
     assert 0 < numbers['read'] < numbers['decode']

@@ -2,10 +2,12 @@
 
 import contextlib
 import dataclasses
+import hashlib
+import json
 import os
 import stat
 from collections.abc import Callable, Iterator
-from typing import Self
+from typing import Any, Self
 
 from jssl.errors import JsslError
 
@@ -50,6 +52,19 @@ class FixedFile:
         """Size and time."""
         return self.size, self.time
 
+    def digest(self, *how: Any) -> str:
+        """A name for what is known of the file, when it is read in one way."""
+        said = [os.path.abspath(self.path), *self.stamp, *how]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
+
+    def check(self) -> None:
+        """Raises a `JsslError` if the file changed, or is gone."""
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            found = None
+        self._check(found)
+
     @contextlib.contextmanager
     def opened(self) -> Iterator[Read]:
         """Gives a function that reads ``length`` bytes from ``offset`` on.
@@ -60,9 +75,7 @@ class FixedFile:
         """
         descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            found = os.fstat(descriptor)
-            if (found.st_size, found.st_mtime_ns) != self.stamp:
-                raise JsslError(f'{self.path} has changed since it was opened; start again')
+            self._check(os.fstat(descriptor))
             yield lambda offset, length: self._part(descriptor, offset, length)
         finally:
             os.close(descriptor)
@@ -71,6 +84,10 @@ class FixedFile:
         """One part of the file, see `opened`."""
         with self.opened() as read:
             return read(offset, length)
+
+    def _check(self, found: os.stat_result | None) -> None:
+        if found is None or (found.st_size, found.st_mtime_ns) != self.stamp:
+            raise JsslError(f'{self.path} has changed since it was opened; start again')
 
     def _part(self, descriptor: int, offset: int, length: int) -> bytes:
         if offset < 0 or length < 0 or offset + length > self.size:

@@ -16,6 +16,7 @@ def file(tmp_path: Path) -> FixedFile:
 
 
 def test_parts(file: FixedFile) -> None:
+    file.check()
     assert file.read(10, 3) == bytes([10, 11, 12])
     assert file.read(100, 0) == b''
     with file.opened() as read:
@@ -40,9 +41,19 @@ def test_a_file_that_was_replaced_or_is_gone(file: FixedFile) -> None:
     os.utime(file.path, ns=(0, 5))
     with refused(f'{file.path} has changed since it was opened'):
         file.read(0, 1)
+    with refused(f'{file.path} has changed since it was opened'):
+        file.check()
     os.unlink(file.path)
+    with refused(f'{file.path} has changed since it was opened'):
+        file.check()
     with pytest.raises(FileNotFoundError):
         file.read(0, 1)
+
+
+def test_what_is_known_of_a_file_has_a_name(file: FixedFile) -> None:
+    assert file.digest(1, 'a') == file.digest(1, 'a')
+    other = FixedFile(file.path, file.size, file.time + 1)
+    assert len({file.digest(1, 'a'), file.digest(1, None), other.digest(1, 'a')}) == 3
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:

@@ -77,7 +77,8 @@ def test_the_cache_of_datasets(tmp_path: Path) -> None:
     assert splits_at(str(tmp_path)) == ['test', 'train']
 
 
-def test_the_cache_of_the_hub(tmp_path: Path) -> None:
+def test_the_cache_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'unpacked'))
     for commit, count in (('aaaa', 4), ('bbbb', 6)):
         folder = tmp_path / 'snapshots' / commit / 'data'
         write_parquet(tmp_path / 'blobs' / commit, hub_table(count))
@@ -144,6 +145,7 @@ def with_columns(*kinds: pa.DataType, count: int = 5) -> pa.Table:
         pa.decimal128(9): lambda row: row,
         pa.binary(3): lambda row: b'abc',
         pa.large_string(): str,
+        pa.string_view(): str,
     }
     columns = {
         f'c{n}': pa.array([None if row == 1 else values[kind](row) for row in range(count)], kind)
@@ -160,8 +162,9 @@ def test_images_are_found_behind_columns_of_any_type(footer: bool, tmp_path: Pat
     with (pa.ipc.new_file if footer else pa.ipc.new_stream)(str(path), table.schema) as writer:
         writer.write_table(table, max_chunksize=2)
     assert levels(HuggingFace(str(tmp_path))) == list(range(5))
-    with refused("'dictionary'", 'is a dictionary'):
-        _ = HuggingFace(str(tmp_path), label='dictionary').labels
+    labels = HuggingFace(str(tmp_path), label='dictionary').labels
+    assert labels is not None
+    assert labels.tolist() == list(range(5))
 
 
 def test_plain_bytes_and_large_ones_and_null(tmp_path: Path) -> None:
@@ -212,13 +215,6 @@ def test_compressed_files_are_refused_with_the_remedy(tmp_path: Path) -> None:
         HuggingFace(str(tmp_path))
 
 
-def test_images_behind_what_is_not_understood_are_refused(tmp_path: Path) -> None:
-    views = pa.array(['a'] * 3).cast(pa.string_view())
-    write_stream(tmp_path / 'a.arrow', pa.table({'odd': views, 'image': pngs(3)}))
-    with refused("'image'", "lies behind 'odd', of the type string_view"):
-        HuggingFace(str(tmp_path))
-
-
 def test_a_file_that_is_cut_off_is_refused(saved: Path) -> None:
     path = saved / 'data-00001-of-00003.arrow'
     whole = path.read_bytes()
@@ -232,7 +228,7 @@ def test_a_file_that_is_cut_off_is_refused(saved: Path) -> None:
 
 
 def test_a_file_that_is_cut_during_a_run_costs_its_images(saved: Path) -> None:
-    """Mapped into memory it would end the process."""
+    """Without a look before each image the process would end at once."""
     source = HuggingFace(str(saved))
     assert source.has_labels
     path = saved / 'data-00001-of-00003.arrow'

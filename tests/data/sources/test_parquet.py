@@ -1,13 +1,16 @@
 """Parquet files as a source, written by pyarrow in the ways that it and others choose."""
 
+import errno
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +21,7 @@ from jssl.data import Loader, Parquet
 from jssl.data.loading.identity import Listing, difference
 from jssl.data.reading.bad_samples import BadSamples
 from jssl.data.sources import has_labels
+from jssl.data.sources.tables.parquet_file import ParquetFile
 from tests.checks import refused
 from tests.conftest import ROOT
 from tests.data.sources.written import (
@@ -36,6 +40,14 @@ COUNT = 10
 
 def table(images: Sequence[Any], kind: pa.DataType | None = None, **columns: Any) -> pa.Table:
     return pa.table({'image': pa.array(images, kind or pa.binary()), **columns})
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for what is unpacked."""
+    folder = tmp_path_factory.mktemp('cache')
+    monkeypatch.setenv('XDG_CACHE_HOME', str(folder))
+    return folder
 
 
 @pytest.fixture
@@ -246,11 +258,59 @@ def test_what_is_no_parquet_file_is_refused(tmp_path: Path) -> None:
         Parquet(write_parquet(path, hub_table(0)))
 
 
-def test_encodings_that_are_not_read_are_refused_with_the_remedy(tmp_path: Path) -> None:
-    options = dict(use_dictionary=False, column_encoding={'image': 'DELTA_LENGTH_BYTE_ARRAY'})
-    path = write_parquet(tmp_path / 'a.parquet', table(pngs(3)), **options)
-    with refused("'image'", 'DELTA_LENGTH_BYTE_ARRAY', 'write_table(table, FILE)'):
-        Parquet(path)
+def test_other_encodings_are_read(tmp_path: Path) -> None:
+    for encoding in ('DELTA_LENGTH_BYTE_ARRAY', 'DELTA_BYTE_ARRAY'):
+        options = dict(use_dictionary=False, column_encoding={'image': encoding})
+        path = write_parquet(tmp_path / f'{encoding}.parquet', table(pngs(3)), **options)
+        assert [level(Parquet(path), row) for row in range(3)] == [0, 1, 2]
+
+
+def test_images_are_unpacked_once(one: str, cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    source = Parquet(one)
+    (unpacked,) = (cache / 'jssl/tables').iterdir()
+    told = capfd.readouterr().err
+    assert told == f'The images of {one} are unpacked once, into {unpacked.parent}: 0.0 MB.\n'
+    before = unpacked.stat()
+    assert Parquet(one, label=None)[3] == {'image': source[3]['image']}
+    assert unpacked.stat() == before
+    unpacked.write_bytes(unpacked.read_bytes()[:-200])
+    with refused(f'{unpacked} has changed since it was opened; start again'):
+        source[3]
+    assert level(Parquet(one), 3) == 3
+    assert capfd.readouterr().err == told
+
+
+def test_what_killed_processes_leave_does_no_harm(one: str, cache: Path) -> None:
+    source = Parquet(one)
+    (unpacked,) = (cache / 'jssl/tables').iterdir()
+    unpacked.unlink()
+    with refused('has changed since it was opened; start again'):
+        source[0]
+    old, new = (unpacked.with_name(f'{unpacked.stem}.{name}.part') for name in ('old', 'new'))
+    old.write_bytes(b'ARROW1')
+    new.write_bytes(b'ARROW1')
+    os.utime(old, (0, 0))
+    assert level(Parquet(one), 5) == 5
+    assert sorted(unpacked.parent.iterdir()) == sorted([unpacked, new])
+
+
+def test_without_room_for_the_images_it_is_told_what_to_do(
+    one: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remedy = 'choose another disk by export XDG_CACHE_HOME=FOLDER'
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, 'disk_usage', lambda path: shutil._ntuple_diskusage(9, 9, 0))
+        with refused(one, str(cache), 'it needs 0.0 MB and 0.0 MB are free', remedy):
+            Parquet(one)
+    full = OSError(errno.ENOSPC, 'No space left on device')
+    with monkeypatch.context() as patch:
+        patch.setattr(os, 'fsync', Mock(side_effect=full))
+        with refused(one, 'No space left on device', remedy):
+            Parquet(one)
+    assert list((cache / 'jssl/tables').iterdir()) == []
+    monkeypatch.setenv('XDG_CACHE_HOME', one)
+    with refused('Not a directory', remedy):
+        Parquet(one)
 
 
 def test_it_pickles_and_reads_in_threads(one: str) -> None:
@@ -275,13 +335,11 @@ def test_a_worker_process_reads_it(one: str) -> None:
 FORKED = """
 import os, sys
 from jssl.data import Parquet
-from jssl.data.sources.tables.page_cache import CACHE
 source = Parquet(sys.argv[1])
 image = source[7]['image']
-with CACHE._lock, CACHE._turn:  # as another thread might hold them
-    child = os.fork()
-    if child == 0:
-        os._exit(5 if source[7]['image'] == image else 6)
+child = os.fork()
+if child == 0:
+    os._exit(5 if source[7]['image'] == image else 6)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
@@ -291,7 +349,7 @@ def test_a_forked_process_reads_it(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, '-c', FORKED, path], capture_output=True, text=True, timeout=60, cwd=ROOT
     )
-    assert (done.stdout, done.stderr) == ('5\n', '')
+    assert done.stdout == '5\n', done.stderr
 
 
 def test_null_and_undecodable_images_are_bad_samples(tmp_path: Path) -> None:
@@ -317,27 +375,35 @@ def test_a_file_that_changes_is_noticed(one: str) -> None:
 def test_a_group_of_rows_does_not_come_into_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    images = [np.random.default_rng(row).bytes(100_000) for row in range(60)]
-    source = Parquet(write_parquet(tmp_path / 'a.parquet', table(images)))
-    assert source[3]['image'] == images[3]
+    images = [np.random.default_rng(row).bytes(100_000) for row in range(200)]
+    path = write_parquet(
+        tmp_path / 'a.parquet', table(images), use_dictionary=False, write_batch_size=1
+    )
     taken: list[int] = []
-    pread = os.pread
-
-    def counted(descriptor: int, length: int, offset: int) -> bytes:
-        taken.append(length)
-        return pread(descriptor, length, offset)
-
-    monkeypatch.setattr(os, 'pread', counted)
+    before = pa.total_allocated_bytes()
+    taking = Mock(side_effect=lambda size: taken.append(pa.total_allocated_bytes() - before))
+    monkeypatch.setattr(ParquetFile, '_check_size', taking)
+    source = Parquet(path)
     assert source[41]['image'] == images[41]
-    assert sum(taken) < 300_000  # of 6 MB
+    assert len(taken) > 10
+    assert 1_000_000 < max(taken) < 8_000_000  # of 20 MB
 
 
-def test_a_page_that_grows_out_of_all_proportion_is_a_bad_sample(tmp_path: Path) -> None:
+def test_images_that_grow_out_of_all_proportion_are_refused(tmp_path: Path) -> None:
     bomb = table([bytes(68_000_000)])
     options = dict(compression='zstd', use_dictionary=False, write_statistics=False)
-    source = Parquet(write_parquet(tmp_path / 'a.parquet', bomb, **options))
-    with refused('is damaged: a page of 68,0', 'that is to come from'):
-        source[0]
+    path = write_parquet(tmp_path / 'a.parquet', bomb, **options)
+    with refused('damaged: 68,0', 'bytes that come from'):
+        Parquet(path)
+
+
+def test_one_image_that_stands_very_often_is_refused(tmp_path: Path, cache: Path) -> None:
+    """Where the file says nothing of that, which is in a dictionary."""
+    often = table([bytes(1_000_000)] * 200)
+    path = write_parquet(tmp_path / 'a.parquet', often, compression='zstd')
+    with refused('damaged: 80,0', 'bytes that come from'):
+        Parquet(path)
+    assert list((cache / 'jssl/tables').iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from jssl.data import Loader, WebDataset
 from jssl.data.loading.identity import Listing, difference
 from jssl.data.reading.bad_samples import BadSamples
-from jssl.data.sources.shards.index import index_folder
+from jssl.files import cache_folder
 from tests.checks import refused
 from tests.data.sources.written import (
     assert_mutations_end_well,
@@ -243,9 +243,9 @@ def test_the_second_time_no_header_is_read(
     folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = WebDataset(str(folder / PATTERN))
-    notes = sorted(index_folder().iterdir())
+    notes = sorted(cache_folder('shards').iterdir())
     assert len(notes) == 3
-    assert index_folder().is_relative_to(cache)
+    assert cache_folder('shards').is_relative_to(cache)
     with monkeypatch.context() as patch:
         patch.setattr(os, 'pread', None)
         again = WebDataset(str(folder / PATTERN))
@@ -253,7 +253,7 @@ def test_the_second_time_no_header_is_read(
     np.testing.assert_array_equal(again.labels, first.labels)
     assert levels(again) == list(range(COUNT))
     assert len(WebDataset(str(folder / PATTERN), label=None)) == COUNT  # which has notes of its own
-    assert len(list(index_folder().iterdir())) == 6
+    assert len(list(cache_folder('shards').iterdir())) == 6
 
 
 def test_a_shard_that_changed_is_looked_at_again_and_noticed(folder: Path) -> None:
@@ -273,7 +273,7 @@ def test_a_shard_that_changed_is_looked_at_again_and_noticed(folder: Path) -> No
 def test_a_damaged_note_is_made_anew(damage: bytes | None, folder: Path) -> None:
     path = str(folder / 'train-000.tar')
     WebDataset(path)
-    (note,) = index_folder().iterdir()
+    (note,) = cache_folder('shards').iterdir()
     whole = note.read_bytes()
     note.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
     assert levels(WebDataset(path)) == [0, 1, 2, 3]

@@ -1,10 +1,8 @@
 """What shards hold is noted once in the user's cache, so that the next run need not look again."""
 
 import contextlib
-import hashlib
 import io
 import json
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,17 +12,11 @@ import numpy as np
 from jssl.data.sources.fixed_file import FixedFile
 from jssl.data.sources.shards.samples import Samples, read_samples
 from jssl.errors import JsslError
-from jssl.files import replace_file
+from jssl.files import cache_folder, replace_file
 
 VERSION = 1
 ARRAYS = ('offsets', 'sizes', 'labels')
 LEFT_OUT, ENDED, KEYS = 'left_out', 'ended', 'keys'
-
-
-def index_folder() -> Path:
-    """``$XDG_CACHE_HOME`` or ``~/.cache``, ``/jssl/shards``; it may be deleted at any time."""
-    root = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
-    return Path(root) / 'jssl' / 'shards'
 
 
 def indexed(file: FixedFile, image: str | None, label: str | None) -> Samples:
@@ -38,7 +30,7 @@ def indexed(file: FixedFile, image: str | None, label: str | None) -> Samples:
     Raises:
       JsslError: see `read_samples`, or it cannot be read.
     """
-    path = index_folder() / f'{_key(file, image, label)}.npz'
+    path = cache_folder('shards') / f'{file.digest(VERSION, image, label)}.npz'
     noted = _noted(path, file)
     if noted is not None:
         return noted
@@ -50,12 +42,6 @@ def indexed(file: FixedFile, image: str | None, label: str | None) -> Samples:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, _packed(samples))
     return samples
-
-
-def _key(file: FixedFile, image: str | None, label: str | None) -> str:
-    """A name for what is known of a shard that is read in one way."""
-    said = [VERSION, os.path.abspath(file.path), *file.stamp, image, label]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
 
 
 def _packed(samples: Samples) -> bytes:

@@ -1,184 +1,136 @@
-"""A file of Arrow as a table: streams, as `datasets` writes them, and files with a footer."""
+"""A file of Arrow as a table, mapped into memory: streams, as `datasets` writes them, and files."""
 
-import functools
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from jssl.data.sources.fixed_file import FixedFile, Read
-from jssl.data.sources.tables.arrow_messages import Batch, read_messages
-from jssl.data.sources.tables.columns import BYTES
+from jssl.data.sources.fixed_file import FixedFile
+from jssl.data.sources.tables.columns import BYTES, readable
 from jssl.data.sources.tables.table import MISSING, OUTSIDE, damaged
-from jssl.errors import JsslError
+from jssl.errors import JsslError, in_words
 
-
-class Place(NamedTuple):
-    """Where in each batch an array is: the numbers of its node and of its first buffer."""
-
-    node: int
-    buffer: int
+MAGIC = b'ARROW1\0\0'  # behind it a file with a footer is a stream as well
 
 
 class ArrowFile:
-    """One file of Arrow; of a batch only the place is kept."""
+    """One file of Arrow. Each process maps it when it first needs it; forked ones share the map.
+
+    A page that lies behind the end of a file that was cut ends the process. So a file is looked at
+    before each image, and nothing is used of a batch before pyarrow has checked all its offsets.
+    """
 
     def __init__(self, path: str) -> None:
-        """Finds the batches of a file.
+        """Reads the schema.
 
         Raises:
-          JsslError: it is damaged, cut off, compressed, or none of Arrow.
+          JsslError: the file is damaged, or none of Arrow.
         """
         self.file = FixedFile.at(path)
-        self.schema, self._batches = read_messages(self.file)
-        self._stops = np.cumsum([batch.rows for batch in self._batches], dtype=np.int64)
-        if len(self) > self.file.size:
-            raise damaged(path, f'{len(self):,} rows in {self.file.size:,} bytes')
+        self._column = ''
+        self._mapped: tuple[list[Any], NDArray[np.int64]] | None = None
+        try:
+            self.schema = readable(_reader(self.file)[0].schema)
+        except Exception as error:  # of pyarrow, by the place of the damage
+            raise _refused(path, error) from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, '_mapped': None}
 
     def __len__(self) -> int:
-        return int(self._stops[-1]) if len(self._stops) else 0
+        stops = self._batches()[1]
+        return int(stops[-1]) if len(stops) else 0
 
-    def check(self, column: str) -> None:
+    def use(self, column: str) -> None:
         """See `Table`."""
-        self._image_place(column)
+        self._column = column
+        if len(self) > self.file.size:
+            raise damaged(self.file.path, f'{len(self):,} rows in {self.file.size:,} bytes')
 
-    def image(self, column: str, row: int) -> bytes:
+    def image(self, row: int) -> bytes:
         """See `Table`."""
-        number = int(np.searchsorted(self._stops, row, 'right'))
-        batch = self._batches[number]
-        row -= int(self._stops[number]) - batch.rows
-        levels, inside = self._image_place(column)
-        with self.file.opened() as read:
-            if not self._holds(read, batch, levels[0], row):
-                raise JsslError(MISSING)
-            if not all(self._holds(read, batch, place, row) for place in levels[1:]):
-                raise JsslError(OUTSIDE)
-            return self._value(read, batch, levels[-1], inside, row)
+        self.file.check()
+        arrays, stops = self._batches()
+        number = int(np.searchsorted(stops, row, 'right'))
+        value = arrays[number][row - int(stops[number]) + len(arrays[number])]
+        if not value.is_valid:
+            raise JsslError(MISSING)
+        if self._is_struct():
+            value = value[BYTES]
+        if not value.is_valid:
+            raise JsslError(OUTSIDE)
+        return bytes(value.as_py())
 
-    def labels(self, column: str) -> list[Any]:
+    def labels(self, column: str) -> Iterator[Any]:
         """See `Table`."""
-        return list(self._labels(column))
+        return self._arrays(column)
 
-    def _labels(self, column: str) -> Iterator[Any]:
-        import pyarrow as pa
+    def _is_struct(self) -> bool:
+        return bool(self.schema.field(self._column).type.num_fields)
 
-        kind, (node, first) = self.schema.field(column).type, self._place(column)
-        if pa.types.is_dictionary(kind):
-            raise JsslError(
-                f'the column {column!r} of {self.file.path} is a dictionary; write its values '
-                'themselves, or give label=None.'
-            )
-        count = _buffers(kind)
-        with self.file.opened() as read:
-            for batch in self._batches:
-                self._check(batch, Place(node, first), count)
-                parts = [read(*map(int, span)) for span in batch.buffers[first : first + count]]
-                buffers = [pa.py_buffer(part) if part else None for part in parts]
-                try:
-                    array = pa.Array.from_buffers(kind, batch.rows, buffers)
-                    array.validate(full=True)
-                except (pa.ArrowException, ValueError) as error:
-                    raise damaged(self.file.path, f'column {column!r}: {error!s:.200}') from error
+    def _batches(self) -> tuple[list[Any], NDArray[np.int64]]:
+        """The images of each batch, and how many rows there are up to its end."""
+        if self._mapped is None:  # two threads may map the same
+            arrays = list(self._arrays(self._column))
+            self._mapped = arrays, np.cumsum([len(array) for array in arrays], dtype=np.int64)
+        return self._mapped
+
+    def _arrays(self, column: str) -> Iterator[Any]:
+        """A column of each batch, as views of the map."""
+        try:
+            reader, whole = _reader(self.file, self.schema.get_field_index(column))
+            for batch in reader:
+                array = _checked(batch.column(column))
+                if not all(_within(buffer, whole) for buffer in array.buffers()):
+                    raise JsslError(
+                        f'{self.file.path} is compressed or big-endian, and its images cannot be '
+                        'read one by one; write it again with pyarrow.feather.write_feather(table, '
+                        'FILE, compression="uncompressed").'
+                    )
                 yield array
-
-    @functools.cached_property
-    def _places(self) -> dict[str, Place]:
-        """Where each column begins, up to the first of a type with buffers of unknown number."""
-        places, node, buffer = {}, 0, 0
-        for field in self.schema:
-            places[field.name] = Place(node, buffer)
-            try:
-                node, buffer = node + _nodes(field.type), buffer + _buffers(field.type)
-            except NotImplementedError:
-                break
-        return places
-
-    def _place(self, column: str) -> Place:
-        if column in self._places:
-            return self._places[column]
-        last = list(self._places)[-1]
-        raise JsslError(
-            f'the column {column!r} of {self.file.path} lies behind {last!r}, of the type '
-            f'{self.schema.field(last).type}, which is not read; write the set without that one'
-        )
-
-    def _image_place(self, column: str) -> tuple[list[Place], str]:
-        """The array of a column, and the bytes in it if it is a struct; the form of offsets."""
-        import pyarrow as pa
-
-        kind, place = self.schema.field(column).type, self._place(column)
-        levels = [place]
-        if pa.types.is_struct(kind):
-            place = Place(place.node + 1, place.buffer + 1)
-            for field in list(kind)[: kind.get_field_index(BYTES)]:
-                nodes, buffers = _nodes(field.type), _buffers(field.type)
-                place = Place(place.node + nodes, place.buffer + buffers)
-            levels, kind = [*levels, place], kind.field(BYTES).type
-        return levels, '<i8' if pa.types.is_large_binary(kind) else '<i4'
-
-    def _check(self, batch: Batch, place: Place, count: int) -> None:
-        enough = len(batch.nodes) > place.node and len(batch.buffers) >= place.buffer + count
-        if not enough or batch.nodes[place.node, 0] != batch.rows:
-            raise damaged(self.file.path, 'a batch has other columns than the file')
-
-    def _holds(self, read: Read, batch: Batch, place: Place, row: int) -> bool:
-        """Whether a row is not null."""
-        self._check(batch, place, 1)
-        start, length = map(int, batch.buffers[place.buffer])
-        if not batch.nodes[place.node, 1] or not length:
-            return True
-        if row // 8 >= length:
-            raise damaged(self.file.path, 'too few bits say which rows are there')
-        return bool(read(start + row // 8, 1)[0] >> row % 8 & 1)
-
-    def _value(self, read: Read, batch: Batch, place: Place, form: str, row: int) -> bytes:
-        self._check(batch, place, 3)
-        (offsets, size), (data, length) = batch.buffers[
-            place.buffer + 1 : place.buffer + 3
-        ].tolist()
-        width = np.dtype(form).itemsize
-        if (row + 2) * width > size:
-            raise damaged(self.file.path, 'too few offsets say where its images are')
-        start, stop = np.frombuffer(read(offsets + row * width, 2 * width), form).tolist()
-        if not 0 <= start <= stop <= length:
-            raise damaged(self.file.path, f'an image is to lie from {start} to {stop} of {length}')
-        return read(data + start, stop - start)
+        except Exception as error:  # of pyarrow, by the place of the damage
+            raise _refused(self.file.path, error) from error
 
 
-def _children(kind: Any) -> list[Any]:
-    return [kind.field(row).type for row in range(kind.num_fields)]
-
-
-def _nodes(kind: Any) -> int:
-    """How many arrays a column of a type is made of."""
+def _reader(file: FixedFile, column: int | None = None) -> tuple[Any, Any]:
+    """What reads batches, of one column alone, and the map."""
     import pyarrow as pa
 
-    kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
-    if pa.types.is_dictionary(kind):
-        return 1
-    return 1 + sum(map(_nodes, _children(kind)))
+    file.check()
+    source = pa.memory_map(file.path)
+    whole = source.read_buffer()
+    if whole.size != file.size:
+        raise ValueError(f'it has {whole.size:,} bytes of {file.size:,}')
+    stream = whole[len(MAGIC) :] if whole[: len(MAGIC)].to_pybytes() == MAGIC else whole
+    options = pa.ipc.IpcReadOptions(included_fields=None if column is None else [column])
+    return pa.ipc.open_stream(stream, options=options), whole
 
 
-def _buffers(kind: Any) -> int:
-    """How many buffers a column of a type is made of.
+def _checked(array: Any) -> Any:
+    """An array whose offsets are right; of a struct the bytes alone, as the rest is not looked at.
 
-    Raises:
-      NotImplementedError: that differs from batch to batch, or is not known.
+    The bytes of images are not read for that.
     """
     import pyarrow as pa
 
-    types = pa.types
-    kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
-    views = types.is_binary_view, types.is_string_view, types.is_list_view, types.is_large_list_view
-    if any(test(kind) for test in (types.is_union, types.is_run_end_encoded, *views)):
-        raise NotImplementedError(str(kind))
-    if types.is_dictionary(kind):
-        return 2
-    if types.is_null(kind):
-        return 0
-    if types.is_struct(kind) or types.is_fixed_size_list(kind):
-        return 1 + sum(map(_buffers, _children(kind)))
-    if types.is_list(kind) or types.is_large_list(kind) or types.is_map(kind):
-        return 2 + sum(map(_buffers, _children(kind)))
-    texts = (types.is_binary, types.is_large_binary, types.is_string, types.is_large_string)
-    return 3 if any(test(kind) for test in texts) else 2
+    if pa.types.is_struct(array.type) and array.type.get_field_index(BYTES) >= 0:
+        array.validate()
+        kind = pa.struct([array.type.field(BYTES)])
+        inside, [levels, *_] = array.field(BYTES), array.buffers()
+        array = pa.StructArray.from_buffers(kind, len(array), [levels], children=[inside])
+    array.validate(full=True)
+    return array
+
+
+def _within(buffer: Any, whole: Any) -> bool:
+    if buffer is None or not buffer.size:
+        return True
+    start = buffer.address - whole.address
+    return bool(0 <= start <= start + buffer.size <= whole.size)
+
+
+def _refused(path: str, error: Exception) -> JsslError:
+    if isinstance(error, JsslError):
+        return error
+    return damaged(path, in_words(error, where=False).rstrip('.'))

@@ -64,6 +64,12 @@ def choose(schema: Any, image: str | None, label: str | None, where: str) -> Col
     return Columns(found, label, _names(features.get(label), where))
 
 
+def readable(schema: Any) -> Any:
+    """The schema, unless the names in it are no texts, which is a `UnicodeDecodeError`."""
+    _ = schema.names, [is_image(field.type) for field in schema]
+    return schema
+
+
 def declared(metadata: Mapping[bytes, bytes] | None) -> Mapping[str, Any]:
     """What `datasets` says of each column, from the metadata of a schema; empty if it does not."""
     try:

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from jssl.data.sources.labels import NONE, checked_labels
 from jssl.data.sources.patterns import short_names
 from jssl.data.sources.tables.arrow_file import ArrowFile
 from jssl.data.sources.tables.columns import choose
-from jssl.data.sources.tables.parquet_file import ParquetFile
+from jssl.data.sources.tables.parquet_file import ParquetFile, unpack
 from jssl.data.sources.tables.table import Table
 from jssl.errors import JsslError
 
@@ -58,7 +58,10 @@ class Rows:
                     f'{first.file.path} and {table.file.path} name other classes; give the files '
                     'of one data set.'
                 )
-            table.check(self.columns.image)
+        packed = [table for table in self.tables if isinstance(table, ParquetFile)]
+        unpack(packed, self.columns.image)
+        for table in self.tables:
+            table.use(self.columns.image)
         self.stops = np.cumsum([len(table) for table in self.tables], dtype=np.int64)
         if not len(self):
             raise JsslError(f'{first.file.path} has no rows; give a table with at least one.')
@@ -69,7 +72,7 @@ class Rows:
     def image(self, index: int) -> bytes:
         """The encoded image of a row."""
         table, row = self.place(index)
-        return self.tables[table].image(self.columns.image, row)
+        return self.tables[table].image(row)
 
     def place(self, index: int) -> tuple[int, int]:
         """The number of the file, and the row in it."""
@@ -83,8 +86,8 @@ class Rows:
         """The labels of all rows, read when they are first asked for."""
         if self.columns.label is None:
             return Labels(None, None, 0)
-        chunks = [part for table in self.tables for part in table.labels(self.columns.label)]
-        numbers, names = _numbered(chunks)
+        column = self.columns.label
+        numbers, names = _numbered(part for table in self.tables for part in table.labels(column))
         if len(numbers) != len(self):
             raise JsslError(
                 f'the column {self.columns.label!r} has {len(numbers)} rows and there are '
@@ -109,7 +112,7 @@ def _open(file: str) -> Table:
     return ArrowFile(file)
 
 
-def _numbered(chunks: Sequence[Any]) -> tuple[NDArray[np.int64], list[str] | None]:
+def _numbered(chunks: Iterable[Any]) -> tuple[NDArray[np.int64], list[str] | None]:
     """Labels as numbers, -1 for what is null, and the names of classes where they are texts."""
     import pyarrow as pa
     import pyarrow.compute as pc

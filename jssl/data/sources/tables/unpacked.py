@@ -1,0 +1,81 @@
+"""What Parquet files are unpacked into: files in the user's cache, written whole or not at all."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from jssl.errors import JsslError
+from jssl.files import cache_folder
+
+FOLDER = 'tables'  # in the cache
+OLD = 3600  # seconds after which nobody writes on
+
+
+def make_room(size: int, what: str) -> Path:
+    """The folder, which has room for so many bytes.
+
+    Args:
+      what: the file that is unpacked, for messages.
+
+    Raises:
+      JsslError: it has not, or cannot be written.
+    """
+    folder = cache_folder(FOLDER)
+    with _writable(folder, what):
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+        if size > free:
+            raise OSError(0, f'it needs {megabytes(size)} and {megabytes(free)} are free')
+    return folder
+
+
+@contextlib.contextmanager
+def written(path: Path, what: str) -> Iterator[IO[bytes]]:
+    """A file that takes its place at `path` at the end, if all went well.
+
+    Several processes may write the same; what one that was killed leaves is removed by a later one.
+    """
+    with _writable(path.parent, what):
+        _tidy(path)
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f'{path.stem}.', suffix='.part', delete=False
+        ) as part:
+            try:
+                yield part.file
+                part.flush()
+                os.fsync(part.fileno())
+                os.replace(part.name, path)
+            except BaseException:
+                os.unlink(part.name)
+                raise
+
+
+def _tidy(path: Path) -> None:
+    for left in path.parent.glob(f'{path.stem}.*.part'):
+        with contextlib.suppress(OSError):  # another process was quicker
+            if time.time() - left.stat().st_mtime > OLD:
+                left.unlink()
+
+
+@contextlib.contextmanager
+def _writable(folder: Path, what: str) -> Iterator[Any]:
+    """Tells what to do about an error of the system; pyarrow's own are without a number."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise JsslError(
+            f'the images of {what} cannot be unpacked into {folder}: {error.strerror}; choose '
+            'another disk by export XDG_CACHE_HOME=FOLDER.'
+        ) from error
+
+
+def megabytes(size: int) -> str:
+    """Such as ``1,234.5 MB``."""
+    return f'{size / 1e6:,.1f} MB'
