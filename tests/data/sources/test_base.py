@@ -61,7 +61,9 @@ def test_a_class_of_the_user_s_own_is_a_source_under_any_data_key() -> None:
 
 
 def test_the_sources_that_a_config_may_name() -> None:
-    with refused('Valid names: Arrays, Folder, ImageList, Part, TFDS.'):
+    with refused(
+        'Valid names: Arrays, Folder, HuggingFace, ImageList, Parquet, Part, TFDS, WebDataset.'
+    ):
         build('data', {'type': 'Foldr'})
 
 
