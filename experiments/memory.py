@@ -51,7 +51,9 @@ class Machine(NamedTuple):
 
 # Nothing may be tried out on a device: choices of kernels are the compiler's guesses.
 NO_DEVICE = {'XLA_FLAGS': '--xla_gpu_autotune_level=0 --xla_gpu_enable_triton_gemm=false'}
+# libtpu ends the process for flags of other compilers; its own are in LIBTPU_INIT_ARGS.
 NO_SERVER = {
+    'XLA_FLAGS': '',
     'TPU_SKIP_MDS_QUERY': '1',
     'TPU_WORKER_HOSTNAMES': 'localhost',
     'TPU_WORKER_ID': '0',
