@@ -1,7 +1,9 @@
 """Weights of jssl in a layout of another library."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import flax.linen as nn
 
@@ -12,6 +14,8 @@ from jssl.weights.files import write_weights
 if TYPE_CHECKING:
     from jssl.interop.exporters import Parcel
 
+MODEL = 'model.safetensors'  # in a folder of Hugging Face or timm
+MOMENTS = ('mean', 'std')
 PYTORCH = {'format': 'pt'}  # without which Hugging Face reads no file
 
 
@@ -47,3 +51,9 @@ def write_named(path: Path, parcel: 'Parcel', *layouts: Layout) -> None:
     """
     layout = fitting_layout(parcel.backbone, *layouts)
     write_weights(path, named(parcel, layout), PYTORCH | dict(parcel.metadata))
+
+
+def evaluated(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """What a file says of the preparation of images, mean and deviation of values from 0 to 1."""
+    view = json.loads(metadata.get('eval_view', '{}'))
+    return view | {key: [value / 255 for value in view[key]] for key in MOMENTS if key in view}

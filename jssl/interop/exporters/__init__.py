@@ -24,7 +24,7 @@ from jssl.interop.mmselfsup import export_state
 from jssl.interop.safetensors import backbone_arrays, has_backbone, own_names
 from jssl.kinds import MODEL
 from jssl.paths import expanded
-from jssl.weights.files import brief
+from jssl.weights.files import READABLE, brief
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -103,10 +103,16 @@ def write(path: Path | str, parcel: Parcel, to: str | None = None) -> Path:
     """Writes weights to `path` in the format `to`, by default that of its ending.
 
     Raises:
-      JsslError: no such format, another ending than its files have, or no place to write.
+      JsslError: no such format, an ending that its files or folders do not have, or no place to
+        write.
     """
     found = expanded(path)
     module = find(found, to)
+    if not module.ENDING and found.suffix.lower() in READABLE:
+        raise JsslError(
+            f'{str(path)!r} is to be a folder, and is called as a file of weights is; give '
+            f'{found.with_suffix("")}.'
+        )
     if module.ENDING and found.suffix.lower() != module.ENDING:
         raise JsslError(
             f'{str(path)!r} must end with {module.ENDING}, as files of that format do; give '

@@ -19,7 +19,7 @@ from jssl.interop.huggingface import (
 )
 from jssl.interop.layouts import beit, convnext, huggingface, resnet, siglip, swin
 from jssl.interop.layouts.vit import rotary_base
-from jssl.interop.outgoing import fitting_layout, write_named
+from jssl.interop.outgoing import MODEL, MOMENTS, evaluated, fitting_layout, write_named
 from jssl.layers.swiglu import gated_width
 
 HELP = "a folder for Hugging Face's transformers, of a vision transformer, Swin, ConvNeXt or ResNet"
@@ -30,7 +30,6 @@ USE = """In transformers:
 network = transformers.AutoModel.from_pretrained({name!r})
 images = transformers.AutoImageProcessor.from_pretrained({name!r})
 ```"""
-MODEL = 'model.safetensors'
 LARGEST_RATIO = 64
 RESAMPLE = {'bilinear': 2, 'bicubic': 3, 'lanczos': 1}  # as Pillow counts them
 ARCHITECTURES = {
@@ -71,7 +70,7 @@ def write(path: Path, parcel: Parcel) -> None:
     path.mkdir(parents=True, exist_ok=True)
     write_named(path / MODEL, parcel, layout)
     replace_file(path / CONFIG, json.dumps(config, indent=2).encode())
-    images = _images(json.loads(parcel.metadata.get('eval_view', '{}')))
+    images = _images(evaluated(parcel.metadata))
     replace_file(path / IMAGES, json.dumps(images, indent=2).encode())
 
 
@@ -141,9 +140,7 @@ def _ratio(size: Any, gated: bool) -> int:
 def _images(view: Mapping[str, Any]) -> dict[str, Any]:
     """What prepares images there as `view` does it here, as far as that is known."""
     config: dict[str, Any] = {'image_processor_type': 'BitImageProcessor', 'do_resize': True}
-    for ours, theirs in (('mean', 'image_mean'), ('std', 'image_std')):
-        if ours in view:
-            config[theirs] = [value / 255 for value in view[ours]]
+    config |= {f'image_{name}': view[name] for name in MOMENTS if name in view}
     if {'size', 'resize', 'interpolation'} <= view.keys():
         config |= {
             'size': {'shortest_edge': view['resize']},

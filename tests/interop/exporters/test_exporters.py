@@ -110,6 +110,8 @@ def test_where_nothing_can_be_written_is_said(parcel: Parcel, tmp_path: Path) ->
         write('it.npz', parcel, 'onyx')
     with refused('--to=onnx', 'jax2onnx', '--to=stablehlo', 'torch.onnx.export'):
         write('it.onnx', parcel, 'onnx')
+    with refused("'it.npz'", 'a folder', 'give it.'):
+        write('it.npz', parcel, 'huggingface')
     (tmp_path / 'file').write_text('')
     for name in ('it.npz', 'it.safetensors'):
         with refused('cannot be written', name):

@@ -63,7 +63,7 @@ def test_weights_of_others_become_a_program_too(tmp_path: Path) -> None:
     pytest.importorskip('flatbuffers')
     algorithm, params, state = made()
     parcel = packed(algorithm, params, state, describe(algorithm.backbone, VIEW, 16, 3))
-    source = write(tmp_path / 'it.safetensors', parcel, 'timm')
+    source = write(tmp_path / 'it', parcel, 'timm')
     path = carry(source, tmp_path / 'it.stablehlo', 'stablehlo', report=print)
     program = jax.export.deserialize(bytearray(path.read_bytes()))
     assert program.in_avals[0].shape[1:] == (8, 8, 3)

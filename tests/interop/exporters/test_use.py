@@ -1,5 +1,6 @@
 """What the page beside exported weights says of other libraries runs there, offline."""
 
+import json
 import re
 from pathlib import Path
 from types import ModuleType
@@ -46,24 +47,28 @@ def test_transformers_makes_the_network_and_prepares_images(
     np.testing.assert_allclose(pixels, expected, rtol=1e-5)
 
 
-def test_timm_loads_the_file_by_the_name_of_an_architecture(
+def test_timm_makes_the_network_and_prepares_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     library('timm')
     import timm as of_timm
+    from PIL import Image
 
-    class Named:
-        """timm, whose architecture is as narrow as this one."""
-
-        @staticmethod
-        def create_model(name: str, **options: Any) -> Any:
-            sizes: dict[str, Any] = dict(
-                embed_dim=8, depth=2, num_heads=2, mlp_ratio=2, img_size=12, patch_size=4
-            )
-            return of_timm.create_model(name, **sizes, **options)
-
-    given = {'timm': Named, 'NAME': 'vit_tiny_patch16_224'}
-    network = used(timm, Path('timm.safetensors'), given)['network']
-    weights = network.state_dict()['patch_embed.proj.weight']
+    found = used(timm, Path('timm'), {'timm': of_timm})
+    weights = found['network'].state_dict()['patch_embed.proj.weight']
     np.testing.assert_array_equal(weights, arrays_of()['patch_embed.projection.weight'])
+    pixels = found['images'](Image.new('RGB', (20, 15), 'white')).numpy()
+    white = (255 - np.array(VIEW.mean)) / np.array(VIEW.std)
+    expected = np.broadcast_to(white[:, None, None], (3, 12, 12))
+    np.testing.assert_allclose(pixels, expected, rtol=1e-5)
+    # The file alone is loaded by the name and the arguments.
+    said = json.loads(Path('timm', 'config.json').read_text())
+    alone = of_timm.create_model(
+        said['architecture'],
+        num_classes=0,
+        checkpoint_path='timm/model.safetensors',
+        **said['model_args'],
+    )
+    again = alone.state_dict()['patch_embed.proj.weight']
+    np.testing.assert_array_equal(again, weights)

@@ -1,6 +1,8 @@
 """Tiny models of other libraries, weights drawn at random, and what jssl makes of their files."""
 
 import dataclasses
+import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,9 @@ from jssl.inference.carry import carry
 from jssl.inference.layers import make_outputs
 from jssl.inference.load import load
 from jssl.interop.bring import Brought, bring
+from jssl.interop.exporters import formats
+from jssl.interop.exporters import timm as exporter
+from jssl.interop.metadata import read_metadata
 from jssl.kinds import Backbone
 
 torch = pytest.importorskip('torch', reason='PyTorch is not installed')
@@ -111,7 +116,7 @@ def assert_both_ways(
     loaded = load(source, backbone=network, report=said.append)
     assert brought.layout.title in said[0]
     assert_features(loaded, other, model)
-    target = tmp_path / ('out' if other.to == 'huggingface' else 'out.safetensors')
+    target = tmp_path / f'out{formats()[other.to].ENDING}'
     written = carry(source, target, other.to, backbone=network, report=said.append)
     reloaded = again(written).eval()
     for key, value in model.state_dict().items():
@@ -144,3 +149,20 @@ def strictly(make: Callable[[], Any]) -> Callable[[Path], Any]:
         return model
 
     return again
+
+
+def created(path: Path) -> Any:
+    """What the lines of a page make of a folder for timm, which tells all sizes and the images."""
+    timm = library('timm')
+    code = re.findall('```python\n(.*?)```', exporter.USE.format(name=str(path)), flags=re.DOTALL)
+    found: dict[str, Any] = {'timm': timm}
+    exec(compile(code[0], path.name, 'exec'), found)
+    told = timm.data.resolve_model_data_config(found['network'])
+    view = json.loads(read_metadata(path / 'model.safetensors')['eval_view'])
+    assert list(told['input_size']) == [3, view['size'], view['size']]
+    for name in ('mean', 'std'):
+        np.testing.assert_allclose(told[name], np.array(view[name]) / 255, rtol=1e-12)
+    assert found['network'].num_classes == 0
+    told = json.loads((path / 'config.json').read_text())
+    assert told['num_features'] == found['network'].num_features
+    return found['network']

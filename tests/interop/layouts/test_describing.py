@@ -8,7 +8,7 @@ import pytest
 
 from jssl.interop.bring import place
 from jssl.interop.companions import Companions
-from jssl.interop.exporters import Parcel, write
+from jssl.interop.exporters import Parcel, formats, write
 from tests.checks import refused
 from tests.interop.layouts.test_layouts import OTHERS, arrays_of_other, file_of
 from tests.interop.layouts.tiny import Arrays
@@ -119,7 +119,7 @@ def test_what_others_do_not_have_is_not_written(
     kind: str, to: str, fields: dict[str, Any], words: str, tmp_path: Path
 ) -> None:
     backbone = OTHERS[kind].clone(**fields)
-    target = tmp_path / ('x' if to == 'huggingface' else 'x.safetensors')
+    target = tmp_path / f'x{formats()[to].ENDING}'
     with refused(words, 'export it as'):
         write(target, Parcel(arrays_of_other(kind), {}, backbone), to)
 

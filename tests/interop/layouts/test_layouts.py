@@ -17,6 +17,7 @@ from jssl.cli import main
 from jssl.inference.carry import carry
 from jssl.interop.bring import bring, place
 from jssl.interop.convert import read_checkpoint
+from jssl.interop.exporters import formats
 from jssl.interop.layouts import LAYOUTS, find, recognise
 from jssl.interop.layouts.beit import ROTARY as ROTARY_OF_EVA
 from jssl.interop.metadata import read_metadata
@@ -258,7 +259,7 @@ def test_a_command_carries_weights_from_one_library_to_another(tmp_path: Path, c
         np.testing.assert_array_equal(found[key], value)
     save_file({'w': np.ones(2, 'float32')}, tmp_path / 'odd.safetensors')
     with refused('--to=timm', '--backbone='):
-        carry(tmp_path / 'odd.safetensors', tmp_path / 'x.safetensors', 'timm')
+        carry(tmp_path / 'odd.safetensors', tmp_path / 'x', 'timm')
 
 
 @pytest.mark.parametrize(
@@ -277,7 +278,7 @@ def test_networks_that_others_do_not_have_are_not_written(
     to: str, fields: dict[str, Any], words: str, tmp_path: Path
 ) -> None:
     save_file(file_of('timm-vit'), tmp_path / 'it.safetensors')
-    target = tmp_path / ('x' if to == 'huggingface' else 'x.safetensors')
+    target = tmp_path / f'x{formats()[to].ENDING}'
     with refused(words, 'export it as'):
         carry(
             tmp_path / 'it.safetensors',
