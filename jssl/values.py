@@ -161,6 +161,8 @@ def wanted(hint: Any) -> str:
         return 'dict(type=...)'
     if typing.get_origin(hint) is Annotated:
         return wanted(options[0])
+    if typing.get_origin(hint) is Literal:
+        return f'one of {", ".join(map(repr, options))}'
     if typing.get_origin(hint) in UNIONS:
         return ' or '.join(dict.fromkeys(map(wanted, options)))
     if typing.get_origin(hint) in (tuple, Sequence):

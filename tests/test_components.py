@@ -272,6 +272,7 @@ INTERNAL = (
     'Linen',
     'NoneType',
     'flax',
+    'Literal',
 )
 
 

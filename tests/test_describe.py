@@ -37,6 +37,7 @@ def test_fields_have_their_values_forms_and_meanings() -> None:
     assert fields['evaluate.neighbors'].meaning == 'k of the kNN accuracy.'
     assert fields['checkpoint.keep'].value == 3
     assert fields['pretrained'].takes == 'a text or None'
+    assert fields['optimizer.clip_by'].takes == "one of 'all', 'part', 'tensor'"
 
 
 @pytest.mark.parametrize('name', ['simclr', 'swav', 'mae', 'moco', 'odc', 'eval/linear'])

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -50,7 +50,7 @@ class Sizes(NamedTuple):
 def load(
     path: Path | str,
     *,
-    backbone: nn.Module | None = None,
+    backbone: nn.Module | Mapping[str, Any] | None = None,
     view: EvalView | None = None,
     trusted: Collection[str] = (),
     layout: str | None = None,
@@ -62,8 +62,9 @@ def load(
       path: the --workdir of a run, of which the newest checkpoint that can be read is taken, else
         its backbone.safetensors; a .safetensors or .npz file of weights, in any layout of
         docs/weights.md; or a folder of Hugging Face's with such a file.
-      backbone: the network, for files that do not say it; its type, depth and widths must be those
-        of the weights.
+      backbone: the network, for files that do not say it, as a module or as configs describe it,
+        such as dict(type='ResNet', depth=50); its type, depth and widths must be those of the
+        weights.
       view: how images are prepared, in place of what run or file say; files that say nothing have
         `CenterView()`, the usual 224 pixels of ImageNet.
       trusted: classes outside jssl that a run's config.json may name, as 'module:Class': a file
@@ -87,11 +88,7 @@ def load(
     found = expanded(path)
     if isinstance(trusted, str):
         raise JsslError(f'trusted={trusted!r} must be a list of names, such as [{trusted!r}].')
-    if backbone is not None and not isinstance(backbone, nn.Module):
-        raise JsslError(
-            f'backbone={show(backbone)} must be a Flax module, such as ResNet(depth=50) of '
-            'jssl.backbones.'
-        )
+    backbone = _module(backbone)
     if not found.exists():
         raise JsslError(
             f'{str(path)!r}: there is no such file or directory. Give the --workdir of a run, or '
@@ -108,6 +105,25 @@ def load(
         f'{str(path)!r} is no run that can be loaded: it has no {CONFIG} that describes its model, '
         f'and no {WEIGHTS}. Give the --workdir of a run, or a .safetensors or .npz file of weights.'
     )
+
+
+def _module(backbone: nn.Module | Mapping[str, Any] | None) -> nn.Module | None:
+    """The network that a caller gives, which may be the section of a config that describes it.
+
+    Raises:
+      JsslError: it is neither, or the section describes none.
+    """
+    if isinstance(backbone, Mapping):
+        try:
+            return cast(nn.Module, build_at('backbone', HINTS['backbone'], _tidy(backbone)))
+        except JsslError as error:
+            raise JsslError(str(error).replace('config.backbone', 'backbone')) from error
+    if backbone is not None and not isinstance(backbone, nn.Module):
+        raise JsslError(
+            f'backbone={show(backbone)} must be a Flax module, such as ResNet(depth=50) of '
+            'jssl.backbones, or dict(type="ResNet", depth=50).'
+        )
+    return backbone
 
 
 def _described(run: Path) -> dict[str, Any]:

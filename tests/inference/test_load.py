@@ -181,6 +181,10 @@ def test_weights_that_do_not_say_their_network_need_it_said(
     loaded = jssl.load(bare, backbone=network.backbone, view=network.view)
     np.testing.assert_allclose(loaded.features(images[0]), network.features(images[0]), rtol=1e-5)
     assert jssl.load(bare, backbone=network.backbone).view == CenterView()
+    section = network.config['model']['backbone']
+    assert jssl.load(bare, backbone=section).backbone == network.backbone
+    with refused("backbone.type='ResNot'", 'ResNet'):
+        jssl.load(bare, backbone={'type': 'ResNot'})
     with refused(str(bare), 'does not fit ResNet', '11,186,112 parameters', 'depth and widths'):
         jssl.load(bare, backbone=ResNet(depth=18))
     with refused(str(bare), 'does not fit ResNet', 'lack'):
