@@ -11,7 +11,7 @@ import flax.linen as nn
 
 from jssl.checks import check_value, constrained
 from jssl.errors import JsslError, show, suggest
-from jssl.kinds import UNIONS, Kind, is_plain
+from jssl.kinds import UNIONS, VIEW, Kind, is_plain
 
 # A list as a user may type it, by what is in it.
 SAMPLES = {int: (60, 80, 100, 120), float: (0.5, 1.0, 1.5, 2.0), str: ('a', 'b', 'c', 'd')}
@@ -93,12 +93,15 @@ def check_types(path: str, component: Callable[..., Any], fields: Mapping[str, A
 def _check_stand_in(place: str, component: Callable[..., Any], value: Any, hint: Any) -> None:
     """Refuses a part of jssl in the place of one whose fields it lacks; users' own may stand there.
 
+    So may any view: policies call it, whatever its fields are.
+
     Raises:
       JsslError: names the class that the field is for.
     """
     options = typing.get_args(hint) if typing.get_origin(hint) in UNIONS else (hint,)
     wanted_classes = [option for option in options if inspect.isclass(option) and is_part(option)]
-    if not type(value).__module__.startswith('jssl.') or not wanted_classes:
+    module = type(value).__module__
+    if not wanted_classes or not module.startswith('jssl.') or module.startswith(VIEW.package):
         return
     has = _field_names(type(value))
     if not any(_field_names(option) <= has for option in wanted_classes):
