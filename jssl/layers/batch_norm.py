@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from jssl.checks import Checked, Count, DType, Fraction, Positive
 from jssl.errors import JsslError
+from jssl.layers.widen import widen
 
 
 class BatchNorm(Checked, nn.Module):
@@ -49,7 +50,7 @@ class BatchNorm(Checked, nn.Module):
         dtype = jnp.dtype(self.dtype or x.dtype)
         if not train:
             inverse = jax.lax.rsqrt(running_var.value + self.epsilon)
-            return ((_wide(x) - running_mean.value) * inverse * scale + bias).astype(dtype)
+            return ((widen(x) - running_mean.value) * inverse * scale + bias).astype(dtype)
         grouped = self._group(x)
         y, mean, var = normalise(grouped, scale, bias, running_mean.value, self.epsilon, dtype)
         if not self.is_initializing():
@@ -117,9 +118,9 @@ def _forward(
     epsilon: float,
     dtype: jnp.dtype,
 ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], Residuals]:
-    mean, var = _statistics(_wide(x), about)
+    mean, var = _statistics(widen(x), about)
     inverse = jax.lax.rsqrt(var + epsilon)
-    y = (_wide(x) - _per_group(mean, x)) * _per_group(inverse * scale, x) + bias
+    y = (widen(x) - _per_group(mean, x)) * _per_group(inverse * scale, x) + bias
     return (y.astype(dtype), mean, var), (x, scale, mean, inverse, about)
 
 
@@ -127,9 +128,9 @@ def _backward(
     epsilon: float, dtype: jnp.dtype, kept: Residuals, given: Cotangents
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     x, scale, mean, inverse, about = kept
-    by_y, by_mean, by_var = _wide(given[0]), given[1], given[2]
+    by_y, by_mean, by_var = widen(given[0]), given[1], given[2]
     axes, count = tuple(range(1, x.ndim - 1)), x[0].size // x.shape[-1]
-    centred = _wide(x) - _per_group(mean, x)
+    centred = widen(x) - _per_group(mean, x)
     total, along = by_y.sum(axes), (by_y * centred).sum(axes)  # (groups, C)
     gain = inverse * scale
     slope = (2 * by_var - gain * jnp.square(inverse) * along) / count
@@ -140,10 +141,6 @@ def _backward(
 
 
 normalise.defvjp(_forward, _backward)
-
-
-def _wide(x: jax.Array) -> jax.Array:
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def _per_group(values: jax.Array, x: jax.Array) -> jax.Array:
