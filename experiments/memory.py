@@ -26,7 +26,6 @@ from jssl.cli.configs import title
 from jssl.cli.train import parse
 from jssl.config import experiment
 from jssl.errors import JsslError, in_words, suggest
-from jssl.fitting.fit import target
 from jssl.training import sharding
 from jssl.training.experiment import Experiment
 
@@ -171,12 +170,9 @@ def planned(
 def compile_step(subject: Experiment) -> jax.stages.Compiled:
     """The train step, compiled for the mesh of the experiment."""
     split = sharding.batch_sharding(subject.mesh)
-    batch = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=split),
-        jax.eval_shape(subject.empty_batch),
-    )
+    batch = sharding.placed(jax.eval_shape(subject.empty_batch), split)
     step: Any = subject.step  # of `jax.jit`, which its type does not tell
-    return step.lower(target(subject), batch).compile()
+    return step.lower(subject.placed_state, batch).compile()
 
 
 def figures(step: jax.stages.Compiled) -> Figures:

@@ -1,10 +1,11 @@
 """The named sizes of transformer backbones, and sizes given as a dict."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from jssl.errors import JsslError, suggest
+from jssl.checks import distinct
+from jssl.errors import JsslError, show, suggest
 
 Size = TypeVar('Size')
 
@@ -34,3 +35,27 @@ def make_arch(kind: type[Size], sizes: Mapping[str, Any]) -> Size:
             'the name of a size.'
         )
     return kind(**sizes)
+
+
+def check_stages(arch: Any, size: Any, per_stage: str, out_indices: Sequence[int]) -> None:
+    """Refuses a size with unequal numbers of stages, and features of stages that it lacks.
+
+    Args:
+      arch: what the user gave for the size.
+      size: what it stands for; `depths` has an entry for each stage.
+      per_stage: the attribute of `size` that must have as many, such as 'num_heads'.
+      out_indices: the stages, from 0, whose features the backbone gives.
+
+    Raises:
+      JsslError: names the field.
+    """
+    stages = len(size.depths)
+    if len(getattr(size, per_stage)) != stages:
+        raise JsslError(
+            f'config.model.backbone.arch={arch!r} must have as many {per_stage} as depths.'
+        )
+    if not distinct(out_indices, range(stages)):
+        raise JsslError(
+            f'config.model.backbone.out_indices={show(out_indices)} must be some of the '
+            f'stages 0 to {stages - 1}.'
+        )

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jssl.backbones.arch import find_arch, make_arch
+from jssl.backbones.arch import check_stages, find_arch, make_arch
 from jssl.checks import (
     BelowOne,
     Blocks,
@@ -19,9 +19,7 @@ from jssl.checks import (
     Natural,
     NonNegative,
     Positive,
-    distinct,
 )
-from jssl.errors import JsslError, show
 from jssl.layers.drop_path import DropPath, drop_path_rates
 from jssl.layers.layer_norm import layer_norm
 from jssl.layers.rows import by_rows
@@ -162,16 +160,7 @@ class ConvNeXt(Checked, nn.Module):
     def __post_init__(self) -> None:
         """Refuses what cannot be built, before any compute is spent."""
         super().__post_init__()
-        stages = len(self.size.depths)
-        if len(self.size.channels) != stages:
-            raise JsslError(
-                f'config.model.backbone.arch={self.arch!r} must have as many channels as depths.'
-            )
-        if not distinct(self.out_indices, range(stages)):
-            raise JsslError(
-                f'config.model.backbone.out_indices={show(self.out_indices)} must be some of the '
-                f'stages 0 to {stages - 1}.'
-            )
+        check_stages(self.arch, self.size, 'channels', self.out_indices)
 
     @property
     def size(self) -> ConvNeXtArch:

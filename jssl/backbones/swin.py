@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import flax.linen as nn
 import jax
 
-from jssl.backbones.arch import find_arch, make_arch
+from jssl.backbones.arch import check_stages, find_arch, make_arch
 from jssl.backbones.counterpart import Counterpart
 from jssl.checks import (
     BelowOne,
@@ -18,9 +18,7 @@ from jssl.checks import (
     Natural,
     NonNegative,
     Side,
-    distinct,
 )
-from jssl.errors import JsslError, show
 from jssl.layers.attention import Implementation
 from jssl.layers.drop_path import DropPath, drop_path_rates
 from jssl.layers.initializers import torch_linear, torch_linear_bias
@@ -179,16 +177,7 @@ class SwinTransformer(Checked, nn.Module):
     def __post_init__(self) -> None:
         """Refuses what cannot be built, before any compute is spent."""
         super().__post_init__()
-        stages = len(self.size.depths)
-        if len(self.size.num_heads) != stages:
-            raise JsslError(
-                f'config.model.backbone.arch={self.arch!r} must have as many num_heads as depths.'
-            )
-        if not distinct(self.out_indices, range(stages)):
-            raise JsslError(
-                f'config.model.backbone.out_indices={show(self.out_indices)} must be some of the '
-                f'stages 0 to {stages - 1}.'
-            )
+        check_stages(self.arch, self.size, 'num_heads', self.out_indices)
 
     @property
     def size(self) -> SwinArch:

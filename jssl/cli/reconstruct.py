@@ -16,7 +16,6 @@ from jssl.config import experiment
 from jssl.data.reading.decoding import quiet
 from jssl.errors import JsslError
 from jssl.evaluation import evenly_spaced
-from jssl.fitting.fit import target
 from jssl.fitting.pictures import check_predicts_pixels, reconstruct
 from jssl.foreign import refuse_foreign
 from jssl.paths import expanded
@@ -74,7 +73,7 @@ def reconstruct_run(workdir: Path, trusted: Collection[str] = ()) -> Reconstruct
     refuse_foreign(config, '', where, trusted, lambda _, name: shlex.quote(f'--trust={name}'))
     subject = experiment(config)
     check_predicts_pixels(subject)
-    restored = Checkpoints(workdir / CHECKPOINTS).restore(target(subject))
+    restored = Checkpoints(workdir / CHECKPOINTS).restore(subject.placed_state)
     if restored is None:
         raise JsslError(
             f'{workdir} holds no checkpoint; start its run again with --workdir={workdir} and let '

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-
 from jssl.algorithm import TrainState
 from jssl.data.reading.decoding import quiet
 from jssl.data.reading.remarks import remarks
@@ -240,7 +238,7 @@ def begin(
     progress: Progress,
 ) -> TrainState:
     """The state to continue from, or a fresh one with its baselines measured."""
-    restored = checkpoints.restore(target(experiment))
+    restored = checkpoints.restore(experiment.placed_state)
     if restored is not None:
         train_state, step = restored
         plan = experiment.plan
@@ -278,15 +276,6 @@ def is_complete(
     if by is not None:
         report(f'{by} stopped this run after step {step}; nothing is left to train')
     return bool(of_first(by is not None)) or step == experiment.plan.steps
-
-
-def target(experiment: Experiment) -> TrainState:
-    """Shapes and places of the train state, into which a checkpoint is restored."""
-    return jax.tree.map(
-        lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
-        experiment.state_shapes,
-        experiment.state_shardings,
-    )
 
 
 def run_loop(loop: Loop, experiment: Experiment, train_state: TrainState) -> TrainState:

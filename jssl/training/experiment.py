@@ -336,6 +336,11 @@ class Experiment(Checked):
         return sharding.state_shardings(self.state_shapes, self.mesh)
 
     @functools.cached_property
+    def placed_state(self) -> TrainState:
+        """The train state as shapes that say where they lie: into it a checkpoint is restored."""
+        return jax.tree.map(sharding.placed, self.state_shapes, self.state_shardings)
+
+    @functools.cached_property
     def step(self) -> Step:
         """The compiled train step; one function, so that it is traced once."""
         return make_train_step(

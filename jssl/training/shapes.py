@@ -25,7 +25,7 @@ def check_shapes(experiment: Experiment) -> None:
     state = _traced('the first state', lambda: experiment.state_shapes)
     batch = _traced('a batch', lambda: jax.eval_shape(experiment.empty_batch))
     _check_memory(experiment, state, batch)
-    given = _step_inputs(experiment, state, batch)
+    given = _step_inputs(experiment, batch)
     _traced('the train step', lambda: jax.eval_shape(experiment.step, *given))
     if not _traced('the features', lambda: experiment.feature_dim):
         raise JsslError(
@@ -36,22 +36,17 @@ def check_shapes(experiment: Experiment) -> None:
         _traced('the refresh', lambda: jax.eval_shape(_refresh(experiment), state))
 
 
-def _step_inputs(experiment: Experiment, state: Any, batch: Any) -> tuple[Any, ...]:
+def _step_inputs(experiment: Experiment, batch: Any) -> tuple[Any, ...]:
     """What the step of the run is given, and where it lies, so that it need not be traced again."""
     mesh, whole = experiment.mesh, None
     if experiment.loader.resident:
         rows = len(experiment.data)
         kept = {name: part for name, part in batch.items() if name != 'index'}
         kept = jax.tree.map(lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype), kept)
-        whole = _placed(kept, sharding.replicated(mesh))
+        whole = sharding.placed(kept, sharding.replicated(mesh))
         batch = {'index': batch['index']}
-    state = jax.tree.map(_placed, state, experiment.state_shardings)
-    return state, _placed(batch, sharding.batch_sharding(mesh)), whole
-
-
-def _placed(tree: Any, where: jax.sharding.Sharding) -> Any:
-    """Shapes that say where the arrays lie."""
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), tree)
+    batch = sharding.placed(batch, sharding.batch_sharding(mesh))
+    return experiment.placed_state, batch, whole
 
 
 def _refresh(experiment: Experiment) -> Callable[[TrainState], Any]:

@@ -86,6 +86,13 @@ def state_shardings(shapes: Any, mesh: Mesh) -> Any:
     return jax.tree.map(rule, shapes)
 
 
+def placed(shapes: Any, where: NamedSharding) -> Any:
+    """A tree of shapes, which says where its arrays lie."""
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where), shapes
+    )
+
+
 def check_batch_size(batch_size: int, mesh: Mesh) -> None:
     """Refuses a batch that cannot be split evenly.
 

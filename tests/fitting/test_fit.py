@@ -16,7 +16,6 @@ import pytest
 from jssl import config
 from jssl.cli.train import parse
 from jssl.durations import format_duration
-from jssl.fitting.fit import target
 from jssl.interop.metadata import read_metadata
 from jssl.interop.safetensors import load_backbone
 from jssl.main import main
@@ -56,7 +55,7 @@ def saved_state(argv: list[str], workdir: Path, step: int) -> list[np.ndarray]:
     """All leaves of the checkpoint of `step`, from a run with these arguments."""
     experiment = config.experiment(parse(argv).config)
     checkpoints = Checkpoints(workdir / 'checkpoints')
-    restored = checkpoints.restore(target(experiment), step)
+    restored = checkpoints.restore(experiment.placed_state, step)
     checkpoints.close()
     assert restored is not None
     state = restored[0].replace(rng=jax.random.key_data(restored[0].rng))

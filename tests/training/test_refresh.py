@@ -16,7 +16,7 @@ import pytest
 from jssl.data import Canvas
 from jssl.data.loading.samplers import ClassBalanced
 from jssl.data.sources import Arrays
-from jssl.fitting.fit import fit, target
+from jssl.fitting.fit import fit
 from jssl.memories import kmeans
 from jssl.optim.optimizers import AdamW
 from jssl.runs.checkpoints import Checkpoints
@@ -60,7 +60,7 @@ def experiment(algorithm: Any = None, devices: int = 1, **fields: Any) -> Experi
 
 def final_state(workdir: Path) -> list[np.ndarray]:
     checkpoints = Checkpoints(workdir / 'checkpoints')
-    restored = checkpoints.restore(target(experiment()))
+    restored = checkpoints.restore(experiment().placed_state)
     checkpoints.close()
     assert restored is not None
     state, step = restored
