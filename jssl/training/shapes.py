@@ -25,8 +25,7 @@ def check_shapes(experiment: Experiment) -> None:
     state = _traced('the first state', lambda: experiment.state_shapes)
     batch = _traced('a batch', lambda: jax.eval_shape(experiment.empty_batch))
     _check_memory(experiment, state, batch)
-    given = _step_inputs(experiment, batch)
-    _traced('the train step', lambda: jax.eval_shape(experiment.step, *given))
+    _traced('the train step', lambda: jax.eval_shape(experiment.step, *step_inputs(experiment)))
     if not _traced('the features', lambda: experiment.feature_dim):
         raise JsslError(
             f'{type(experiment.algorithm).__name__}.extract_feat gives features without a single '
@@ -36,9 +35,16 @@ def check_shapes(experiment: Experiment) -> None:
         _traced('the refresh', lambda: jax.eval_shape(_refresh(experiment), state))
 
 
-def _step_inputs(experiment: Experiment, batch: Any) -> tuple[Any, ...]:
-    """What the step of the run is given, and where it lies, so that it need not be traced again."""
+def step_inputs(experiment: Experiment) -> tuple[Any, Any, Any]:
+    """What the step of the run is given, in shapes that say where it lies.
+
+    With them the step is traced as the run will call it, and need not be traced again.
+
+    Returns:
+      The train state, a batch, and the whole data set where that is kept on the device, or None.
+    """
     mesh, whole = experiment.mesh, None
+    batch = jax.eval_shape(experiment.empty_batch)
     if experiment.loader.resident:
         rows = len(experiment.data)
         kept = {name: part for name, part in batch.items() if name != 'index'}

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import jax
-from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jssl.errors import JsslError
@@ -59,17 +59,17 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, P(('data', 'fsdp')))
 
 
-def replicated(mesh: Mesh) -> NamedSharding:
+def replicated(mesh: Mesh | AbstractMesh) -> NamedSharding:
     """The whole array on every device."""
     return NamedSharding(mesh, P())
 
 
-def state_shardings(shapes: Any, mesh: Mesh) -> Any:
+def state_shardings(shapes: Any, mesh: Mesh | AbstractMesh) -> Any:
     """One rule for the whole train state: split the largest axis that divides over `fsdp`.
 
     Args:
       shapes: a tree of arrays or `jax.ShapeDtypeStruct`.
-      mesh: of `make_mesh`.
+      mesh: of `make_mesh`, or its shape alone.
 
     Returns:
       A tree of `NamedSharding`; small arrays, and those no axis of which divides, are replicated.
@@ -93,7 +93,7 @@ def placed(shapes: Any, where: NamedSharding) -> Any:
     )
 
 
-def check_batch_size(batch_size: int, mesh: Mesh) -> None:
+def check_batch_size(batch_size: int, mesh: Mesh | AbstractMesh) -> None:
     """Refuses a batch that cannot be split evenly.
 
     Raises:
