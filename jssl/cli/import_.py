@@ -74,6 +74,10 @@ def run(options: argparse.Namespace) -> int:
     source, target = expanded(options.source), expanded(options.target)
     if source.suffix.lower() == CONFIG:
         return _config(source, target, options)
+    if target.suffix.lower() == CONFIG:
+        raise JsslError(
+            f'{source} does not end in {CONFIG}, as a config does that {target} can be.'
+        )
     for name in FOR_CONFIGS:
         if getattr(options, name) is not None:
             raise JsslError(f'--{name} is for configs, and {source} does not end in {CONFIG}.')
@@ -107,8 +111,12 @@ def _config(source: Path, target: Path, options: argparse.Namespace) -> int:
     carried = carry_config(source, leave_out=options.leave_out, **numbers)
     said = [carried.about, *sentences(carried.notes, source)]
     text = written(carried.config, carried.comments, said)
-    os.makedirs(target.parent, exist_ok=True)
-    replace_file(target, text.encode())
+    try:
+        os.makedirs(target.parent, exist_ok=True)
+        replace_file(target, text.encode())
+    except OSError as error:
+        why = f'{target} cannot be written: {error.strerror}; name another file.'
+        raise JsslError(why) from error
     print(*said, sep='\n')
     print(f'jssl train --config={shlex.quote(str(target))}')
     return 0

@@ -56,6 +56,8 @@ def test_odd_arguments_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
     for argv, words in (
         ((source, there), 'is there already'),
         ((source, tmp_path / 'mine.json'), 'must end in .py'),
+        ((source, there / 'mine.py'), 'mine.py cannot be written: '),
+        ((tmp_path / 'it.yaml', tmp_path / 'mine.py'), 'it.yaml does not end in .py'),
         ((source, tmp_path / 'mine.py', '--to=timm'), '--to is for weights'),
         ((source, tmp_path / 'mine.py', '--processes=0'), '--processes=0 must be'),
         ((tmp_path / 'none.py', tmp_path / 'mine.py'), 'cannot be read'),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jssl.errors import JsslError, show
-from jssl.interop.configs import checking, optimizer, schedule, sizes
+from jssl.interop.configs import checking, optimizer, runtime, schedule, sizes
 from jssl.interop.configs.dataset import source
 from jssl.interop.configs.forms import NEWER, OLDER, PRETRAIN, Parts, parts_of, release_of
 from jssl.interop.configs.notes import Fields, Notes, kind
@@ -20,8 +20,6 @@ from jssl.interop.model_dicts import bare, class_of
 from jssl.reference import Hook
 
 NAMES = {OLDER: 'MMSelfSup 0.x', NEWER: 'MMSelfSup 1.x', PRETRAIN: 'MMPretrain'}
-# Hooks that print, save or show.
-IDLE_HOOKS = ('SelfSupVisualizationHook', 'VisualizationHook', 'ProfilerHook', 'EmptyCacheHook')
 IN_MODEL = re.compile(r'config\.model\.([\w.]+)')
 Config = dict[str, Any]
 
@@ -79,10 +77,14 @@ class _Carrying:
         source_section, known, canvas = source(parts.data)
         count, size = images or known, self._size(parts, processes)
         length = self._length(count, size)
-        settings = optimizer.settings(parts.optimizer, parts.bound)
+        settings = self._scaled(optimizer.settings(parts.optimizer, parts.bound), size)
         model, elsewhere = self._model(parts, size)
         self._check_fixed(settings, elsewhere, parts)
         sampler = {'type': 'WithReplacement'} if parts.replaced else elsewhere.get('sampler')
+        runtime.note_weights(self._config, self._notes)
+        if (synchronised := self._top.take('sync_bn')) is not None:
+            why = "give the networks norm_cfg=dict(type='SyncBN') instead"
+            self._top.miss('sync_bn', synchronised, why)
         keys, vectors = optimizer.as_keys(parts.rules)
         config: Config = {'model': model, 'data': source_section}
         config |= {'sampler': sampler} if sampler else {}
@@ -96,7 +98,7 @@ class _Carrying:
             'schedule': self._schedule(length),
         }
         config |= {'dtype': 'bfloat16'} if parts.half else {}
-        config |= self._runtime()
+        config |= runtime.settings(self._config)
         self._notes.check(leave_out)
         checked = self._checked(config, parts.rules, keys, vectors, count)
         if checked.differing:
@@ -131,7 +133,7 @@ class _Carrying:
             )
 
     def _size(self, parts: Parts, processes: int | None) -> sizes.Size:
-        scaled = self._top.inner('auto_scale_lr').take('base_batch_size')
+        scaled = self._base_size()
         per_step = parts.images * parts.accumulated
         count = sizes.processes(self._path.name, scaled, per_step, processes)
         if parts.accumulated > 1:
@@ -143,15 +145,30 @@ class _Carrying:
             )
         return sizes.Size(parts.images, count, parts.accumulated)
 
+    def _base_size(self) -> int | None:
+        """The images of all processes for which `auto_scale_lr` says that the rate is."""
+        fields = self._top.inner('auto_scale_lr')
+        return fields.count('base_batch_size') if 'base_batch_size' in fields else None
+
+    def _scaled(self, settings: Config, size: sizes.Size) -> Config:
+        """The optimizer with the rate that `auto_scale_lr` makes of it, where that is enabled."""
+        base, fields = self._base_size(), self._top.inner('auto_scale_lr')
+        if base is None or not fields.take('enable') or base == size.together:
+            return settings
+        text = f'the rate is multiplied by {size.together}/{base}, as auto_scale_lr does there'
+        self._notes.differ(fields.place, text)
+        return settings | {'lr': settings['lr'] * size.together / base}
+
     def _length(self, count: int | None, size: sizes.Size) -> schedule.Length:
         """Epochs, and the steps of one."""
         key = 'runner' if self._release == OLDER else 'train_cfg'
         fields = self._top.inner(key)
         steps = count // size.batch if count else None
         fields.ignore('type', 'by_epoch', 'val_interval', 'val_begin')
-        epochs, iters = fields.take('max_epochs'), fields.take('max_iters')
-        fields.finish()
-        if epochs is None and isinstance(iters, int):
+        iters = fields.count('max_iters') if fields.take('max_iters') is not None else None
+        if iters is None or fields.take('max_epochs') is not None:
+            epochs = fields.count('max_epochs')
+        else:
             if not steps:
                 raise JsslError(
                     f'{fields.where("max_iters")}: max_iters={iters} counts steps, and how many an '
@@ -162,9 +179,8 @@ class _Carrying:
                 fields.where('max_iters'),
                 f'a run is of whole epochs here, of which {epochs} are {epochs * steps} steps',
             )
-        if not isinstance(epochs, int) or epochs < 1:
-            raise fields.wrong('max_epochs', epochs, 'a whole number, at least 1')
-        return schedule.Length(epochs, steps)
+        fields.finish()
+        return schedule.Length(epochs, steps and steps * size.accumulated)
 
     def _schedule(self, length: schedule.Length) -> Config:
         if self._release == OLDER:
@@ -173,7 +189,7 @@ class _Carrying:
 
     def _model(self, parts: Parts, size: sizes.Size) -> tuple[Config, dict[str, Config]]:
         """The model with what hooks, masks and processes set of it."""
-        given, hooks = self._config['model'], self._hooks()
+        given, hooks = self._config['model'], runtime.hooks(self._top)
         try:
             algorithm_config(given, (), self._release)
             model, elsewhere = self._with_hooks(given, hooks)
@@ -191,24 +207,9 @@ class _Carrying:
                 wrong = next((h for h in hooks if kind(h) and kind(h) in str(error)), None)
                 if wrong is None:
                     raise
-                self._notes.miss(wrong.place, f'custom_hooks.{kind(wrong)}', str(error))
+                text = str(error).rstrip('.')
+                self._notes.miss(wrong.place, f'custom_hooks.{kind(wrong)}', text)
                 hooks = [hook for hook in hooks if hook is not wrong]
-
-    def _hooks(self) -> list[Section]:
-        """The hooks that may set something of the algorithm."""
-        given = self._config.get('custom_hooks') or []
-        if not isinstance(given, list | tuple) or not all(isinstance(h, Section) for h in given):
-            raise self._top.wrong('custom_hooks', given, 'a list of dicts')
-        for hook in given:
-            if kind(hook) in IDLE_HOOKS:
-                self._notes.leave(hook.place, kind(hook), f'{kind(hook)} shows or saves')
-        hooks = [hook for hook in given if kind(hook) not in IDLE_HOOKS]
-        frozen = self._config.get('optimizer_config', {})
-        frozen = frozen.get('frozen_layers_cfg') if isinstance(frozen, Section) else None
-        for hook in hooks if frozen else ():  # release 0.x freezes by the optimizer's hook
-            if kind(hook) == 'SwAVHook':
-                hook.put('frozen_layers_cfg', frozen, self._top.where('optimizer_config'))
-        return hooks
 
     def _masked(self, model: Config, mask: Section | None) -> Config:
         """The model with what the mask generator of the pipeline sets of it."""
@@ -239,22 +240,6 @@ class _Carrying:
         if rate != settings['lr']:
             text = f'a hook keeps the rate {rate} of some parameters; here it is that of all'
             self._notes.miss(parts.places['optimizer'], 'custom_hooks', text)
-
-    def _runtime(self) -> Config:
-        """How often it logs, what it keeps, and its seed."""
-        hooks = self._config.get('default_hooks')
-        hooks = hooks if isinstance(hooks, Section) else Section(self._config.place)
-        older = {'logger': 'log_config', 'checkpoint': 'checkpoint_config'}
-        found: dict[str, Any] = {}
-        for name, key in older.items():
-            section = hooks.get(name, self._config.get(key))
-            found[name] = section if isinstance(section, Section) else {}
-        every, keep = found['logger'].get('interval'), found['checkpoint'].get('max_keep_ckpts')
-        randomness = self._config.get('randomness')
-        seed = randomness.get('seed') if isinstance(randomness, Section) else None
-        made: Config = {'seed': seed} if _is_count(seed, 0) else {}
-        made |= {'log_every': every} if _is_count(every, 1) else {}
-        return made | ({'checkpoint': {'keep': keep}} if _is_count(keep, 1) else {})
 
     def _comments(self, parts: Parts, size: sizes.Size) -> dict[str, str]:
         """Where the sections are from."""
@@ -290,10 +275,6 @@ def _beside(place: Place, path: Path) -> Place:
         return Place(str(file.resolve().relative_to(path.resolve().parent)), place.line)
     except ValueError:
         return Place('/'.join(file.parts[-3:]), place.line)
-
-
-def _is_count(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def sentences(notes: Notes, path: Path) -> Sequence[str]:

@@ -27,7 +27,7 @@ def source(fields: Fields) -> tuple[Config, int | None, int]:
     root, listed = fields.take('data_root', '') or '', fields.take('ann_file', '') or ''
     prefix, split = fields.take('data_prefix', ''), fields.take('split', '')
     fields.ignore('pipeline', 'test_mode', 'classes', 'metainfo', 'lazy_init', 'serialize_data')
-    fields.ignore('_scope_', 'with_label', 'extensions')
+    fields.ignore('_scope_', 'with_label', 'extensions', 'file_client_args', 'backend_args')
     if isinstance(prefix, dict):
         prefix = prefix.get('img_path', '')
     fields.finish()

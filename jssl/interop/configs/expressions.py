@@ -7,6 +7,7 @@ any other function above all, is refused by its line.
 
 import ast
 import operator
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from jssl.errors import JsslError, show
 from jssl.interop.configs.values import LONGEST, Budget, Place, Section, checked, copied
 
 BASE = '_base_'
+VARIABLE = re.compile(r'\{\{[^{}]*\$[^{}]*\}\}')
 EXPONENT = 64  # the largest, either way
 SUMS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -104,6 +106,12 @@ class Expressions:
 
     def _filled(self, text: str, node: ast.AST) -> Any:
         """A text with ``{{ fileBasename }}``, or of ``{{ _base_.x }}`` alone, put in."""
+        if variable := VARIABLE.search(text):
+            raise self.refusal(
+                node,
+                f'{variable.group()} takes a variable of the environment, which is not read; write '
+                'its value there.',
+            )
         inner = text.strip().removeprefix('{{').removesuffix('}}').strip()
         if inner.startswith(f'{BASE}.') and text.strip().startswith('{{'):
             return self._of_base(inner.split('.')[1:], node)

@@ -6,7 +6,9 @@ They have the same things to say, in other places and by other names.
 import dataclasses
 from typing import Any
 
+from jssl.errors import JsslError, show
 from jssl.interop.configs import optimizer
+from jssl.interop.configs.dataset import TFDS
 from jssl.interop.configs.notes import Fields, Notes
 from jssl.interop.configs.optimizer import Rules
 from jssl.interop.configs.pipeline import Pipelines, preprocessor
@@ -78,11 +80,17 @@ class _Form:
         """What releases on MMEngine say."""
         loader, wrapper = self._top.inner('train_dataloader'), self._top.inner('optim_wrapper')
         data, sampler = loader.inner('dataset'), loader.inner('sampler')
-        images = loader.take('batch_size')
+        images = loader.count('batch_size')
         loader.ignore('num_workers', 'persistent_workers', 'collate_fn', 'pin_memory', 'drop_last')
         loader.ignore('prefetch_factor', 'worker_init_fn', 'batch_sampler')
         loader.finish()
-        statistics = self._preprocessor()
+        if 'pipeline' not in data:
+            name = data.section.get('type')
+            raise JsslError(
+                f'{data.place}: the data set {show(name)} has no pipeline; give one data set with '
+                'a pipeline there, such as one of those inside it.'
+            )
+        statistics = self._preprocessor(bare(data.section.get('type', '')) in TFDS)
         pipelines = Pipelines(self._notes, older=False, statistics=statistics)
         views = pipelines.of(data.take('pipeline'), data.where('pipeline'), 'pipeline')
         if views['type'] == 'ImageAndTokens' and self._release == NEWER:
@@ -90,8 +98,8 @@ class _Form:
             self._notes.differ(data.where('pipeline'), text)
         settings = wrapper.inner('optimizer')
         made = Parts(
-            images=self._count(images, loader, 'batch_size'),
-            accumulated=wrapper.take('accumulative_counts', 1),
+            images=images,
+            accumulated=wrapper.count('accumulative_counts', 1),
             data=data,
             views=views,
             pipelines=pipelines,
@@ -111,18 +119,18 @@ class _Form:
         wrapper.finish()
         return made
 
-    def _preprocessor(self) -> Any:
+    def _preprocessor(self, rgb: bool) -> Any:
         model = Fields(self._config['model'], self._notes, 'model')
         inside = 'data_preprocessor' in model
         fields = (model if inside else self._top).inner('data_preprocessor')
-        return preprocessor(fields) if fields.section else None
+        return preprocessor(fields, rgb=rgb) if fields.section else None
 
     def _is_half(self, wrapper: Fields) -> bool:
         name = bare(wrapper.take('type', 'OptimWrapper'))
         if name not in ('OptimWrapper', 'AmpOptimWrapper'):
             wrapper.miss('type', name, 'an optimizer is wrapped by OptimWrapper or AmpOptimWrapper')
-        half = name == 'AmpOptimWrapper' and wrapper.take('dtype', 'float16') is not None
-        if half:
+        half = name == 'AmpOptimWrapper'
+        if half and wrapper.take('dtype') != 'bfloat16':
             self._half(wrapper.where('type'))
         return half
 
@@ -149,18 +157,21 @@ class _Form:
         data, settings = self._top.inner('data'), self._top.inner('optimizer')
         config = self._top.inner('optimizer_config')
         train = data.inner('train')
-        images, replaced = data.take('samples_per_gpu'), data.first('replace', 'sampling_replace')
+        images, replaced = data.count('samples_per_gpu'), data.first('replace', 'sampling_replace')
         data.ignore('workers_per_gpu', 'drop_last', 'val', 'test', 'persistent_workers')
         data.ignore('prefetch', 'num_views')
         data.finish()
         pipelines, views = self._older_views(train)
-        lr, decay = settings.section.get('lr', 0.0), settings.section.get('weight_decay', 0.0)
-        half = 'fp16' in self._config
+        lr = settings.number('lr', default=0.0)
+        decay = settings.number('weight_decay', default=0.0)
+        half = self._config.get('fp16') is not None
+        if self._config.get('momentum_config') is not None:
+            self._top.miss('momentum_config', self._top.take('momentum_config'), 'it is fixed here')
         if half:
             self._half(self._top.where('fp16'))
         made = Parts(
-            images=self._count(images, data, 'samples_per_gpu'),
-            accumulated=config.take('update_interval', 1),
+            images=images,
+            accumulated=config.count('update_interval', 1),
             data=train.inner('data_source'),
             views=views,
             pipelines=pipelines,
@@ -197,8 +208,3 @@ class _Form:
         if name not in ('SingleViewDataset', 'DeepClusterDataset'):
             train.miss('type', name, 'the data sets of 0.x known have Multi- or SingleView in them')
         return pipelines, pipelines.single(steps, place)
-
-    def _count(self, value: Any, fields: Fields, key: str) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise fields.wrong(key, value, 'a whole number of images, at least 1')
-        return value

@@ -8,6 +8,8 @@ from jssl.errors import JsslError, show
 from jssl.interop.configs.values import Place, Section
 from jssl.interop.model_dicts import bare
 
+LARGEST = 10**12  # of what is counted
+
 
 @dataclasses.dataclass(frozen=True)
 class Note:
@@ -116,9 +118,32 @@ class Fields:
           JsslError: it is none.
         """
         value = self.first(*keys, default=default)
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if not _is_number(value):
             raise self.wrong(keys[0], value, 'a number')
         return value
+
+    def numbers(self, *keys: str, default: Iterable[float] = (), count: int | None = None) -> Any:
+        """As `first`, of a tuple of numbers, of `count` where that is given.
+
+        Raises:
+          JsslError: it is none.
+        """
+        value = self.first(*keys, default=tuple(default))
+        fitting = isinstance(value, list | tuple) and all(map(_is_number, value))
+        if not fitting or count not in (None, len(value)):
+            raise self.wrong(keys[0], value, f'a list of {count} numbers' if count else 'numbers')
+        return tuple(value)
+
+    def count(self, key: str, default: int | None = None) -> int:
+        """A whole number from 1; ``1e3`` is one.
+
+        Raises:
+          JsslError: it is none, or not there.
+        """
+        value = self.take(key, default)
+        if not _is_number(value) or not 1 <= value <= LARGEST or value != int(value):
+            raise self.wrong(key, value, 'a whole number, at least 1')
+        return int(value)
 
     def inner(self, key: str) -> 'Fields':
         """A dict inside; empty where there is none.
@@ -159,6 +184,10 @@ class Fields:
         """Notes the entries that nobody took."""
         for key, value in self._left.items():
             self.miss(key, value, why)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def kind(section: Mapping[str, Any]) -> str:

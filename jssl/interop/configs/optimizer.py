@@ -18,8 +18,6 @@ PLAIN = {
     'LARS': ('momentum', 'nesterov', 'dampening', 'eta', 'eps'),
     'AdamW': ('betas', 'eps'),
 }
-WRAPPERS = ('OptimWrapper', 'AmpOptimWrapper', '')
-DECAYING = (*('LearningRateDecayOptimWrapperConstructor', 'LayerDecayOptimWrapperConstructor'),)
 # A regular expression that is read: an anchor, letters, groups of words, a number that may be left
 # out. Nothing in it can take long to match.
 READ = re.compile(r'(?:\\A|\^)?(?:[\w-]|\\?\.|\(\w+(?:\|\w+)*\)|\(\\d\+\)\?|\\d\+)*\$?')
@@ -93,7 +91,9 @@ def settings(fields: Fields, base: Config) -> Config:
     if name not in TYPES:
         fields.miss('type', name, f'the optimizers known are {", ".join(TYPES)}')
         name = TYPES[0]
-    made = {'type': name, 'lr': fields.number('lr', default=0.0)}
+    if 'lr' not in fields and name != 'AdamW':
+        raise fields.wrong('lr', None, f'a number, for {name} has no usual one')
+    made = {'type': name, 'lr': fields.number('lr', default=0.001)}
     decay = fields.number('weight_decay', default=0.01 if name == 'AdamW' else 0.0)
     made |= {'weight_decay': decay}
     for key in PLAIN[name]:

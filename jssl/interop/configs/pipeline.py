@@ -12,7 +12,7 @@ from jssl.interop.configs.values import Place, Section
 
 # What reads, packs and converts images: the canvas and the batch are that here.
 IDLE = (
-    *('LoadImageFromFile', 'PackSelfSupInputs', 'PackInputs', 'ToTensor'),
+    *('PackSelfSupInputs', 'PackInputs', 'ToTensor'),
     *('ToPIL', 'ToNumpy', 'ImageToTensor', 'Collect', 'PackClsInputs'),
 )
 MASKS = (
@@ -26,6 +26,7 @@ ORDER = (
     *('blur', 'sigma', 'solarize'),
 )
 OFF: dict[str, Any] = {'flip': 0.0, 'jitter': 0.0, 'gray': 0.0, 'blur': 0.0}  # unless they occur
+MOST_VIEWS = 1000
 FROM_IMAGE = 255  # levels of a pixel, of which torchvision's statistics are a share
 Config = dict[str, Any]
 
@@ -63,6 +64,9 @@ class Pipeline:
     mask: Section | None = None
 
 
+IMAGENET = Statistics((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+
+
 class Pipelines:
     """Carries pipelines over.
 
@@ -80,7 +84,8 @@ class Pipelines:
     @property
     def statistics(self) -> Statistics:
         """Of the pixels; those of images that are not normalised, where nothing says them."""
-        return self._statistics or Statistics((0.0,) * 3, (1.0,) * 3)
+        levels = float(FROM_IMAGE) if self._older else 1.0  # of what ToTensor gives
+        return self._statistics or Statistics((0.0,) * 3, (levels,) * 3)
 
     def of(self, transforms: Any, place: Place, name: str = 'pipeline') -> Config:
         """The views of the pipeline of a newer release.
@@ -113,8 +118,9 @@ class Pipelines:
 
     def several(self, counts: Any, pipelines: Any, fields: Fields) -> Config:
         """Views by several pipelines, as many of each as `counts` says."""
-        fitting = isinstance(counts, list | tuple) and isinstance(pipelines, list | tuple)
-        if not fitting or len(counts) != len(pipelines) or not 1 <= len(counts) <= 2:
+        lists = isinstance(counts, list | tuple) and isinstance(pipelines, list | tuple)
+        fitting = lists and len(counts) == len(pipelines) and 1 <= len(counts) <= 2
+        if not fitting or not all(isinstance(n, int) and 1 <= n <= MOST_VIEWS for n in counts):
             raise fields.wrong('num_views', counts, 'a number for each of one or two pipelines')
         views = [
             self._single(pipeline, fields.place, f'{fields.name}.{place}')
@@ -174,6 +180,8 @@ class Pipelines:
                 self.mask = step.section
             elif found == 'Normalize':
                 self._statistics = _shares(step)
+            elif found == 'LoadImageFromFile':
+                step.only('color_type', 'color')
             elif found not in IDLE:
                 steps.append(step)
         return steps
@@ -227,6 +235,8 @@ class Pipelines:
             if stage != 'two sizes':
                 text = f'{kind_of(step)} has no place in views of an image and its tokens'
                 self._notes.miss(step.place, step.name, text)
+        if self._older:  # CAE normalises by itself there, and has no Normalize in its pipeline
+            self._statistics = self._statistics or IMAGENET
         tokens = self.statistics.tokens
         kept = ('size', 'token_size', 'scale', 'ratio', 'interpolation', 'token_interpolation')
         made = {key: fields[key] for key in (*kept, 'flip') if key in fields}
@@ -260,22 +270,34 @@ def _is_padded(step: Fields) -> bool:
 
 def _shares(step: Fields) -> Statistics:
     """The statistics of torchvision, of pixels from 0 to 1."""
-    mean, std = step.take('mean', (0.0,) * 3), step.take('std', (1.0,) * 3)
+    mean = step.numbers('mean', default=(0.0,) * 3, count=3)
+    std = step.numbers('std', default=(1.0,) * 3, count=3)
     step.ignore('to_rgb')
     step.finish()
     return Statistics(*(tuple(round(x * FROM_IMAGE, 6) for x in part) for part in (mean, std)))
 
 
-def preprocessor(fields: Fields) -> Statistics:
-    """The statistics of a `data_preprocessor`."""
-    mean, std = fields.take('mean'), fields.take('std')
-    fields.ignore('type', 'to_rgb', 'bgr_to_rgb', 'rgb_to_bgr', 'non_blocking', 'num_classes')
-    second = fields.take('second_mean'), fields.take('second_std')
-    fields.finish()
-    if mean is None or std is None:
+def preprocessor(fields: Fields, *, rgb: bool = False) -> Statistics:
+    """The statistics of a `data_preprocessor`, for red, green and blue.
+
+    Args:
+      fields: of it.
+      rgb: whether it gets images in this order; else in that of OpenCV.
+    """
+    if fields.section.get('mean') is None or fields.section.get('std') is None:
         raise JsslError(f'{fields.place}: the preprocessor lacks mean or std; add them.')
-    tokens = None if second[0] is None else (float(second[0][0]), float(second[1][0]))
-    return Statistics(tuple(mean), tuple(std), tokens)
+    mean, std = fields.numbers('mean', count=3), fields.numbers('std', count=3)
+    turned = bool(fields.first('bgr_to_rgb', 'to_rgb') or fields.take('rgb_to_bgr'))
+    if turned == rgb:
+        text = 'the channels are blue, green, red there; here red, green, blue, with mean and std'
+        fields.notes.differ(fields.place, f'{text} in that order')
+        mean, std = mean[::-1], std[::-1]
+    fields.ignore('type', 'non_blocking', 'num_classes')
+    tokens = None
+    if fields.take('second_mean') is not None:
+        tokens = float(fields.numbers('second_mean')[0]), float(fields.numbers('second_std')[0])
+    fields.finish()
+    return Statistics(mean, std, tokens)
 
 
 def evaluation(views: Config, statistics: Statistics) -> Config:

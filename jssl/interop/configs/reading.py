@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jssl.errors import JsslError, show
-from jssl.interop.configs.expressions import BASE, Expressions
+from jssl.interop.configs.expressions import BASE, VARIABLE, Expressions
 from jssl.interop.configs.values import Budget, Place, Section, copied
 
 LARGEST = 1_000_000  # bytes of a file; those of the reference have ten thousand
@@ -68,7 +68,7 @@ class _Reader:
         """What the `_base_` files of a file say, together."""
         place, names = Place(str(path), 1), list[str]()
         for statement in tree.body:
-            if isinstance(statement, ast.Assign) and _target(statement) == BASE:
+            if _target(statement) == BASE:
                 place, names = module.bases(statement)
         result = Section(place)
         for name in names:
@@ -78,7 +78,7 @@ class _Reader:
                     'that file beside this one and give its path.'
                 )
             file = path.parent / name
-            if not file.is_file():
+            if not file.is_file():  # a pipe would never end
                 raise JsslError(f'{place}: {BASE} names {name!r}, and there is no file {file}.')
             found = self.read(file, above)
             for key in found:
@@ -108,9 +108,11 @@ class _Module:
     def _expressions(self, base: Section) -> Expressions:
         return Expressions(str(self._path), self._own, base, self._words, self._budget)
 
-    def bases(self, statement: ast.Assign) -> tuple[Place, list[str]]:
+    def bases(self, statement: ast.stmt) -> tuple[Place, list[str]]:
         """The files that `_base_` names, and where it does."""
-        place, value = self._reads.place(statement), self._reads.value(statement.value)
+        given = getattr(statement, 'value', None)  # an annotation alone has none
+        place = self._reads.place(statement)
+        value = None if given is None else self._reads.value(given)
         names = [value] if isinstance(value, str) else value
         if not isinstance(names, list | tuple) or not all(isinstance(x, str) for x in names):
             raise JsslError(f'{place}: {BASE}={show(value)} must be paths of files.')
@@ -120,22 +122,20 @@ class _Module:
         """The values of the file over those of its bases."""
         self._reads = self._expressions(base)
         for statement in tree.body:
-            self._follow(statement)
+            if _target(statement) != BASE:
+                self._follow(statement)
         return merged(base, self._own, self._budget)
 
     def _follow(self, statement: ast.stmt) -> None:
-        if isinstance(statement, ast.Assign) and _target(statement):
-            name = _target(statement)
-            if name != BASE:
+        if name := _target(statement):
+            if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
                 place = self._reads.place(statement)
                 self._own.put(name, self._reads.value(statement.value), place)
-        elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-            if statement.value is not None:
-                place = self._reads.place(statement)
-                self._own.put(statement.target.id, self._reads.value(statement.value), place)
         elif isinstance(statement, ast.If):
             chosen = statement.body if self._reads.value(statement.test) else statement.orelse
             for inner in chosen:
+                if _target(inner) == BASE:
+                    raise self._reads.refusal(inner, f'{BASE} stands in an if; write it before.')
                 self._follow(inner)
         elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
             self._lengthen(statement.value)
@@ -193,10 +193,15 @@ def _kept(section: Section) -> Section:
     return result
 
 
-def _target(statement: ast.Assign) -> str:
+def _target(statement: ast.stmt) -> str:
     """The one name that is assigned to, or ''."""
-    target = statement.targets[0]
-    return target.id if len(statement.targets) == 1 and isinstance(target, ast.Name) else ''
+    targets: list[ast.expr] = []
+    if isinstance(statement, ast.Assign):
+        targets = statement.targets
+    elif isinstance(statement, ast.AnnAssign):
+        targets = [statement.target]
+    target = targets[0] if len(targets) == 1 else None
+    return target.id if isinstance(target, ast.Name) else ''
 
 
 def _is_idle(statement: ast.stmt) -> bool:
@@ -206,10 +211,12 @@ def _is_idle(statement: ast.stmt) -> bool:
 
 def _parsed(path: Path) -> ast.Module:
     try:
+        if os.path.exists(path) and not os.path.isfile(path):  # reading a pipe would never end
+            raise JsslError(f'{path} cannot be read: it is no file; give the path of a config.')
         if os.stat(path).st_size > LARGEST:
             raise JsslError(f'{path} has more than {LARGEST} bytes, which no config needs.')
         with open(path, 'rb') as file:
-            text = file.read(LARGEST + 1).decode('utf-8')
+            text = file.read(LARGEST + 1).decode('utf-8-sig')
     except UnicodeDecodeError as error:
         raise JsslError(f'{path} is no text in UTF-8; save it as such.') from error
     except OSError as error:
@@ -221,4 +228,6 @@ def _parsed(path: Path) -> ast.Module:
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         line = f':{error.lineno}' if isinstance(error, SyntaxError) and error.lineno else ''
         why = getattr(error, 'msg', None) or 'it is nested too deep, or holds a null byte'
+        if variable := VARIABLE.search(text):
+            why = f'{variable.group()} is of the environment; write its value there'
         raise JsslError(f'{path}{line} is no Python that can be read: {why}.') from error

@@ -1,6 +1,7 @@
 """The learning rate over the run: the hooks of release 0.x and the schedulers of newer ones."""
 
 import dataclasses
+import math
 from typing import Any
 
 from jssl.errors import JsslError, show
@@ -9,6 +10,7 @@ from jssl.interop.configs.values import Section
 
 Config = dict[str, Any]
 WARM = ('LinearLR',)
+MOST = 100_000  # epochs up to which a rate falls again and again
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +19,8 @@ class Length:
 
     Attributes:
       epochs: its length.
-      epoch_steps: steps of an epoch, for schedules that count these; None where that is unknown.
+      epoch_steps: iterations of an epoch, for schedules that count these: where batches are
+        accumulated there are several in a step. None where that is unknown.
     """
 
     epochs: int
@@ -34,12 +37,11 @@ def of_policy(fields: Fields, length: Length) -> Config:
     warmup = _policy_warmup(fields, length, from_zero=policy == 'StepFixCosineAnnealing')
     by_epoch = bool(fields.take('by_epoch', True))
     if policy == 'step':
-        steps = fields.take('step')
         gamma = {'gamma': fields.number('gamma', default=0.1)}
         if not by_epoch:
             fields.miss('by_epoch', False, 'the rate falls at epochs here')
-        milestones = [steps] if isinstance(steps, int) else list(steps or ())
-        made: Config = {'type': 'MultiStep', 'milestones': tuple(milestones)} | gamma | warmup
+        made: Config = {'type': 'MultiStep', 'milestones': _policy_steps(fields, length)}
+        made |= gamma | warmup
     elif policy in ('CosineAnnealing', 'StepFixCosineAnnealing'):
         made = {'type': 'WarmupCosine', 'min_lr': fields.number('min_lr', default=0.0)}
         made |= {'by_epoch': True} if by_epoch else {}
@@ -59,6 +61,17 @@ def of_policy(fields: Fields, length: Length) -> Config:
         made = {'type': 'Constant'} | warmup
     fields.finish()
     return made
+
+
+def _policy_steps(fields: Fields, length: Length) -> tuple[float, ...]:
+    """The epochs at which the rate falls: those of a list, or every so many."""
+    if isinstance(fields.section.get('step'), list | tuple):
+        return tuple(fields.numbers('step'))
+    return _every(fields.count('step'), length)
+
+
+def _every(epochs: int, length: Length) -> tuple[float, ...]:
+    return tuple(range(epochs, min(length.epochs, MOST), epochs))
 
 
 def _policy_warmup(fields: Fields, length: Length, *, from_zero: bool) -> Config:
@@ -103,6 +116,9 @@ def _linear(fields: Fields, length: Length) -> Config:
     by_epoch, by_iter = fields.take('by_epoch', True), fields.take('convert_to_iter_based', False)
     begin, end = _span(fields, length, by_epoch)
     fields.only('end_factor', 1.0)
+    if end == math.inf:
+        fields.miss('end', None, 'a warm-up ends')
+        end = 0
     if begin:
         fields.miss('begin', begin, 'a warm-up begins with the run')
     if by_epoch and not by_iter:
@@ -123,20 +139,20 @@ def _fall(fields: Fields, warmup: Config, length: Length) -> Config:
     if name == 'CosineAnnealingLR':
         made: Config = {'type': 'WarmupCosine'}
         floor = fields.number('eta_min', default=0.0)
-        period = _in_unit(fields, 'T_max', by_epoch, length) or end - begin
+        period = _period(fields, by_epoch, length, begin, end)
         made |= {'min_lr': floor} if floor else {}
         made |= {} if by_step else {'by_epoch': True}
-        made |= {} if period == length.epochs - warm else {'cosine_epochs': period}
+        made |= {} if math.isclose(period, length.epochs - warm) else {'cosine_epochs': period}
         if begin != warm:
             fields.miss('begin', begin, f'a cosine begins with the end of the warm-up, {warm:g}')
     elif name in ('MultiStepLR', 'StepLR'):
-        milestones = fields.take('milestones', ())
-        if name == 'StepLR':
-            size = fields.take('step_size', 1)
-            milestones = range(size, length.epochs, size)
+        several = name == 'MultiStepLR'
+        milestones = fields.numbers('milestones') if several else ()
+        milestones = milestones if several else _every(fields.count('step_size'), length)
         if not by_epoch:
             fields.miss('by_epoch', False, 'the rate falls at epochs here')
-        falls = tuple(int(begin) + x for x in milestones)  # counted from its begin there
+        # Counted from its begin there, and only before its end.
+        falls = tuple(int(begin) + x for x in milestones if begin + x < end)
         gamma = fields.number('gamma', default=0.1)
         made = {'type': 'MultiStep', 'milestones': falls, 'gamma': gamma}
     elif name == 'ConstantLR' and fields.number('factor', default=1 / 3) == 1:
@@ -149,19 +165,35 @@ def _fall(fields: Fields, warmup: Config, length: Length) -> Config:
     return made | warmup
 
 
+def _period(fields: Fields, by_epoch: bool, length: Length, begin: float, end: float) -> float:
+    """The epochs of half a cosine, which must neither rise again nor be left early."""
+    period = _in_unit(fields, 'T_max', by_epoch, length) or end - begin
+    last = min(end, length.epochs)
+    if period == math.inf:
+        fields.miss('T_max', None, 'without T_max and end the rate does not fall there; give T_max')
+        return max(length.epochs - begin, 1)
+    if period < last - begin and not math.isclose(period, last - begin):
+        fields.miss('T_max', fields.take('T_max'), 'the rate rises again after that, up to the end')
+    elif end < length.epochs and not math.isclose(period, end - begin):
+        fields.miss(
+            'end', fields.take('end'), 'the rate stays as it is there before the cosine ends'
+        )
+    return period
+
+
 def _span(fields: Fields, length: Length, by_epoch: Any) -> tuple[float, float]:
-    """The epochs at which a scheduler begins and ends."""
+    """The epochs at which a scheduler begins and ends; without an end, infinity."""
     begin = _in_unit(fields, 'begin', by_epoch, length) or 0
-    end = _in_unit(fields, 'end', by_epoch, length) or length.epochs
-    return begin, end
+    end = _in_unit(fields, 'end', by_epoch, length)
+    return begin, math.inf if end is None else end
 
 
 def _in_unit(fields: Fields, key: str, by_epoch: Any, length: Length) -> Any:
     """An entry in epochs; None where it is not there."""
-    value = fields.take(key)
-    if value is None or by_epoch:
-        return value
-    return _in_epochs(value, fields, key, length)
+    if fields.take(key) is None:
+        return None
+    value = fields.number(key, default=0)
+    return value if by_epoch else _in_epochs(value, fields, key, length)
 
 
 def _in_epochs(steps: Any, fields: Fields, key: str, length: Length) -> float:

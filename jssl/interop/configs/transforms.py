@@ -15,6 +15,7 @@ from jssl.interop.configs.values import Section
 STAGES = ('crop', 'rotate', 'jitter', 'gray', 'blur', 'solarize')
 FILTERS = {2: 'bilinear', 3: 'bicubic', 'bilinear': 'bilinear', 'bicubic': 'bicubic'}
 ITU = (0.114, 0.587, 0.2989)  # of blue, green, red
+RATIO = (3 / 4, 4 / 3)  # of the sides of a crop, if nothing else is said
 Made = tuple[str, dict[str, Any]]
 Transform = Callable[[Fields, bool], Made]
 
@@ -23,8 +24,8 @@ def crop(fields: Fields, older: bool) -> Made:
     """A crop of random size; without Pillow, newer releases resize as OpenCV does."""
     size = side(fields, 'size', 'scale') if 'size' in fields else side(fields, 'scale')
     keys = ('scale', 'crop_ratio_range') if 'size' in fields else ('crop_ratio_range',)
-    area = fields.first(*keys, default=(0.08, 1.0))
-    ratio = fields.first('ratio', 'aspect_ratio_range')
+    area = fields.numbers(*keys, default=(0.08, 1.0), count=2)
+    ratio = fields.numbers('ratio', 'aspect_ratio_range', default=RATIO, count=2)
     kernel = interpolation(fields, 'interpolation')
     by_opencv = not older and fields.take('backend', 'cv2') != 'pillow'
     if by_opencv and kernel != 'bilinear':
@@ -34,8 +35,8 @@ def crop(fields: Fields, older: bool) -> Made:
             'Pillow does',
         )
     fields.ignore('max_attempts')
-    made = dict(size=size, scale=tuple(area), interpolation=kernel)
-    made |= {} if ratio is None else {'ratio': tuple(ratio)}
+    made = dict(size=size, scale=area, interpolation=kernel)
+    made |= {} if ratio == RATIO else {'ratio': ratio}
     return 'crop', made | ({'antialias': False} if by_opencv and kernel == 'bilinear' else {})
 
 
@@ -43,7 +44,8 @@ def side(fields: Fields, *keys: str) -> int:
     """A side in pixels, of a square."""
     value = fields.first(*keys, default=224)
     sides = tuple(value) if isinstance(value, list | tuple) else (value, value)
-    if len(set(sides)) != 1 or not isinstance(sides[0], int):
+    whole = all(isinstance(side, int) and not isinstance(side, bool) for side in sides)
+    if not whole or len(set(sides)) != 1:
         raise fields.wrong(keys[0], value, 'one number of pixels, for both sides')
     return sides[0]
 
@@ -75,7 +77,7 @@ def jitter(fields: Fields, older: bool) -> Made:
 
 def gray(fields: Fields, older: bool) -> Made:
     """Grey: by the mean of the channels in newer releases, unless they give weights."""
-    weights = tuple(fields.take('channel_weights', ITU if older else (1.0, 1.0, 1.0)))
+    weights = fields.numbers('channel_weights', default=ITU if older else (1.0, 1.0, 1.0))
     fields.ignore('keep_channels', 'color_format')
     known = {ITU: 'itu', (1.0, 1.0, 1.0): 'equal'}
     if weights not in known:
@@ -88,11 +90,11 @@ def blur(fields: Fields, older: bool) -> Made:
     """Gaussian blur of a random width."""
     del older
     bounds = fields.number('sigma_min', default=0.1), fields.number('sigma_max', default=2.0)
-    sigma = fields.take('magnitude_range', bounds)
+    sigma = fields.numbers('magnitude_range', default=bounds, count=2)
     if 'magnitude_range' in fields:
         fields.only('magnitude_std', 'inf')
     fields.ignore('magnitude_level')
-    return 'blur', {'blur': fields.number('prob', 'p', default=0.5), 'sigma': tuple(sigma)}
+    return 'blur', {'blur': fields.number('prob', 'p', default=0.5), 'sigma': sigma}
 
 
 def solarize(fields: Fields, older: bool) -> Made:
@@ -122,10 +124,10 @@ def two_sizes(fields: Fields, older: bool) -> Made:
     """A crop in two sizes, or in one where there is no second."""
     made = {
         'size': side(fields, 'size'),
-        'scale': tuple(fields.take('scale', (0.08, 1.0))),
+        'scale': fields.numbers('scale', default=(0.08, 1.0), count=2),
         'interpolation': interpolation(fields, 'interpolation'),
     }
-    made |= {'ratio': tuple(fields.take('ratio'))} if 'ratio' in fields else {}
+    made |= {'ratio': fields.numbers('ratio', count=2)} if 'ratio' in fields else {}
     second = fields.take('second_size')
     kernel = interpolation(fields, 'second_interpolation', 'lanczos')
     if second is None:

@@ -144,6 +144,30 @@ train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=250)
     assert '279 steps' in sentences(carried.notes, tmp_path)[0]
 
 
+def test_schedules_of_accumulated_batches_count_iterations(tmp_path: Path) -> None:
+    text = """
+optim_wrapper = dict(accumulative_counts=4, optimizer=optimizer)
+param_scheduler = [
+    dict(type='LinearLR', by_epoch=False, begin=0, end=50),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=1000)]
+"""
+    carried = changed(tmp_path, text, images=3200)  # 100 iterations of an epoch, 25 steps
+    assert carried.config['schedule']['warmup_epochs'] == 0.5
+    assert 'cosine_epochs' not in carried.config['schedule']
+
+
+def test_what_a_later_file_takes_back_is_gone(tmp_path: Path) -> None:
+    older = carry(examples.write(tmp_path, 'byol_8xb4.py', examples.OLDER + 'fp16 = None\n'))
+    assert 'dtype' not in older.config
+
+
+def test_an_enabled_scale_of_the_rate_is_applied(tmp_path: Path) -> None:
+    text = 'auto_scale_lr = dict(base_batch_size=64, enable=True)'
+    carried = changed(tmp_path, text)
+    assert carried.config['optimizer']['lr'] == 0.03
+    assert 'multiplied by 32/64' in sentences(carried.notes, tmp_path)[0]
+
+
 def test_processes_are_those_of_the_name_or_given(tmp_path: Path) -> None:
     assert changed(tmp_path, name='moco_2xb4.py').config['batch_size'] == 8
     assert changed(tmp_path, processes=3).config['batch_size'] == 12
@@ -183,6 +207,14 @@ optim_wrapper = dict(optimizer=optimizer, clip_grad=dict(max_norm=3., norm_type=
         ('custom_hooks = 3', 'custom_hooks=3 must be a list of dicts'),
         ("optimizer = dict(lr='fast')\noptim_wrapper = dict(optimizer=optimizer)", "lr='fast'"),
         ("optim_wrapper = dict(optimizer=dict(type='Lion'))", "type='Lion'"),
+        ("optim_wrapper = dict(optimizer=dict(_delete_=True, type='SGD'))", 'lr=None must be'),
+        ('optim_wrapper = dict(accumulative_counts=0)', 'accumulative_counts=0 must be'),
+        ("sync_bn = 'torch'", "norm_cfg=dict(type='SyncBN')"),
+        ('momentum_config = {}\nlr_config = {}\ndata = {}\ntrain_dataloader = 3', 'must be a dict'),
+        (
+            "train_dataloader = dict(dataset=dict(_delete_=True, type='ConcatDataset'))",
+            "the data set 'ConcatDataset' has no pipeline",
+        ),
         ('optim_wrapper = dict(optimizer=dict(lr=-1.0))', 'config.optimizer.lr=-1.0'),
         ("data = 1\ntrain_dataloader = dict(dataset=dict(type='COCO'))", "type='COCO'"),
         ("train_dataloader = dict(sampler=dict(type='InfiniteSampler'))", "'InfiniteSampler'"),

@@ -199,13 +199,35 @@ def test_a_pipeline_without_a_crop_and_odd_ones_are_noted(tmp_path: Path) -> Non
 
 def test_statistics_are_those_of_the_preprocessor(tmp_path: Path) -> None:
     (tmp_path / 'config.py').write_text(
-        'two = dict(mean=[1, 2, 3], std=[4, 5, 6], second_mean=[7] * 3, second_std=[8] * 3)\n'
+        'normal = dict(mean=[1, 2, 3], std=[4, 5, 6])\n'
+        'two = dict(second_mean=[7] * 3, second_std=[8] * 3, bgr_to_rgb=True, **normal)\n'
         'none = dict(to_rgb=True)\n'
+        'wrong = dict(mean=3, std=4)\n'
     )
-    top = Fields(read_config(tmp_path / 'config.py'), Notes(), 'config')
+    notes = Notes()
+    top = Fields(read_config(tmp_path / 'config.py'), notes, 'config')
     assert preprocessor(top.inner('two')) == Statistics((1, 2, 3), (4, 5, 6), (7.0, 8.0))
-    with refused('config.py:2', 'lacks mean or std'):
+    assert preprocessor(top.inner('normal'), rgb=True) == Statistics((1, 2, 3), (4, 5, 6))
+    assert not notes.differs
+    assert preprocessor(top.inner('normal')) == Statistics((3, 2, 1), (6, 5, 4))
+    assert 'blue, green, red' in str(notes.differs[0])
+    with refused('config.py:3', 'lacks mean or std'):
         preprocessor(top.inner('none'))
+    with refused('config.py:4', 'mean=3 must be a list of 3 numbers'):
+        preprocessor(top.inner('wrong'))
+
+
+def test_older_images_without_normalize_are_from_0_to_1(tmp_path: Path) -> None:
+    def statistics(step: str) -> Any:
+        (tmp_path / 'config.py').write_text(f'pipeline = [{step}]')
+        config = read_config(tmp_path / 'config.py')
+        pipelines = Pipelines(Notes(), older=True, statistics=None)
+        return pipelines.single(config['pipeline'], config.where('pipeline'))
+
+    alone = statistics("dict(type='RandomResizedCrop', size=64)")['view']
+    assert (alone['mean'], alone['std']) == ((0.0,) * 3, (255.0,) * 3)
+    two = "dict(type='RandomResizedCropAndInterpolationWithTwoPic', size=64, second_size=32)"
+    assert statistics(two)['mean'] == (123.675, 116.28, 103.53)  # by CAE itself
 
 
 def test_features_are_judged_on_images_of_the_same_size() -> None:

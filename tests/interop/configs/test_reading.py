@@ -1,6 +1,7 @@
 """Configs are read with their bases, by their syntax alone; hostile ones end in a paragraph."""
 
 import contextlib
+import os
 import time
 import tracemalloc
 from pathlib import Path
@@ -58,6 +59,12 @@ def test_a_base_is_merged_and_its_lines_are_known(tmp_path: Path) -> None:
     assert str(found.where('x', 'b', 'd')) == f'{tmp_path / "base.py"}:1'
     assert str(found.where('x', 'b', 'none')) == f'{tmp_path / "config.py"}:4'
     assert str(found.where('y')) == f'{tmp_path / "base.py"}:3'
+
+
+def test_files_of_other_editors_and_annotated_bases_are_read(tmp_path: Path) -> None:
+    text = "_base_: list = ['base.py']\r\ny: int = 2\r\nz: int\r\n"
+    found = read(tmp_path, b'\xef\xbb\xbf' + text.encode(), base='x = 1\n')
+    assert found == {'x': 1, 'y': 2}
 
 
 def test_a_config_refers_to_its_base(tmp_path: Path) -> None:
@@ -132,6 +139,9 @@ whole = dict(steps=steps)
         ('x = [1]\ny = x\nx.append(1)', 'grows after it was used'),
         ('x = [1]\nx.extend(3)', 'is no list'),
         ('[1].append(3)', 'of what is no variable'),
+        ("x = '{{$DATA:/data}}/images'", '{{$DATA:/data}} takes a variable of the environment'),
+        ('x = 1\ny = {{$BATCH:32}}', 'config.py:2 is no Python that can be read: {{$BATCH:32}}'),
+        ("if True:\n    _base_ = 'x.py'", 'config.py:2: _base_ stands in an if'),
         ("_base_ = 'none.py'", "names 'none.py', and there is no file"),
         ("_base_ = 'mmcls::_base_/x.py'", 'in an installed package'),
         ('_base_ = 3', 'must be paths'),
@@ -212,3 +222,6 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         read_config(tmp_path / 'none.py')
     with refused('cannot be read'):
         read_config(tmp_path)
+    os.mkfifo(tmp_path / 'pipe.py')
+    with refused('pipe.py cannot be read: it is no file'):
+        read_config(tmp_path / 'pipe.py')

@@ -75,6 +75,15 @@ def test_steps_fall_where_they_do_there(tmp_path: Path) -> None:
     np.testing.assert_allclose(rates(carried(tmp_path, newer)[0])[::STEPS], found)
 
 
+def test_steps_may_fall_again_and_again_and_end(tmp_path: Path) -> None:
+    older = "lr_config = dict(policy='step', step=3)"
+    assert carried(tmp_path, older)[0]['milestones'] == (3, 6)
+    newer = "param_scheduler = dict(type='StepLR', step_size=3, begin=1, end=7)"
+    assert carried(tmp_path, newer)[0]['milestones'] == (4,)  # MMEngine ends before the 7th
+    newer = "param_scheduler = dict(type='MultiStepLR', milestones=[2, 5], end=5)"
+    assert carried(tmp_path, newer)[0]['milestones'] == (2,)
+
+
 def test_a_cosine_with_its_own_length_keeps_it(tmp_path: Path) -> None:
     text = "param_scheduler = dict(type='CosineAnnealingLR', T_max=4, begin=0, end=4)"
     schedule, _ = carried(tmp_path, text)
@@ -101,10 +110,29 @@ def test_without_a_schedule_the_rate_stays(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('text', 'said'),
     [
+        ("lr_config = dict(policy='step', step='3')", "step='3' must be a whole number"),
+        ("lr_config = dict(policy='step', step=['3'])", "step=['3'] must be numbers"),
+        ("param_scheduler = dict(type='StepLR', step_size=0)", 'step_size=0 must be'),
+        ("param_scheduler = dict(type='MultiStepLR', milestones=3)", 'milestones=3 must be'),
+        ("param_scheduler = dict(type='CosineAnnealingLR', T_max='a')", "T_max='a' must be"),
+    ],
+)
+def test_wrong_types_are_told_with_their_line(text: str, said: str, tmp_path: Path) -> None:
+    with refused('config.py:1', said):
+        carried(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ('text', 'said'),
+    [
         ("lr_config = dict(policy='poly')", "policy='poly'"),
         ("lr_config = dict(policy='step', step=3, by_epoch=False)", 'by_epoch=False'),
         ("lr_config = dict(policy='fixed', warmup='exp', warmup_iters=5)", "warmup='exp'"),
         ("lr_config = dict(policy='fixed', wramup=3)", 'wramup=3'),
+        ("param_scheduler = dict(type='CosineAnnealingLR', T_max=4, end=8)", 'T_max=4'),
+        ("param_scheduler = dict(type='CosineAnnealingLR', T_max=9, end=6)", 'end=6'),
+        ("param_scheduler = dict(type='CosineAnnealingLR')", 'does not fall there; give T_max'),
+        ("param_scheduler = dict(type='LinearLR')", 'a warm-up ends'),
         ("param_scheduler = dict(type='PolyLR')", "'PolyLR' is not known"),
         ("param_scheduler = [dict(type='LinearLR', begin=1, end=3)]", 'begin=1'),
         ("param_scheduler = [dict(type='CosineAnnealingLR', begin=3)]", 'begin=3'),
