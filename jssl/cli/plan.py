@@ -39,6 +39,9 @@ def add_arguments(parser: Parser) -> None:
         help='find the largest batch that fits, a multiple of this, by compiling several; without '
         'it the largest is estimated from two',
     )
+    parser.add_argument(
+        '--quick', action='store_true', help='compile the batch of the config alone, no second one'
+    )
     parser.add_argument('--json', action='store_true', help='print one line of JSON')
 
 
@@ -51,7 +54,9 @@ def run(options: argparse.Namespace) -> int:
     if not lacks(fleet.machine):
         restart(fleet.machine)
     config = recordable(settle(options).config)
-    numbers = estimate(config, fleet, images=options.images, unit=options.largest)
+    numbers = estimate(
+        config, fleet, images=options.images, unit=options.largest, second=not options.quick
+    )
     if options.json:
         print(json.dumps({'config': title(options.named), **numbers}))
     else:
