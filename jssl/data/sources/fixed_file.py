@@ -54,8 +54,11 @@ class FixedFile:
 
     def digest(self, *how: Any) -> str:
         """A name for what is known of the file, when it is read in one way."""
-        said = [os.path.abspath(self.path), *self.stamp, *how]
-        return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
+        return _digest(os.path.abspath(self.path), *self.stamp, *how)
+
+    def place(self, *how: Any) -> str:
+        """A name for where the file is, which it keeps when it changes."""
+        return _digest(os.path.abspath(self.path), *how)
 
     def check(self) -> None:
         """Raises a `JsslError` if the file changed, or is gone."""
@@ -105,3 +108,7 @@ class FixedFile:
         if missing:
             raise JsslError(f'{self.path} ends too early; copy it again')
         return b''.join(parts)
+
+
+def _digest(*said: Any) -> str:
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]

@@ -45,10 +45,10 @@ class WebDataset:
 
     def __post_init__(self) -> None:
         if not len(self):
+            more = f' and {len(self._files) - 1} more' if len(self._files) > 1 else ''
             raise JsslError(
-                f'there is no image in {self._files[0].path} and the other '
-                f'{len(self._files) - 1} shards of {self.path!r}, of {self._left_out} samples; '
-                "give image=ENDING, such as image='jpg', or another path."
+                f'there is no image among the {self._left_out} samples of {self._files[0].path}'
+                f"{more}; give image=ENDING, such as image='jpg', or another path."
             )
 
     @functools.cached_property
@@ -143,6 +143,8 @@ class WebDataset:
                 said.append(f'{name} has no mark at its end, so that something may be missing.')
                 break
         missing = int((self._all_labels == NONE).sum())
+        if missing == len(self) and self.label not in (CLS, None):
+            said.append(f'no sample of {self.path} has a label in a file .{self.label}.')
         if 0 < missing < len(self):
             said.append(
                 f'{missing} of {len(self)} samples of {self.path} have no .{self.label}, so that '

@@ -54,6 +54,7 @@ def test_what_is_known_of_a_file_has_a_name(file: FixedFile) -> None:
     assert file.digest(1, 'a') == file.digest(1, 'a')
     other = FixedFile(file.path, file.size, file.time + 1)
     assert len({file.digest(1, 'a'), file.digest(1, None), other.digest(1, 'a')}) == 3
+    assert file.place('a') == other.place('a') != file.place('b')
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:

@@ -26,14 +26,7 @@ from tests.data.sources.written import (
 
 COUNT = 12
 PATTERN = 'train-{000..002}.tar'
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder for the indexes."""
-    folder = tmp_path_factory.mktemp('cache')
-    monkeypatch.setenv('XDG_CACHE_HOME', str(folder))
-    return folder
+pytestmark = pytest.mark.usefixtures('cache')
 
 
 @pytest.fixture
@@ -121,7 +114,8 @@ def test_which_image_is_meant(tmp_path: Path) -> None:
     with refused("the sample '0'", 'has the images jpg and png; choose one by image=jpg'):
         WebDataset(path)
     assert levels(WebDataset(path, image='png')) == [0, 2]
-    with refused('there is no image in', 'of 2 samples', "image='jpg'"):
+    assert levels(WebDataset(path, image=' .PNG')) == [0, 2]
+    with refused(f'no image among the 2 samples of {path}', "image='jpg'"):
         WebDataset(path, image='webp')
 
 
@@ -136,6 +130,8 @@ def test_labels_that_some_samples_lack(tmp_path: Path) -> None:
     ]
     alone = WebDataset(source.path, label=None)
     assert (alone.remarks, alone.names()) == ([], ['a.tar, 4 samples (any image)'])
+    (said,) = WebDataset(source.path, label='class').remarks
+    assert said == f'no sample of {source.path} has a label in a file .class.'
 
 
 @pytest.mark.parametrize('label', [b'cat', b'', b'1.5', b'1' * 30, b'99999999999', b'-2', b'\xff'])
@@ -152,7 +148,7 @@ def test_labels_of_another_ending_and_with_white_space(tmp_path: Path) -> None:
     assert WebDataset(path, label='class').labels is None  # -1 is none
     files['1.class'] = b'3'
     path = write_tar(tmp_path / 'b.tar', files)
-    assert WebDataset(path, label='class')[0]['label'] == 7
+    assert WebDataset(path, label='.Class')[0]['label'] == 7
 
 
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
@@ -220,6 +216,16 @@ def test_what_is_no_archive_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / 'a.tar'
     path.write_bytes(content)
     with refused(str(path), 'copy it again'):
+        WebDataset(str(path))
+
+
+@pytest.mark.parametrize('behind', ['another', 'hole', 'nothing'])
+def test_what_lies_behind_the_end_is_not_lost(behind: str, tmp_path: Path) -> None:
+    path = Path(write_tar(tmp_path / 'a.tar', samples(4)))
+    data = path.read_bytes()
+    hole = data[:2048] + bytes(512) + data[2560:]  # where a header was
+    path.write_bytes({'another': data * 2, 'hole': hole, 'nothing': data + bytes(2**20)}[behind])
+    with refused(f'{path} has the mark of its end at byte', f'tar --ignore-zeros -xf {path}'):
         WebDataset(str(path))
 
 

@@ -59,6 +59,11 @@ def hub_table(count: int, **options: Any) -> pa.Table:
     return pa.table(columns).replace_schema_metadata(features(**options))
 
 
+def image_table(images: Sequence[Any], kind: pa.DataType | None = None, **columns: Any) -> pa.Table:
+    """A table with images in a column of this type, and more columns."""
+    return pa.table({'image': pa.array(images, kind or pa.binary()), **columns})
+
+
 def write_stream(path: Path, table: pa.Table, batch: int = 4) -> None:
     """A file of Arrow as `datasets` writes it."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from jssl.data.sources.shards.samples import Samples, read_samples
 from jssl.errors import JsslError
 from jssl.files import cache_folder, replace_file
 
-VERSION = 1
+VERSION = 2
 ARRAYS = ('offsets', 'sizes', 'labels')
 LEFT_OUT, ENDED, KEYS = 'left_out', 'ended', 'keys'
 

@@ -17,6 +17,7 @@ PACKED = {
     b'\xfd7zXZ\x00': ('xz', 'unxz'),
     b'\x28\xb5\x2f\xfd': ('zstd', 'unzstd'),
 }
+FILLING = 2**20  # bytes that may fill an archive up; tar takes ten thousand
 LONGEST_NAME = 2**16  # bytes that say what does not fit into a header
 FILES, FOLDER, LINKS = (b'0', b'\0', b'7'), b'5', (b'1', b'2')
 GNU_NAME, GNU_LINK, PAX, ABOUT_ALL, VOLUME = b'L', b'K', (b'x', b'X'), b'g', b'V'
@@ -44,7 +45,8 @@ def list_members(file: FixedFile) -> Iterator[Member]:
 
     Raises:
       OSError: it cannot be read.
-      JsslError: it is compressed, cut off, damaged, or no archive, or has links or devices in it.
+      JsslError: it is compressed, cut off, damaged, or no archive, has links or devices in it, or
+        more behind its end.
     """
     with file.opened() as read:
         _check_plain(file, read(0, min(6, file.size)))
@@ -54,6 +56,7 @@ def list_members(file: FixedFile) -> Iterator[Member]:
         while place < file.size:
             header = _header(file, read, place)
             if header is None:
+                _check_end(file, read, place)
                 return
             name, size, kind = header
             place += BLOCK
@@ -106,6 +109,20 @@ def _number(field: bytes) -> int:
     if digits and (not digits.isdigit() or b'8' in digits or b'9' in digits):
         raise ValueError('a number that is none')
     return int(digits or b'0', 8)
+
+
+def _check_end(file: FixedFile, read: Read, place: int) -> None:
+    """Behind the mark of the end there are zeros, up to the next multiple of some size.
+
+    A copy that was not finished may have zeros from there on, or a hole of zeros before the rest.
+    """
+    left = file.size - place
+    if left > FILLING or read(place, left).strip(b'\0'):
+        raise JsslError(
+            f'{file.path} has the mark of its end at byte {place:,}, and {left:,} bytes behind it: '
+            'it is a copy that was not finished, or several archives in one; copy it again, or '
+            f'write it again from what tar --ignore-zeros -xf {file.path} gives.'
+        )
 
 
 def _said(file: FixedFile, read: Read, place: int, size: int) -> bytes:

@@ -53,7 +53,7 @@ def read_samples(file: FixedFile, image: str | None, label: str | None) -> Sampl
       JsslError: it is damaged, see `list_members`, a key stands there twice, a sample has several
         images, or a label is no number.
     """
-    endings = ENDINGS if image is None else tuple(image.lower().split(';'))
+    endings = ENDINGS if image is None else tuple(map(_ending, image.split(';')))
     rows: list[tuple[str, int, int, int]] = []
     left_out = 0
     seen: set[str] = set()
@@ -68,7 +68,8 @@ def read_samples(file: FixedFile, image: str | None, label: str | None) -> Sampl
             if (found := _image(file, key, parts, endings)) is None:
                 left_out += 1
                 continue
-            number = NONE if label is None else _label(file, read, key, parts.get(label.lower()))
+            said = None if label is None else parts.get(_ending(label))
+            number = NONE if said is None else _label(file, read, key, said)
             rows.append((key, found.offset, found.size, number))
         ended = read(file.size - BLOCK, BLOCK) == ZEROS
     numbers = np.array([row[1:] for row in rows], np.int64).reshape(-1, 3)
@@ -112,9 +113,12 @@ def _image(
     return parts[found[0]] if found else None
 
 
-def _label(file: FixedFile, read: Read, key: str, member: Member | None) -> int:
-    if member is None:
-        return NONE
+def _ending(text: str) -> str:
+    """As it stands behind the first dot: ``.JPG`` is ``jpg``."""
+    return text.strip().lower().removeprefix('.')
+
+
+def _label(file: FixedFile, read: Read, key: str, member: Member) -> int:
     text = read(member.offset, min(member.size, LONGEST_LABEL)).decode(errors='replace').strip()
     digits = text.removeprefix('-')
     whole = digits.isascii() and digits.isdigit() and member.size <= LONGEST_LABEL

@@ -89,7 +89,8 @@ class ParquetFile:
         return f'{column}.{BYTES}' if self.schema.field(column).type.num_fields else column
 
     def _path(self, column: str) -> Path:
-        return cache_folder(FOLDER) / f'{self.file.digest(VERSION, column)}.arrow'
+        now = self.file.digest(VERSION, column)
+        return cache_folder(FOLDER) / f'{self.file.place(column)}.{now}.arrow'
 
     def _unpack(self, column: str) -> None:
         """Writes the images of all rows; keeps some rows and a page or two in memory."""

@@ -14,6 +14,7 @@ from jssl.files import cache_folder
 
 FOLDER = 'tables'  # in the cache
 OLD = 3600  # seconds after which nobody writes on
+OLDER = 86400  # after which what a file that changed was unpacked into is removed
 
 
 def make_room(size: int, what: str) -> Path:
@@ -56,10 +57,17 @@ def written(path: Path, what: str) -> Iterator[IO[bytes]]:
 
 
 def _tidy(path: Path) -> None:
-    for left in path.parent.glob(f'{path.stem}.*.part'):
-        with contextlib.suppress(OSError):  # another process was quicker
-            if time.time() - left.stat().st_mtime > OLD:
-                left.unlink()
+    """Removes what is left of the same file: by killed processes, or before the file changed.
+
+    What was unpacked lately stays: another machine may have another file of that path, and share
+    the cache.
+    """
+    first = path.name.partition('.')[0]
+    for ending, old in (('.part', OLD), ('.arrow', OLDER)):
+        for left in path.parent.glob(f'{first}.*{ending}'):
+            with contextlib.suppress(OSError):  # another process was quicker
+                if left != path and time.time() - left.stat().st_mtime > old:
+                    left.unlink()
 
 
 @contextlib.contextmanager
