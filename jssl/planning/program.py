@@ -28,7 +28,7 @@ from jssl.training.shapes import step_inputs
 # Training images and classes of data sets that need not be there.
 KNOWN = {'imagenet2012': (1_281_167, 1000), 'cifar10': (50_000, 10), 'embedded_digits': (6000, 10)}
 PLUGINS = {'cuda': ('jax_cuda12_plugin', 'jax_cuda13_plugin'), 'tpu': ('libtpu',)}
-INSTALL = {'cuda': "pip install 'jax[cuda12]'", 'tpu': 'pip install libtpu'}
+INSTALL = {'cuda': "pip install 'jax[cuda12]'", 'tpu': "pip install 'jax[tpu]'"}
 # Flags that are set for other compilers end the process of libtpu.
 FLAGS = {'cuda': '--xla_gpu_autotune_level=0 --xla_gpu_enable_triton_gemm=false', 'tpu': ''}
 LEAST_EFFORT = '-1.0'  # TPUs: minutes in place of hours
@@ -191,13 +191,21 @@ def trace(subject: Experiment) -> jax.stages.Traced:
 
 
 def compiled(traced: jax.stages.Traced) -> jax.stages.Compiled | None:
-    """The program; None where the compiler says that the device's memory does not hold it."""
+    """The program; None where the compiler says that the device's memory does not hold it.
+
+    Raises:
+      JsslError: the compiler gives up for another reason.
+    """
     try:
         return traced.lower().compile()
     except jax.errors.JaxRuntimeError as error:
-        if 'RESOURCE_EXHAUSTED' not in str(error):
-            raise
-        return None
+        if 'RESOURCE_EXHAUSTED' in str(error):
+            return None
+        raise JsslError(
+            f'The step cannot be compiled for a machine that is not here: {in_words(error)} The '
+            'compiler of another release may do it (pip install --upgrade jax), and on the machine '
+            'itself it may be another matter.'
+        ) from error
 
 
 def memory(program: jax.stages.Compiled) -> Memory:
