@@ -15,6 +15,8 @@ alone is it printed.
 
 import importlib
 import keyword
+import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -46,17 +48,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
       The exit status: 0 done, 2 bad input (told in one paragraph), 143 stopped by SIGTERM and 130
-      by Ctrl-C, after saving.
+      by Ctrl-C, after saving; 141 where nobody reads what is printed, as behind `| head`.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        if not arguments or arguments[0] in ('-h', '--help'):
-            print(overview())
-            return 0
-        if arguments == ['--version']:
-            print(f'jssl {__version__}')
-            return 0
-        return _run(*arguments)
+        code = _run(*arguments) if arguments else _print(overview())
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        _hush()
+        return 128 + signal.SIGPIPE
     except JsslError as error:
         print(f'jssl: {" ".join(str(error).splitlines())}', file=sys.stderr)
         return 2
@@ -74,15 +75,30 @@ def overview() -> str:
     )
 
 
+def _print(text: str) -> int:
+    print(text)
+    return 0
+
+
+def _hush() -> None:
+    """What is still to be printed goes nowhere, so that Python can end without a traceback."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
 def _run(verb: str, *arguments: str) -> int:
+    if verb in ('-h', '--help'):
+        return _print(overview())
+    if (verb, *arguments) == ('--version',):
+        return _print(f'jssl {__version__}')
     if verb not in VERBS:
         raise JsslError(f'{verb!r} is no verb of jssl. {suggest(verb, VERBS)}')
     module = importlib.import_module(f'{__name__}.{verb}{"_" * keyword.iskeyword(verb)}')
     parser = Parser(f'jssl {verb}', module.__doc__)
     module.add_arguments(parser)
     if {'-h', '--help'} & set(arguments):
-        print(parser.help_on(arguments))
-        return 0
+        return _print(parser.help_on(arguments))
     return module.run(parser.read(arguments))
 
 

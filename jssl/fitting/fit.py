@@ -251,17 +251,23 @@ def begin(
     if gone := last_step(writer.directory / METRICS):
         progress.print(f'none of the {gone} steps taken here was saved; beginning again')
     writer.truncate(-1)
-    weights = None
-    if experiment.pretrained:
-        backbone = getattr(experiment.algorithm, 'backbone', None)
-        weights = read_weights(experiment.pretrained, progress.print, backbone, experiment.layout)
-    train_state = experiment.make_state()
-    for subject, scores in evaluator.baselines(train_state).items():
+    fresh = experiment.make_state()
+    train_state = pretrained(experiment, fresh, progress.print)  # what does not fit is told first
+    for subject, scores in evaluator.baselines(fresh).items():
         writer.write(0, scores, kind=BASELINE, epoch=0, subject=subject)
-    if weights is not None:
-        path, backbone = experiment.pretrained, getattr(experiment.algorithm, 'backbone', None)
-        train_state = load_backbone_into(train_state, backbone, weights, path, progress.print)
     return train_state
+
+
+def pretrained(
+    experiment: Experiment, fresh: TrainState, report: Callable[[str], None]
+) -> TrainState:
+    """The fresh state, with the backbone of `experiment.pretrained` where that is given."""
+    path = experiment.pretrained
+    if not path:
+        return fresh
+    backbone = getattr(experiment.algorithm, 'backbone', None)
+    weights = read_weights(path, report, backbone, experiment.layout)
+    return load_backbone_into(fresh, backbone, weights, path, report)
 
 
 def is_complete(

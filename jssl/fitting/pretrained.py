@@ -18,6 +18,7 @@ import flax.linen as nn
 from jssl.algorithm import KEPT, Keeps, TrainState, part_of
 from jssl.data.loading.identity import Listing, describe_change, identity_in, same
 from jssl.errors import JsslError
+from jssl.fitting.misfit import remedy
 from jssl.fitting.placing import BIASES, Weights, place_weights
 from jssl.interop.bring import bring, weights_in
 from jssl.interop.layouts import find
@@ -65,6 +66,7 @@ def load_backbone_into(
     except JsslError as error:
         raise JsslError(
             f'config.pretrained={path!r} does not fit config.model.backbone: {error}'
+            f'{remedy(path, backbone)}'
         ) from error
     for name, entry in train_state.state.items():
         if isinstance(entry, Mapping) and has_backbone(entry.get('params')):
@@ -108,7 +110,9 @@ def tell_changed_data(
       report: is told in a line for each.
     """
     there = expanded(run)
-    theirs = read_config(there) if os.path.isfile(there / CONFIG) else {'config': {}}
+    if _is_file(str(run)) or not os.path.isfile(there / CONFIG):
+        return
+    theirs = read_config(there)
     for part, listing in listings.items():
         section = _said(config.get(part))
         for field in theirs['config']:

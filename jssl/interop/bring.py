@@ -27,6 +27,7 @@ UNSEEN = (
     'style',
 )
 WEIGHTS = ('model.safetensors', 'model.safetensors.index.json')  # in a folder of a model's own
+PICKLE = 'pytorch_model.bin'  # there too, written by timm and by transformers of before 2023
 
 
 class Brought(NamedTuple):
@@ -88,23 +89,33 @@ def check_known(network: Mapping[str, Any], path: str) -> None:
         raise JsslError(
             f'{path!r} does not say how many heads the attention of its network has, and no '
             f'published one is {arch["embed_dims"]} wide. Give that number in place of the '
-            f"question mark: --backbone='{_written(network)}', or backbone= to jssl.load."
+            f"question mark: --backbone='{as_typed(network)}', or backbone= to jssl.load."
         )
 
 
-def _written(value: Any) -> str:
+def as_typed(value: Any) -> str:
     """A section of a config as a command line takes it."""
     if isinstance(value, Mapping):
         fields = {key: part for key, part in value.items() if part is not None or key == HEADS}
-        return f'dict({", ".join(f"{key}={_written(part)}" for key, part in fields.items())})'
+        return f'dict({", ".join(f"{key}={as_typed(part)}" for key, part in fields.items())})'
     return '?' if value is None else f'"{value}"' if isinstance(value, str) else repr(value)
 
 
 def weights_in(path: Path) -> Path:
-    """The file of weights of a folder that a model has for itself; a file as it is."""
+    """The file of weights of a folder that a model has for itself; a file as it is.
+
+    Raises:
+      JsslError: the folder has its weights as a pickle alone.
+    """
     if not os.path.isdir(path):  # a name that is too long is none
         return path
-    return next((path / name for name in WEIGHTS if (path / name).is_file()), path)
+    found = next((path / name for name in WEIGHTS if (path / name).is_file()), path)
+    if found == path and (path / PICKLE).is_file():
+        raise JsslError(
+            f'{path / PICKLE} is a pickle, which jssl does not read; convert it once with jssl '
+            f'import {path / PICKLE} {path / WEIGHTS[0]}'
+        )
+    return found
 
 
 def place(

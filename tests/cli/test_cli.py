@@ -1,5 +1,7 @@
 """The command `jssl`: its verbs, their help, and how errors are told."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +22,18 @@ def test_the_overview_is_quick_and_names_every_verb() -> None:
     for verb, meaning in cli.VERBS.items():
         assert f'  {verb} ' in said
         assert meaning in said
+
+
+@pytest.mark.parametrize('argument', ['--help', 'train'])
+def test_nobody_has_to_read_what_is_printed(argument: str) -> None:
+    code = f'import sys, jssl.cli as cli; sys.exit(cli.main([{argument!r}, "--help"]))'
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, '-c', code]
+    ended = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert ended.returncode == 128 + signal.SIGPIPE
+    assert ended.stderr == b''
 
 
 @pytest.mark.parametrize('verb', cli.VERBS)

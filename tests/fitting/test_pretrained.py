@@ -13,19 +13,27 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+import jssl
 from jssl.algorithm import Algorithm, Batch, TrainState
 from jssl.algorithms import ImageClassifier
 from jssl.backbones import ResNet, VisionTransformer
-from jssl.fitting.pretrained import check_weights, load_backbone_into, read_weights
+from jssl.fitting.pretrained import (
+    check_weights,
+    load_backbone_into,
+    read_weights,
+    tell_changed_data,
+)
 from jssl.heads import LinearClsHead
 from jssl.interop.mmselfsup import export_state
 from jssl.interop.safetensors import save_backbone
 from jssl.runs.checkpoints import Checkpoints
+from jssl.runs.metrics import read_metrics
 from jssl.training import sharding
 from tests.algorithms import runs, tiny_models
 from tests.algorithms.tiny_models import Stem
 from tests.checks import assert_trees_close, refused, structure, well_scaled
 from tests.interop.layouts.test_layouts import file_of
+from tests.training import toy
 
 VIT = {'embed_dims': 8, 'num_layers': 2, 'num_heads': 2, 'feedforward_channels': 16}
 SWIN = {'embed_dims': 8, 'depths': (2,), 'num_heads': (2,)}
@@ -188,12 +196,42 @@ def test_a_network_with_stacked_blocks_gives_its_weights_to_one_without_and_back
 
 def test_another_backbone_is_refused_and_the_difference_named(tmp_path: Path) -> None:
     path = export(tmp_path, train_state(RESNET))
-    with refused(str(path), 'has shape (8,)', '(16,)', 'depth or widths differ'):
+    with refused(str(path), 'has shape (8,)', '(16,)', 'depth or widths differ.'):
         load(path, train_state(RESNET.clone(base_channels=16)))
     with refused('config.model.backbone', 'lack', 'layer2.0', 'type, depth and widths'):
         load(path, train_state(RESNET.clone(strides=(2, 2), out_indices=(2,))))
     with refused('part called backbone'):
         load(path, TrainState(jnp.zeros(()), {}, {}, (), jax.random.key(0)))
+
+
+def test_what_does_not_fit_is_told_before_the_baselines_are_computed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / 'it.safetensors'
+    save_file({'backbone.weight': np.zeros((3, 192), 'float32')}, path)
+    with refused('does not fit config.model.backbone', 'shape (3, 192)'):
+        jssl.fit(toy.experiment(pretrained=str(path)), workdir=tmp_path / 'run')
+    assert 'random network' not in capsys.readouterr().out
+    assert read_metrics(tmp_path / 'run' / 'metrics.jsonl') == []
+
+
+def test_the_folder_of_a_model_is_weights_and_no_run(tmp_path: Path) -> None:
+    said: list[str] = []
+    (tmp_path / 'config.json').write_text('{"architecture": "vit_tiny"}')
+    tell_changed_data(tmp_path / 'gone', {}, {}, said.append)
+    save_file(file_of('timm-vit'), tmp_path / 'model.safetensors')
+    tell_changed_data(tmp_path, {}, {}, said.append)
+    assert said == []
+    assert any(key.startswith('backbone.layers.') for key in read_weights(str(tmp_path)))
+
+
+def test_a_pickle_in_a_folder_comes_with_the_command_that_converts_it(tmp_path: Path) -> None:
+    (tmp_path / 'pytorch_model.bin').write_bytes(b'PK')
+    command = f'jssl import {tmp_path}/pytorch_model.bin {tmp_path}/model.safetensors'
+    with refused('is a pickle', command):
+        read_weights(str(tmp_path))
+    save_file(file_of('timm-vit'), tmp_path / 'model.safetensors')
+    assert read_weights(str(tmp_path))
 
 
 def test_whose_names_a_file_has_can_be_said(tmp_path: Path) -> None:
