@@ -59,6 +59,8 @@ class Parser(argparse.ArgumentParser):
         text = self.format_help()
         if self.explain is None:
             return text
+        for action in self._actions:
+            action.required = False  # a call for help need not be complete
         asked = [argument for argument in argv if argument not in ('-h', '--help')]
         return f'{text}\n{self.explain(self.read(asked))}'
 
