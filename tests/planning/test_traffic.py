@@ -1,5 +1,7 @@
 """Bytes and messages of compiled programs, beside numbers counted by hand."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -110,6 +112,19 @@ def test_the_parts_of_a_message_on_one_channel_are_one() -> None:
         'f32[16] all-reduce-start(%y), channel_id=5\n%more = f32[16] all-reduce(%y), channel_id=5'
     )
     assert traffic.collectives(only(line), devices=2).total() == 1
+
+
+def test_without_a_loop_bytes_are_those_that_xla_counts_where_it_does() -> None:
+    def loss(weights: list[jax.Array], x: jax.Array) -> jax.Array:
+        for weight in weights:
+            x = jnp.tanh(x @ weight)
+        return jnp.mean(x**2)
+
+    given = [np.ones((64, 64), 'float32')] * 3, np.ones((256, 64), 'float32')
+    program = jax.jit(jax.value_and_grad(loss)).lower(*given).compile()
+    counted: Any = program.cost_analysis()
+    moved = traffic.moved(read(program.as_text() or ''))
+    assert moved == pytest.approx(counted['bytes accessed'], rel=0.1)
 
 
 def test_a_callback_is_found_and_so_is_a_large_copy() -> None:

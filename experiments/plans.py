@@ -1,0 +1,169 @@
+"""The page of plans: what each recipe for ImageNet takes of eight H200 and of 64 chips of v5e.
+
+    python -m experiments.plans                                     # what is missing, then the page
+    python -m experiments.plans --only simclr:imagenet --on 8xh200 --again
+    python -m experiments.plans --page                              # of the rows that there are
+
+A recipe takes minutes on a machine. Its row is added to experiments/plans.jsonl when it is there:
+who starts again makes what is missing. docs/plan.md says what is read and what it means.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.parity import append, commit
+from jssl.cli.configs import load, shipped
+from jssl.errors import JsslError
+
+ROOT = Path(__file__).resolve().parent.parent
+MACHINES = ('8xh200', 'v5e-64')
+FIRST = (  # whose bounds are aims
+    'simclr:imagenet',
+    'mocov3:imagenet-vit-small',
+    'mae:imagenet',
+    'mae:imagenet-large-1600e',
+    'dino:imagenet',
+)
+# Deep networks, whose blocks are compiled as a loop: minutes in place of an hour.
+LOOPED = (
+    *('mae:imagenet-large-1600e', 'ijepa:imagenet', 'lejepa:imagenet'),
+    *('dinov2:imagenet', 'dinov3:imagenet'),
+)
+LOOP = ('--config.model.backbone.scan_layers=True', '--config.optimizer.layer_decay_rate=None')
+Row = dict[str, Any]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Makes what is missing of the rows and writes the page; the exit status is 1 if one failed."""
+    options = _options(argv)
+    failed = False
+    for name, on in [] if options.page else _wanted(options):
+        row = plan(name, on)
+        print(row.get('failed') or f'{name} on {on}: {row["seconds"]:.0f} s', flush=True)
+        if 'failed' in row:
+            failed = True
+        else:
+            append(options.rows, row)
+    options.write.write_text(page(read_rows(options.rows)), encoding='utf-8')
+    return int(failed)
+
+
+def recipes() -> list[str]:
+    """The recipes for ImageNet that are planned: those of `FIRST`, then one of each config."""
+    found = [f'{name}:imagenet' for name in shipped() if '/' not in name and _has(name)]
+    return list(dict.fromkeys((*FIRST, *found)))
+
+
+def _has(name: str) -> bool:
+    try:
+        load(f'{name}:imagenet')
+    except JsslError:
+        return False
+    return True
+
+
+def plan(name: str, on: str) -> Row:
+    """The row of a recipe on a machine, made in a process of its own."""
+    start = time.monotonic()
+    more = list(LOOP) if name in LOOPED else []
+    command = [sys.executable, '-m', 'jssl', 'plan', name, f'--on={on}', '--quick', '--json', *more]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    row: Row = {'recipe': name, 'arguments': more, 'commit': commit()}
+    row['seconds'] = round(time.monotonic() - start, 1)
+    if done.returncode:
+        last = (done.stderr or done.stdout).strip().splitlines()[-1:]
+        return row | {'failed': f'{name} on {on}: {"".join(last) or done.returncode}'}
+    return row | json.loads(done.stdout.splitlines()[-1])
+
+
+def read_rows(path: Path) -> dict[tuple[str, str], Row]:
+    """The rows by recipe and machine, of each the last one."""
+    if not path.exists():
+        return {}
+    rows = [json.loads(line) for line in path.read_text(encoding='utf-8').splitlines()]
+    return {(row['recipe'], row['on']): row for row in rows}
+
+
+def page(rows: Mapping[tuple[str, str], Row]) -> str:
+    """The page, a table for each machine, with the recipes in their order."""
+    order = recipes()
+    tables = [HEAD]
+    for on in MACHINES:
+        found = [row for name in order if (row := rows.get((name, on)))]
+        lines = [f'| {" | ".join(cells(row).values())} |' for row in found]
+        if found:
+            names = cells(found[0])
+            head = [f'| {" | ".join(names)} |', '|---' * len(names) + '|']
+            tables.append('\n'.join([f'## {on}', '', *head, *lines]))
+    return '\n\n'.join(tables) + '\n'
+
+
+HEAD = """# The recipes for ImageNet, planned
+
+Made by `python -m experiments.plans`; [docs/plan.md](plan.md) says what the numbers are and what
+they are not.
+
+Bounds, and no measurements: a step takes at least so long, a device gives at most so many images.
+An image is one of the batch, whatever its views. Memory is that of a device; hours are those of
+all steps at the bound. A star marks deep networks whose blocks are compiled as a loop
+(`scan_layers`)."""
+
+
+def cells(row: Row) -> dict[str, str]:
+    """A row of the page, by the names of its columns."""
+    memory, bound = row['memory'], row.get('roofline')
+    total = '?' if memory['total'] is None else f'{memory["total"] / 2**30:.1f}'
+    found = {
+        'recipe': f'`{row["recipe"]}`{"*" * bool(row["arguments"])}',
+        'batch': f'{row["batch_size"]:,}',
+        'parameters': f'{row["parameters"] / 1e6:.1f} M',
+        'GFLOP an image': f'{row["operations"]["image"] / 1e9:.1f}',
+        'GiB': f'{total} of {memory["limit"] / 2**30:.0f}{"" if memory["fits"] else ", too much"}',
+    }
+    if bound is None:
+        return found | dict.fromkeys(BOUNDS, '?')
+    values = (
+        f'{row["moved"] / 1e9:.1f}',
+        f'{row["kernels"]:,}',
+        f'{1e3 * bound["seconds"]:.0f}',
+        *(f'{1e3 * bound[name]:.0f}' for name in ('arithmetic', 'memory', 'messages')),
+        bound['binds'],
+        f'{bound["device_images_per_second"]:,.0f}',
+        f'{bound["utilisation"]:.0%}',
+        f'{bound["hours"]:,.0f}',
+    )
+    return found | dict(zip(BOUNDS, values, strict=True))
+
+
+BOUNDS = (
+    *('GB moved', 'kernels', 'step, ms', 'arithmetic', 'memory', 'messages', 'binds'),
+    *('images/s a device', 'of peak', 'hours'),
+)
+
+
+def _wanted(options: argparse.Namespace) -> list[tuple[str, str]]:
+    """The recipes and machines that have no row, or are to have another."""
+    known = {} if options.again else read_rows(options.rows)
+    pairs = [(name, on) for on in options.on for name in options.only or recipes()]
+    return [pair for pair in pairs if pair not in known]
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser.add_argument('--only', nargs='+', metavar='RECIPE', help='default all')
+    parser.add_argument('--on', nargs='+', metavar='MACHINE', default=MACHINES)
+    parser.add_argument('--again', action='store_true', help='make rows that there are anew')
+    parser.add_argument('--page', action='store_true', help='compile nothing, write the page')
+    parser.add_argument('--rows', type=Path, default=ROOT / 'experiments/plans.jsonl')
+    parser.add_argument('--write', type=Path, default=ROOT / 'docs/plans.md')
+    return parser.parse_args(argv)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
