@@ -201,7 +201,8 @@ def show_images(
     """Some of the images that were evaluated, as the evaluation sees them."""
     view = evaluator.experiment.eval_view
     batches = dataclasses.replace(of.batches, rows=of.batch_rows[chosen], batch_size=len(chosen))
-    images = jax.jit(jax.vmap(view))(next(iter(batches))['canvas'])
+    see = evaluator.experiment.jit_once(jax.vmap(view))
+    images = see(next(iter(batches))['canvas'])
     names = [name_in(of.source, int(row)) for row in of.rows[chosen]]
     return Shown(to_levels(images, view), names, None if labels is None else labels[chosen])
 
@@ -219,9 +220,8 @@ def picture_views(experiment: Experiment) -> np.ndarray:
     rows = experiment.arrays if experiment.arrays is not None else experiment.loader[0]
     chosen = evenly_spaced(len(rows['canvas'].size), PICTURED)
     canvas = jax.tree.map(lambda array: jnp.asarray(array[chosen]), rows['canvas'])
-    see = jax.jit(jax.vmap(experiment.eval_view))
-    originals = see(canvas)
-    pictures, draw = [originals], jax.jit(partial(make_views, experiment.views))
+    originals = experiment.jit_once(jax.vmap(experiment.eval_view))(canvas)
+    pictures, draw = [originals], experiment.jit_once(partial(make_views, experiment.views))
     for key in jax.random.split(jax.random.key(experiment.runtime.seed), DRAWS):
         pictures += draw(key, {'canvas': canvas, 'index': jnp.asarray(chosen)}).get('views', ())
     shape = originals.shape

@@ -39,7 +39,7 @@ from jssl.precision import with_dtype
 from jssl.training import sharding
 from jssl.training.plan import Plan
 from jssl.training.settings import Runtime
-from jssl.training.step import Step, Views, init_train_state, make_train_step
+from jssl.training.step import Step, Views, init_train_state, jit_once, make_train_step
 
 
 def _is_source(value: Any) -> bool:
@@ -273,13 +273,11 @@ class Experiment(Checked):
 
     def make_state(self) -> TrainState:
         """The state before the first step, on the devices."""
-        # It runs once. On a CPU it takes milliseconds, and seconds more to compile it well.
-        cpu = self.mesh.devices.flat[0].platform == 'cpu'
-        options = {'xla_backend_optimization_level': 0} if cpu else None
-        start = jax.jit(
-            self._initial_state, out_shardings=self.state_shardings, compiler_options=options
-        )
-        return start()
+        return self.jit_once(self._initial_state, out_shardings=self.state_shardings)()
+
+    def jit_once(self, function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        """`jax.jit` for what a run computes once; `options` are those of `jax.jit`."""
+        return jit_once(function, self.mesh.devices.flat[0].platform, **options)
 
     @functools.cached_property
     def _initial_state(self) -> Callable[[], TrainState]:

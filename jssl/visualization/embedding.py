@@ -3,7 +3,7 @@
 import numpy as np
 
 MOST_ROWS = 2000  # t-SNE takes seconds for so many, and more points hide one another
-ITERATIONS = 600
+ITERATIONS = 400
 
 
 def unit_rows(features: np.ndarray) -> np.ndarray:
