@@ -21,6 +21,7 @@ from jssl.training.step import (
     checked,
     gather,
     init_train_state,
+    jit_once,
     make_train_step,
     make_views,
     step_keys,
@@ -332,3 +333,12 @@ def test_a_loss_that_returns_something_else_is_told_what_to_return(forgotten: st
 
     with refused('Slip.loss must return (loss, (state, metrics))', words):
         jax.eval_shape(checked(Slip()), {'w': jnp.ones(3)}, {'count': jnp.zeros(())}, {})
+
+
+@pytest.mark.parametrize('platform', ['cpu', 'gpu'])
+def test_what_runs_once_gives_the_same_numbers(platform: str) -> None:
+    """Compiled less well on a CPU, and as ever elsewhere; options are those of `jax.jit`."""
+    program = jit_once(jnp.sinh, platform, donate_argnums=0)
+    given = jax.device_put(np.float32(1.0))
+    np.testing.assert_allclose(program(given), np.sinh(1.0), rtol=1e-6)
+    assert given.is_deleted()
