@@ -188,7 +188,7 @@ class SwAV(Algorithm):
         hook = hooks.get('SwAVHook')
         if hook is None:
             return {}
-        head = model.get('head', {})
+        head = model.get('head') or {}
         views = list(head.get('crops_for_assign', (0, 1)))
         hook.ignore('batch_size', 'interval', 'requires_grad')
         hook.only('crops_for_assign', views, 'it is a field of the head')

@@ -20,6 +20,7 @@ from jssl.interop.model_dicts import bare, class_of
 from jssl.reference import Hook
 
 NAMES = {OLDER: 'MMSelfSup 0.x', NEWER: 'MMSelfSup 1.x', PRETRAIN: 'MMPretrain'}
+PARTS = ('backbone', 'neck', 'head', 'memory_bank', 'target_generator')  # of a model
 IN_MODEL = re.compile(r'config\.model\.([\w.]+)')
 Config = dict[str, Any]
 
@@ -125,6 +126,9 @@ class _Carrying:
                 f'{self._path} has no model=dict(type=...); it is no config of a training, or a '
                 'file that others build on. Give one that has a model and a data set.'
             )
+        for key in PARTS:
+            if not isinstance(model.get(key), Section | None):
+                raise Fields(model, self._notes, 'config.model').wrong(key, model[key], 'a dict')
         found = class_of(model['type'])
         if not hasattr(found, 'loss') or getattr(found, 'predicts', None) == 'classes':
             raise JsslError(
@@ -163,7 +167,7 @@ class _Carrying:
         """Epochs, and the steps of one."""
         key = 'runner' if self._release == OLDER else 'train_cfg'
         fields = self._top.inner(key)
-        steps = count // size.batch if count else None
+        steps = max(count // size.batch, 1) if count else None
         fields.ignore('type', 'by_epoch', 'val_interval', 'val_begin')
         iters = fields.count('max_iters') if fields.take('max_iters') is not None else None
         if iters is None or fields.take('max_epochs') is not None:
@@ -225,7 +229,8 @@ class _Carrying:
             hook.finish()
         except JsslError as error:
             raise JsslError(f'{mask.place}: {error}') from error
-        inner = {k: model[k] | v for k, v in settings.items() if isinstance(v, dict)}
+        parts = {k: v for k, v in settings.items() if isinstance(v, dict) and k in model}
+        inner = {k: (model[k] or {}) | v for k, v in parts.items()}
         return model | settings | inner
 
     def _model_place(self, error: str) -> Place:

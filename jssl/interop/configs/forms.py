@@ -202,9 +202,11 @@ class _Form:
         if name == 'RotationPredDataset':
             return pipelines, pipelines.turns(steps, place)
         if name == 'RelativeLocDataset':
-            if not isinstance(steps, list | tuple):
-                raise train.wrong('pipeline', steps, 'a list')
-            return pipelines, pipelines.patches(steps, place, train.take('format_pipeline', ()))
+            ending = train.take('format_pipeline', ())
+            for key, several in (('pipeline', steps), ('format_pipeline', ending)):
+                if not isinstance(several, list | tuple):
+                    raise train.wrong(key, several, 'a list')
+            return pipelines, pipelines.patches(steps, place, ending)
         if name not in ('SingleViewDataset', 'DeepClusterDataset'):
             train.miss('type', name, 'the data sets of 0.x known have Multi- or SingleView in them')
         return pipelines, pipelines.single(steps, place)

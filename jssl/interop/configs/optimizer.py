@@ -123,13 +123,17 @@ def rules(fields: Fields) -> Rules:
     found = {key: dict(keys.inner(key).section) for key in keys.section}
     made = Rules(
         keys=found,
-        norm_decay=fields.take('norm_decay_mult'),
-        bias_decay=fields.take('bias_decay_mult'),
-        flat_decay=fields.take('flat_decay_mult'),
+        norm_decay=_multiplier(fields, 'norm_decay_mult'),
+        bias_decay=_multiplier(fields, 'bias_decay_mult'),
+        flat_decay=_multiplier(fields, 'flat_decay_mult'),
     )
     fields.ignore('bypass_duplicate')
     fields.finish()
     return made
+
+
+def _multiplier(fields: Fields, key: str) -> float | None:
+    return None if fields.take(key) is None else fields.number(key, default=1.0)
 
 
 def rules_of_options(fields: Fields, lr: float, decay: float) -> Rules:

@@ -163,7 +163,7 @@ def transform(section: Any, outer: Fields, older: bool) -> Made:
     fields = as_fields(section, outer)
     name = kind_of(fields)
     if name not in KNOWN:
-        text = f'the transform {show(name)} is none of {", ".join(KNOWN)}'
+        text = f'the transform {show(name)} is not known'
         fields.notes.miss(fields.place, fields.name, text)
         return '', {}
     stage, made = KNOWN[name](fields, older)

@@ -154,6 +154,8 @@ param_scheduler = [
     carried = changed(tmp_path, text, images=3200)  # 100 iterations of an epoch, 25 steps
     assert carried.config['schedule']['warmup_epochs'] == 0.5
     assert 'cosine_epochs' not in carried.config['schedule']
+    with refused('warmup_epochs is 12.5'):  # an epoch of fewer images than a batch has one step
+        changed(tmp_path, text, images=100)
 
 
 def test_what_a_later_file_takes_back_is_gone(tmp_path: Path) -> None:
@@ -201,6 +203,8 @@ optim_wrapper = dict(optimizer=optimizer, clip_grad=dict(max_norm=3., norm_type=
         ('model = dict(backbone=dict(detph=3))', 'moco_8xb4.py:9: config.model.backbone.detph'),
         ('model = dict(neck=dict(in_channels=7))', 'config.model.neck.in_channels=7'),
         ('model = dict(queue_len=-1)', 'queue_len=-1'),
+        ('model = dict(head=[1])', 'moco_8xb4.py:9: config.model.head=[1] must be a dict'),
+        ('optim_wrapper = dict(paramwise_cfg=dict(norm_decay_mult=[]))', 'norm_decay_mult=[] must'),
         ("train_dataloader = dict(batch_size='4')", "batch_size='4' must be a whole number"),
         ('train_dataloader = 3', 'config.train_dataloader=3 must be a dict'),
         ('train_cfg = dict(max_epochs=0)', 'max_epochs=0 must be a whole number'),
