@@ -21,11 +21,13 @@ class Columns:
       image: the column of encoded images.
       label: the column of classes; None for none.
       names: of the classes, in the order of their numbers; None where the file tells none.
+      texts: whether labels are the names of classes, and not their numbers.
     """
 
     image: str
     label: str | None
     names: tuple[str, ...] | None
+    texts: bool
 
 
 def choose(schema: Any, image: str | None, label: str | None, where: str) -> Columns:
@@ -49,7 +51,7 @@ def choose(schema: Any, image: str | None, label: str | None, where: str) -> Col
     if label == LABEL and (LABEL not in schema.names or not is_label(schema.field(LABEL).type)):
         label = classes[0] if len(classes) == 1 else None
     if label is None:
-        return Columns(found, None, None)
+        return Columns(found, None, None, False)
     if schema.names.count(label) != 1:
         raise JsslError(
             f'{where} has no column {label!r} for the label; {listed(schema)}. Give label=NAME, or '
@@ -61,7 +63,7 @@ def choose(schema: Any, image: str | None, label: str | None, where: str) -> Col
             f'the column {label!r} of {where} is of the type {kind}, and a label is a whole number '
             'or a text; give label=NAME of another column, or label=None.'
         )
-    return Columns(found, label, _names(features.get(label), where))
+    return Columns(found, label, _names(features.get(label), where), is_text(kind))
 
 
 def readable(schema: Any) -> Any:
@@ -153,5 +155,13 @@ def is_label(kind: Any) -> bool:
 
     if pa.types.is_dictionary(kind):
         return is_label(kind.value_type)
-    tests = (pa.types.is_integer, pa.types.is_boolean, pa.types.is_string, pa.types.is_large_string)
-    return any(test(kind) for test in tests)
+    return pa.types.is_integer(kind) or pa.types.is_boolean(kind) or is_text(kind)
+
+
+def is_text(kind: Any) -> bool:
+    """Whether a type is that of texts, each written out or as the number of one in a list."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(kind):
+        return is_text(kind.value_type)
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)

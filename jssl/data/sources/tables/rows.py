@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from jssl.data.sources.labels import NONE, checked_labels
 from jssl.data.sources.patterns import short_names
 from jssl.data.sources.tables.arrow_file import ArrowFile
-from jssl.data.sources.tables.columns import choose
+from jssl.data.sources.tables.columns import choose, is_text
 from jssl.data.sources.tables.parquet_file import ParquetFile, unpack
 from jssl.data.sources.tables.table import Table
 from jssl.errors import JsslError
@@ -55,8 +55,8 @@ class Rows:
             other = choose(table.schema, self.columns.image, self.columns.label, table.file.path)
             if other != self.columns:
                 raise JsslError(
-                    f'{first.file.path} and {table.file.path} name other classes; give the files '
-                    'of one data set.'
+                    f'{first.file.path} and {table.file.path} name other classes, or their labels '
+                    'are numbers in one and texts in the other; give the files of one data set.'
                 )
         packed = [table for table in self.tables if isinstance(table, ParquetFile)]
         unpack(packed, self.columns.image)
@@ -118,19 +118,17 @@ def _numbered(chunks: Iterable[Any]) -> tuple[NDArray[np.int64], list[str] | Non
     import pyarrow.compute as pc
 
     texts: dict[Any, int] = {}
-    parts, named = [np.zeros(0, np.int64)], False
+    parts = [np.zeros(0, np.int64)]
     for chunk in chunks:
-        if pa.types.is_string(chunk.type) or pa.types.is_large_string(chunk.type):
-            chunk = pc.dictionary_encode(chunk)
-        values = chunk.dictionary if pa.types.is_dictionary(chunk.type) else None
-        numbers = _whole(chunk if values is None else chunk.indices)
-        if values is not None:
-            named = named or not pa.types.is_integer(values.type)
-            table = [texts.setdefault(value, len(texts)) for value in values.to_pylist()]
-            numbers = np.append(np.array(table, np.int64), NONE)[numbers]
-        parts.append(numbers)
+        encoded = pa.types.is_dictionary(chunk.type)
+        if not is_text(chunk.type):
+            parts.append(_whole(chunk.dictionary_decode() if encoded else chunk))
+            continue
+        chunk = chunk if encoded else pc.dictionary_encode(chunk)
+        table = [texts.setdefault(text, len(texts)) for text in chunk.dictionary.to_pylist()]
+        parts.append(np.append(np.array(table, np.int64), NONE)[_whole(chunk.indices)])
     numbers = np.concatenate(parts)
-    return _in_order(numbers, texts, named) if texts else (numbers, None)
+    return _in_order(numbers, texts) if texts else (numbers, None)
 
 
 def _whole(numbers: Any) -> NDArray[np.int64]:
@@ -144,12 +142,9 @@ def _whole(numbers: Any) -> NDArray[np.int64]:
 
 
 def _in_order(
-    numbers: NDArray[np.int64], texts: dict[Any, int], named: bool
+    numbers: NDArray[np.int64], texts: dict[Any, int]
 ) -> tuple[NDArray[np.int64], list[str] | None]:
-    """Texts numbered in their order; whole numbers of a dictionary are what they say."""
-    if not named:
-        values = np.array([*texts, NONE], np.int64)
-        return values[numbers], None
+    """Texts numbered in their order."""
     order = sorted(text for text in texts if text is not None)
     places = {text: place for place, text in enumerate(order)}
     table = np.array([*(places.get(text, NONE) for text in texts), NONE], np.int64)

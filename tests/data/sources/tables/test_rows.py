@@ -22,6 +22,7 @@ pytestmark = pytest.mark.usefixtures('cache')
 LABELS: dict[str, tuple[pa.Array, list[int] | None, list[str] | None]] = {
     'texts': (pa.array(['b', 'a', 'b']), [1, 0, 1], ['a', 'b']),
     'dictionary': (pa.array(['b', 'a', 'b']).dictionary_encode(), [1, 0, 1], ['a', 'b']),
+    'dictionary of numbers': (pa.array([7, 0, 7]).dictionary_encode(), [7, 0, 7], None),
     'numbers': (pa.array([4, 0, 4], pa.uint8()), [4, 0, 4], None),
     'booleans': (pa.array([True, False, True]), [1, 0, 1], None),
     'null': (pa.array([1, None, 0]), None, None),
@@ -79,3 +80,17 @@ def test_files_with_other_classes_are_no_data_set(tmp_path: Path) -> None:
     write_parquet(tmp_path / 'b.parquet', hub_table(4, names=['dog', 'cat', 'é']))
     with refused('b.parquet name other classes'):
         Parquet(str(tmp_path))
+
+
+def test_numbers_in_one_file_and_texts_in_another_are_no_classes(tmp_path: Path) -> None:
+    for name, labels in (('a', pa.array([0, 7])), ('b', pa.array(['cat', 'dog']))):
+        write_parquet(tmp_path / f'{name}.parquet', image_table(pngs(2), label=labels))
+    with refused('a.parquet', 'b.parquet', 'numbers in one and texts in the other'):
+        Parquet(str(tmp_path))
+
+
+def test_numbers_may_be_written_in_several_ways(tmp_path: Path) -> None:
+    for name, labels in (('a', pa.array([0, 7])), ('b', pa.array([9, 7], pa.uint8()))):
+        labels = labels.dictionary_encode() if name == 'b' else labels
+        write_parquet(tmp_path / f'{name}.parquet', image_table(pngs(2), label=labels))
+    assert Parquet(str(tmp_path)).labels.tolist() == [0, 7, 9, 7]  # type: ignore[union-attr]
