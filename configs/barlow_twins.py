@@ -63,7 +63,7 @@ def imagenet(epochs: int) -> Config:
     rate = dict(warmup_epochs=10.0, warmup_factor=1.6e-4, min_lr=0.0016)
     return dict(
         model=model(backbone, in_channels=2048, width=8192, bn_group_size=256, loss_weight=1 / 8),
-        **recipes.imagenet(),
+        **recipes.imagenet_in_bfloat16(),
         views=policies.byol(size=224),
         **recipes.cosine(optimizer, batch_size=2048, epochs=epochs, **rate),
     )

@@ -59,7 +59,7 @@ def imagenet(epochs: int) -> Config:
     rate = dict(warmup_epochs=10.0, by_epoch=True)
     return dict(
         model=model(recipes.resnet50(), (2048, 4096, 256), base_momentum=0.99),
-        **recipes.imagenet(),
+        **recipes.imagenet_in_bfloat16(),
         views=policies.byol(size=224),
         **recipes.cosine(optimizer, batch_size=4096, epochs=epochs, **rate),
     )

@@ -55,12 +55,11 @@ def own(images: OwnImages) -> Config:
 def imagenet() -> Config:
     """ViT-B/16 in bfloat16, with DALL-E's 8192 tokens; 75 of 196 patches are masked."""
     statistics = dict(mean=ROUNDED_MEAN, std=ROUNDED_STD)
-    half = dict(dtype='bfloat16')
     tokenizer = dict(type='DALLE', weights='weights/dalle_encoder.safetensors')
     rate = dict(warmup_epochs=10.0, warmup_factor=1e-4, min_lr=1e-5)
     return dict(
-        model=model(dict(arch='base', **half), half, tokenizer),
-        **recipes.imagenet(interpolation='bicubic', **statistics),
+        model=model(dict(arch='base'), {}, tokenizer),
+        **recipes.imagenet_in_bfloat16(interpolation='bicubic', **statistics),
         views=policies.cae(size=224, token_size=112),
         **recipes.cosine(adamw(lr=1.5e-3), batch_size=2048, epochs=300, **rate),
     )

@@ -54,7 +54,7 @@ def imagenet(sigma: float | None = None) -> Config:
     network = model(recipes.resnet50(), (2048, 2048, 128), temperature=0.1, sigma=sigma)
     return dict(
         model=network,
-        **recipes.imagenet(),
+        **recipes.imagenet_in_bfloat16(),
         views=policies.simclr(size=224),
         **recipes.cosine(recipes.sgd(0.03), batch_size=256, epochs=200),
     )

@@ -52,7 +52,7 @@ def imagenet(backbone: str = 'ResNet') -> Config:
     network = recipes.resnet50(bn_group_size=64) | dict(type=backbone)
     return dict(
         model=model(network, width=2048, clusters=10000, pca_dim=256),
-        **recipes.imagenet(),
+        **recipes.imagenet_in_bfloat16(),
         sampler=dict(type='ClassBalanced', num_classes=10000),
         views=policies.deepcluster(size=224),
         batch_size=512,

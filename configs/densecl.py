@@ -41,7 +41,7 @@ def imagenet() -> Config:
     memory = dict(queue_len=65536, momentum=0.999, loss_lambda=0.5)
     return dict(
         model=model(recipes.resnet50(bn_group_size=32), (2048, 2048, 128), 0.2, **memory),
-        **recipes.imagenet(),
+        **recipes.imagenet_in_bfloat16(),
         views=policies.moco_v2(size=224),
         **recipes.cosine(recipes.sgd(0.03), batch_size=256, epochs=200, by_epoch=True),
     )

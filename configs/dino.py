@@ -55,10 +55,10 @@ def own(images: OwnImages) -> Config:
 
 def vit(arch: str, width: int, epochs: int, unit: bool = True, **fields: float) -> Config:
     """ViT-S/16 or ViT-B/16 in bfloat16; `unit` keeps the columns of the last layer at length 1."""
-    backbone = dict(type='DINOViT', arch=arch, drop_path_rate=0.1, dtype='bfloat16')
+    backbone = dict(type='DINOViT', arch=arch, drop_path_rate=0.1)
     return dict(
-        model=model(backbone, width, dict(norm_last_layer=unit, dtype='bfloat16'), **fields),
-        **recipes.imagenet(interpolation='bicubic'),
+        model=model(backbone, width, dict(norm_last_layer=unit), **fields),
+        **recipes.imagenet_in_bfloat16(interpolation='bicubic'),
         views=policies.dino(),
         **recipes.cosine(recipes.adamw_of_dino(2e-3), batch_size=1024, epochs=epochs, **RATE),
     )
@@ -67,8 +67,8 @@ def vit(arch: str, width: int, epochs: int, unit: bool = True, **fields: float) 
 def resnet50() -> Config:
     """ResNet-50 with SGD, at 0.03 for 256 images."""
     return dict(
-        model=model(recipes.resnet50(dtype='bfloat16'), 2048, {}),
-        **recipes.imagenet(interpolation='bicubic'),
+        model=model(recipes.resnet50(), 2048, {}),
+        **recipes.imagenet_in_bfloat16(interpolation='bicubic'),
         views=policies.dino(**RESNET),
         **recipes.cosine(recipes.sgd_of_dino(0.06), batch_size=512, epochs=100, **RATE),
     )

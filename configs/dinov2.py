@@ -57,15 +57,15 @@ def own(images: OwnImages) -> Config:
 
 def imagenet(blur: tuple[float, float] = (0.0, 0.9)) -> Config:
     """ViT-L/16 in bfloat16, a head for both losses and running means; `blur` of the two crops."""
-    backbone = vit('large', 224, 16, drop_path_rate=0.3, layer_scale=1e-5, dtype='bfloat16')
-    head = HEAD | dict(in_channels=1024, out_channels=65_536, dtype='bfloat16')
+    backbone = vit('large', 224, 16, drop_path_rate=0.3, layer_scale=1e-5)
+    head = HEAD | dict(in_channels=1024, out_channels=65_536)
     views = policies.dino(scale=(0.32, 1.0), local_scale=(0.05, 0.32))
     for crop, share in zip(('first', 'second'), blur, strict=True):
         views[crop]['blur'] = share
     optimizer = recipes.adamw_of_dinov2(5.66e-3, layer_decay_rate=0.9)
     return dict(
         model=dict(type='DINOv2', backbone=backbone, head=head, centering='mean'),
-        **recipes.imagenet(interpolation='bicubic'),
+        **recipes.imagenet_in_bfloat16(interpolation='bicubic'),
         views=views,
         **recipes.cosine(optimizer, batch_size=2048, epochs=100, **RATE),
     )

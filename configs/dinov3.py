@@ -56,13 +56,13 @@ def own(images: OwnImages) -> Config:
 
 def imagenet() -> Config:
     """ViT-L/16 in bfloat16, without registers, as the recipe has it."""
-    backbone = vit('large', 224, 16, drop_path_rate=0.3, dtype='bfloat16', **PLAIN)
-    head, views = dict(in_channels=1024, dtype='bfloat16'), policies.dino(**CROPS)
+    backbone = vit('large', 224, 16, drop_path_rate=0.3, **PLAIN)
+    head, views = dict(in_channels=1024), policies.dino(**CROPS)
     views['first']['blur'], views['second']['blur'] = 0.0, 0.9
     optimizer = recipes.adamw_of_dinov2(5.66e-3, layer_decay_rate=0.9)
     return dict(
         model=model(backbone, head, base_momentum=0.992, warmup_teacher_epochs=30),
-        **recipes.imagenet(interpolation='bicubic'),
+        **recipes.imagenet_in_bfloat16(interpolation='bicubic'),
         views=views,
         **recipes.cosine(optimizer, batch_size=2048, epochs=100, **RATE),
     )

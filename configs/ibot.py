@@ -58,11 +58,11 @@ def own(images: OwnImages) -> Config:
 
 def imagenet(arch: str, width: int, epochs: int, unit: bool = True) -> Config:
     """ViT in bfloat16; `unit` keeps the columns of the last layer at length 1."""
-    backbone = dict(type='DINOViT', arch=arch, drop_path_rate=0.1, dtype='bfloat16')
-    head = dict(out_channels=8192, norm_last_layer=unit, dtype='bfloat16')
+    backbone = dict(type='DINOViT', arch=arch, drop_path_rate=0.1)
+    head = dict(out_channels=8192, norm_last_layer=unit)
     return dict(
         model=model(backbone, width, head),
-        **recipes.imagenet(interpolation='bicubic'),
+        **recipes.imagenet_in_bfloat16(interpolation='bicubic'),
         views=policies.dino(scale=(0.25, 1.0), local_scale=(0.05, 0.25), local_copies=10),
         **recipes.cosine(recipes.adamw_of_dino(2e-3), batch_size=1024, epochs=epochs, **RATE),
     )

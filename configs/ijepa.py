@@ -56,8 +56,8 @@ def imagenet(size: int = 224, patch: int = 14) -> Config:
     rate = dict(warmup_epochs=40.0, warmup_factor=0.2, min_lr=1e-6, **COUNTED)
     optimizer = adamw(lr=1e-3, decay_schedule=growing)
     return dict(
-        model=model('huge', {}, size=size, patch=patch, dtype='bfloat16'),
-        **recipes.imagenet(size=size, resize=size * 8 // 7),
+        model=model('huge', {}, size=size, patch=patch),
+        **recipes.imagenet_in_bfloat16(size=size, resize=size * 8 // 7),
         views=policies.ijepa(size),
         **recipes.cosine(optimizer, batch_size=2048, epochs=300, **rate),
     )
@@ -70,11 +70,9 @@ def model(
     size: int,
     patch: int,
     init_std: float = 0.02,
-    dtype: Any = None,
     **fields: Any,
 ) -> Config:
     """The algorithm."""
-    shared: Config = dict(init_std=init_std, dtype=dtype)
-    backbone = dict(type='IJEPAViT', arch=arch, img_size=size, patch_size=patch, **shared)
-    neck = dict(type='IJEPAPredictor', num_patches=(size // patch) ** 2, **shared, **neck)
+    backbone = dict(type='IJEPAViT', arch=arch, img_size=size, patch_size=patch, init_std=init_std)
+    neck = dict(type='IJEPAPredictor', num_patches=(size // patch) ** 2, init_std=init_std, **neck)
     return dict(type='IJEPA', backbone=backbone, neck=neck, **fields)

@@ -67,9 +67,8 @@ def of_crops(network: Config, weight_decay: float) -> Config:
     scales: Config = dict(scale=(0.3, 1.0), small_scale=(0.05, 0.3), small_size=98)
     return dict(
         model=network,
-        **recipes.imagenet(),
+        **recipes.imagenet_in_bfloat16(),
         views=policies.swav(**scales, **COLORS),
-        dtype='bfloat16',
         **recipes.cosine(recipes.adamw(5e-4, weight_decay=weight_decay), **LENGTH),
     )
 

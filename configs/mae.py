@@ -55,12 +55,12 @@ def own(images: OwnImages) -> Config:
 
 def imagenet(arch: str, epochs: int) -> Config:
     """ViT-B/16, L/16 or H/14 in bfloat16, with AdamW."""
-    decoder = dict(embed_dim=WIDTHS[arch], dtype='bfloat16')
+    decoder = dict(embed_dim=WIDTHS[arch])
     patch = 14 if arch == 'huge' else 16
     rate = dict(warmup_epochs=40.0, warmup_factor=1e-9 if epochs == 800 else 1e-4)
     return dict(
-        model=model(arch, size=224, patch=patch, norm_pix=True, decoder=decoder, dtype='bfloat16'),
-        **recipes.imagenet(interpolation='bicubic'),
+        model=model(arch, size=224, patch=patch, norm_pix=True, decoder=decoder),
+        **recipes.imagenet_in_bfloat16(interpolation='bicubic'),
         views=policies.mae(size=224),
         **recipes.cosine(adamw(lr=2.4e-3), batch_size=4096, epochs=epochs, **rate),
     )

@@ -50,14 +50,14 @@ def own(images: OwnImages) -> Config:
 
 def imagenet() -> Config:
     """ViT-B/16 in bfloat16; 78 of 196 patches are masked in blocks of at least 15."""
-    backbone = dict(arch='base', dtype='bfloat16')
+    backbone = dict(arch='base')
     neck = dict(in_channels=768, out_channels=108, init_std=0.02)
     # The reference decays the class token and the positions.
     optimizer = adamw(lr=1.6e-3, clip=0.02, no_decay=('ln', 'bias', 'mask_token'))
     rate = dict(warmup_epochs=30.0, warmup_factor=1e-6)
     return dict(
         model=model(backbone, neck, dict(patch_size=16), masked_patches=78, smallest_block=15),
-        **recipes.imagenet(interpolation='bicubic'),
+        **recipes.imagenet_in_bfloat16(interpolation='bicubic'),
         views=policies.mae(size=224, scale=(0.5, 1.0)),
         **recipes.cosine(optimizer, batch_size=2048, epochs=300, **rate),
     )

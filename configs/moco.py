@@ -62,7 +62,7 @@ def imagenet(name: str) -> Config:
     falls = recipes.steps(milestones=(120, 160), **run)
     return dict(
         model=model(recipes.resnet50(bn_group_size=32), neck, 0.07 if name == '-v1' else 0.2),
-        **recipes.imagenet(),
+        **recipes.imagenet_in_bfloat16(),
         views=policies.moco_v1() if name == '-v1' else policies.moco_v2(),
         **(falls if name == '-v1' else recipes.cosine(by_epoch=True, **run)),
     )

@@ -62,8 +62,8 @@ def resnet50(epochs: int) -> Config:
     lr, decay, momentum = RESNET50[epochs]
     optimizer = recipes.lars(lr, weight_decay=decay)
     return dict(
-        model=dict(type='MoCoV3', **resnet50_parts(momentum, dtype='bfloat16')),
-        **recipes.imagenet(),
+        model=dict(type='MoCoV3', **resnet50_parts(momentum)),
+        **recipes.imagenet_in_bfloat16(),
         views=policies.moco_v3(),
         **recipes.cosine(optimizer, batch_size=4096, epochs=epochs, warmup_epochs=10.0),
     )
@@ -73,8 +73,8 @@ def vit(arch: str) -> Config:
     """ViT-S/16, B/16 or L/16 in bfloat16 with AdamW."""
     optimizer = recipes.adamw(2.4e-3, weight_decay=0.1, clip=5.0 if arch == 'large' else None)
     return dict(
-        model=dict(type='MoCoV3', **vit_parts(arch, dtype='bfloat16')),
-        **recipes.imagenet(interpolation='bicubic'),
+        model=dict(type='MoCoV3', **vit_parts(arch)),
+        **recipes.imagenet_in_bfloat16(interpolation='bicubic'),
         views=policies.moco_v3(scale=(0.08, 1.0)),
         **recipes.cosine(optimizer, batch_size=4096, epochs=300, warmup_epochs=40.0),
     )

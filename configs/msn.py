@@ -52,13 +52,13 @@ def own(images: OwnImages) -> Config:
 
 def imagenet() -> Config:
     """ViT-S/16, whose position table is resized plainly."""
-    backbone = dict(type='DINOViT', arch='deit-small', interpolation='plain', dtype='bfloat16')
+    backbone = dict(type='DINOViT', arch='deit-small', interpolation='plain')
     growing = dict(type='WarmupCosine', min_lr=0.4, **LONGER)
     rate = RATE | LONGER | dict(cosine_epochs=1.25 * EPOCHS - 15, min_lr=1e-6)
     optimizer = adamw(1e-3, decay_schedule=growing)
     return dict(
         model=model(backbone, 384, {}),
-        **recipes.imagenet(),
+        **recipes.imagenet_in_bfloat16(),
         views=policies.msn(),
         **recipes.cosine(optimizer, batch_size=1024, epochs=EPOCHS, **rate),
     )

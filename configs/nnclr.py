@@ -52,7 +52,7 @@ def imagenet() -> Config:
     """ResNet-50 with LARS."""
     return dict(
         model=model(recipes.resnet50(), (2048, 2048, 256), queue_len=98304),
-        **recipes.imagenet(),
+        **recipes.imagenet_in_bfloat16(),
         views=policies.simclr(size=224),
         **recipes.cosine(
             recipes.lars(4.8, weight_decay=1e-6), batch_size=4096, epochs=1000, warmup_epochs=10.0

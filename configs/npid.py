@@ -60,7 +60,7 @@ def imagenet(ensure_neg: bool = False) -> Config:
             neg_num=65536,
             ensure_neg=ensure_neg,
         ),
-        **recipes.imagenet(),
+        **recipes.imagenet_in_bfloat16(),
         views=policies.npid(size=224),
         **recipes.steps(optimizer, batch_size=256, epochs=200, milestones=(120, 160), gamma=0.1),
     )

@@ -52,7 +52,7 @@ def imagenet() -> Config:
     optimizer = recipes.sgd(0.06, weight_decay=1e-5, custom_keys=fresh_head)
     return dict(
         model=model(recipes.resnet50(), (2048, 512, 256), 10000, 10, memory),
-        **recipes.imagenet(),
+        **recipes.imagenet_in_bfloat16(),
         sampler=dict(type='WithReplacement'),
         views=policies.deepcluster(size=224),
         **recipes.steps(optimizer, batch_size=512, epochs=440, milestones=(400,), gamma=0.4),

@@ -51,7 +51,7 @@ def imagenet() -> Config:
     rate = dict(milestones=(30, 50), gamma=0.1, warmup_epochs=5.0, warmup_factor=0.1)
     return dict(
         model=model(recipes.resnet50(bn_group_size=512), widths=(2048, 4096), bn_group_size=512),
-        **recipes.imagenet(),
+        **recipes.imagenet_in_bfloat16(),
         views=policies.relative_loc(),
         **recipes.steps(optimizer, batch_size=512, epochs=70, **rate),
     )

@@ -41,7 +41,7 @@ def imagenet() -> Config:
     rate = dict(milestones=(30, 50), gamma=0.1, warmup_epochs=5.0, warmup_factor=0.1)
     return dict(
         model=model(recipes.resnet50(), width=2048),
-        **recipes.imagenet(),
+        **recipes.imagenet_in_bfloat16(),
         views=policies.rotation_pred(size=224),
         **recipes.steps(optimizer, batch_size=128, epochs=70, **rate),
     )

@@ -54,7 +54,7 @@ def imagenet() -> Config:
     rate = dict(warmup_epochs=10.0, warmup_factor=1e-4, by_epoch=True)
     return dict(
         model=model(backbone, (2048, 2048, 128), temperature=0.1, loss_weight=1 / 16),
-        **recipes.imagenet(),
+        **recipes.imagenet_in_bfloat16(),
         views=policies.simclr(size=224),
         **recipes.cosine(optimizer, batch_size=4096, epochs=200, **rate),
     )

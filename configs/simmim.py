@@ -55,14 +55,14 @@ def imagenet(arch: str, epochs: int) -> Config:
     """Swin-B with windows of 6 tokens or Swin-L with windows of 12, in bfloat16."""
     large = arch == 'large'
     window = dict(window_size=12, pad_small_map=True) if large else dict(window_size=6)
-    backbone = dict(arch=arch, img_size=192, dtype='bfloat16', **window)
-    neck = dict(in_channels=1536 if large else 1024, encoder_stride=32, dtype='bfloat16')
+    backbone = dict(arch=arch, img_size=192, **window)
+    neck = dict(in_channels=1536 if large else 1024, encoder_stride=32)
     optimizer = adamw(lr=8e-4 if epochs == 100 else 4e-4)
     run: Config = dict(batch_size=2048, epochs=epochs, warmup_epochs=10.0, warmup_factor=0.005)
     one_step = recipes.steps(optimizer, milestones=(710,), gamma=0.1, **run)  # towards the end
     return dict(
         model=model(backbone, neck, mask_patch_size=32),
-        **recipes.imagenet(size=192, resize=219),
+        **recipes.imagenet_in_bfloat16(size=192, resize=219),
         views=policies.simmim(size=192),
         **(recipes.cosine(optimizer, min_lr=4e-5, **run) if epochs == 100 else one_step),
     )

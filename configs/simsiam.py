@@ -56,7 +56,7 @@ def imagenet(epochs: int) -> Config:
     backbone = recipes.resnet50(zero_init_residual=True)
     return dict(
         model=model(backbone, (2048, 2048, 2048), layers=3, bottleneck=512),
-        **recipes.imagenet(),
+        **recipes.imagenet_in_bfloat16(),
         views=policies.moco_v2(size=224),
         **recipes.cosine(sgd(0.05), batch_size=256, epochs=epochs, by_epoch=True),
     )

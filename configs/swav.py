@@ -61,7 +61,7 @@ def imagenet() -> Config:
     optimizer = dict(type='LARS', lr=0.6, momentum=0.9, weight_decay=1e-6)
     return dict(
         model=model(backbone, (2048, 2048, 128), head, **queue),
-        **recipes.imagenet(),
+        **recipes.imagenet_in_bfloat16(),
         views=policies.swav(size=224),
         **recipes.cosine(optimizer, batch_size=256, epochs=200, min_lr=6e-4),
     )

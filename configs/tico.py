@@ -37,7 +37,7 @@ def imagenet() -> Config:
     """ResNet-50 with LARS."""
     return dict(
         model=model(recipes.resnet50(), (2048, 4096, 256)),
-        **recipes.imagenet(),
+        **recipes.imagenet_in_bfloat16(),
         views=policies.byol(size=224),
         **recipes.cosine(
             recipes.lars(3.2, weight_decay=1.5e-6), batch_size=4096, epochs=1000, warmup_epochs=10.0

@@ -59,7 +59,7 @@ def imagenet(epochs: int, batch_size: int, base_lr: float) -> Config:
     warmup = dict(warmup_epochs=10.0, warmup_factor=0.0, warmup_endpoint=False)
     return dict(
         model=model(recipes.resnet50(zero_init_residual=True), (2048, 8192)),
-        **recipes.imagenet(),
+        **recipes.imagenet_in_bfloat16(),
         views=policies.byol(size=224),
         **recipes.cosine(
             optimizer, batch_size=batch_size, epochs=epochs, min_lr=lr / 1000, **warmup

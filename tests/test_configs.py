@@ -1,5 +1,6 @@
 """Every config's recipe is the reference's: batch, length, rates, decay, what is left out of it."""
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -45,6 +46,16 @@ def test_imagenet_recipe_is_the_references() -> None:
     assert described['batch_size'] == 4096
     assert described['model']['head']['loss_weight'] == 1 / 16
     assert described['optimizer']['custom_keys'].keys() == {'bn', 'bias', 'downsample.1'}
+
+
+@pytest.mark.parametrize(
+    'path', sorted((ROOT / 'configs').glob('*.py')), ids=lambda path: path.stem
+)
+def test_recipes_for_imagenet_compute_in_bfloat16_and_one_flag_ends_that(path: Path) -> None:
+    assert load(f'{path.name}:imagenet')['dtype'] == 'bfloat16'
+    described = parse([f'--config={path}:imagenet', '--config.dtype=float32']).config
+    assert described['dtype'] == 'float32'
+    assert 'bfloat16' not in str(described['model'])
 
 
 @pytest.mark.parametrize('epochs', [100, 300, 1000])

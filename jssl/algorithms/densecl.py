@@ -16,6 +16,7 @@ from jssl.algorithms.moco import MoCo
 from jssl.checks import Fraction, Natural
 from jssl.errors import JsslError
 from jssl.layers.normalize import l2_normalize
+from jssl.layers.widen import PRECISION
 from jssl.losses import contrast_accuracy, dense_contrast, info_nce, queue_similarities
 from jssl.memories.queue import enqueue, init_queue, queue_health
 from jssl.memories.teacher import update_teacher
@@ -134,5 +135,5 @@ def match_cells(query: jax.Array, key: jax.Array) -> jax.Array:
     Returns:
       int (B, S * S); no gradient flows through it.
     """
-    similarity = jnp.einsum('bsc,btc->bst', query, key, precision=jax.lax.Precision.HIGHEST)
+    similarity = jnp.einsum('bsc,btc->bst', query, key, precision=PRECISION)
     return similarity.argmax(axis=2)

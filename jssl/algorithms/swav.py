@@ -17,6 +17,7 @@ from jssl.errors import JsslError
 from jssl.heads import SwAVHead
 from jssl.kinds import Backbone, Neck
 from jssl.layers.normalize import l2_normalize
+from jssl.layers.widen import PRECISION
 from jssl.losses import sinkhorn, swapped_prediction
 from jssl.memories import feature_queue
 from jssl.networks import CropNetwork, by_size, forward
@@ -129,7 +130,7 @@ class SwAV(Algorithm):
         codes, queues = [], []
         for queue, view in zip(state['feature_queue'], views, strict=True):
             used |= feature_queue.is_full(queue)
-            stored = jnp.matmul(queue, prototypes, precision=jax.lax.Precision.HIGHEST)
+            stored = jnp.matmul(queue, prototypes, precision=PRECISION)
             codes.append(
                 jax.lax.cond(
                     used, self._codes, lambda now, _: self._codes(now), scores[:, view], stored

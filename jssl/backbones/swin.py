@@ -149,7 +149,7 @@ class SwinTransformer(Checked, nn.Module):
       init_std: standard deviation of the initial kernels of blocks and patch mergings. The usual
         one is for widths of hundreds; a narrow network needs about sqrt(1 / width) to learn well.
       remat: compute each block again in the backward pass instead of keeping its activations.
-      implementation: of the attention: 'xla' or None for JAX's choice.
+      implementation: of the attention: 'xla' or None, see `attend`.
       dtype: of the computation (parameters stay as they are); None follows the input.
 
     Raises:

@@ -26,6 +26,7 @@ from jssl.checks import (
 from jssl.errors import JsslError
 from jssl.layers.attention import Implementation
 from jssl.layers.drop_path import draw_subsets, drop_path_key, drop_path_rates
+from jssl.layers.gather import take_tokens
 from jssl.layers.layer_norm import layer_norm
 from jssl.layers.patches import replace_masked
 from jssl.layers.position_embedding import (
@@ -101,7 +102,7 @@ class VisionTransformer(Checked, nn.Module):
         the first i blocks too; the number of blocks also the final norm.
       remat: compute each block again in the backward pass instead of keeping its activations.
       scan_layers: compile one block and loop over it; parameters, not exports, are then stacked.
-      implementation: of the attention: 'xla', 'cudnn' or None for JAX's choice.
+      implementation: of the attention: 'xla', 'cudnn' or None, see `attend`.
       dtype: of the computation (parameters stay as they are); None follows the input.
 
     Raises:
@@ -236,7 +237,7 @@ class VisionTransformer(Checked, nn.Module):
                 'image, and this model hides some from the backbone; it is for fine-tuning. Leave '
                 'it out.'
             )
-        return jnp.take_along_axis(patches, ids_keep[..., None], axis=1)
+        return take_tokens(patches, ids_keep)
 
     def _norm(self, name: str) -> nn.LayerNorm:
         return layer_norm(name, self.dtype, self.norm_epsilon)

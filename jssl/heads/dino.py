@@ -8,6 +8,7 @@ from jssl.errors import JsslError
 from jssl.layers.batch_norm import BatchNorm
 from jssl.layers.normalize import l2_normalize
 from jssl.layers.weight_norm import WeightNormLinear
+from jssl.layers.widen import PRECISION
 
 
 class DINOHead(Checked, nn.Module):
@@ -67,7 +68,7 @@ class DINOHead(Checked, nn.Module):
             channels,
             use_bias=False,
             kernel_init=nn.initializers.normal(0.02),
-            precision=jax.lax.Precision.HIGHEST,
+            precision=PRECISION,
             name=layer,
         )(x)
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jssl.checks import Checked, Count, Natural, Several, Temperature, distinct
 from jssl.errors import JsslError, show
 from jssl.layers.initializers import torch_linear
+from jssl.layers.widen import PRECISION
 from jssl.reference import Reference
 
 
@@ -65,6 +66,6 @@ class SwAVHead(Checked, nn.Module):
             self.num_prototypes,
             use_bias=False,
             kernel_init=torch_linear,
-            precision=jax.lax.Precision.HIGHEST,
+            precision=PRECISION,
             name='loss.prototypes',
         )(projections.astype(jnp.promote_types(projections.dtype, jnp.float32)))

@@ -19,6 +19,7 @@ from jssl.interop.bring import Brought, bring, check_known, place
 from jssl.interop.convert import read_checkpoint
 from jssl.interop.exporters import Parcel, formats, write
 from jssl.interop.metadata import read_metadata
+from jssl.interop.portable import portable
 from jssl.kinds import Backbone
 from jssl.paths import expanded
 from jssl.runs.describe import describe
@@ -66,7 +67,7 @@ def carry(
         )
     metadata = {} if backbone is None else _described(backbone, brought)
     program = getattr(formats().get(to), 'PROGRAM', False)
-    features = _features(backbone, brought, str(source)) if program else None
+    features = _features(portable(backbone), brought, str(source)) if program else None
     return write(target, Parcel(brought.arrays, metadata, backbone, features), to)
 
 

@@ -12,8 +12,10 @@ from jssl.errors import JsslError
 from jssl.layers.layer_norm import layer_norm
 from jssl.layers.rotary import Rotation, rotate
 from jssl.layers.rows import by_rows
+from jssl.layers.widen import widen
 
 Implementation = Literal['xla', 'cudnn'] | None
+OLDEST_GPU = 8.0  # compute capability; Ampere
 
 
 def attend(
@@ -31,7 +33,8 @@ def attend(
       value: as `key`.
       bias: added to the scaled logits: broadcastable to (B, heads, N, N), or with windows to
         (windows, heads, N, N).
-      implementation: of `jax.nn.dot_product_attention`: 'xla', 'cudnn' or None for its choice.
+      implementation: 'xla', 'cudnn', or None for cuDNN's on GPUs where it fits: bfloat16, no bias,
+        heads of up to 128 channels, a multiple of 8, and JAX for CUDA installed.
 
     Returns:
       As `query`.
@@ -47,14 +50,108 @@ def attend(
     if query.ndim == 5:
         in_windows = functools.partial(attend, bias=bias, implementation=implementation)
         return jax.vmap(in_windows)(query, key, value)
-    if query.dtype != jnp.float64:
-        return jax.nn.dot_product_attention(
-            query, key, value, bias=bias, implementation=implementation
-        )
-    # JAX's own takes the softmax in float32 whatever comes in: too coarse for float64.
-    logits = jnp.einsum('bnhd,bmhd->bhnm', query, key) * query.shape[-1] ** -0.5
+    if implementation == 'cudnn':
+        return by_cudnn(query, key, value, bias)
+    if implementation is None and bias is None and fits_cudnn(query):
+        # Which of them runs follows from the platform that the program is compiled for.
+        return jax.lax.platform_dependent(query, key, value, cuda=by_cudnn, default=_attend)
+    return _attend(query, key, value, bias)
+
+
+@jax.custom_vjp
+def _attend(
+    query: jax.Array, key: jax.Array, value: jax.Array, bias: jax.Array | None = None
+) -> jax.Array:
+    """`attend` in the products of XLA.
+
+    Its gradient is written by hand: it keeps the weights as they were multiplied, and no other
+    array of their size, and all products are of arrays of the type that came in.
+    """
+    return _forward(query, key, value, bias)[0]
+
+
+Residuals = tuple[jax.Array, jax.Array, jax.Array, jax.Array | None, jax.Array]
+
+
+def _forward(
+    query: jax.Array, key: jax.Array, value: jax.Array, bias: jax.Array | None = None
+) -> tuple[jax.Array, Residuals]:
+    scale = query.shape[-1] ** -0.5
+    logits = _product('bnhd,bmhd->bhnm', query, key) * scale
     logits = logits if bias is None else logits + bias
-    return jnp.einsum('bhnm,bmhd->bnhd', nn.softmax(logits), value)
+    weights = nn.softmax(logits).astype(query.dtype)
+    return jnp.einsum('bhnm,bmhd->bnhd', weights, value), (query, key, value, bias, weights)
+
+
+def _backward(
+    kept: Residuals, by_out: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]:
+    query, key, value, bias, weights = kept
+    by_value = jnp.einsum('bhnm,bnhd->bmhd', weights, by_out)
+    wide, by_weights = widen(weights), _product('bnhd,bmhd->bhnm', by_out, value)
+    by_logits = wide * (by_weights - jnp.sum(wide * by_weights, axis=-1, keepdims=True))
+    narrow = (by_logits * query.shape[-1] ** -0.5).astype(query.dtype)
+    by_query = jnp.einsum('bhnm,bmhd->bnhd', narrow, key)
+    by_key = jnp.einsum('bhnm,bnhd->bmhd', narrow, query)
+    return by_query, by_key, by_value, None if bias is None else _summed(by_logits, bias)
+
+
+_attend.defvjp(_forward, _backward)
+
+
+def _product(equation: str, first: jax.Array, second: jax.Array) -> jax.Array:
+    """`einsum` whose sums stay in at least float32."""
+    wide = jnp.promote_types(first.dtype, jnp.float32)
+    return jnp.einsum(equation, first, second, preferred_element_type=wide)
+
+
+def _summed(by_logits: jax.Array, bias: jax.Array) -> jax.Array:
+    """The gradient of a bias from that of what it was broadcast to."""
+    _, back = jax.vjp(lambda one: jnp.broadcast_to(one, by_logits.shape), bias)
+    return back(by_logits.astype(bias.dtype))[0]
+
+
+def by_cudnn(
+    query: jax.Array, key: jax.Array, value: jax.Array, bias: jax.Array | None = None
+) -> jax.Array:
+    """`attend` in one kernel of cuDNN's, which never writes the weights (Dao et al. 2022).
+
+    Its gradient takes even numbers of tokens alone, so odd ones get a token that no one attends to.
+    """
+    attention = functools.partial(jax.nn.dot_product_attention, implementation='cudnn')
+    counts = query.shape[1], key.shape[1]
+    if not (counts[0] % 2 or counts[1] % 2):
+        return attention(query, key, value, bias)
+    even = (jnp.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, 0), (0, 0))) for x in (query, key, value))
+    lengths = (jnp.full(len(query), count, jnp.int32) for count in counts)
+    names = ('query_seq_lengths', 'key_value_seq_lengths')
+    mixed = attention(*even, bias, **dict(zip(names, lengths, strict=True)))
+    return mixed[:, : counts[0]]
+
+
+def fits_cudnn(query: jax.Array) -> bool:
+    """Whether cuDNN's kernel takes such queries, keys and values, and is there to be compiled."""
+    width = query.shape[-1]
+    return query.dtype == jnp.bfloat16 and width % 8 == 0 and width <= 128 and has_cudnn()
+
+
+@functools.cache
+def has_cudnn() -> bool:
+    """Whether JAX finds cuDNN, and no GPU here that is too old for its attention.
+
+    The GPU that a program is compiled for need not be here.
+    """
+    one = jax.ShapeDtypeStruct((1, 2, 1, 8), jnp.bfloat16)
+    attention = functools.partial(jax.nn.dot_product_attention, implementation='cudnn')
+    try:
+        jax.eval_shape(attention, one, one, one)
+    except RuntimeError:  # cuDNN is not detected
+        return False
+    try:
+        here = jax.local_devices(backend='cuda')
+    except RuntimeError:
+        here = []
+    return all(float(gpu.compute_capability) >= OLDEST_GPU for gpu in here)
 
 
 class SelfAttention(Checked, nn.Module):

@@ -80,9 +80,12 @@ def run_on_some(
       x: (B, ...).
       rows: int (kept,), none of them twice.
     """
-    picked = jnp.pad(rows, (0, -len(rows) % row_parts()))  # what is added is left out again
-    outputs = branch(split_rows(x[picked]))[: len(rows)]
-    return split_rows(x.at[rows].add(outputs * (len(x) / len(rows))))
+    padding = -len(rows) % row_parts()
+    picked = jnp.pad(rows, (0, padding))  # what is added is left out again
+    # Told that none comes twice, a GPU adds to all of them at once, in the gradient too.
+    chosen = x.at[picked].get(unique_indices=not padding)
+    outputs = branch(split_rows(chosen))[: len(rows)]
+    return split_rows(x.at[rows].add(outputs * (len(x) / len(rows)), unique_indices=True))
 
 
 def drop_path_rates(rate: float, depth: int, train: bool) -> list[float] | None:

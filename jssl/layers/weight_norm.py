@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from jssl.checks import Checked, Count
 from jssl.layers.initializers import torch_linear
-from jssl.layers.widen import widen
+from jssl.layers.widen import PRECISION, widen
 
 
 class WeightNormLinear(Checked, nn.Module):
@@ -28,4 +28,4 @@ class WeightNormLinear(Checked, nn.Module):
         if self.fixed_scale:
             g = jax.lax.stop_gradient(g)
         kernel = g * v / jnp.linalg.norm(v, axis=0, keepdims=True)
-        return jnp.matmul(widen(x), kernel, precision=jax.lax.Precision.HIGHEST)
+        return jnp.matmul(widen(x), kernel, precision=PRECISION)

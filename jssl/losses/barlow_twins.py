@@ -7,7 +7,7 @@ Reduction", ICML 2021, arXiv 2103.03230.
 import jax
 import jax.numpy as jnp
 
-from jssl.layers.widen import widen
+from jssl.layers.widen import PRECISION, widen
 
 
 def barlow_twins(correlation: jax.Array, off_diagonal_weight: float = 0.0051) -> jax.Array:
@@ -28,8 +28,8 @@ def barlow_twins(correlation: jax.Array, off_diagonal_weight: float = 0.0051) ->
       0.75
     """
     correlation = widen(correlation)
-    invariance = jnp.sum(jnp.square(jnp.diagonal(correlation) - 1))
     diagonal = jnp.eye(len(correlation), dtype=bool)
+    invariance = jnp.sum(jnp.square(jnp.where(diagonal, correlation - 1, 0)))
     redundancy = jnp.sum(jnp.square(jnp.where(diagonal, 0, correlation)))
     return invariance + off_diagonal_weight * redundancy
 
@@ -52,4 +52,4 @@ def cross_correlation(first: jax.Array, second: jax.Array) -> jax.Array:
       [[1. 0.]
        [0. 1.]]
     """
-    return jnp.matmul(first.T, second, precision=jax.lax.Precision.HIGHEST) / len(first)
+    return jnp.matmul(first.T, second, precision=PRECISION) / len(first)

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jssl.losses.cross_entropy import cross_entropy
+from jssl.layers.widen import widen
 
 
 def contrast(positive: jax.Array, negative: jax.Array, temperature: float = 0.1) -> jax.Array:
@@ -27,8 +27,8 @@ def contrast(positive: jax.Array, negative: jax.Array, temperature: float = 0.1)
       >>> print(f'{loss:.4f}')
       0.2567
     """
-    logits = jnp.concatenate([positive[:, None], negative], axis=1) / temperature
-    return cross_entropy(logits, jnp.zeros(len(logits), jnp.int32))
+    others = jax.nn.logsumexp(widen(negative) / temperature, axis=1)
+    return jnp.mean(jax.nn.softplus(others - widen(positive) / temperature))
 
 
 def contrast_accuracy(positive: jax.Array, negative: jax.Array) -> jax.Array:

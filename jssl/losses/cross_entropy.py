@@ -55,5 +55,6 @@ def weighted_cross_entropy(
 def _each(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """The cross entropy of every sample, (n,)."""
     logits = widen(logits)
-    picked = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
+    # Not `take_along_axis`, whose gradient writes an array of zeros and then into it.
+    picked = jnp.sum(jnp.where(jnp.arange(logits.shape[1]) == labels[:, None], logits, 0), axis=1)
     return jax.nn.logsumexp(logits, axis=1) - picked

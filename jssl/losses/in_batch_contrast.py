@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jssl.errors import JsslError
 from jssl.layers.normalize import l2_normalize
+from jssl.layers.widen import PRECISION
 from jssl.losses.cross_entropy import cross_entropy
 
 
@@ -63,4 +64,4 @@ def batch_similarities(predictions: jax.Array, targets: jax.Array) -> jax.Array:
             'image has no others; set config.batch_size to 2 or more.'
         )
     targets = jax.lax.stop_gradient(l2_normalize(targets))
-    return jnp.matmul(l2_normalize(predictions), targets.T, precision=jax.lax.Precision.HIGHEST)
+    return jnp.matmul(l2_normalize(predictions), targets.T, precision=PRECISION)

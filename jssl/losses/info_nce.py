@@ -7,6 +7,7 @@ CVPR 2020, arXiv 1911.05722.
 import jax
 import jax.numpy as jnp
 
+from jssl.layers.widen import PRECISION
 from jssl.losses.contrast import contrast
 
 
@@ -56,5 +57,5 @@ def queue_similarities(
       >>> print(positive, negative)
       [0.6] [[1. 0.]]
     """
-    negative = jnp.matmul(query, queue.T, precision=jax.lax.Precision.HIGHEST)
+    negative = jnp.matmul(query, queue.T, precision=PRECISION)
     return jnp.sum(query * key, axis=1), negative

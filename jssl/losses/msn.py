@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jssl.layers.normalize import l2_normalize
-from jssl.layers.widen import widen
+from jssl.layers.widen import PRECISION, widen
 from jssl.losses.dino import soft_cross_entropy
 from jssl.losses.sinkhorn import sinkhorn
 
@@ -23,9 +23,7 @@ def prototype_similarities(rows: jax.Array, prototypes: jax.Array) -> jax.Array:
       >>> print(prototype_similarities(jnp.array([[3.0, 4.0]]), jnp.eye(2)))
       [[0.6 0.8]]
     """
-    return jnp.matmul(
-        l2_normalize(rows), l2_normalize(prototypes).T, precision=jax.lax.Precision.HIGHEST
-    )
+    return jnp.matmul(l2_normalize(rows), l2_normalize(prototypes).T, precision=PRECISION)
 
 
 def sharpened_targets(

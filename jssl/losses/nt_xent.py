@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from jssl.errors import JsslError
-from jssl.layers.widen import widen
+from jssl.layers.widen import PRECISION, widen
 from jssl.losses.contrast import contrast
 
 
@@ -73,8 +73,8 @@ def pair_similarities(first: jax.Array, second: jax.Array) -> tuple[jax.Array, j
     z = jnp.stack([first, second], axis=1).reshape(2 * len(first), -1)
     z = widen(z)
     z /= optax.safe_norm(z, 0.0, axis=1, keepdims=True) + 1e-10
-    similarity = jnp.matmul(z, z.T, precision=jax.lax.Precision.HIGHEST)
+    similarity = jnp.matmul(z, z.T, precision=PRECISION)
     image = jnp.arange(len(z)) // 2
-    partner = jnp.arange(len(z)) ^ 1
-    positive = jnp.take_along_axis(similarity, partner[:, None], axis=1)[:, 0]
-    return positive, jnp.where(image[:, None] == image, -jnp.inf, similarity)
+    pairs = z.reshape(len(first), 2, -1)
+    positive = jnp.broadcast_to(jnp.sum(pairs.prod(axis=1), axis=1, keepdims=True), (len(first), 2))
+    return positive.reshape(-1), jnp.where(image[:, None] == image, -jnp.inf, similarity)

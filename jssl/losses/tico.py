@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jssl.layers.normalize import l2_normalize
+from jssl.layers.widen import PRECISION
 
 
 def tico(
@@ -35,5 +36,5 @@ def tico(
     """
     z, other = l2_normalize(embedding), l2_normalize(target)
     covariance = jax.lax.stop_gradient(covariance)
-    spread = jnp.matmul(z, covariance, precision=jax.lax.Precision.HIGHEST)
+    spread = jnp.matmul(z, covariance, precision=PRECISION)
     return 1 - jnp.mean(jnp.sum(z * other, axis=1)) + weight * jnp.mean(jnp.sum(spread * z, axis=1))

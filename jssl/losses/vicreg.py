@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jssl.errors import JsslError
-from jssl.layers.widen import widen
+from jssl.layers.widen import PRECISION, widen
 
 
 def invariance(first: jax.Array, second: jax.Array) -> jax.Array:
@@ -81,7 +81,7 @@ def covariance_penalty(rows: jax.Array) -> jax.Array:
     _check_batch(rows)
     rows = widen(rows)
     centered = rows - rows.mean(axis=0)
-    covariance = jnp.matmul(centered.T, centered, precision=jax.lax.Precision.HIGHEST)
+    covariance = jnp.matmul(centered.T, centered, precision=PRECISION)
     covariance /= len(rows) - 1
     diagonal = jnp.eye(len(covariance), dtype=bool)
     return jnp.sum(jnp.square(jnp.where(diagonal, 0, covariance))) / len(covariance)

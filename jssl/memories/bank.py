@@ -16,6 +16,7 @@ from jax.sharding import PartitionSpec as P
 from jssl.checks import Checked, Count, NonNegative, Share
 from jssl.errors import JsslError
 from jssl.layers.normalize import l2_normalize
+from jssl.layers.widen import PRECISION
 from jssl.memories.alias import Table, alias_table, draw_alias
 from jssl.reference import Reference
 
@@ -24,7 +25,6 @@ WHOLE = 32  # a bank of up to so many rows per negative is multiplied as a whole
 CHUNK = 1024  # negatives whose rows are gathered at a time where it is larger
 REDRAWS = 64  # a sample with half of all the weight is then left over in one of 2^64 draws
 DTYPES = ('float32', 'bfloat16')
-HIGHEST = jax.lax.Precision.HIGHEST
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,13 +169,13 @@ def similarities(bank: jax.Array, features: jax.Array, rows: jax.Array) -> jax.A
     wide = jnp.promote_types(bank.dtype, jnp.float32)
     features = features.astype(bank.dtype)
     if len(bank) <= WHOLE * rows.shape[1]:
-        products = jnp.matmul(features, bank.T, precision=HIGHEST, preferred_element_type=wide)
+        products = jnp.matmul(features, bank.T, precision=PRECISION, preferred_element_type=wide)
         return jnp.take_along_axis(_where_rows_are(products), rows, axis=1)
 
     @jax.checkpoint
     def chunk(part: jax.Array) -> jax.Array:
         return jnp.einsum(
-            'bd,bmd->bm', features, bank[part], precision=HIGHEST, preferred_element_type=wide
+            'bd,bmd->bm', features, bank[part], precision=PRECISION, preferred_element_type=wide
         )
 
     count = -(-rows.shape[1] // CHUNK)

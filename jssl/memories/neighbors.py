@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jssl.errors import JsslError
 from jssl.layers.normalize import l2_normalize
-from jssl.layers.widen import widen
+from jssl.layers.widen import PRECISION, widen
 
 
 def nearest_rows(memory: jax.Array, rows: jax.Array) -> jax.Array:
@@ -28,9 +28,7 @@ def nearest_rows(memory: jax.Array, rows: jax.Array) -> jax.Array:
       [[0. 1.]]
     """
     memory, rows = jax.lax.stop_gradient((widen(memory), widen(rows)))
-    cosines = jnp.matmul(
-        l2_normalize(rows), l2_normalize(memory).T, precision=jax.lax.Precision.HIGHEST
-    )
+    cosines = jnp.matmul(l2_normalize(rows), l2_normalize(memory).T, precision=PRECISION)
     return memory[cosines.argmax(axis=1)]
 
 

@@ -87,7 +87,7 @@ class CAENeck(Checked, nn.Module):
       layer_scale: initial value of the branches' scales; `init_values` in the reference.
       mask_tokens_num: how many patches of an image are masked.
       remat: compute each layer again in the backward pass instead of keeping its activations.
-      implementation: of the attention: 'xla', 'cudnn' or None for JAX's choice.
+      implementation: of the attention: 'xla', 'cudnn' or None, see `attend`.
       dtype: of the computation (parameters stay as they are); None follows the input.
 
     Raises:

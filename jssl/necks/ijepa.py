@@ -31,7 +31,7 @@ class IJEPAPredictor(Checked, nn.Module):
       init_std: standard deviation of the initial kernels; a narrow predictor needs about
         sqrt(1 / width).
       remat: compute each block again in the backward pass instead of keeping its activations.
-      implementation: of the attention: 'xla', 'cudnn' or None for JAX's choice.
+      implementation: of the attention: 'xla', 'cudnn' or None, see `attend`.
       dtype: of the computation (parameters stay as they are); None follows the input.
     """
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jssl.checks import Checked, Count, DType, Natural, Positive
 from jssl.errors import JsslError
 from jssl.layers.attention import Implementation
+from jssl.layers.gather import take_tokens
 from jssl.layers.initializers import xavier_uniform
 from jssl.layers.layer_norm import layer_norm
 from jssl.layers.position_embedding import sincos_positions
@@ -28,7 +29,7 @@ class MAEPretrainDecoder(Checked, nn.Module):
       mlp_ratio: width of the feed-forward networks over that of the decoder.
       remat: compute each block again in the backward pass instead of keeping its activations.
       scan_layers: compile one block and loop over it, as in `VisionTransformer`.
-      implementation: of the attention: 'xla', 'cudnn' or None for JAX's choice.
+      implementation: of the attention: 'xla', 'cudnn' or None, see `attend`.
       dtype: of the computation (parameters stay as they are); None follows the input.
     """
 
@@ -80,7 +81,7 @@ class MAEPretrainDecoder(Checked, nn.Module):
         mask_token = self.param('mask_token', init, (1, 1, width)).astype(x.dtype)
         hidden = jnp.broadcast_to(mask_token, (batch, self.num_patches + 1 - tokens, width))
         patches = jnp.concatenate([x[:, 1:], hidden], axis=1)
-        patches = jnp.take_along_axis(patches, ids_restore[..., None], axis=1)
+        patches = take_tokens(patches, ids_restore)
         return jnp.concatenate([x[:, :1], patches], axis=1)
 
     def _positions(self) -> jax.Array:

@@ -46,7 +46,7 @@ def estimate(
     subject = planned(config, devices, images, **({'mesh': {}} if here else {}))
     sharding.check_batch_size(subject.batch_size, mesh)
     traced = trace(subject)
-    numbers = _of_shapes(subject, fleet, mesh, flops.count(traced.jaxpr))
+    numbers = _of_shapes(subject, fleet, mesh, flops.count(traced.jaxpr, fleet.machine.platform))
     if here:
         return numbers | {'missing': here, 'advice': advise(config, fleet, numbers)}
     program = compiled(traced)

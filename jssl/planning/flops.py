@@ -7,7 +7,7 @@ as norms and augmentation, is bound by the memory and is not counted here.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -24,11 +24,12 @@ FUSED = {
 Kinds = Counter[tuple[str, str]]  # of operations, by the type of the factors and the precision
 
 
-def count(jaxpr: Any) -> Kinds:
+def count(jaxpr: Any, platform: str) -> Kinds:
     """Operations of a traced program, two for a multiplication and its addition.
 
     Args:
       jaxpr: of `jax.stages.Traced`, a closed or an open jaxpr; shapes are those of all devices.
+      platform: that it is compiled for, 'cpu', 'cuda' or 'tpu'.
 
     Returns:
       Operations by (type of the factors, precision): ``('bfloat16', 'default')``. Of branches the
@@ -42,12 +43,13 @@ def count(jaxpr: Any) -> Kinds:
         elif name in FUSED:
             found[_kind(equation)] += FUSED[name] * _attention(equation)
         elif name == 'cond':
-            branches = [count(branch) for branch in equation.params['branches']]
+            branches = [count(branch, platform) for branch in _branches(equation, platform)]
             found.update(max(branches, key=lambda kinds: sum(kinds.values())))
         else:
             times = _turns(equation)
             for inner in _inside(equation):
-                found.update({kind: times * number for kind, number in count(inner).items()})
+                once = count(inner, platform)
+                found.update({kind: times * number for kind, number in once.items()})
     return found
 
 
@@ -141,6 +143,15 @@ PRODUCTS: Mapping[str, Callable[[Any], int]] = {
     'dot_general': _dot,
     'conv_general_dilated': _convolution,
 }
+
+
+def _branches(equation: Any, platform: str) -> Sequence[Any]:
+    """The programs of which an equation does one; of those for platforms, the one for this."""
+    branches, platforms = equation.params['branches'], equation.params.get('branches_platforms')
+    if platforms is None:
+        return branches
+    fits = (names is None or platform in names for names in platforms)
+    return [branch for branch, fit in zip(branches, fits, strict=True) if fit][:1]
 
 
 def _turns(equation: Any) -> int:

@@ -74,6 +74,11 @@ def imagenet(**eval_view: Any) -> Config:
     return _data('imagenet2012', test='validation', canvas=512, eval_view=view)
 
 
+def imagenet_in_bfloat16(**eval_view: Any) -> Config:
+    """ImageNet, for networks that compute in bfloat16; `--config.dtype=float32` is the way back."""
+    return imagenet(**eval_view) | dict(dtype='bfloat16')
+
+
 def _data(name: str, test: str, canvas: int, eval_view: Config) -> Config:
     """A TFDS data set and its held-out split."""
     source = dict(type='TFDS', name=name, data_dir=placeholder(str))

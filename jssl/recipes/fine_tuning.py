@@ -85,9 +85,11 @@ def _made(
     rate = dict(warmup_epochs=warmup, warmup_factor=factor, min_lr=floor)
     return (
         network | backbone,
-        dict(type='LinearClsHead', init_std=init_std, loss=loss),
+        dict(type='LinearClsHead', init_std=init_std, loss=loss, dtype='float32'),
         dict(
-            **recipes.imagenet(size=size, resize=resize, interpolation='bicubic', **normalise),
+            **recipes.imagenet_in_bfloat16(
+                size=size, resize=resize, interpolation='bicubic', **normalise
+            ),
             views=policies.fine_tune(size=size, jitter=jitter, **normalise),
             **recipes.cosine(optimizer, batch_size=batch_size, epochs=epochs, **rate),
         ),

@@ -5,9 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jssl.layers import attention
 from jssl.layers.attention import SelfAttention, attend
 from jssl.layers.rotary import Rotary, rotary_table
+from jssl.layers.widen import widen
 from tests.checks import applied, refused, well_scaled
+from tests.programs import lowered, products
 
 DRAW = np.random.default_rng(0)
 HEADS = [DRAW.standard_normal((2, 5, 3, 4)) for _ in range(3)]  # query, key, value
@@ -103,3 +106,65 @@ def test_a_masked_key_bias_is_a_parameter_that_does_nothing() -> None:
 def test_heads_that_do_not_divide_the_channels_are_refused() -> None:
     with refused('num_heads=5', '12 channels'):
         SelfAttention(5).init(jax.random.key(0), jnp.zeros((1, 2, 12)))
+
+
+def loss(query: jax.Array, key: jax.Array, value: jax.Array, bias: Any = None) -> jax.Array:
+    return jnp.sum(jnp.sin(widen(attend(query, key, value, bias))))
+
+
+def plain_loss(query: jax.Array, key: jax.Array, value: jax.Array, bias: Any = None) -> jax.Array:
+    logits = jnp.einsum('bnhd,bmhd->bhnm', query, key) / 2 + (0 if bias is None else bias)
+    return jnp.sum(jnp.sin(jnp.einsum('bhnm,bmhd->bnhd', jax.nn.softmax(logits), value)))
+
+
+@pytest.mark.parametrize('bias', [None, BIAS, BIAS[:, :1, :, :1]])
+def test_gradients_are_those_that_jax_derives(bias: np.ndarray | None) -> None:
+    which = (0, 1, 2) if bias is None else (0, 1, 2, 3)
+    with jax.enable_x64(True):
+        arrays = [*map(jnp.asarray, HEADS), *([] if bias is None else [jnp.asarray(bias)])]
+        found, expected = (jax.grad(f, which)(*arrays) for f in (loss, plain_loss))
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-13)
+
+
+def test_gradients_in_bfloat16_are_as_good_as_those_that_jax_derives() -> None:
+    exact = jax.grad(plain_loss, (0, 1, 2))(*(jnp.asarray(x, 'float32') for x in HEADS))
+    half = [jnp.asarray(x, 'bfloat16') for x in HEADS]
+    for one, other in zip(jax.grad(loss, (0, 1, 2))(*half), exact, strict=True):
+        assert one.dtype == 'bfloat16'
+        gap = np.linalg.norm(np.asarray(one, 'float32') - other) / np.linalg.norm(other)
+        assert gap < 1e-2  # bfloat16 is 4e-3 apart
+
+
+@pytest.mark.parametrize('platform', ['cuda', 'tpu'])
+def test_no_product_mixes_bfloat16_and_float32(platform: str) -> None:
+    heads = [jax.ShapeDtypeStruct((2, 5, 3, 4), 'bfloat16')] * 3  # too narrow for cuDNN
+    found = products(lowered(jax.grad(loss, (0, 1, 2)), *heads, platform=platform))
+    factors = {kinds[:2] for kinds in found}
+    assert factors == {('bf16', 'bf16')}
+    assert sum(found.values()) == 6
+
+
+@pytest.mark.parametrize('tokens', [4, 5])
+def test_cudnn_is_chosen_by_the_platform_that_is_compiled_for(
+    tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is called is noted, since cuDNN need not be here."""
+    monkeypatch.setattr(attention, 'has_cudnn', lambda: True)
+    monkeypatch.setattr(jax.nn, 'dot_product_attention', marked)
+    heads = [jax.ShapeDtypeStruct((2, tokens, 3, 8), 'bfloat16')] * 3
+    found = {name: lowered(attend, *heads, platform=name) for name in ('cuda', 'tpu', 'cpu')}
+    assert [name for name, program in found.items() if 'cosine' in program] == ['cuda']
+    assert 'tensor<2x6x3x8xbf16>' in found['cuda'] or tokens == 4  # even
+    wide = [jax.ShapeDtypeStruct((2, tokens, 3, 8), 'float32')] * 3
+    assert 'cosine' not in lowered(attend, *wide)
+    assert 'cosine' not in lowered(attend, *heads, jax.ShapeDtypeStruct((1, 3, 1, 1), 'float32'))
+
+
+def marked(query: jax.Array, *rest: jax.Array | None, **options: Any) -> jax.Array:
+    """In the place of JAX's function: a program shows that it ran."""
+    assert options.pop('implementation') == 'cudnn'
+    even = query.shape[1]
+    assert even % 2 == 0
+    assert set(options) <= {'query_seq_lengths', 'key_value_seq_lengths'}
+    return jnp.cos(query)

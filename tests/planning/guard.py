@@ -43,7 +43,7 @@ def measure(name: str) -> Found:
         sent[message.kind] = [count + times, size + times * message.bytes]
     found = memory(program)
     return {
-        'operations': sum(flops.count(traced.jaxpr).values()),
+        'operations': sum(flops.count(traced.jaxpr, 'cpu').values()),
         'moved': traffic.moved(read),
         'kernels': traffic.kernels(read),
         'temporaries': found.temporaries,

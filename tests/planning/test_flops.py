@@ -15,7 +15,7 @@ PRODUCT = 2 * ROWS * WIDTH * WIDTH  # of a layer
 
 def counted(function: Any, *shapes: tuple[int, ...]) -> dict[tuple[str, str], int]:
     given = [jax.ShapeDtypeStruct(shape, 'float32') for shape in shapes]
-    return dict(count(jax.make_jaxpr(function)(*given)))
+    return dict(count(jax.make_jaxpr(function)(*given), 'cuda'))
 
 
 def layers(weights: jax.Array, x: jax.Array) -> jax.Array:
@@ -70,7 +70,7 @@ def test_a_resnet_50_has_the_operations_that_are_known_of_it() -> None:
     variables = jax.eval_shape(lambda x: network.init(jax.random.key(0), x), given)
     jaxpr = jax.make_jaxpr(lambda v, x: network.apply(v, x, train=False))(variables, given)
     # torchvision's 4.09e9 are with the padding.
-    assert 0.95 * 4.09e9 < sum(count(jaxpr).values()) / 2 < 4.09e9
+    assert 0.95 * 4.09e9 < sum(count(jaxpr, 'cuda').values()) / 2 < 4.09e9
 
 
 def test_of_branches_the_dearest_counts_and_shards_count_together() -> None:
@@ -101,9 +101,17 @@ def test_types_and_precisions_run_on_units_of_a_machine(
     dtype: str, precision: Any, tpu: tuple[str, int], cuda: tuple[str, int]
 ) -> None:
     given = jax.ShapeDtypeStruct((8, 8), dtype)
-    (kind,) = count(jax.make_jaxpr(lambda x: jnp.dot(x, x, precision=precision))(given))
+    (kind,) = count(jax.make_jaxpr(lambda x: jnp.dot(x, x, precision=precision))(given), 'cuda')
     assert (passes(kind, 'tpu'), passes(kind, 'cuda')) == (tpu, cuda)
 
 
 def test_double_precision_runs_on_cards_as_such() -> None:
     assert passes(('float64', 'default'), 'cuda') == ('float64', 1)
+
+
+def test_of_forms_for_platforms_the_one_that_is_compiled_counts() -> None:
+    def product(x: jax.Array) -> jax.Array:
+        return jax.lax.platform_dependent(x, cuda=lambda x: x @ x, default=lambda x: x @ x @ x)
+
+    jaxpr = jax.make_jaxpr(product)(jax.ShapeDtypeStruct((4, 4), 'float32'))
+    assert [sum(count(jaxpr, name).values()) for name in ('cuda', 'tpu')] == [128, 256]

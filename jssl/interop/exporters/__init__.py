@@ -13,6 +13,7 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -21,6 +22,7 @@ import numpy as np
 from jssl.algorithm import Algorithm, Params, State
 from jssl.errors import JsslError, suggest
 from jssl.interop.mmselfsup import export_state
+from jssl.interop.portable import portable
 from jssl.interop.safetensors import backbone_arrays, has_backbone, own_names
 from jssl.kinds import MODEL
 from jssl.paths import expanded
@@ -44,6 +46,14 @@ class Parcel:
     features: Callable[[jax.Array], jax.Array] | None = None
 
 
+def _features(algorithm: Algorithm, params: Params, state: State) -> Callable[..., jax.Array]:
+    """Images -> features, in operations that all platforms have."""
+    if hasattr(algorithm, 'backbone'):
+        found: Any = algorithm
+        algorithm = dataclasses.replace(found, backbone=portable(found.backbone))
+    return functools.partial(algorithm.extract_feat, params, state)
+
+
 def packed(
     algorithm: Algorithm,
     params: Params,
@@ -55,7 +65,7 @@ def packed(
     weights, stats = algorithm.kept(params, state)
     if not whole and has_backbone(weights):
         backbone = getattr(algorithm, 'backbone', None)
-        features = functools.partial(algorithm.extract_feat, params, state)
+        features = _features(algorithm, params, state)
         return Parcel(backbone_arrays(weights, stats), metadata, backbone, features)
     bases = type(algorithm).__mro__
     if not any(base.__module__.startswith(f'{MODEL.package}.') for base in bases):

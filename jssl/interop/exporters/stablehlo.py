@@ -48,7 +48,7 @@ def write(path: Path, parcel: Parcel) -> None:
         raise JsslError(
             f'{type(parcel.backbone).__name__} cannot be compiled for any batch on '
             f'{", ".join(PLATFORMS)}: {in_words(error).rstrip(".")}. Set '
-            'config.model.backbone.implementation to None where it asks for cuDNN, or give '
+            "config.model.backbone.implementation='xla' where it asks for cuDNN, or give "
             '--to=safetensors.'
         ) from error
     replace_file(path, bytes(exported.serialize()))

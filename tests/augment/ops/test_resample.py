@@ -12,6 +12,7 @@ from PIL import Image
 
 from jssl.augment.ops import resample
 from tests.augment.ops.levels import noise, worst
+from tests.programs import lowered, operations, products
 
 BILINEAR, BICUBIC = Image.Resampling.BILINEAR, Image.Resampling.BICUBIC
 LANCZOS = Image.Resampling.LANCZOS
@@ -107,6 +108,52 @@ def test_center_crop_equals_pillow_resize_then_crop(interpolation: str) -> None:
         top, left = (round((side - size) / 2) for side in (tall, wide))
         expected = picture.resize((wide, tall), method).crop((left, top, left + size, top + size))
         assert worst(operation(canvas, jnp.array([height, width])), expected) <= 1
+
+
+def forms(pixels: jax.Array, box: jax.Array) -> tuple[jax.Array, ...]:
+    """Levels in float32 and in bfloat16, and the weights of rows and columns."""
+    matrix = partial(
+        resample._resize_matrix,
+        resized=OUTPUT,
+        lines=jnp.arange(OUTPUT, dtype=jnp.int32),
+        interpolation='bicubic',
+    )
+    rows, columns = (matrix(SIDE, start=box[i], extent=box[i + 2]) for i in (0, 1))
+    both = (resample._resample_in_float32, resample._resample_in_bfloat16)
+    return (*(form(pixels, rows, columns) for form in both), rows, columns)
+
+
+def exact_levels(pixels: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """What float64 makes of the same weights, before the last rounding."""
+    lines = np.clip(np.einsum('hwc,pw->hpc', pixels, columns, dtype=np.float64), 0, 255)
+    nearest = np.floor(lines + 0.5)
+    lines = np.where(np.abs(lines - nearest) < resample.NO_TIE, nearest, lines)
+    return np.clip(np.einsum('hpc,oh->opc', lines, rows, dtype=np.float64), 0, 255)
+
+
+def test_levels_in_bfloat16_are_those_of_float32_but_for_ties() -> None:
+    """Within rounding of a tie float32 itself cannot tell; nowhere else do levels differ."""
+    pixels, drawn = noise(SIDE, SIDE, 3), boxes(200)
+    found = jax.jit(jax.vmap(forms, (None, 0)))(pixels, drawn)
+    in_float32, in_bfloat16, rows, columns = (np.asarray(array) for array in found)
+    exact = np.stack([exact_levels(pixels, *pair) for pair in zip(rows, columns, strict=True)])
+    decided = np.abs(exact - np.floor(exact) - 0.5) > 1e-4
+    assert decided.mean() > 0.99
+    np.testing.assert_array_equal(in_bfloat16[decided], np.floor(exact + 0.5)[decided])
+    # One value in many lies within rounding of where the first product's ties begin.
+    assert np.mean(in_bfloat16[decided] != in_float32[decided]) < 1e-5
+    assert np.abs(in_bfloat16 - in_float32).max() <= 1
+
+
+@pytest.mark.parametrize('platform', ['cuda', 'tpu'])
+def test_products_for_an_accelerator_are_of_bfloat16(platform: str) -> None:
+    crop = jax.vmap(partial(resample.crop_and_resize, size=OUTPUT), (None, 0))
+    shapes = jax.ShapeDtypeStruct((SIDE, SIDE, 3), 'uint8'), jax.ShapeDtypeStruct((2, 4), 'int32')
+    program = lowered(crop, *shapes, platform=platform)
+    assert products(program) == {('bf16', 'bf16', 'f32', 'DEFAULT'): 7}
+    assert operations(program)['reduce_precision'] == 7  # else XLA would take the parts for zeros
+    on_cpu = products(lowered(crop, *shapes, platform='cpu'))
+    assert on_cpu == {('f32', 'f32', 'f32', 'HIGHEST'): 2}
 
 
 def attempt_rule(rng: np.random.Generator, height: int, width: int, count: int) -> np.ndarray:
