@@ -4,8 +4,11 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from jssl.data.canvas import Canvas
-from jssl.data.reading.decoding import decode
+from jssl.data.reading.decoding import decode_into
 from jssl.data.sources import Source
 from jssl.data.sources.reading import Broken, checked_sample, nearest
 from jssl.errors import JsslError
@@ -42,13 +45,19 @@ def read(source: Source, index: int, canvas: int, channels: int = 3) -> Decoded:
     Raises:
       JsslError: none of those that follow can be read, see `nearest`.
     """
-    found, broken = nearest(source, index, lambda row: _decoded(source, row, canvas, channels))
+    return read_into(source, index, np.empty((canvas, canvas, channels), np.uint8))
+
+
+def read_into(source: Source, index: int, pixels: NDArray[np.uint8]) -> Decoded:
+    """As `read`, onto a canvas (S, S, C) that is there, such as a row of a batch."""
+    found, broken = nearest(source, index, lambda row: _decoded(source, row, pixels))
     return Decoded(*found, broken)
 
 
-def _decoded(source: Source, number: int, canvas: int, channels: int) -> tuple[Canvas, int | None]:
+def _decoded(source: Source, number: int, pixels: NDArray[np.uint8]) -> tuple[Canvas, int | None]:
     sample = checked_sample(source, number)
-    return decode(sample['image'], canvas, channels), sample.get('label')
+    size = np.array(decode_into(sample['image'], pixels), np.int32)
+    return Canvas(pixels, size), sample.get('label')
 
 
 class BadSamples:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jssl.data.canvas import Canvas
-from jssl.data.reading.bad_samples import read
+from jssl.data.reading.bad_samples import read_into
 from jssl.data.sources import Source
 from jssl.data.sources.labels import checked_label, declared_classes
 from jssl.data.sources.reading import Broken
@@ -86,13 +86,12 @@ def fill(source: Source, batch: Batch, rows: range) -> list[BadSample]:
       JsslError: nothing near a broken sample can be read, or a label is missing or no class.
     """
     canvas: Canvas = batch['canvas']
-    side, channels = canvas.pixels.shape[2:]
     classes = declared_classes(source)
     bad_samples = []
     for row in rows:
         index = int(batch['index'][row])
-        sample = read(source, index, side, channels)
-        canvas.pixels[row], canvas.size[row] = sample.canvas
+        sample = read_into(source, index, canvas.pixels[row])
+        canvas.size[row] = sample.canvas.size
         if 'label' in batch:
             batch['label'][row] = checked_label(sample.label, index, classes)
         if sample.broken is not None:

@@ -78,15 +78,26 @@ def decode(image: bytes | NDArray[np.uint8], canvas: int, channels: int = 3) -> 
         pixels (twice Pillow's MAX_IMAGE_PIXELS) or one whose levels have no known range; or the
         array is no image.
     """
-    image = plain_bytes(image)
+    pixels = np.empty((canvas, canvas, channels), np.uint8)
+    return Canvas(pixels, np.array(decode_into(image, pixels), np.int32))
+
+
+def decode_into(image: bytes | NDArray[np.uint8], pixels: NDArray[np.uint8]) -> tuple[int, int]:
+    """As `decode`, into an array (canvas, canvas, channels) that is there, such as a batch's row.
+
+    Returns:
+      The height and the width of the image; nothing is written where it cannot be decoded.
+    """
+    image, (canvas, _, channels) = plain_bytes(image), pixels.shape
     levels = _decode_fast(image, canvas) if channels == 3 and isinstance(image, bytes) else None
     if levels is None:
         with to_picture(image, channels, canvas) as picture:
             levels = np.asarray(picture)
-    pixels = np.zeros((canvas, canvas, channels), np.uint8)
     height, width = levels.shape[:2]
     pixels[:height, :width] = levels.reshape(height, width, channels)
-    return Canvas(pixels, np.array([height, width], np.int32))
+    pixels[:height, width:] = 0
+    pixels[height:] = 0
+    return height, width
 
 
 def plain_bytes(image: Any) -> Any:
@@ -229,7 +240,7 @@ def _convert(picture: Image.Image, mode: str) -> Image.Image:
         raise JsslError('its pixels are floating-point numbers, of which no range is known')
     if 'transparency' in picture.info:  # without this step Pillow warns about every such palette
         picture = picture.convert('RGBA')
-    return picture.convert(mode)
+    return picture if picture.mode == mode else picture.convert(mode)  # which would copy it
 
 
 def _high_byte(picture: Image.Image) -> Image.Image:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from jssl.data.loading.loader import Loader, read_labels
-from jssl.data.reading.bad_samples import NAMED, BadSamples, read
+from jssl.data.reading.bad_samples import NAMED, BadSamples, read, read_into
 from jssl.data.reading.decoding import decode
 from jssl.data.sources import Arrays, Sample, has_labels
 from jssl.data.sources.reading import TRIES
@@ -47,6 +47,13 @@ def test_a_sample_that_can_be_read_is_itself() -> None:
     np.testing.assert_array_equal(found.canvas.pixels, decode(IMAGES[4], 8).pixels)
     assert tuple(found.canvas.size) == (5, 4)
     assert found[1:] == (4, None)
+
+
+def test_it_is_read_onto_a_canvas_that_held_another() -> None:
+    row = np.full((8, 8, 3), 7, np.uint8)
+    found = read_into(Arrays(IMAGES), 4, row)
+    assert found.canvas.pixels is row
+    np.testing.assert_array_equal(row, decode(IMAGES[4], 8).pixels)
 
 
 def test_without_labels_there_is_none() -> None:

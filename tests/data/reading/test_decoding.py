@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from jssl.data.reading import decoding
-from jssl.data.reading.decoding import decode
+from jssl.data.reading.decoding import decode, decode_into
 from jssl.data.reading.in_flight import InFlight
 from jssl.errors import JsslError
 from tests.checks import refused
@@ -29,6 +29,13 @@ def test_a_smaller_image_keeps_its_pixels_in_the_top_left_corner() -> None:
     np.testing.assert_array_equal(pixels[:12, :20], np.asarray(image))
     assert not pixels[12:].any()
     assert not pixels[:, 20:].any()
+
+
+def test_what_cannot_be_decoded_leaves_the_array_as_it_was() -> None:
+    pixels = np.full((4, 4, 3), 7, np.uint8)
+    with pytest.raises(JsslError, match='cannot be decoded'):
+        decode_into(b'no image', pixels)
+    assert (pixels == 7).all()
 
 
 @pytest.mark.parametrize('mode', ['L', 'LA', '1', 'P', 'RGBA', 'CMYK', 'YCbCr'])
