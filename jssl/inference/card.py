@@ -51,7 +51,7 @@ def card_text(
     Args:
       name: of the file of weights.
       network: whose weights they are.
-      use: how it is read elsewhere, see `jssl.interop.exporters`.
+      use: how it is read elsewhere, of `jssl.interop.exporters.use`.
       whole: whether all that the algorithm has is in the file.
       arrays: whether `jssl.load` reads it.
     """
@@ -117,4 +117,4 @@ def _usage(name: str, use: str, arrays: bool) -> str:
         '```',
         '',
     ]
-    return '\n'.join(['## Use', '', *(lines if arrays else []), use.format(name=name)])
+    return '\n'.join(['## Use', '', *(lines if arrays else []), use])

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from jssl.errors import JsslError
 from jssl.inference.card import write_card
 from jssl.inference.pretrained import Frozen, Pretrained
-from jssl.interop.exporters import find, packed, write
+from jssl.interop.exporters import find, packed, use, write
 
 
 class Exported(NamedTuple):
@@ -38,9 +38,8 @@ def export(
     parcel = packed(network.algorithm, network.params, network.state, network.metadata, whole)
     path = write(out, parcel, to)
     try:
-        written = find(path, to)
-        arrays = not getattr(written, 'PROGRAM', False)
-        card = write_card(path, network, use=written.USE, whole=whole, arrays=arrays)
+        arrays = not getattr(find(path, to), 'PROGRAM', False)
+        card = write_card(path, network, use=use(path, parcel, to), whole=whole, arrays=arrays)
         return Exported(path, card)
     except OSError as error:
         raise JsslError(

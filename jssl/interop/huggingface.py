@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from jssl.errors import JsslError
+from jssl.interop.layouts.resnet import check_stem
 
 Arrays = Mapping[str, np.ndarray]
 STRIDES = ((1, 2, 2, 2), (2, 2, 2, 2))  # of the stages of residual networks
@@ -104,6 +105,8 @@ def resnet_config(backbone: Any, arrays: Arrays) -> dict[str, Any]:
     Raises:
       JsslError: it is of another kind, or strides otherwise than theirs.
     """
+    if 'conv1.weight' in arrays:
+        check_stem(backbone, dict(arrays))
     kind, strides = type(backbone).__name__, tuple(backbone.strides)
     if kind != 'ResNet' or strides not in STRIDES:
         raise JsslError(

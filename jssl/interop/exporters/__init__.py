@@ -2,8 +2,9 @@
 
 A module has `HELP`, what the format is for in a few words, `ENDING`, how its files end, empty for a
 folder, `USE`, how what was written is read there, and ``write(path, parcel)``, which raises an
-`OSError` where it cannot write. One with `PROGRAM = True` computes features and holds no arrays
-that jssl reads. Nothing else has to be told of it: `formats` finds it.
+`OSError` where it cannot write. `USE` has `{name}` where the name of the file stands, and what
+``facts(parcel)`` gives, if the module has that. One with `PROGRAM = True` computes features and
+holds no arrays that jssl reads. Nothing else has to be told of it: `formats` finds it.
 """
 
 import dataclasses
@@ -137,3 +138,10 @@ def write(path: Path | str, parcel: Parcel, to: str | None = None) -> Path:
             'a file in a folder of your own, with room for it.'
         ) from error
     return found
+
+
+def use(path: Path, parcel: Parcel, to: str | None = None) -> str:
+    """How the weights that were written to `path` are read elsewhere, as Markdown."""
+    module = find(path, to)
+    facts = module.facts(parcel) if hasattr(module, 'facts') else {}
+    return str(module.USE.format(name=path.name, **facts))

@@ -19,16 +19,21 @@ from jssl.interop.huggingface import (
 )
 from jssl.interop.layouts import beit, convnext, huggingface, resnet, siglip, swin
 from jssl.interop.layouts.vit import rotary_base
-from jssl.interop.outgoing import MODEL, MOMENTS, evaluated, fitting_layout, write_named
+from jssl.interop.outgoing import MODEL, MOMENTS, PYTORCH, evaluated, fitting_layout, named
 from jssl.layers.swiglu import gated_width
+from jssl.weights.files import write_weights
 
 HELP = "a folder for Hugging Face's transformers, of a vision transformer, Swin, ConvNeXt or ResNet"
 ENDING = ''
 USE = """In transformers:
 
 ```python
+import transformers
+from PIL import Image
+
 network = transformers.AutoModel.from_pretrained({name!r})
 images = transformers.AutoImageProcessor.from_pretrained({name!r})
+outputs = network(**images(Image.open('a.jpg'), return_tensors='pt'){other_size})
 ```"""
 LARGEST_RATIO = 64
 RESAMPLE = {'bilinear': 2, 'bicubic': 3, 'lanczos': 1}  # as Pillow counts them
@@ -67,11 +72,24 @@ def write(path: Path, parcel: Parcel) -> None:
         config |= {'model_type': kind, 'architectures': [ARCHITECTURES[kind]]}
     else:
         config = dict(OTHERS)[layout](backbone, parcel.arrays)
+    arrays = named(parcel, layout)
     path.mkdir(parents=True, exist_ok=True)
-    write_named(path / MODEL, parcel, layout)
+    write_weights(path / MODEL, arrays, PYTORCH | dict(parcel.metadata))
     replace_file(path / CONFIG, json.dumps(config, indent=2).encode())
     images = _images(evaluated(parcel.metadata))
     replace_file(path / IMAGES, json.dumps(images, indent=2).encode())
+
+
+def facts(parcel: Parcel) -> dict[str, str]:
+    """What the network is to be told with images that are not of the size of its table."""
+    backbone: Any = parcel.backbone
+    kinds = {kind.__name__ for kind in type(backbone).__mro__}
+    asks = siglip.HF_SIGLIP.kind in kinds or (
+        huggingface.VIT.kind in kinds and model_type(backbone) in ('vit', 'ijepa')
+    )
+    size = evaluated(parcel.metadata).get('size')
+    other = asks and size not in (None, backbone.img_size)
+    return {'other_size': ', interpolate_pos_encoding=True' if other else ''}
 
 
 def model_type(backbone: Any) -> str:

@@ -12,6 +12,8 @@ ENDING = '.safetensors'
 USE = """In MMPretrain, for a model that is built from a config:
 
 ```python
+import safetensors.torch
+
 weights = safetensors.torch.load_file({name!r})
 model.load_state_dict(weights, strict=False)
 ```"""

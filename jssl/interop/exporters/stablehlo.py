@@ -15,16 +15,26 @@ from jssl.interop.programs import program_of
 HELP = 'a program for JAX without jssl, on CPUs, GPUs and TPUs'
 ENDING = '.stablehlo'
 USE = """Without jssl, by JAX and flatbuffers, on CPUs, CUDA GPUs and TPUs: uint8 images
-`(B, size, size, channels)` in, prepared but for mean and deviation, features `(B, D)` out, for any
-`B`:
+`(B, {side}, {side}, {channels})` in, prepared but for mean and deviation, and features `(B, D)`
+out, for any `B`:
 
 ```python
+import numpy as np
 from jax import export
-program = export.deserialize(bytearray(open({name!r}, 'rb').read()))
+
+with open({name!r}, 'rb') as file:
+    program = export.deserialize(bytearray(file.read()))
+images = np.zeros((1, {side}, {side}, {channels}), np.uint8)  # yours
 features = program.call(images)
 ```"""
 PROGRAM = True
 PLATFORMS = ('cpu', 'cuda', 'tpu')
+
+
+def facts(parcel: Parcel) -> dict[str, int]:
+    """The shape of an image."""
+    side, _, channels = program_of(parcel).image
+    return {'side': side, 'channels': channels}
 
 
 def write(path: Path, parcel: Parcel) -> None:

@@ -27,6 +27,8 @@ ENDING = ''
 USE = """In timm:
 
 ```python
+import timm
+
 network = timm.create_model('local-dir:' + {name!r}, pretrained=True)
 images = timm.data.create_transform(**timm.data.resolve_model_data_config(network))
 ```"""

@@ -79,12 +79,22 @@ def _last_width(arrays: Mapping[str, np.ndarray]) -> int | None:
 
 def _outgoing(arrays: Arrays, network: Any) -> Arrays:
     """Only what others have too, with the counters of PyTorch's batch norms."""
-    if shape_of(arrays, 'conv1.weight', 4)[2:] != (7, 7):
-        raise JsslError(
-            f'This {type(network).__name__} has another stem than the ResNets of other libraries, '
-            'a convolution of 7 x 7; export it as safetensors.'
-        )
+    check_stem(network, arrays)
     return _counted(arrays)
+
+
+def check_stem(network: Any, arrays: Arrays) -> None:
+    """Raises a `JsslError` for a `network` with a stem that other libraries do not have."""
+    kind, side = type(network).__name__, shape_of(arrays, 'conv1.weight', 4)[2]
+    ways = 'give --to=safetensors or --to=npz, which jssl.load reads, or --to=stablehlo'
+    if any(key.startswith('sobel_layer.') for key in arrays):
+        raise JsslError(f'No other library has a {kind}, which sees gradients; {ways}.')
+    if side != 7:
+        raise JsslError(
+            f'This {kind} begins with a convolution of {side} x {side}, where those of other '
+            f'libraries have one of 7 x 7; {ways}. A run for other libraries has '
+            '--config.model.backbone.cifar_stem=False.'
+        )
 
 
 def _counted(arrays: Arrays, network: Any = None) -> Arrays:

@@ -15,7 +15,7 @@ from jssl.augment.views import CenterView
 from jssl.backbones import VisionTransformer
 from jssl.inference.carry import carry
 from jssl.inference.pretrained import Frozen
-from jssl.interop.exporters import Parcel, packed, stablehlo, write
+from jssl.interop.exporters import Parcel, packed, use, write
 from jssl.runs.describe import describe
 from tests.checks import refused, well_scaled
 
@@ -24,8 +24,9 @@ VIEW = CenterView(size=8, resize=8)
 SIZES = (1, 3, 16)
 CODE = """
 import sys
-import numpy as np
+
 {use}
+assert features.shape == (1, 8)
 np.savez('features.npz', **{{name: program.call(x) for name, x in np.load('images.npz').items()}})
 assert not [name for name in sys.modules if name.split('.')[0] in ('jssl', 'flax')]
 assert program.platforms == ('cpu', 'cuda', 'tpu')
@@ -47,8 +48,8 @@ def test_a_fresh_process_without_jssl_computes_the_same(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     images = {str(n): draw.integers(0, 256, (n, 8, 8, 3), dtype='uint8') for n in SIZES}
     np.savez(tmp_path / 'images.npz', allow_pickle=False, **images)
-    use = re.findall('```python\n(.*?)\nfeatures', stablehlo.USE, flags=re.DOTALL)[0]
-    code = CODE.format(use=use.format(name='it.stablehlo'))
+    said = use(tmp_path / 'it.stablehlo', parcel)
+    code = CODE.format(use=re.findall('```python\n(.*?)```', said, flags=re.DOTALL)[0])
     env = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
     subprocess.run([sys.executable, '-c', code], cwd=tmp_path, env=env, check=True)
     everything = np.concatenate(list(images.values()))
