@@ -24,6 +24,7 @@ class Reference:
       types: further names of it in configs, such as 'DALL-E'.
       fields: what a field is called there -> here; None for one without a meaning here.
       fixed: fields there that have one value here; another one is refused.
+      defaults: fields here -> the value that a dict without them means there, where it is another.
       losses: of a head, the losses that it can have there -> what their settings are called here.
       initial: the field that an `init_cfg` sets: 'init_std', 'kaiming_uniform' or 'weights'.
       epsilon: of its layer norms.
@@ -44,6 +45,7 @@ class Reference:
     types: tuple[str, ...] = ()
     fields: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
     fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     losses: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     initial: str | None = None
     epsilon: float | None = None

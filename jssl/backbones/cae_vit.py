@@ -1,6 +1,6 @@
 """The vision transformer of CAE."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 
@@ -9,6 +9,11 @@ from jssl.backbones.vit import VisionTransformer
 from jssl.checks import NonNegative
 from jssl.layers.transformer import TransformerInit
 from jssl.reference import Reference
+
+
+def _of_others(fields: dict[str, Any]) -> dict[str, Any]:
+    """But for MMSelfSup 1.x a dict that is silent means biases of query and value (as in 0.9)."""
+    return {'qkv_bias': False} | fields
 
 
 class CAEViT(VisionTransformer):
@@ -36,6 +41,8 @@ class CAEViT(VisionTransformer):
             'output_cls_token': None,
         },
         fixed={'bias': 'qv_bias'},  # as MMPretrain calls what it has
+        defaults={'qkv_bias': True, 'layer_scale': None},
+        releases={'0.x': _of_others, 'mmpretrain': _of_others},
     )
     counterpart: ClassVar[Counterpart | None] = Counterpart(
         VisionTransformer,

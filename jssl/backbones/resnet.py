@@ -146,6 +146,14 @@ LAYOUTS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, ...]]] 
 }
 
 
+def _of_mmpretrain(fields: dict[str, Any]) -> dict[str, Any]:
+    """MMPretrain counts stages from 0, and the last norm of each block begins with 0."""
+    indices = fields.get('out_indices', (3,))
+    if isinstance(indices, list | tuple):
+        indices = [index + 1 if isinstance(index, int) else index for index in indices]
+    return {'zero_init_residual': True} | fields | {'out_indices': indices}
+
+
 class ResNet(Checked, nn.Module):
     """ResNet (He et al. 2016), images (B, H, W, C) -> tuple of maps (B, h, w, c).
 
@@ -185,7 +193,9 @@ class ResNet(Checked, nn.Module):
     dtype: DType | None = None
 
     reference: ClassVar[Reference] = Reference(
-        fixed={'in_channels': 3, 'num_stages': 4, 'conv_cfg': None}, norm='BN'
+        fixed={'in_channels': 3, 'num_stages': 4, 'conv_cfg': None},
+        norm='BN',
+        releases={'mmpretrain': _of_mmpretrain},
     )
 
     def __post_init__(self) -> None:

@@ -42,6 +42,7 @@ def model_config(model: Mapping[str, Any], release: str = '1.x') -> Fields:
     fields = {key: value for key, value in model.items() if key not in DROPPED}
     fields = _renamed(reference, _unfolded(reference, fields))
     fields = _initial(reference.initial, model.get('init_cfg')) | fields
+    fields |= {key: value for key, value in reference.defaults.items() if key not in fields}
     _take_only(name, reference, fields)
     if isinstance(fields.get('arch'), str):
         fields['arch'] = fields['arch'].lower()

@@ -111,7 +111,8 @@ class CAENeck(Checked, nn.Module):
             'init_values': 'layer_scale',
             'layer_scale_init_value': 'layer_scale',
             'patch_size': None,
-        }
+        },
+        defaults={'regressor_depth': 6, 'decoder_depth': 8},
     )
 
     @nn.compact

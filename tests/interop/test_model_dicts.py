@@ -148,3 +148,18 @@ def test_a_probe_s_initial_weights_are_kept_too() -> None:
     described = dict(type='ImageClassifier', backbone=backbone, neck=neck, head=head)
     model: Any = build_classifier(described)
     assert model.head.init_std == 2e-5
+
+
+def test_what_a_dict_leaves_out_means_what_it_means_there() -> None:
+    neck = model_config(dict(type='CAENeck', decoder_depth=4))
+    assert (neck['regressor_depth'], neck['decoder_depth']) == (6, 4)
+    kinds = {'1.x': 'CAEViT', '0.x': 'CAEViT', 'mmpretrain': 'CAEPretrainViT'}
+    found = {release: model_config(dict(type=kind), release) for release, kind in kinds.items()}
+    assert {release: part['qkv_bias'] for release, part in found.items()} == {
+        '1.x': True,
+        '0.x': False,
+        'mmpretrain': False,
+    }
+    assert found['1.x']['layer_scale'] is None
+    network = model_config(dict(type='ResNet', out_indices=(2, 3)), 'mmpretrain')
+    assert network == {'type': 'ResNet', 'out_indices': [3, 4], 'zero_init_residual': True}

@@ -143,7 +143,7 @@ class Pipelines:
 
     def patches(self, transforms: Any, place: Place, ending: Any = ()) -> Config:
         """Nine patches of a square; `ending` is what release 0.x does with each of them."""
-        fields: Config = {}
+        fields: Config = {'gray': 0.0}
         for step in self._steps([*transforms, *ending], place, 'pipeline'):
             name = kind_of(step)
             if name == 'Resize':
@@ -163,8 +163,11 @@ class Pipelines:
                 self._notes.miss(step.place, step.name, f'{show(name)} in a pipeline of patches')
                 continue
             step.finish()
-        crop = fields.get('crop', 255)
-        patch = {'patch': crop // 3 - 21}  # a cell less the jitter, as the reference has it
+        if 'resize' not in fields or ('crop' not in fields and self._older):
+            self._notes.miss(place, 'pipeline', 'patches are of a square: Resize, then RandomCrop')
+        # Without RandomCrop the patches are of the whole image, which Resize has made a square.
+        fields = {'crop': fields.get('resize', 255)} | fields
+        patch = {'patch': fields['crop'] // 3 - 21}  # a cell less the jitter, as it is there
         return {'type': 'Patches'} | fields | patch | self.statistics.fields()
 
     def _steps(self, transforms: Any, place: Place, name: str) -> list[Fields]:
@@ -246,7 +249,7 @@ class Pipelines:
 
     def _padded(self, transforms: Any, place: Place, name: str) -> Config:
         """The whole image, its short side resized, shifted by some pixels (torchvision's names)."""
-        fields: Config = {}
+        fields: Config = {'padding': 0, 'flip': 0.0}
         for step in self._steps(transforms, place, name):
             found = kind_of(step).removeprefix('torchvision/')
             if found == 'Resize':

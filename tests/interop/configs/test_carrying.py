@@ -117,7 +117,8 @@ def test_a_config_of_an_older_release_keeps_its_numbers(tmp_path: Path) -> None:
 
 
 def test_mmpretrain_counts_momenta_the_other_way_round(tmp_path: Path) -> None:
-    text = "default_scope = 'mmpretrain'\nmodel = dict(momentum=0.001)\n"
+    network = 'backbone=dict(out_indices=[3])'  # stages are counted from 0 there
+    text = f"default_scope = 'mmpretrain'\nmodel = dict(momentum=0.001, {network})\n"
     carried = changed(tmp_path, text)
     assert carried.config['model']['momentum'] == 0.999
     assert carried.about.endswith('of MMPretrain.')

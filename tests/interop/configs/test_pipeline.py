@@ -128,6 +128,9 @@ def test_turns_patches_and_tokens_are_views_of_their_own(tmp_path: Path) -> None
         dict(type='RandomGrayscale', prob=0.66, keep_channels=True),
         dict(type='RandomPatchWithLabels')]"""
     assert made(carried(tmp_path, patches)[0]) == Patches(**NORMAL)
+    whole = "pipeline = [dict(type='Resize', scale=(300, 300)), dict(type='RandomPatchWithLabels')]"
+    expected = Patches(resize=300, crop=300, patch=79, gray=0.0, **NORMAL)
+    assert made(carried(tmp_path, whole)[0]) == expected
     tokens = """pipeline = [dict(type='RandomFlip', prob=0.5), dict(
         type='RandomResizedCropAndInterpolationWithTwoPic', size=64, second_size=32,
         interpolation='bicubic', second_interpolation='lanczos', scale=(0.08, 1.0)),
@@ -142,6 +145,8 @@ def test_turns_patches_and_tokens_are_views_of_their_own(tmp_path: Path) -> None
         dict(type='mmcls.torchvision/RandomHorizontalFlip', p=0.5),
         dict(type='mmcls.ToNumpy', to_rgb=True)]"""
     assert made(carried(tmp_path, shifted)[0]).view == PaddedCrop(64, 3, **NORMAL)
+    alone = "pipeline = [dict(type='mmcls.torchvision/Resize', size=64)]"
+    assert made(carried(tmp_path, alone)[0]).view == PaddedCrop(64, 0, flip=0.0, **NORMAL)
 
 
 def test_older_pipelines_normalise_by_shares_and_resize_as_pillow(tmp_path: Path) -> None:
@@ -165,6 +170,7 @@ def test_older_pipelines_normalise_by_shares_and_resize_as_pillow(tmp_path: Path
     [
         ("dict(type='Cutout')", "the transform 'Cutout'"),
         ("dict(type='RandomFlip', prob=0.5, direction='vertical')", "direction='vertical'"),
+        ("dict(type='RandomPatchWithLabels')", 'patches are of a square'),
         ("dict(type='RandomSolarize', threshold=99)", 'threshold=99'),
         ("dict(type='RandomGrayscale', channel_weights=(1, 2, 3))", 'channel_weights'),
         ("dict(type='ColorJitter', hue=0.1), " + CROP, 'RandomResizedCrop stands after'),
