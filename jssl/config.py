@@ -2,11 +2,11 @@
 
 A config is a nested dict. `model`, `data`, `test_data`, `probe_data`, `sampler`, `views`,
 `eval_view`, `optimizer` and `schedule` each describe a component: a `type` and its fields.
-`canvas`, `channels`, `batch_size` and `epochs` are numbers, `dtype` is what the networks compute
-in, `metrics` is a list of functions that measure features besides kNN and the linear probe,
-`pretrained` says where the backbone's weights come from, `layout` whose names they have, and
-`inherit` what is taken over from that run (`jssl.fitting.inheritance`). The other keys are the
-fields of `jssl.training.settings.Runtime`.
+`canvas`, `channels`, `batch_size`, `accumulate` and `epochs` are numbers, `dtype` is what the
+networks compute in, `metrics` is a list of functions that measure features besides kNN and the
+linear probe, `pretrained` says where the backbone's weights come from, `layout` whose names they
+have, and `inherit` what is taken over from that run (`jssl.fitting.inheritance`). The other keys
+are the fields of `jssl.training.settings.Runtime`.
 """
 
 import dataclasses
@@ -40,8 +40,8 @@ COMPONENTS = (
     'optimizer',
     'schedule',
 )
-NUMBERS = ('canvas', 'channels', 'batch_size', 'epochs')
-OPTIONAL = ('test_data', 'probe_data', 'sampler', 'schedule', 'channels')
+NUMBERS = ('canvas', 'channels', 'batch_size', 'accumulate', 'epochs')
+OPTIONAL = ('test_data', 'probe_data', 'sampler', 'schedule', 'channels', 'accumulate')
 WEIGHTS = ('pretrained', 'layout', 'inherit')
 # What a config holds, and the annotation of each.
 HINTS: dict[str, Any] = hints_of(Experiment)

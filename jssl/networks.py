@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jssl.accumulation import backbones_in_parts
 from jssl.layers.pooling import pool_features
 from jssl.layers.rows import split_rows
 
@@ -202,14 +203,15 @@ def forward(
       >>> print(stats['mean'])  # a tenth of the way to 1.5, 2.5, 3.5
       [0.15 0.25 0.35]
     """
-    outputs, updates = module.apply(
-        {'params': params, 'batch_stats': stats},
-        *inputs,
-        method=method,
-        mutable=['batch_stats'],
-        rngs={} if drop_path is None else {'drop_path': drop_path},
-        **options,
-    )
+    with backbones_in_parts():
+        outputs, updates = module.apply(
+            {'params': params, 'batch_stats': stats},
+            *inputs,
+            method=method,
+            mutable=['batch_stats'],
+            rngs={} if drop_path is None else {'drop_path': drop_path},
+            **options,
+        )
     return outputs, updates.get('batch_stats', stats)
 
 
@@ -242,4 +244,5 @@ def evaluate(
       options: further arguments of the method.
     """
     variables = {'params': params, 'batch_stats': stats}
-    return module.apply(variables, *inputs, method=method, train=False, **options)
+    with backbones_in_parts():
+        return module.apply(variables, *inputs, method=method, train=False, **options)

@@ -145,6 +145,7 @@ class VisionTransformer(Checked, nn.Module):
 
     reference: ClassVar[Reference] = Reference(fixed={'output_cls_token': True})
     counterpart: ClassVar[Counterpart | None] = None
+    whole_options: ClassVar[tuple[str, ...]] = ('rotary_draws',)  # the same for all images
     columns_first: ClassVar[bool] = False  # of fixed positions, see `sincos_positions`
 
     def __post_init__(self) -> None:

@@ -24,13 +24,17 @@ def row_parts() -> int:
     return math.prod(shape.get(axis, 1) for axis in AXES)
 
 
-def split_rows(x: jax.Array) -> jax.Array:
+def split_rows(x: jax.Array, axis: int = 0) -> jax.Array:
     """x (N, ...) with its rows split over the devices, where N is a multiple of their number.
 
     The same numbers. What follows from rows that are picked out of a whole batch, XLA would
     otherwise compute on every device for all of them.
+
+    Args:
+      x: array.
+      axis: that of the rows.
     """
     parts = row_parts()
-    if parts == 1 or len(x) % parts:
+    if parts == 1 or x.shape[axis] % parts:
         return x
-    return jax.lax.with_sharding_constraint(x, P(AXES))
+    return jax.lax.with_sharding_constraint(x, P(*(None,) * axis, AXES))

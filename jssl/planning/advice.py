@@ -43,6 +43,11 @@ def _smaller(config: Mapping[str, Any], fleet: Fleet, numbers: Mapping[str, Any]
             'Compute activations again in the backward pass, for about a third more time: '
             '--config.model.backbone.remat=True.'
         )
+    if config.get('accumulate', 1) == 1:
+        found.append(
+            'Compute the backbone in parts of the batch, with the loss of all: '
+            '--config.accumulate=2.'
+        )
     largest = numbers.get('largest')
     if largest and largest['batch_size']:
         how = 'fits' if largest['compiled'] else 'should fit, by two smaller ones'

@@ -108,6 +108,8 @@ class Experiment(Checked):
         (train, test) -> dict of numbers, see `jssl.evaluation.Metric`.
       dtype: what the backbone, the neck and the head compute in, such as 'bfloat16', wherever they
         leave it open; parameters, statistics and losses stay float32. None computes in float32.
+      accumulate: in how many parts the backbone sees a batch, so that only one part's activations
+        are in memory; the loss is that of the whole batch, see `jssl.accumulation`.
       pretrained: whose backbone the run begins with: the directory of a run, or a file of weights,
         see `jssl.fitting.pretrained`; empty for fresh weights.
       layout: whose names that file has, such as 'dino', where they alone tell another; empty
@@ -135,6 +137,7 @@ class Experiment(Checked):
     channels: Count = 3
     metrics: Sequence[Metric] = ()
     dtype: DType | None = None
+    accumulate: Count = 1
     pretrained: str = ''
     layout: str = ''
     runtime: Runtime = Runtime()  # noqa: RUF009
@@ -148,7 +151,7 @@ class Experiment(Checked):
                 check_declared(source)
         check_channels(self.channels)
         self._check_probes()
-        sharding.check_batch_size(self.batch_size, self.mesh)
+        sharding.check_batch_size(self.batch_size, self.mesh, self.accumulate)
         if self.algorithm.predicts == 'classes' and has_labels(self.data):
             check_classes(self.data)
         run = Run(samples=len(self.data), classes=label_count(self.data), **self._length)
@@ -342,7 +345,11 @@ class Experiment(Checked):
     def step(self) -> Step:
         """The compiled train step; one function, so that it is traced once."""
         return make_train_step(
-            self.algorithm, self.views, self.transformation, shardings=self.state_shardings
+            self.algorithm,
+            self.views,
+            self.transformation,
+            shardings=self.state_shardings,
+            accumulate=self.accumulate,
         )
 
     def describe(self) -> dict[str, str]:

@@ -93,17 +93,19 @@ def placed(shapes: Any, where: NamedSharding) -> Any:
     )
 
 
-def check_batch_size(batch_size: int, mesh: Mesh | AbstractMesh) -> None:
-    """Refuses a batch that cannot be split evenly.
+def check_batch_size(batch_size: int, mesh: Mesh | AbstractMesh, accumulate: int = 1) -> None:
+    """Refuses a batch that cannot be split evenly over the devices, each of its parts too.
 
     Raises:
       JsslError: names the nearest sizes that work.
     """
-    if batch_size < 1 or batch_size % mesh.size:
-        below = max(batch_size, 0) // mesh.size * mesh.size
-        nearest = ' or '.join(str(size) for size in (below, below + mesh.size) if size > 0)
+    unit = mesh.size * accumulate
+    if batch_size < 1 or batch_size % unit:
+        below = max(batch_size, 0) // unit * unit
+        nearest = ' or '.join(str(size) for size in (below, below + unit) if size > 0)
+        parts = f' in {accumulate} parts (config.accumulate)' if accumulate > 1 else ''
         raise JsslError(
-            f'config.batch_size={batch_size} does not divide over {mesh.size} devices; use '
+            f'config.batch_size={batch_size} does not divide over {mesh.size} devices{parts}; use '
             f'{nearest}, or set config.mesh.devices to a divisor of {batch_size}.'
         )
 

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import use_abstract_mesh
 
+from jssl.accumulation import accumulating
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, TrainState
 from jssl.data.canvas import Canvas
 from jssl.errors import JsslError
@@ -35,6 +36,7 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     *,
     shardings: TrainState | None = None,
+    accumulate: int = 1,
 ) -> Step:
     """One optimizer step as a compiled function.
 
@@ -43,6 +45,7 @@ def make_train_step(
       views: (key, canvas) of one image -> what it adds to the batch, such as `{'views': (a, b)}`.
       optimizer: any optax transformation; the loss is given to one that asks for its `value`.
       shardings: where the state lives, one `NamedSharding` a leaf; None leaves it to the inputs.
+      accumulate: in how many parts the backbone sees a batch, see `jssl.accumulation`.
 
     Returns:
       ``step(train_state, batch, data=None) -> (train_state, metrics)``. `batch` holds `canvas`,
@@ -69,9 +72,10 @@ def make_train_step(
         batch = {**batch, 'step': train_state.step}
         batch = algorithm.draw(draw_key, train_state.state, batch)
         differentiate = jax.value_and_grad(checked(algorithm), has_aux=True)
-        (loss, (state, metrics)), grads = differentiate(
-            train_state.params, train_state.state, batch
-        )
+        with accumulating(accumulate, len(batch['index'])):
+            (loss, (state, metrics)), grads = differentiate(
+                train_state.params, train_state.state, batch
+            )
         updates, opt_state = optax.with_extra_args_support(optimizer).update(
             grads, train_state.opt_state, train_state.params, value=loss
         )

@@ -197,20 +197,21 @@ def placed(name: str, devices: int) -> TrainState:
 
 
 @functools.cache
-def step(name: str, devices: int) -> Step:
+def step(name: str, devices: int, accumulate: int = 1) -> Step:
     """The step on so many devices, compiled once for all tests."""
     mesh = sharding.make_mesh(devices=devices)
     shardings = sharding.state_shardings(placed(name, 1), mesh)
     views = views_for(tiny(name))
-    return make_train_step(tiny(name), views, OPTIMIZER, shardings=shardings)
+    return make_train_step(tiny(name), views, OPTIMIZER, shardings=shardings, accumulate=accumulate)
 
 
 def advance(
-    name: str, devices: int, state: TrainState, steps: range
+    name: str, devices: int, state: TrainState, steps: range, accumulate: int = 1
 ) -> tuple[TrainState, list[float]]:
     """The state after those steps, and their losses."""
     mesh, losses = sharding.make_mesh(devices=devices), []
     for number in steps:
-        state, metrics = step(name, devices)(state, sharding.put_batch(batch(number), mesh))
+        train = step(name, devices, accumulate)
+        state, metrics = train(state, sharding.put_batch(batch(number), mesh))
         losses.append(float(metrics['loss']))
     return state, losses

@@ -93,6 +93,15 @@ def test_a_batch_is_split_by_rows_over_all_devices_in_order() -> None:
         np.testing.assert_array_equal(values, [start, start + 1])
 
 
+def test_a_batch_whose_parts_do_not_divide_is_refused() -> None:
+    mesh = sharding.make_mesh()
+    sharding.check_batch_size(32, mesh, accumulate=2)
+    with refused(
+        'config.batch_size=24 ', '8 devices in 2 parts (config.accumulate)', 'use 16 or 32'
+    ):
+        sharding.check_batch_size(24, mesh, accumulate=2)
+
+
 def test_what_is_replicated_lies_whole_on_every_device() -> None:
     mesh, values = sharding.make_mesh(), np.arange(5)
     placed = sharding.put_replicated({'canvas': values}, mesh)['canvas']
