@@ -111,8 +111,8 @@ they are not.
 
 Bounds, and no measurements: a step takes at least so long, a device gives at most so many images.
 An image is one of the batch, whatever its views. Memory is that of a device; hours are those of
-all steps at the bound. A star marks deep networks whose blocks are compiled as a loop
-(`scan_layers`)."""
+all steps at the bound; the commit is that of the package that was compiled. A star marks deep
+networks whose blocks are compiled as a loop (`scan_layers`)."""
 
 
 def cells(row: Row) -> dict[str, str]:
@@ -126,8 +126,9 @@ def cells(row: Row) -> dict[str, str]:
         'GFLOP an image': f'{row["operations"]["image"] / 1e9:.1f}',
         'GiB': f'{total} of {memory["limit"] / 2**30:.0f}{"" if memory["fits"] else ", too much"}',
     }
+    made = {'commit': row['commit']}
     if bound is None:
-        return found | dict.fromkeys(BOUNDS, '?')
+        return found | dict.fromkeys(BOUNDS, '?') | made
     values = (
         f'{row["moved"] / 1e9:.1f}',
         f'{row["kernels"]:,}',
@@ -138,7 +139,7 @@ def cells(row: Row) -> dict[str, str]:
         f'{bound["utilisation"]:.0%}',
         f'{bound["hours"]:,.0f}',
     )
-    return found | dict(zip(BOUNDS, values, strict=True))
+    return found | dict(zip(BOUNDS, values, strict=True)) | made
 
 
 BOUNDS = (

@@ -15,6 +15,8 @@ from jssl.planning.roofline import roofline
 from jssl.training import sharding
 from jssl.training.experiment import Experiment
 
+COPIED = 2**16  # bytes: a memory that is copied whole and is larger than this is told
+WEIGHTS = ('teacher', 'batch_stats')  # of the state: a convolution lays them out anew
 HALVINGS = 6  # of a batch that does not fit, in search of two that do
 Numbers = dict[str, Any]
 
@@ -51,7 +53,9 @@ def estimate(
         return numbers | {'missing': here, 'advice': advise(config, fleet, numbers)}
     program = compiled(traced)
     if program is not None:
-        numbers |= _of_program(program, fleet, numbers)
+        text = hlo.read(program.as_text() or '')
+        numbers |= _of_program(text, fleet, numbers)
+        numbers['copied'] = _copied(text, subject, mesh)
     numbers['memory'] = _memory(None if program is None else memory(program), fleet)
 
     def total(batch_size: int) -> int | None:
@@ -123,9 +127,20 @@ def _bytes(tree: Any, mesh: AbstractMesh | None = None) -> int:
     return total
 
 
-def _of_program(program: jax.stages.Compiled, fleet: Fleet, numbers: Numbers) -> Numbers:
+def _copied(program: hlo.Program, subject: Experiment, mesh: AbstractMesh) -> list[str]:
+    """The memories, such as a queue, of which a step copies a whole array."""
+    shapes, found = set(traffic.copied(program, COPIED)), []
+    memories = subject.state_shapes.state.items()
+    for name, part in [entry for entry in memories if entry[0] not in WEIGHTS]:
+        places = jax.tree.leaves(sharding.state_shardings(part, mesh))
+        leaves = zip(jax.tree.leaves(part), places, strict=True)
+        if shapes & {place.shard_shape(leaf.shape) for leaf, place in leaves}:
+            found.append(name)
+    return found
+
+
+def _of_program(read: hlo.Program, fleet: Fleet, numbers: Numbers) -> Numbers:
     """What the compiled program tells besides its memory."""
-    read = hlo.read(program.as_text() or '')
     messages = traffic.collectives(read, fleet.size, fleet.hosts)
     operations = {
         (kind['dtype'], kind['precision']): kind['operations']

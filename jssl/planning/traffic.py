@@ -101,11 +101,15 @@ def to_host(program: Program) -> list[str]:
 
 
 def copied(program: Program, least: int) -> list[tuple[int, ...]]:
-    """The shapes of arrays of at least so many bytes that the program copies."""
+    """The shapes of arrays of at least so many bytes that the program copies in the main memory.
+
+    What it keeps in a core's own memory for a while is no copy.
+    """
     return [
         line.arrays[0].sides
-        for _, line, _ in walk(program, program.entry, fused=False)
+        for computation, line, _ in walk(program, program.entry, fused=False)
         if line.opcode in ('copy', 'copy-start') and line.arrays[0].bytes >= least
+        if line.arrays[0].is_main and any(o.bytes for o in _operands(computation, line))
     ]
 
 

@@ -91,6 +91,8 @@ def _program(numbers: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         f'{_size(numbers["moved"])} a step between a device and its memory, by '
         f'{numbers["kernels"]:,} kernels',
     )
+    if numbers['copied']:
+        yield 'copied whole', ', '.join(numbers['copied'])
     messages = numbers['collectives']
     yield 'messages', f'{sum(message["times"] for message in messages)} a step'
     for message in messages[:MOST]:

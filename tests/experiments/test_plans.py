@@ -10,7 +10,8 @@ import pytest
 from experiments import plans
 
 ROW: dict[str, Any] = {
-    **{'recipe': 'mae:imagenet', 'on': '8xh200', 'arguments': [], 'batch_size': 4096},
+    **{'recipe': 'mae:imagenet', 'on': '8xh200', 'arguments': [], 'commit': 'abc'},
+    'batch_size': 4096,
     **{'parameters': 111_900_000, 'operations': {'image': 60.5e9}},
     **{'moved': 25e9, 'kernels': 900},
     'memory': {'total': 20 * 2**30, 'limit': 131 * 2**30, 'fits': True},
@@ -39,7 +40,9 @@ def test_rows_that_there_are_are_not_made_again_and_a_failure_is_told(
         asked.append(command)
         wrong = 'byol:imagenet' in command
         numbers = {
-            name: value for name, value in ROW.items() if name not in ('recipe', 'arguments')
+            name: value
+            for name, value in ROW.items()
+            if name not in ('recipe', 'arguments', 'commit')
         }
         out = json.dumps({**numbers, 'on': command[5].partition('=')[2]})
         return subprocess.CompletedProcess(command, 2 * wrong, out, 'jssl: no' * wrong)
@@ -58,7 +61,17 @@ def test_rows_that_there_are_are_not_made_again_and_a_failure_is_told(
     assert '| `ijepa:imagenet`* |' in page
     assert 'byol' not in page
     row = next(line for line in page.splitlines() if line.startswith('| `mae:imagenet`'))
-    for part in ('4,096', '111.9 M', '60.5', '20.0 of 131', '25.0', 'memory', '10,240', '60%'):
+    for part in (
+        '4,096',
+        '111.9 M',
+        '60.5',
+        '20.0 of 131',
+        '25.0',
+        'memory',
+        '10,240',
+        '60%',
+        'abc',
+    ):
         assert f'| {part} |' in row
 
 

@@ -85,7 +85,7 @@ def test_a_compiled_step_tells_memory_messages_and_bounds(
     assert 0 < memory['aliased'] <= memory['outputs']
     assert memory['total'] > memory['temporaries'] > found['batch_device_bytes']
     assert found['moved'] > memory['arguments']
-    assert found['to_host'] == []
+    assert found['to_host'] == found['copied'] == []
     assert {message['devices'] for message in found['collectives']} == {8}
     assert bound['seconds'] == max(bound[name] for name in ('arithmetic', 'memory', 'messages'))
     assert bound['images_per_second'] * bound['seconds'] == pytest.approx(32)

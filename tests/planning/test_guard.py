@@ -10,15 +10,15 @@ from jssl.planning import machines
 from jssl.planning.program import lacks
 from tests.planning import guard
 
-# Bytes that a step gives besides its state, which lies where it was: metrics, of which each fills a
-# tile on a TPU.
-METRICS, TILES = 1024, 4096
+# Bytes that a step gives besides its state, which lies where it was: metrics, and of a program for
+# an accelerator a table of places and what fills tiles.
+METRICS, TILES = 1024, 32768
 ANEW = 'if that is meant: python -m tests.planning.guard'
 
 
 def check(found: guard.Found, expected: guard.Found, metrics: int = METRICS) -> None:
     """Raises where a program waits for the host, copies its state or has become another."""
-    assert found['to_host'] == []
+    assert found['to_host'] == found.get('copied', []) == []  # see test_in_place.py for CPUs
     assert found['not_aliased'] < metrics
     same = jax.__version__ == guard.committed()['jax']
     assert found['operations'] == pytest.approx(expected['operations'], rel=0.01), ANEW
@@ -31,11 +31,12 @@ def test_the_step_on_eight_devices_is_what_it_was(name: str) -> None:
     check(guard.measure(name), guard.committed()['steps'][name])
 
 
+@pytest.mark.parametrize('name', guard.SMALL)
 @pytest.mark.parametrize('on', guard.MACHINES)
-def test_a_small_step_for_a_machine_that_is_not_there_is_what_it_was(on: str) -> None:
+def test_a_small_step_for_a_machine_that_is_not_there_is_what_it_was(on: str, name: str) -> None:
     if command := lacks(machines.parse(on).machine):
         pytest.skip(f'nothing compiles for {on} here: {command}')
-    check(guard.plan(on), guard.committed()['machines'][on], TILES)
+    check(guard.plan(name, on), guard.committed()['machines'][on][name], TILES)
 
 
 def test_a_program_that_has_become_another_is_told() -> None:

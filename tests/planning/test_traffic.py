@@ -137,3 +137,8 @@ def test_a_callback_is_found_and_so_is_a_large_copy() -> None:
     assert not traffic.to_host(read(TEXT))
     assert traffic.copied(only('f32[1024]{0} copy(%x)'), least=4096) == [(1024,)]
     assert traffic.copied(only('f32[1024]{0} copy(%x)'), least=4097) == []
+    back = '(f32[1024]{0}, f32[1024]{0:S(1)}) copy-start(%x)'
+    assert traffic.copied(only(back), least=4096) == [(1024,)]
+    kept = only(back).computations['main']['x']._replace(arrays=())
+    program = Program({'main': {**only(back).computations['main'], 'x': kept}}, 'main')
+    assert traffic.copied(program, least=4096) == []  # from where it was kept

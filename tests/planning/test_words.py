@@ -35,6 +35,7 @@ PROGRAM = {
     'largest': {'batch_size': 1234, 'compiled': False},
     'moved': 2**33,
     'kernels': 900,
+    'copied': ['queue'],
     'collectives': [
         {'kind': 'all-reduce', 'times': 2, 'bytes': 2**20 * n, 'devices': 8, 'hosts': 1}
         for n in range(1, 11)
@@ -70,6 +71,7 @@ def test_a_program_is_told_with_what_binds_it() -> None:
         '5.00 GiB of the 131.00 GiB of a device: it fits\n',
         '1,234, estimated from two batches\n',
         '8.00 GiB a step between a device and its memory, by 900 kernels\n',
+        'copied whole     queue\n',
         '20 a step\n',
         '2 of 3.00 MiB, 8 devices on 1 host(s)\n',
         '4, smaller\n',

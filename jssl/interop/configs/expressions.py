@@ -15,7 +15,7 @@ from jssl.errors import JsslError, show
 from jssl.interop.configs.values import LONGEST, Budget, Place, Section, checked, copied
 
 BASE = '_base_'
-VARIABLE = re.compile(r'\{\{[^{}]*\$[^{}]*\}\}')
+VARIABLE = re.compile(r'\{\{[^{}$]*\$[^{}]*\}\}')
 EXPONENT = 64  # the largest, either way
 SUMS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,

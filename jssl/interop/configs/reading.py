@@ -78,8 +78,11 @@ class _Reader:
                     'that file beside this one and give its path.'
                 )
             file = path.parent / name
-            if not file.is_file():  # a pipe would never end
-                raise JsslError(f'{place}: {BASE} names {name!r}, and there is no file {file}.')
+            if not os.path.isfile(file):  # a pipe would never end
+                raise JsslError(
+                    f'{place}: {BASE} names {show(name)}, and there is no such file in '
+                    f'{path.parent}; correct it.'
+                )
             found = self.read(file, above)
             for key in found:
                 if key in result:
