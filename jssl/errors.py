@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+import re
 import reprlib
 import sysconfig
 import traceback
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 
 MOST = 30  # names that a message lists
 SYNONYMS = {'lr': 'learning_rate', 'learning_rate': 'lr'}  # PyTorch's and ours, and optax's
+VERSION = re.compile(r'_?v?\d+$')  # behind a name
 LONGEST = 300  # characters of another library's message
 PACKAGE = str(Path(__file__).resolve().parent)
 LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ('stdlib', 'purelib', 'platlib'))
@@ -43,6 +45,8 @@ def suggest(name: str, valid: Iterable[str]) -> str:
     """
     names = sorted(valid)
     close = [SYNONYMS[name]] if SYNONYMS.get(name) in names else []
+    bare = VERSION.sub('', name)  # of 'mocov2', where both versions are one config
+    close = close or [found for found in (bare,) if found in names]
     close = close or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f'Did you mean {close[0]!r}? ' if close else ''
     if len(names) > MOST:

@@ -17,7 +17,13 @@ def find_arch(archs: Mapping[str, Size], name: str) -> Size:
       JsslError: if there is none.
     """
     if name not in archs:
-        raise JsslError(f'config.model.backbone.arch={name!r} is not known. {suggest(name, archs)}')
+        usual = next(iter(archs.values()))
+        fields = inspect.signature(type(usual)).parameters
+        sizes = ', '.join(f'{field}={getattr(usual, field)!r}' for field in fields)
+        raise JsslError(
+            f'config.model.backbone.arch={name!r} is not known. {suggest(name, archs)} Or give its '
+            f"sizes: --config.model.backbone.arch='dict({sizes})'"
+        )
     return archs[name]
 
 
@@ -57,5 +63,6 @@ def check_stages(arch: Any, size: Any, per_stage: str, out_indices: Sequence[int
     if not distinct(out_indices, range(stages)):
         raise JsslError(
             f'config.model.backbone.out_indices={show(out_indices)} must be some of the '
-            f'stages 0 to {stages - 1}.'
+            f'stages 0 to {stages - 1}, such as --config.model.backbone.out_indices='
+            f"'({stages - 1},)', the last."
         )

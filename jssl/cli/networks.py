@@ -20,7 +20,8 @@ def add_network(parser: Parser) -> None:
     parser.add_argument(
         'network',
         metavar='RUN_OR_FILE',
-        help='the --workdir of a run, or a .safetensors or .npz file (docs/weights.md)',
+        help='the --workdir of a run, a .safetensors or .npz file, or a folder of Hugging Face or '
+        'timm (docs/weights.md)',
     )
     parser.add_argument(
         '--backbone',

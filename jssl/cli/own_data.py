@@ -121,7 +121,7 @@ def held_out(
     if not labelled or len(made[labelled[0]]) < 2 * HELD_OUT:
         return dict(given), [
             '  no labels to judge by: the spread and the rank of the features are watched '
-            '(--test_data, --probe_data)'
+            '(--test_data, --probe_data; of a table, the column behind ?label=)'
         ]
     field = labelled[0]
     part = dict(type='Part', data=given[field], every=HELD_OUT)

@@ -5,6 +5,7 @@ Only numbers are taken out of them, and only where they speak of a network as wi
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ LARGEST = 1 << 20  # bytes
 FIELDS = {'num_attention_heads': 'num_heads', 'layer_norm_eps': 'norm_epsilon'}
 # Of Hugging Face's `hidden_act`; networks with a gate have a silu in any case.
 ACTIVATIONS = {'gelu': 'gelu', 'gelu_pytorch_tanh': 'gelu_tanh'}
+RESAMPLE = {'bilinear': 2, 'bicubic': 3, 'lanczos': 1}  # as Pillow counts them
 CROP = 0.875  # of a resized image's side that is evaluated, where nothing else is known
 
 
@@ -66,15 +68,45 @@ class Companions:
         """Fields of `CenterView`, for images of `side` pixels."""
         if side is None:
             return {}
-        fields: dict[str, Any] = {'size': side, 'resize': round(side / CROP)}
-        told = self.images, ('image_mean', 'image_std')
-        if self.config.get('num_features') == width and width is not None:
-            told = self.config.get('pretrained_cfg') or {}, ('mean', 'std')
-        for ours, theirs in zip(('mean', 'std'), told[1], strict=True):
-            values = told[0].get(theirs) if isinstance(told[0], Mapping) else None
-            if isinstance(values, list) and len(values) == 3 and all(map(_plain, values)):
-                fields[ours] = tuple(255.0 * value for value in values)
-        return fields
+        timm = self.config.get('num_features') == width and width is not None
+        told = _of_timm(self.config.get('pretrained_cfg'), side) if timm else {}
+        told = told or _of_hugging_face(self.images, side)
+        return {'size': side, 'resize': round(side / CROP)} | told
+
+
+def _of_timm(told: Any, side: int) -> dict[str, Any]:
+    """Fields of `CenterView` by a `pretrained_cfg`, such as ``{'crop_pct': 0.9, 'mean': […]}``."""
+    if not isinstance(told, Mapping):
+        return {}
+    fields = _moments(told, '')
+    if told.get('interpolation') in RESAMPLE:
+        fields['interpolation'] = told['interpolation']
+    if _is_number(told, 'crop_pct') and 0 < told['crop_pct'] <= 1:
+        fields['resize'] = math.floor(side / told['crop_pct'])  # as timm rounds it
+    return fields
+
+
+def _of_hugging_face(told: Mapping[str, Any], side: int) -> dict[str, Any]:
+    """Fields of `CenterView` by what prepares images there, such as ``{'resample': 3}``."""
+    fields = _moments(told, 'image_')
+    names = [name for name, number in RESAMPLE.items() if told.get('resample') == number]
+    if names:
+        fields['interpolation'] = names[0]
+    size = told.get('size')
+    edge = size.get('shortest_edge') if isinstance(size, Mapping) else None
+    if told.get('do_center_crop') is not False and isinstance(edge, int) and edge >= side:
+        fields['resize'] = edge
+    return fields
+
+
+def _moments(told: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Mean and deviation of values from 0 to 255; there they are of values from 0 to 1."""
+    found = {}
+    for name in ('mean', 'std'):
+        values = told.get(prefix + name)
+        if isinstance(values, list) and len(values) == 3 and all(map(_plain, values)):
+            found[name] = tuple(255.0 * value for value in values)
+    return found
 
 
 def _activation(told: Any) -> dict[str, Any]:

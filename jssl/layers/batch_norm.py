@@ -1,6 +1,7 @@
 """Batch normalisation with PyTorch's running statistics and statistics per group of the batch."""
 
 import functools
+import math
 
 import flax.linen as nn
 import jax
@@ -9,6 +10,8 @@ import jax.numpy as jnp
 from jssl.checks import Checked, Count, DType, Fraction, Positive
 from jssl.errors import JsslError
 from jssl.layers.widen import widen
+
+PARTS = {'backbone', 'neck'}  # of an algorithm, whose field is the group size
 
 
 class BatchNorm(Checked, nn.Module):
@@ -66,9 +69,12 @@ class BatchNorm(Checked, nn.Module):
         """(B, ...) -> (groups, samples per group, ...)."""
         size = self.group_size or x.shape[0]
         if x.shape[0] % size:
+            part = f'--config.model.{self.path[0]}.' if {*self.path[:1]} & PARTS else ''
+            fits = math.gcd(size, len(x))
             raise JsslError(
                 f'bn_group_size={size} does not divide the {x.shape[0]} images that pass through '
-                'the network together; choose a divisor or another batch size.'
+                f'the network together; choose a divisor, such as {part}bn_group_size='
+                f'{fits if fits > 1 else len(x)}, or another batch size.'
             )
         if x[:1].size * size == x.shape[-1]:
             raise JsslError(

@@ -110,8 +110,8 @@ class Experiment(Checked):
         leave it open; parameters, statistics and losses stay float32. None computes in float32.
       accumulate: in how many parts the backbone sees a batch, so that only one part's activations
         are in memory; the loss is that of the whole batch, see `jssl.accumulation`.
-      pretrained: whose backbone the run begins with: the directory of a run, or a file of weights,
-        see `jssl.fitting.pretrained`; empty for fresh weights.
+      pretrained: whose backbone the run begins with: the directory of a run, a file of weights, or
+        a folder of Hugging Face or timm, see docs/weights.md; empty for fresh weights.
       layout: whose names that file has, such as 'dino', where they alone tell another; empty
         recognises it. docs/weights.md lists them.
       runtime: seed, logging, evaluation, checkpoints and devices.

@@ -99,5 +99,5 @@ def test_what_cannot_be_built_is_refused() -> None:
         ConvNeXt({'depths': (1,), 'channels': (4, 8)})
     with refused('out_indices=(4,)', 'stages 0 to 3'):
         ConvNeXt(out_indices=(4,))
-    with refused("arch='tinny'", "'tiny'"):
+    with refused("arch='tinny'", "'tiny'", "--config.model.backbone.arch='dict("):
         ConvNeXt('tinny')

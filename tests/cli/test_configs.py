@@ -5,6 +5,7 @@ import re
 import pytest
 
 from jssl.cli.configs import about, find, shipped
+from tests.checks import refused
 
 
 @pytest.mark.parametrize('name', shipped())
@@ -23,3 +24,10 @@ def test_a_name_is_found_from_any_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path_factory.mktemp('empty'))
     assert find('eval/linear').name == 'linear.py'
+
+
+def test_a_version_that_is_no_config_of_its_own_is_told_the_method() -> None:
+    with refused("'mocov2'. Did you mean 'moco'?"):
+        find('mocov2')
+    with refused("Did you mean 'mocov3'?"):
+        find('mocov3x')

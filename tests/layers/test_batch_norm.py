@@ -1,6 +1,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -174,8 +175,23 @@ def test_one_value_per_channel_is_refused(shape: tuple[int, ...]) -> None:
 
 
 def test_a_group_that_does_not_divide_the_batch_is_refused() -> None:
-    with refused('bn_group_size=3', '8 images'):
-        BatchNorm(group_size=3).init(jax.random.key(0), jnp.zeros((8, CHANNELS)))
+    x = jnp.zeros((8, CHANNELS))
+    with refused('bn_group_size=3', '8 images', 'such as bn_group_size=8'):
+        BatchNorm(group_size=3).init(jax.random.key(0), x)
+    for name, words in (
+        ('backbone', '--config.model.backbone.bn_group_size=4'),
+        ('a', 'such as bn_'),
+    ):
+        with refused(words):
+            Whole(name).init(jax.random.key(0), x)
+
+
+class Whole(nn.Module):
+    part: str
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return BatchNorm(group_size=12, name=self.part)(x)
 
 
 def test_one_image_is_enough_where_it_has_several_places() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from jssl.errors import JsslError
 from jssl.files import replace_file
-from jssl.interop.companions import CONFIG, IMAGES
+from jssl.interop.companions import CONFIG, IMAGES, RESAMPLE
 from jssl.interop.exporters import Parcel
 from jssl.interop.huggingface import (
     beit_config,
@@ -36,7 +36,6 @@ images = transformers.AutoImageProcessor.from_pretrained({name!r})
 outputs = network(**images(Image.open('a.jpg'), return_tensors='pt'){other_size})
 ```"""
 LARGEST_RATIO = 64
-RESAMPLE = {'bilinear': 2, 'bicubic': 3, 'lanczos': 1}  # as Pillow counts them
 ARCHITECTURES = {
     'vit': 'ViTModel',
     'ijepa': 'IJepaModel',

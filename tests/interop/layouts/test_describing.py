@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jssl.augment.views import CenterView
 from jssl.interop.bring import place
 from jssl.interop.companions import Companions
 from jssl.interop.exporters import Parcel, formats, write
@@ -138,3 +139,29 @@ def test_a_config_beside_says_how_images_of_a_residual_network_are_prepared() ->
     ):
         view = place(file_of(name), 'it', companions=companions).view
         assert view == dict(size=224, resize=256, mean=(127.5,) * 3, std=(127.5,) * 3)
+
+
+@pytest.mark.parametrize(
+    ('told', 'expected'),
+    [
+        (
+            {'interpolation': 'bicubic', 'crop_pct': 0.9},
+            {'interpolation': 'bicubic', 'resize': 248},
+        ),
+        ({'interpolation': 'random', 'crop_pct': 0}, {'resize': 256}),
+        ({'crop_pct': 1}, {'resize': 224}),
+        (
+            {'resample': 3, 'size': {'shortest_edge': 248}},
+            {'interpolation': 'bicubic', 'resize': 248},
+        ),
+        ({'resample': 0, 'size': {'shortest_edge': 100}}, {'resize': 256}),
+    ],
+)
+def test_a_config_beside_says_the_crop_and_the_interpolation(
+    told: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    timm = not {'resample', 'size'} & told.keys()
+    config = {'num_features': 8, 'pretrained_cfg': told} if timm else {}
+    view = Companions(config, {} if timm else told).view(8, 224)
+    assert view == {'size': 224} | expected
+    assert CenterView(**view).size == 224
