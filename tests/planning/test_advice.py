@@ -35,10 +35,15 @@ def test_what_does_not_fit_is_split_computed_again_or_made_smaller() -> None:
     words = said(memory=FULL, state=large, largest={'batch_size': 512, 'compiled': False})
     for part in ('--config.mesh.fsdp=8', '18.6 GiB', '2.3 stay', '--config.model.backbone.remat'):
         assert part in words
+    assert '--config.accumulate=2.' in words
     assert '--config.batch_size=512' in words
     assert 'should fit' in words
     backbone = {'type': 'ResNet', 'remat': True}
-    split = {'model': {'type': 'SimCLR', 'backbone': backbone}, 'mesh': {'fsdp': 8}}
+    split = {
+        'model': {'type': 'SimCLR', 'backbone': backbone},
+        'mesh': {'fsdp': 8},
+        'accumulate': 4,
+    }
     words = said(split, memory=FULL, state=large, largest={'batch_size': 0, 'compiled': True})
     assert words == 'Or take more devices, each of which then has fewer images.'
     assert 'fits: --config.batch_size=8' in said(
