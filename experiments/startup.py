@@ -22,7 +22,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -87,8 +87,9 @@ class Ledger:
     def begin(self, part: str = '', kind: str = RUNNING) -> None:
         """A part of what is going on begins, or another kind of work for it."""
         self._charge()
-        path = self._spans[-1][0]
-        self._spans.append(('/'.join(filter(None, (path, part))), kind))
+        *outer, last = self._spans[-1][0].split('/')
+        inner = part if part != last else ''  # one that calls itself is no part of its own
+        self._spans.append(('/'.join(filter(None, (*outer, last, inner))), kind))
 
     def end(self) -> None:
         """What began last ends."""
@@ -117,7 +118,7 @@ class Ledger:
     def told(self) -> dict[str, Any]:
         """What was found, by part, for a file."""
         self._charge()
-        parts = sorted({path for path, _ in self.wall})
+        parts = dict.fromkeys(path for path, _ in self.wall)
         return {
             'first_step': self.first_step,
             'parts': {
@@ -304,7 +305,7 @@ def table(title: str, found: dict[str, Any]) -> list[str]:
     parts = found['parts']
     heads = (*('wall s', 'CPU s'), *KINDS)
     lines = ['', title, f'  {"":<30}' + ''.join(f'{head:>11}' for head in heads)]
-    for path in sorted(parts):
+    for path in in_order(parts):
         row = parts[path]
         numbers = (sum(row[kind] for kind in KINDS), row['cpu'], *(row[kind] for kind in KINDS))
         depth, name = path.count('/'), path.rpartition('/')[2] or 'all else'
@@ -316,6 +317,17 @@ def table(title: str, found: dict[str, Any]) -> list[str]:
     )
     lines.append(f'  seconds to the end of the first step: {found["first_step"]:.1f}')
     return lines
+
+
+def in_order(parts: Iterable[str]) -> list[str]:
+    """Paths as they came first, those of one part together behind it."""
+    came = {path: number for number, path in enumerate(parts)}
+
+    def key(path: str) -> list[int]:
+        names = path.split('/')
+        return [came['/'.join(names[:length])] for length in range(1, len(names) + 1)]
+
+    return sorted(came, key=key)
 
 
 if __name__ == '__main__':

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from experiments import startup
-from experiments.startup import COMPILING, PARTS, RUNNING, STEP, TRACING, Ledger, table
+from experiments.startup import COMPILING, PARTS, RUNNING, STEP, TRACING, Ledger, in_order, table
 from tests.conftest import ROOT
 
 
@@ -31,7 +31,7 @@ def test_each_second_is_counted_once_where_it_is_innermost(
         now[0] += 2
         with book.span(part='kNN'):
             now[0] += 4
-            with book.span(kind=TRACING):
+            with book.span(part='kNN', kind=TRACING):  # the same part, however deep
                 now[0] += 8
                 with book.span(kind=COMPILING):
                     now[0] += 16
@@ -49,6 +49,11 @@ def test_each_second_is_counted_once_where_it_is_innermost(
     lines = table('A run', {**found, 'first_step': 12.34})
     assert lines[-1].split()[-1] == '12.3'
     assert lines[-2].split() == ['together', '63.00', '126.00', '39.00', '0.00', '8.00', '16.00']
+
+
+def test_parts_stand_behind_what_they_are_part_of() -> None:
+    came = ['', 'start', 'start/kNN', 'loop', 'start/probe', 'loop/kNN']
+    assert in_order(came) == ['', 'start', 'start/kNN', 'start/probe', 'loop', 'loop/kNN']
 
 
 @pytest.mark.parametrize('place', [*PARTS, STEP])
