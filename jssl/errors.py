@@ -26,6 +26,10 @@ class JsslError(ValueError):
     """
 
 
+class NotFinite(JsslError):
+    """Numbers of a run are no longer finite: it can learn nothing more."""
+
+
 def show(value: Any) -> str:
     """A value as Python writes it, on one line, cut where it does not fit there."""
     text = repr(value)

@@ -22,7 +22,7 @@ PLACES = (
         'networks',
         'optim',
     ),
-    *('precision', 'runs.describe'),
+    *('precision', 'runs.describe', 'cli.sweeps', 'training.lifting', 'visualization.lanes'),
 )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from jssl.errors import JsslError
+from jssl.errors import JsslError, NotFinite
 
 RANK_EPSILON = 1e-7  # of RankMe's equation
 LOWEST_STD = 0.1
@@ -64,7 +64,7 @@ def feature_statistics(features: np.ndarray, *, max_rows: int = MOST_ROWS) -> di
       max_rows: use at most so many rows, evenly spaced; the values hardly depend on more.
 
     Raises:
-      JsslError: not a matrix, or not finite.
+      JsslError: not a matrix, or, as `NotFinite`, not finite.
     """
     if features.ndim != 2 or len(features) == 0:
         raise JsslError(
@@ -72,7 +72,7 @@ def feature_statistics(features: np.ndarray, *, max_rows: int = MOST_ROWS) -> di
         )
     rows = np.asarray(features[evenly_spaced(len(features), max_rows)], np.float64)
     if not np.isfinite(rows).all():
-        raise JsslError(
+        raise NotFinite(
             'The features hold NaN or infinity, so the network has diverged; lower the learning '
             'rate, lengthen the warm-up, or clip the gradient.'
         )

@@ -97,11 +97,16 @@ class Evaluator:
           params: those of the untrained network.
           state: its state.
         """
-        see = partial(raw_pixels, self.view, batch_sharding=self.batch_sharding)
-        found = {RAW_PIXELS: measure(self.metrics, *self._both(see))} if self.metrics else {}
+        found = {RAW_PIXELS: self._raw_pixels}
         if self.algorithm.predicts != 'classes':
             found[RANDOM_NETWORK] = self.evaluate(params, state)
         return {subject: scores for subject, scores in found.items() if scores}
+
+    @functools.cached_property
+    def _raw_pixels(self) -> Scores:
+        """Measured once, whatever network is evaluated."""
+        see = partial(raw_pixels, self.view, batch_sharding=self.batch_sharding)
+        return measure(self.metrics, *self._both(see)) if self.metrics else {}
 
     def _both(
         self, see: Callable[[Iterable[Batch]], Extracted]

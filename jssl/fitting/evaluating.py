@@ -100,6 +100,15 @@ class RunEvaluator:
             test_classes=experiment.test_classes,
         )
 
+    def share(self, other: 'RunEvaluator') -> None:
+        """Takes the evaluator of another run, compiled, and its images, held in memory.
+
+        Data, views and metrics must be the same, and so must the features of a network.
+        """
+        if other is not self:
+            found = ('evaluator', 'test_batches', 'probe_batches')
+            vars(self).update({name: getattr(other, name) for name in found})
+
     @functools.cached_property
     def metrics(self) -> tuple[Metric, ...]:
         """Neighbours and the linear probe, except of a classifier, and the experiment's own."""

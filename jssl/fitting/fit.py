@@ -50,6 +50,7 @@ from jssl.training.callbacks import Callback, Callbacks, check_callbacks
 from jssl.training.experiment import Experiment
 from jssl.training.loop import DeviceBatch, Loop, to_device
 from jssl.training.refresh import Refresher
+from jssl.training.run_log import RunLog
 from jssl.training.shapes import check_shapes
 
 
@@ -187,15 +188,7 @@ def train(
     For `run` and `check` see `Checkpoints`.
     """
     callbacks = callbacks or Callbacks()
-    checkpoints = Checkpoints(
-        directory / CHECKPOINTS,
-        keep=experiment.runtime.checkpoint.keep,
-        data=experiment.listings['data'].identity,
-        run=run,
-        check=check,
-        report=progress.print,
-        saved=callbacks.saved,
-    )
+    checkpoints = open_checkpoints(experiment, directory, progress, run, check, callbacks.saved)
     experiment.bad_samples.report = progress.print
 
     def told(row: Row) -> None:
@@ -210,17 +203,11 @@ def train(
             train_state = begin(experiment, checkpoints, evaluator, writer, progress)
             if is_complete(experiment, train_state, writer.rows, progress.print):
                 return Trained(train_state, writer.rows, before=True)
+            refresher = Refresher(experiment, evaluator.training_batches, progress.print)
             loop = Loop(
                 step=telling(experiment.step, progress.print),
-                plan=experiment.plan,
-                evaluate=evaluator.evaluate,
-                rate=experiment.rate,
-                checkpoints=checkpoints,
-                writer=writer,
-                progress=progress,
-                data_wait=DataWait(advice(experiment), progress.print),
-                bad_samples=experiment.bad_samples,
-                refresher=Refresher(experiment, evaluator.training_batches, progress.print),
+                log=run_log(experiment, evaluator, checkpoints, writer, progress, refresher.scores),
+                refresher=refresher,
                 images=experiment.batch_size,
                 workdir=directory,
                 callbacks=callbacks,
@@ -228,6 +215,49 @@ def train(
             return Trained(run_loop(loop, experiment, train_state), writer.rows, before=False)
     except Stopped as stop:
         raise Interrupted(stop.number, checkpoints.latest_step(), directory) from None
+
+
+def open_checkpoints(
+    experiment: Experiment,
+    directory: Path,
+    progress: Progress,
+    run: str,
+    check: Callable[[], None],
+    saved: Callable[[int, Path], None],
+    keep: int = 1,
+) -> Checkpoints:
+    """Those of a run, of which at least `keep` stay; for the rest see `Checkpoints`."""
+    return Checkpoints(
+        directory / CHECKPOINTS,
+        keep=max(experiment.runtime.checkpoint.keep, keep),
+        data=experiment.listings['data'].identity,
+        run=run,
+        check=check,
+        report=progress.print,
+        saved=saved,
+    )
+
+
+def run_log(
+    experiment: Experiment,
+    evaluator: RunEvaluator,
+    checkpoints: Checkpoints,
+    writer: MetricsWriter,
+    progress: Progress,
+    clusters: Callable[[TrainState], dict[str, float]],
+) -> RunLog:
+    """What the train loop writes to."""
+    return RunLog(
+        plan=experiment.plan,
+        evaluate=evaluator.evaluate,
+        rate=experiment.rate,
+        checkpoints=checkpoints,
+        writer=writer,
+        progress=progress,
+        data_wait=DataWait(advice(experiment), progress.print),
+        bad_samples=experiment.bad_samples,
+        clusters=clusters,
+    )
 
 
 def begin(
@@ -240,18 +270,40 @@ def begin(
     """The state to continue from, or a fresh one with its baselines measured."""
     restored = checkpoints.restore(experiment.placed_state)
     if restored is not None:
-        train_state, step = restored
-        plan = experiment.plan
-        writer.truncate(step, logged=[number for number in range(1, step + 1) if plan.logs(number)])
-        progress.print(f'resuming after step {step} of {plan.steps}')
-        if scores := evaluator.catch_up(writer.rows, step, train_state):
-            epoch = step / plan.steps_per_epoch
-            writer.write(step, scores, kind=EVALUATION, epoch=epoch, subject=NETWORK)
-        return train_state
+        return resume(experiment, *restored, evaluator, writer, progress)
+    return start(experiment, experiment.make_state, evaluator, writer, progress)
+
+
+def resume(
+    experiment: Experiment,
+    train_state: TrainState,
+    step: int,
+    evaluator: RunEvaluator,
+    writer: MetricsWriter,
+    progress: Progress,
+) -> TrainState:
+    """The state of a checkpoint, with what was written after it forgotten."""
+    plan = experiment.plan
+    writer.truncate(step, logged=[number for number in range(1, step + 1) if plan.logs(number)])
+    progress.print(f'resuming after step {step} of {plan.steps}')
+    if scores := evaluator.catch_up(writer.rows, step, train_state):
+        epoch = step / plan.steps_per_epoch
+        writer.write(step, scores, kind=EVALUATION, epoch=epoch, subject=NETWORK)
+    return train_state
+
+
+def start(
+    experiment: Experiment,
+    make_state: Callable[[], TrainState],
+    evaluator: RunEvaluator,
+    writer: MetricsWriter,
+    progress: Progress,
+) -> TrainState:
+    """A fresh state with its baselines measured, and with the weights that it is to begin with."""
     if gone := last_step(writer.directory / METRICS):
         progress.print(f'none of the {gone} steps taken here was saved; beginning again')
     writer.truncate(-1)
-    fresh = experiment.make_state()
+    fresh = make_state()
     train_state = pretrained(experiment, fresh, progress.print)  # what does not fit is told first
     for subject, scores in evaluator.baselines(fresh).items():
         writer.write(0, scores, kind=BASELINE, epoch=0, subject=subject)

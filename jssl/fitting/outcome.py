@@ -99,9 +99,8 @@ def conclude(
     params, state = gather((train_state.params, train_state.state))
     files: list[Path | None] = []
     if jax.process_index() == 0:
-        told = {'data': told_data(config['config']), 'scores': final_scores(rows) or None}
-        write = partial(export, experiment, params, state, directory, steps=step, **told)
-        files.append(attempt('The file of weights', write, tell))
+        of_run = experiment, params, state, rows, directory, config
+        files.append(write_weights(*of_run, steps=step, tell=tell))
     extract = partial(evaluator.features, step, train_state)
     extracted = attempt('What the report says of the features', extract, tell)
     if jax.process_index() != 0:
@@ -129,6 +128,23 @@ def conclude(
     )
     show_table(outcome, seconds_of(rows), progress)
     return outcome
+
+
+def write_weights(
+    experiment: Experiment,
+    params: Params,
+    state: State,
+    rows: Sequence[Row],
+    directory: Path,
+    config: Mapping[str, Any],
+    *,
+    steps: int,
+    tell: Callable[[str], None],
+) -> Path | None:
+    """The file of weights of a run, see `conclude`; None where it cannot be written."""
+    told = {'data': told_data(config['config']), 'scores': final_scores(rows) or None}
+    write = partial(export, experiment, params, state, directory, steps=steps, **told)
+    return attempt('The file of weights', write, tell)
 
 
 def left_behind(

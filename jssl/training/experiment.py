@@ -287,14 +287,18 @@ class Experiment(Checked):
         """Traced once, for its shapes and for itself."""
         return jax.jit(self.initial_state)
 
-    def initial_state(self) -> TrainState:
-        """The state before the first step; trace it with `jax.jit` or `jax.eval_shape`."""
+    def initial_state(self, seed: jax.Array | None = None) -> TrainState:
+        """The state before the first step; trace it with `jax.jit` or `jax.eval_shape`.
+
+        Args:
+          seed: uint32 scalar; None takes that of the runtime.
+        """
         return init_train_state(
             self.algorithm,
             self.views,
             self.transformation,
             self.empty_batch(),
-            seed=self.runtime.seed,
+            seed=self.runtime.seed if seed is None else seed,
         )
 
     def empty_batch(self) -> dict[str, Any]:

@@ -5,7 +5,6 @@ already running, so that the device never idles for the sake of a log line.
 """
 
 import dataclasses
-import math
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,18 +14,13 @@ import jax
 import numpy as np
 
 from jssl.algorithm import Metrics, TrainState
-from jssl.data.reading.bad_samples import BadSamples
-from jssl.errors import JsslError
-from jssl.evaluation.evaluator import NETWORK
 from jssl.interrupts import Interrupted
-from jssl.optim.schedules import Schedule
 from jssl.runs.checkpoints import Checkpoints
-from jssl.runs.metrics import EPOCH, EVALUATION, STEP, STOPPED, MetricsWriter
-from jssl.runs.progress import DataWait, Meter, Progress
+from jssl.runs.progress import Meter
 from jssl.training.callbacks import FAIL, GO_ON, STOP, Callbacks
-from jssl.training.finite import not_finite
 from jssl.training.plan import Plan
 from jssl.training.refresh import Refresher
+from jssl.training.run_log import RunLog
 from jssl.training.signals import StopSignal
 from jssl.training.step import Step
 
@@ -53,14 +47,7 @@ class Loop:
 
     Attributes:
       step: of `make_train_step`.
-      plan: when to log, evaluate and save.
-      evaluate: train state -> flat dict of numbers about its features.
-      rate: step -> learning rate, for the log; None where optax alone knows it.
-      checkpoints: where states are saved.
-      writer: where metrics go.
-      progress: what a person watches.
-      data_wait: watches whether the data come fast enough.
-      bad_samples: the broken images so far; their number is logged after every epoch that has some.
+      log: what is written of the run, and where.
       refresher: what happens between epochs.
       images: per step, for the speed.
       workdir: the run's directory, for messages.
@@ -68,18 +55,21 @@ class Loop:
     """
 
     step: Step
-    plan: Plan
-    evaluate: Callable[[int, TrainState], dict[str, float]]
-    rate: Schedule | None
-    checkpoints: Checkpoints
-    writer: MetricsWriter
-    progress: Progress
-    data_wait: DataWait
-    bad_samples: BadSamples
+    log: RunLog
     refresher: Refresher
     images: int
     workdir: Path
     callbacks: Callbacks
+
+    @property
+    def plan(self) -> Plan:
+        """When to log, evaluate and save."""
+        return self.log.plan
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Where states are saved."""
+        return self.log.checkpoints
 
     def run(
         self,
@@ -120,19 +110,19 @@ class Loop:
                 train_state, metrics = self.step(train_state, batch, data)
                 if step == first:
                     meter.read(step - 1)  # the start and the compilation are no speed
-                _keep_pace(running, metrics)
+                keep_pace(running, metrics)
                 if pending:
                     self._log(*pending, meter)
                 pending = (step, metrics) if self.plan.due(self.plan.log_every, step) else None
                 if self.plan.due(self.plan.steps_per_epoch, step):
-                    self._log_epoch(step, train_state)
+                    self.log.epoch(step, train_state)
                 ended = step == self.plan.steps
                 stopping = stop.requested or self.checkpoints.reached_preemption(step)
                 if stopping or self.plan.pauses(step):
                     self._log(step, metrics, meter)
                     pending = None
                     with meter.paused():
-                        self._check_state(step, metrics, train_state)
+                        self.log.check_state(step, on_host(metrics), train_state)
                         self._evaluate_and_save(step, train_state, stopping)
                         ended = ended or (not stopping and self._ends(step, train_state))
                 if stopping or (ended and stop.requested):
@@ -143,43 +133,15 @@ class Loop:
         return train_state
 
     def _log(self, step: int, metrics: Metrics, meter: Meter) -> None:
-        """Writes the numbers of a step; waits until the device has them.
-
-        Where the plan has no line, as where a signal stops the run, they are only looked at: a run
-        that is stopped and resumed writes the lines of one that is not.
-        """
-        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-        speed = meter.read(step)
-        self.data_wait.check(speed.data_wait)
-        if self.rate is not None:
-            values['lr'] = float(self.rate(step - 1))
-        if not math.isfinite(values['loss']):
-            raise self._diverged(f'The loss became {values["loss"]} by step {step}', metrics)
-        if not self.plan.logs(step):
-            return
-        epoch = step / self.plan.steps_per_epoch
-        self.writer.write(step, values | speed._asdict(), kind=STEP, epoch=epoch)
-        self.progress.update(step, epoch=epoch, loss=values['loss'], speed=speed)
-
-    def _log_epoch(self, step: int, train_state: TrainState) -> None:
-        """What is counted once an epoch: broken images, and how clusters fare."""
-        broken = self.bad_samples.count
-        found = {'bad_samples': float(broken)} if broken else {}
-        if values := found | self.refresher.scores(train_state):
-            epoch = step / self.plan.steps_per_epoch
-            self.writer.write(step, values, kind=EPOCH, epoch=epoch)
+        """Writes the numbers of a step; waits until the device has them."""
+        self.log.step(step, on_host(metrics), meter.read(step))
 
     def _evaluate_and_save(self, step: int, train_state: TrainState, stopping: bool) -> None:
         """What is due after a step whose state was found finite."""
         if not stopping and self.plan.due(self.plan.evaluate_every, step):
-            self._evaluate(step, train_state)
+            self.log.scores(step, train_state)
         if stopping or self.plan.due(self.plan.save_every, step):
             self.checkpoints.save(step, train_state)
-
-    def _evaluate(self, step: int, train_state: TrainState) -> None:
-        scores = self.evaluate(step, train_state)
-        epoch = step / self.plan.steps_per_epoch
-        self.writer.write(step, scores, kind=EVALUATION, epoch=epoch, subject=NETWORK)
 
     def _ends(self, step: int, train_state: TrainState) -> bool:
         """Whether a callback ends the run here; the state is evaluated and saved then."""
@@ -187,42 +149,23 @@ class Loop:
         if verdict == GO_ON:
             return False
         if verdict == STOP and not self.plan.due(self.plan.evaluate_every, step):
-            self._evaluate(step, train_state)
+            self.log.scores(step, train_state)
         self.checkpoints.save(step, train_state)
         self.checkpoints.wait()
         if verdict == FAIL:
             raise self.callbacks.failed(step)
-        self.progress.print(f'stopped by {self.callbacks.stopped_by} after step {step}')
-        epoch = step / self.plan.steps_per_epoch
-        self.writer.write(step, {}, kind=STOPPED, epoch=epoch, subject=self.callbacks.stopped_by)
+        by = self.callbacks.stopped_by
+        self.log.progress.print(f'stopped by {by} after step {step}')
+        self.log.stopped(step, by)
         return True
 
-    def _check_state(self, step: int, metrics: Metrics, train_state: TrainState) -> None:
-        """Raises a `JsslError` for what no run can go on from.
 
-        A step's loss is that of the parameters before it: its gradient may not be finite, and so
-        what it leaves behind, where the loss still is.
-        """
-        if names := not_finite(train_state):
-            more = f' and {len(names) - 1} more' if len(names) > 1 else ''
-            raise self._diverged(f'Step {step} left NaN or infinity in {names[0]}{more}', metrics)
-
-    def _diverged(self, what: str, metrics: Metrics) -> JsslError:
-        """The error of a run that can no longer learn."""
-        loss, grad_norm = (float(metrics[name]) for name in ('loss', 'grad_norm'))
-        self.checkpoints.wait()
-        good = self.checkpoints.latest_step()
-        saved = (
-            'nothing was saved' if good is None else f'the last good checkpoint is of step {good}'
-        )
-        return JsslError(
-            f'{what}, with a loss of {loss:.6g} and a gradient norm of {grad_norm:.6g}; {saved}. '
-            'Lower config.optimizer.lr, lengthen config.schedule.warmup_epochs or set '
-            'config.optimizer.clip, and start in a new --workdir.'
-        )
+def on_host(metrics: Metrics) -> dict[str, float]:
+    """The numbers, once the device has them."""
+    return {name: float(value) for name, value in jax.device_get(metrics).items()}
 
 
-def _keep_pace(running: deque[Metrics], metrics: Metrics) -> None:
+def keep_pace(running: deque[Metrics], metrics: Metrics) -> None:
     """Waits for an earlier step; else the host would queue batches without end."""
     running.append(metrics)
     if len(running) > AHEAD:

@@ -15,8 +15,12 @@ from jssl.training.experiment import Experiment
 EPOCHS = 1000  # among which an algorithm that refreshes its state does so
 
 
-def check_shapes(experiment: Experiment) -> None:
+def check_shapes(experiment: Experiment, *, copies: int = 1) -> None:
     """Traces the first state, the train step and the features of an evaluation; computes nothing.
+
+    Args:
+      experiment: what is to run.
+      copies: how many train states and batches are on the devices at a time.
 
     Raises:
       JsslError: says what does not fit; for an error that is none of ours, its type, its text and
@@ -24,7 +28,7 @@ def check_shapes(experiment: Experiment) -> None:
     """
     state = _traced('the first state', lambda: experiment.state_shapes)
     batch = _traced('a batch', lambda: jax.eval_shape(experiment.empty_batch))
-    _check_memory(experiment, state, batch)
+    _check_memory(experiment, state, batch, copies)
     _traced('the train step', lambda: jax.eval_shape(experiment.step, *step_inputs(experiment)))
     if not _traced('the features', lambda: experiment.feature_dim):
         raise JsslError(
@@ -68,14 +72,14 @@ def _refresh(experiment: Experiment) -> Callable[[TrainState], Any]:
     return refresh
 
 
-def _check_memory(experiment: Experiment, state: Any, batch: Any) -> None:
+def _check_memory(experiment: Experiment, state: Any, batch: Any, copies: int) -> None:
     """Refuses a state and a batch that alone are larger than the memory they are to lie in."""
     devices = list(experiment.mesh.local_devices)
     sharing = len(devices) if devices[0].platform == 'cpu' else 1  # those of a host share its own
     kept, split = _sizes({'train state': state}), _sizes({'batch': batch})
     shards, sizes = experiment.runtime.mesh.fsdp, {**kept, **split}
     each = sum(kept.values()) / shards + sum(split.values()) / experiment.mesh.size
-    need, have = sharing * each, memory(devices[0])
+    need, have = copies * sharing * each, memory(devices[0])
     if have is None or need <= have:
         return
     largest = sorted(sizes, key=sizes.__getitem__)[:-4:-1]

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import use_abstract_mesh
+from jax.sharding import Mesh, use_abstract_mesh
 
 from jssl.accumulation import accumulating
 from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, TrainState
@@ -56,6 +56,30 @@ def make_train_step(
       what the loss reports, and `loss` and `grad_norm`.
     """
     mesh = None if shardings is None else jax.tree.leaves(shardings)[0].mesh
+    platform = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
+    compiled = functools.partial(
+        jax.jit,
+        plain_train_step(algorithm, views, optimizer, mesh=mesh, accumulate=accumulate),
+        donate_argnums=0,
+        compiler_options=in_place(platform),
+    )
+    return compiled() if shardings is None else compiled(out_shardings=(shardings, None))
+
+
+def plain_train_step(
+    algorithm: Algorithm,
+    views: Views,
+    optimizer: optax.GradientTransformation,
+    *,
+    mesh: Mesh | None = None,
+    accumulate: int = 1,
+) -> Step:
+    """The step of `make_train_step`, not compiled: a sweep makes one program of several.
+
+    Args:
+      algorithm, views, optimizer, accumulate: as there.
+      mesh: over which the state is split; None for a single device.
+    """
 
     def step(
         train_state: TrainState, batch: Batch, data: Batch | None = None
@@ -86,11 +110,7 @@ def make_train_step(
         )
         return train_state, {**metrics, 'loss': loss, 'grad_norm': optax.tree.norm(grads)}
 
-    platform = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
-    compiled = functools.partial(
-        jax.jit, step, donate_argnums=0, compiler_options=in_place(platform)
-    )
-    return compiled() if shardings is None else compiled(out_shardings=(shardings, None))
+    return step
 
 
 IN_PLACE = {
@@ -181,7 +201,7 @@ def init_train_state(
     optimizer: optax.GradientTransformation,
     batch: Batch,
     *,
-    seed: int,
+    seed: int | jax.Array,
 ) -> TrainState:
     """The state before the first step; trace it under `jax.jit` or `jax.eval_shape`.
 

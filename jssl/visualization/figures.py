@@ -24,6 +24,7 @@ CLASS_COLORS = (
 CLASS_MARKERS = 'os^Dv<>pPX'
 MARKER_LETTERS = '●■▲◆▼◀▶⬟✚✖'  # the same, in a text
 LINE_STYLES = ('-', '--')
+LANE_DASHES = ((), (6, 3), (2, 2), (6, 2, 2, 2))  # ink and gap; of ten lanes each
 LINE_MARKERS = 'os'
 LONGEST_NAME = 18  # characters of a name in a map
 MOST_POINTS = 600  # of a curve: about as many as a panel has pixels
@@ -59,11 +60,12 @@ class Panel:
 
     Attributes:
       title: what is shown; the page sets it above the plot.
-      lines: one or two curves.
+      lines: one or two curves; of the lanes of a sweep any number.
       x_label: what runs from left to right.
       references: heights worth comparing with, by name.
       smooth: draw the values faintly and their running mean over them.
       from_zero: start the vertical axis at 0.
+      lanes: each curve has the colour of its lane, and the page names them.
     """
 
     title: str
@@ -72,6 +74,7 @@ class Panel:
     references: Mapping[str, float] = dataclasses.field(default_factory=dict)
     smooth: bool = False
     from_zero: bool = False
+    lanes: bool = False
 
 
 def draw_panel(panel: Panel, theme: Theme) -> Figure:
@@ -79,15 +82,14 @@ def draw_panel(panel: Panel, theme: Theme) -> Figure:
     figure = Figure(figsize=(4.6, 2.5), layout='constrained')
     axes = figure.add_subplot()
     _dress(axes, theme)
-    lines = [
-        _draw_line(axes, line, index, theme, panel.smooth) for index, line in enumerate(panel.lines)
-    ]
+    draw = _draw_lane if panel.lanes else _draw_line
+    lines = [draw(axes, line, index, theme, panel.smooth) for index, line in enumerate(panel.lines)]
     for name, height in panel.references.items():
         _draw_reference(axes, name, height, theme)
     axes.set_xlabel(panel.x_label, color=theme.faint, fontsize=9)
     if panel.from_zero:
         axes.set_ylim(bottom=0)
-    if len(panel.lines) > 1:
+    if len(panel.lines) > 1 and not panel.lanes:
         names = [line.name for line in panel.lines]
         _legend(axes, theme, lines, names)
     return figure
@@ -105,6 +107,28 @@ def _draw_line(axes: Axes, line: Line, index: int, theme: Theme, smooth: bool) -
     if smooth:
         axes.plot(x, running_mean(y, len(y) // 20), style, color=color)
     return drawn
+
+
+def _draw_lane(axes: Axes, line: Line, index: int, theme: Theme, smooth: bool) -> Artist:
+    """One of many curves: its running mean alone where it is noisy."""
+    del theme
+    x, y = thin(line.x), thin(line.y)
+    y = running_mean(y, len(y) // 20) if smooth and len(y) > 20 else y
+    (drawn,) = axes.plot(x, y, color=lane_color(index), linewidth=1.3, label=line.name)
+    if dashes := LANE_DASHES[index // len(CLASS_COLORS) % len(LANE_DASHES)]:
+        drawn.set_dashes(dashes)
+    return drawn
+
+
+def lane_color(index: int) -> str:
+    """The colour of a lane of a sweep."""
+    return CLASS_COLORS[index % len(CLASS_COLORS)]
+
+
+def lane_dashes(index: int) -> str:
+    """How its line is broken, for SVG; ``'none'`` for a whole one."""
+    dashes = LANE_DASHES[index // len(CLASS_COLORS) % len(LANE_DASHES)]
+    return ' '.join(str(2 * length) for length in dashes) or 'none'
 
 
 def _draw_reference(axes: Axes, name: str, height: float, theme: Theme) -> None:
