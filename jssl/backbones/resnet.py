@@ -15,7 +15,9 @@ import jax.numpy as jnp
 from jssl.checks import Checked, Count, DType, Natural, Stages, distinct
 from jssl.errors import JsslError, show, suggest
 from jssl.layers.batch_norm import BatchNorm
+from jssl.layers.conv import convolve
 from jssl.layers.initializers import kaiming_normal
+from jssl.layers.pooling import max_pool
 from jssl.reference import Reference
 
 
@@ -37,6 +39,7 @@ def conv(
         use_bias=False,
         kernel_init=kaiming_normal,
         dtype=dtype,
+        conv_general_dilated=convolve,
         name=name,
     )
 
@@ -226,7 +229,7 @@ class ResNet(Checked, nn.Module):
         x = self._freeze(self._stem(images, norm, self._adapts(0, train)), 0)
         features = [x]
         if not self.cifar_stem:
-            x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+            x = max_pool(x, side=3, stride=2, padding=1)
         for stage in range(1, len(self.strides) + 1):
             x = self._freeze(self._stage(x, stage, norm, self._adapts(stage, train)), stage)
             features.append(x)

@@ -1,8 +1,13 @@
-"""From the features of a backbone to one vector an image."""
+"""Pooling: of maps, and from the features of a backbone to one vector an image."""
 
+import functools
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from jssl.layers.platforms import on_cpu
 
 # One entry per output: a map (B, h, w, C), vectors (B, C), or a map and the class token (B, C).
 Features = tuple[jax.Array | tuple[jax.Array, jax.Array], ...]
@@ -52,3 +57,42 @@ def _cell_means(length: int, side: int) -> np.ndarray:
         start, stop = cell * length // side, -(-(cell + 1) * length // side)
         means[cell, start:stop] = 1 / (stop - start)
     return means
+
+
+def max_pool(x: jax.Array, side: int, stride: int, padding: int) -> jax.Array:
+    """Maxima over squares of an image; the gradient goes to the first of equal values.
+
+    XLA's CPU backend takes many times as long for windows, and for their gradient, as for maxima of
+    neighbouring columns and then of neighbouring rows.
+
+    Args:
+      x: (B, H, W, C).
+      side: of the squares.
+      stride: from one to the next.
+      padding: on each border, with what is less than any value; at most half of `side`.
+
+    Returns:
+      (B, h, w, C).
+    """
+    window = {'strides': (stride, stride), 'padding': ((padding, padding),) * 2}
+    plain = functools.partial(nn.max_pool, window_shape=(side, side), **window)
+    slices = functools.partial(_max_of_slices, side=side, stride=stride, padding=padding)
+    return on_cpu(slices, plain)(x)
+
+
+def _max_of_slices(x: jax.Array, side: int, stride: int, padding: int) -> jax.Array:
+    """Columns first: among equal values the first in the order of rows is then kept."""
+    for axis in (2, 1):
+        borders = [(padding * (other == axis),) * 2 for other in range(4)]
+        padded = jnp.pad(x, borders, constant_values=-jnp.inf)
+        stop = padded.shape[axis] - side + 1
+        slices = [
+            jax.lax.slice_in_dim(padded, start, start + stop, stride, axis) for start in range(side)
+        ]
+        x = functools.reduce(_first_max, slices)
+    return x
+
+
+def _first_max(a: jax.Array, b: jax.Array) -> jax.Array:
+    """The larger of two, or NaN where one is; the first if they are equal, also for a gradient."""
+    return jnp.where((a >= b) | jnp.isnan(a), a, b)
