@@ -1,26 +1,22 @@
 """Weights of other libraries in files of ours or of a third: what `jssl import --to` does."""
 
 import functools
-import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from jssl.augment.views import CenterView
-from jssl.components import build_at
 from jssl.errors import JsslError
 from jssl.fitting.pretrained import prefixed
-from jssl.inference.load import CANVAS, Sizes, fitted
+from jssl.inference.load import Sizes, built, fitted, sections_in, sizes_in, view_in
 from jssl.inference.pretrained import Frozen
-from jssl.interop.bring import Brought, bring, check_known, place
+from jssl.interop.bring import Brought, bring, check_known, place, weights_in
 from jssl.interop.convert import read_checkpoint
 from jssl.interop.exporters import Parcel, formats, write
 from jssl.interop.metadata import read_metadata
 from jssl.interop.portable import portable
-from jssl.kinds import Backbone
 from jssl.paths import expanded
 from jssl.runs.describe import describe
 from jssl.weights.files import READABLE
@@ -58,16 +54,23 @@ def carry(
     found = expanded(source)
     brought = _brought(found, layout, leave_out)
     report(brought.said)
+    file = weights_in(found)
+    metadata = read_metadata(file) if os.path.isfile(file) else {}
+    told = sections_in(metadata, str(source))
     if backbone is None:
-        backbone = _network(found, brought)
+        backbone = _network(told, brought, str(source))
     if backbone is None and to not in PLAIN:
         raise JsslError(
             f'{str(source)!r} does not say which network its weights are for, which --to={to} '
             'needs. Give it: --backbone=\'dict(type="ResNet", depth=50)\'.'
         )
-    metadata = {} if backbone is None else _described(backbone, brought)
+    if backbone is None:
+        return write(target, Parcel(brought.arrays, metadata), to)
+    view = view_in(told, brought, str(source))
+    sizes = sizes_in(told, brought, view, str(source))
+    metadata |= describe(backbone, view, *sizes)
     program = getattr(formats().get(to), 'PROGRAM', False)
-    features = _features(portable(backbone), brought, str(source)) if program else None
+    features = _features(portable(backbone), brought, view, sizes, str(source)) if program else None
     return write(target, Parcel(brought.arrays, metadata, backbone, features), to)
 
 
@@ -77,29 +80,29 @@ def _brought(source: Path, layout: str | None, leave_out: Sequence[str]) -> Brou
     return place(read_checkpoint(source), str(source), layout, leave_out)
 
 
-def _network(source: Path, brought: Brought) -> Any:
+def _network(told: Mapping[str, Any], brought: Brought, source: str) -> Any:
     """The module that file or arrays tell of; None for none."""
-    told = read_metadata(source).get('backbone') if os.path.isfile(source) else None
-    section = brought.network if told is None else json.loads(told)
+    section = told.get('backbone', brought.network)
     if section is None:
         return None
-    check_known(section, str(source))
-    return build_at('backbone', Backbone, section)
+    if section is brought.network:
+        check_known(brought.network, source)
+    return built('backbone', section, source, remedy=_remedy)
 
 
-def _described(backbone: Any, brought: Brought) -> dict[str, str]:
-    view = CenterView(**brought.view)
-    return describe(backbone, view, *_sizes(view, brought))
+def _remedy(place: str, name: str) -> str:
+    del place
+    return f'--backbone=\'dict(type="{name}")\' with the fields that it needs'
 
 
-def _sizes(view: CenterView, brought: Brought) -> Sizes:
-    kernel = brought.arrays.get('patch_embed.projection.weight', brought.arrays.get('conv1.weight'))
-    return Sizes(CANVAS * view.resize, 3 if kernel is None else kernel.shape[1])
-
-
-def _features(backbone: Any, brought: Brought, source: str) -> Callable[[jax.Array], jax.Array]:
+def _features(
+    backbone: Any, brought: Brought, view: Any, sizes: Sizes, source: str
+) -> Callable[[jax.Array], jax.Array]:
     """Normalised images -> features, by the weights in the places that they have here."""
-    view = CenterView(**brought.view)
-    weights = prefixed(brought.arrays)
-    placed = fitted(backbone, weights, view, _sizes(view, brought), source)
+    if view is None:
+        raise JsslError(
+            f'{source!r} does not say how images are prepared for its network, without which no '
+            'program can be made. Give --to=safetensors.'
+        )
+    placed = fitted(backbone, prefixed(brought.arrays), view, sizes, source)
     return functools.partial(Frozen(backbone).extract_feat, *placed)

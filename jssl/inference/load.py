@@ -1,5 +1,6 @@
 """`jssl.load`: a trained network from the directory of a run, or from a file of weights."""
 
+import dataclasses
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, cast
@@ -136,13 +137,13 @@ def _of_run(run: Path, view: EvalView | None, trusted: Collection[str]) -> Pretr
     """From config.json, and the newest checkpoint or else the exported backbone."""
     record = read_config(run)
     config, where = record['config'], f'{run / CONFIG}'
-    made = _built('model', config['model'], where, trusted)
+    made = built('model', config['model'], where, trusted)
     try:
         algorithm = with_dtype(made, config.get('dtype'))
     except JsslError as error:
         raise JsslError(f'{where}: {error}') from error
     if view is None:
-        view = _built('eval_view', config.get('eval_view'), where, trusted)
+        view = built('eval_view', config.get('eval_view'), where, trusted)
     size = _sizes(config, where)
     try:
         tree, step = read_parts(run / CHECKPOINTS, ('params',), ('state',))
@@ -216,32 +217,74 @@ def _of_file(
     report: Callable[[str], None],
 ) -> Pretrained:
     """From what the file says of itself, what its arrays tell, or what the caller says."""
-    metadata, config = read_metadata(path), {}
-    for name in ('backbone', 'eval_view', 'canvas', 'channels'):
-        if (value := parsed(metadata, name, str(path))) is not None:
-            config[name] = value
+    metadata = read_metadata(path)
+    config = sections_in(metadata, str(path))
     brought = bring(path, layout)
     if brought.layout is not None and 'backbone' not in config:
         report(brought.said)
     if backbone is None:
-        backbone = _built('backbone', _network(config, brought, str(path)), str(path), trusted)
+        backbone = built('backbone', _network(config, brought, str(path)), str(path), trusted)
     if view is None:
-        view = CenterView(**brought.view)
-        if 'eval_view' in config:
-            view = _built('eval_view', config['eval_view'], str(path), trusted)
-        elif 'canvas' in config:
-            raise JsslError(
-                f'{str(path)!r} does not say how images are prepared for its network, since that '
-                'was a function of its own. Give it, such as '
-                f'jssl.load({str(path)!r}, view=CenterView(size=224)); it is in jssl.augment.views.'
-            )
-    config.setdefault('canvas', CANVAS * getattr(view, 'resize', 256))
-    size = _sizes(config, str(path))
+        view = view_in(config, brought, str(path), trusted)
+    if view is None:
+        raise JsslError(
+            f'{str(path)!r} does not say how images are prepared for its network, since that '
+            'was a function of its own. Give it, such as '
+            f'jssl.load({str(path)!r}, view=CenterView(size=224)); it is in jssl.augment.views.'
+        )
+    size = sizes_in(config, brought, view, str(path))
     params, state = fitted(backbone, prefixed(brought.arrays), view, size, str(path))
     metadata = {**metadata, **describe(backbone, view, *size)}
     return Pretrained(
         Frozen(backbone), params, state, view, *size, config=config, metadata=metadata
     )
+
+
+def sections_in(metadata: Mapping[str, str], path: str) -> dict[str, Any]:
+    """What the file at `path` says of network and images: each section, or number, that it has.
+
+    Raises:
+      JsslError: one is no JSON.
+    """
+    names = ('backbone', 'eval_view', 'canvas', 'channels')
+    found = {name: parsed(metadata, name, path) for name in names}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def view_in(
+    config: Mapping[str, Any], brought: Brought, path: str, trusted: Collection[str] = ()
+) -> EvalView | None:
+    """How images are prepared, as a file or else its layout says; None where it was a function.
+
+    Raises:
+      JsslError: what the file says is no such thing.
+    """
+    if 'eval_view' in config:
+        view: EvalView = built('eval_view', config['eval_view'], path, trusted)
+        return view
+    return None if 'canvas' in config else _usual_view(brought)
+
+
+def _usual_view(brought: Brought) -> CenterView:
+    """That of the layout; images of other channels than it knows have the average of those.
+
+    timm takes a kernel's average too, where it makes one for grey images of one for RGB.
+    """
+    view, channels = CenterView(**brought.view), brought.channels
+    if channels is None or channels == len(view.mean):
+        return view
+    mean, std = ((sum(one) / len(one),) * channels for one in (view.mean, view.std))
+    return dataclasses.replace(view, mean=mean, std=std)
+
+
+def sizes_in(config: Mapping[str, Any], brought: Brought, view: Any, path: str) -> Sizes:
+    """Canvas and channels, as a file or else its arrays say them.
+
+    Raises:
+      JsslError: they are none.
+    """
+    known = {'canvas': CANVAS * getattr(view, 'resize', 256), 'channels': brought.channels or 3}
+    return _sizes({**known, **config}, path)
 
 
 def _network(config: Mapping[str, Any], brought: Brought, path: str) -> Any:
@@ -263,13 +306,19 @@ def _network(config: Mapping[str, Any], brought: Brought, path: str) -> Any:
     return brought.network
 
 
-def _built(name: str, section: Any, where: str, trusted: Collection[str]) -> Any:
+def built(
+    name: str,
+    section: Any,
+    where: str,
+    trusted: Collection[str] = (),
+    remedy: Callable[[str, str], str] | None = None,
+) -> Any:
     """What a section that a file holds describes; classes are looked up in jssl alone.
 
     Raises:
       JsslError: it describes nothing, or names a class that is not trusted.
     """
-    refuse_foreign(section, name, where, trusted, _trust)
+    refuse_foreign(section, name, where, trusted, remedy or _trust)
     try:
         return build_at(name, HINTS[name], _tidy(section))
     except JsslError as error:

@@ -10,7 +10,7 @@ import numpy as np
 from jssl.errors import JsslError
 from jssl.interop.companions import Companions, read_companions
 from jssl.interop.layouts import find, recognise
-from jssl.interop.layouts.layout import Arrays, Layout, listed
+from jssl.interop.layouts.layout import Arrays, Layout, channels_of, listed
 from jssl.paths import expanded
 from jssl.weights.files import open_weights
 
@@ -40,6 +40,7 @@ class Brought(NamedTuple):
       network: the backbone as a section of a config; None where that remains unknown.
       view: what is known of the preparation of images, as fields of `CenterView`.
       said: what a user should know, in a sentence.
+      channels: of images; None where that remains unknown.
     """
 
     arrays: Arrays
@@ -47,6 +48,7 @@ class Brought(NamedTuple):
     network: dict[str, Any] | None
     view: dict[str, Any]
     said: str
+    channels: int | None = None
 
     @property
     def is_foreign(self) -> bool:
@@ -185,4 +187,4 @@ def _placed(
     if layout.view is not None and layout.view % network.get('patch_size', 1) == 0:
         side = layout.view
     view = {**layout.images, **companions.view(width, side)}
-    return Brought(arrays, layout, network, view, '; '.join(parts))
+    return Brought(arrays, layout, network, view, '; '.join(parts), channels_of(arrays))

@@ -104,7 +104,7 @@ def _moments(told: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     found = {}
     for name in ('mean', 'std'):
         values = told.get(prefix + name)
-        if isinstance(values, list) and len(values) == 3 and all(map(_plain, values)):
+        if isinstance(values, list) and values and all(map(_plain, values)):
             found[name] = tuple(255.0 * value for value in values)
     return found
 

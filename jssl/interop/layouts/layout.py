@@ -16,6 +16,8 @@ Names = dict[str, str | tuple[str, ...]]
 Network = dict[str, Any]
 LEAF = r'(\.weight|\.bias|\.running_mean|\.running_var|\.num_batches_tracked|)'
 NUMBER, ANY = re.escape('{}'), re.escape('*')
+# The first convolution of every network.
+STEMS = ('patch_embed.projection', 'stem.0.conv', 'downsample_layers.0.0', 'conv1')
 MOST = 12  # arrays that a message lists
 
 
@@ -29,6 +31,12 @@ def token_width(arrays: Mapping[str, np.ndarray]) -> int | None:
     """How wide the tokens of a vision transformer are."""
     kernel = arrays.get('patch_embed.projection.weight')
     return None if kernel is None or kernel.ndim != 4 else kernel.shape[0]
+
+
+def channels_of(arrays: Mapping[str, np.ndarray]) -> int | None:
+    """How many an image has, by the first convolution in our names; None where none is known."""
+    kernels = (arrays.get(f'{name}.weight') for name in STEMS)
+    return next((one.shape[1] for one in kernels if one is not None and one.ndim == 4), None)
 
 
 def _nothing(config: Mapping[str, Any]) -> dict[str, Any]:
