@@ -12,6 +12,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jssl.errors import JsslError
+from jssl.interop.layouts.layout import listed
 from jssl.interop.mmselfsup import import_state, reference_key
 from jssl.interop.safetensors import has_reference_names
 from jssl.layers.position_embedding import (
@@ -25,6 +26,7 @@ from jssl.weights.stacked import stack_like, unstack
 
 TABLES = ('pos_embed', 'absolute_pos_embed')
 BIASES = 'relative_position_bias_table'
+HIDDEN = 'mask_token'  # which a network has in training alone
 Weights = Mapping[str, np.ndarray]
 
 
@@ -77,6 +79,30 @@ def place_weights(
     unused = [key for key in weights if key not in wanted and not key.endswith(UNREAD)]
     report(_in_words(path, len(known), missing, unused))
     return unflatten_dict(loaded)
+
+
+def check_names(weights: Weights, fresh: Mapping[str, Any]) -> None:
+    """Refuses weights that are not those of a network, all of them and no more.
+
+    Args:
+      weights: by the reference's names, with `backbone.` in front.
+      fresh: as of `place_weights`, of shapes alone.
+
+    Raises:
+      JsslError: names those that are missing, or have no place.
+    """
+    wanted = {_key(place) for place in flatten_dict(unstack(fresh))}
+    _check_missing([key for key in wanted if key not in weights], weights, None)
+    strange = {
+        key: value
+        for key, value in weights.items()
+        if key not in wanted and not key.endswith((*UNREAD, HIDDEN))
+    }
+    if strange:
+        raise JsslError(
+            f'{len(strange)} arrays have no place in it: {listed(strange)}. Give the network that '
+            'they are of.'
+        )
 
 
 def _key(place: tuple[str, ...]) -> str:

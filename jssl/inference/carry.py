@@ -10,7 +10,16 @@ import jax
 
 from jssl.errors import JsslError
 from jssl.fitting.pretrained import prefixed
-from jssl.inference.load import Sizes, built, fitted, sections_in, sizes_in, view_in
+from jssl.inference.load import (
+    Sizes,
+    built,
+    check_fit,
+    fitted,
+    sections_in,
+    sizes_in,
+    usual_view,
+    view_in,
+)
 from jssl.inference.pretrained import Frozen
 from jssl.interop.bring import Brought, bring, check_known, place, weights_in
 from jssl.interop.convert import read_checkpoint
@@ -68,6 +77,8 @@ def carry(
         return write(target, Parcel(brought.arrays, metadata), to)
     view = view_in(told, brought, str(source))
     sizes = sizes_in(told, brought, view, str(source))
+    weights = prefixed(brought.arrays)
+    check_fit(backbone, weights, view or usual_view(brought), sizes, str(source))
     metadata |= describe(backbone, view, *sizes)
     program = getattr(formats().get(to), 'PROGRAM', False)
     features = _features(portable(backbone), brought, view, sizes, str(source)) if program else None

@@ -19,7 +19,7 @@ from jssl.data.reading.decoding import check_channels
 from jssl.errors import JsslError, in_words, show
 from jssl.evaluation.features import EvalView
 from jssl.fitting.outcome import final_scores
-from jssl.fitting.placing import place_weights
+from jssl.fitting.placing import check_names, place_weights
 from jssl.fitting.pretrained import WEIGHTS, prefixed, read_weights
 from jssl.foreign import refuse_foreign
 from jssl.inference.pretrained import Frozen, Pretrained
@@ -262,10 +262,10 @@ def view_in(
     if 'eval_view' in config:
         view: EvalView = built('eval_view', config['eval_view'], path, trusted)
         return view
-    return None if 'canvas' in config else _usual_view(brought)
+    return None if 'canvas' in config else usual_view(brought)
 
 
-def _usual_view(brought: Brought) -> CenterView:
+def usual_view(brought: Brought) -> CenterView:
     """That of the layout; images of other channels than it knows have the average of those.
 
     timm takes a kernel's average too, where it makes one for grey images of one for RGB.
@@ -345,6 +345,26 @@ def fitted(
     Raises:
       JsslError: they are of another network.
     """
+    shapes = check_fit(backbone, weights, view, size, path)
+    params, state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    try:
+        if not _is_named(params, state):
+            return _by_own_names(weights, params), _by_own_names(weights, state)
+        fresh = _network_of(params, state)
+        loaded = place_weights(weights, fresh, backbone, lambda line: None, path)
+    except JsslError as error:
+        raise _misfit(backbone, path, error) from error
+    return loaded['params'], loaded['state'] if state else {}
+
+
+def check_fit(
+    backbone: nn.Module, weights: Weights, view: EvalView, size: Sizes, path: str
+) -> tuple[Params, State]:
+    """Shapes of a backbone's parameters and statistics, for which weights are there by name.
+
+    Raises:
+      JsslError: it cannot be made for such images, or has other parameters.
+    """
 
     def init() -> tuple[Params, State]:
         side, channels = size
@@ -352,7 +372,7 @@ def fitted(
         return Frozen(backbone).init(jax.random.key(0), {'views': (view(canvas)[None],)})
 
     try:
-        shapes = jax.eval_shape(init)
+        shapes: tuple[Params, State] = jax.eval_shape(init)
     except Exception as error:  # of a view or a network that a file describes
         raise JsslError(
             f'{path!r}: {type(backbone).__name__} cannot be made for images of canvas '
@@ -360,16 +380,27 @@ def fitted(
             f'{in_words(error).rstrip(".")}. Give backbone= and view= that go together.'
         ) from error
     _check_size(shapes, weights, f'{path!r} does not fit {type(backbone).__name__}')
-    params, state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    fresh = {'params': params, 'state': {'batch_stats': {'backbone': {}}} | state}
     try:
-        parts = (params['backbone'], fresh['state']['batch_stats']['backbone'])
-        if not has_reference_names(*parts):
-            return _by_own_names(weights, params), _by_own_names(weights, state)
-        loaded = place_weights(weights, fresh, backbone, lambda line: None, path)
+        if _is_named(*shapes):
+            check_names(weights, _network_of(*shapes))
     except JsslError as error:
-        raise JsslError(f'{path!r} does not fit {type(backbone).__name__}: {error}') from error
-    return loaded['params'], loaded['state'] if state else {}
+        raise _misfit(backbone, path, error) from error
+    return shapes
+
+
+def _network_of(params: Params, state: State) -> dict[str, Any]:
+    """As `place_weights` takes it."""
+    return {'params': params, 'state': {'batch_stats': {'backbone': {}}, **state}}
+
+
+def _is_named(params: Params, state: State) -> bool:
+    """Whether files have the reference's names for it, and not its own."""
+    stats = state.get('batch_stats', {}).get('backbone', {})
+    return has_reference_names(params['backbone'], stats)
+
+
+def _misfit(backbone: nn.Module, path: str, error: JsslError) -> JsslError:
+    return JsslError(f'{path!r} does not fit {type(backbone).__name__}: {error}')
 
 
 def _check_size(shapes: Any, weights: Weights, what: str) -> None:

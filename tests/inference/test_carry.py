@@ -1,5 +1,6 @@
 """What a file says of itself goes with its weights, and is not trusted further than by `load`."""
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -7,15 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
-from jssl.backbones import VisionTransformer
+from jssl.backbones import ResNet, VisionTransformer
 from jssl.inference.carry import carry
 from jssl.inference.load import load
 from jssl.interop.metadata import read_metadata
 from jssl.runs.describe import config_of
 from tests.checks import refused
-from tests.interop.layouts.tiny import WIDTH, arrays_of
+from tests.interop.layouts.tiny import WIDTH, arrays_in, arrays_of
 
 NETWORK = VisionTransformer(
     dict(embed_dims=WIDTH, num_layers=2, num_heads=2, feedforward_channels=16),
@@ -86,3 +87,16 @@ def test_a_program_needs_to_know_how_images_are_prepared(tmp_path: Path) -> None
     source = written(tmp_path / 'it.safetensors', **told)
     with refused('it.safetensors', 'how images are prepared', '--to=safetensors'):
         carry(source, tmp_path / 'it.stablehlo', 'stablehlo', report=silent)
+
+
+def test_arrays_without_a_place_are_told(tmp_path: Path) -> None:
+    attention = {'layer1.0.se.fc1.weight': np.ones((2, 8, 1, 1), 'float32')}
+    arrays = arrays_in(ResNet(10, 8))
+    classifier = {'fc.weight': np.ones((7, 64), 'float32')}
+    save_file(arrays | classifier, tmp_path / 'it.safetensors')
+    found = carry(tmp_path / 'it.safetensors', tmp_path / 'tv.safetensors', 'torchvision')
+    assert 'fc.weight' not in load_file(found)
+    save_file(arrays | attention, tmp_path / 'it.safetensors')
+    for load_it in (load, functools.partial(carry, target=tmp_path / 'x', to='timm')):
+        with refused('it.safetensors', "'backbone.layer1.0.se.fc1.weight' (2, 8, 1, 1)"):
+            load_it(tmp_path / 'it.safetensors')

@@ -118,7 +118,8 @@ class Layout:
           JsslError: a part of an array is missing, or comes twice.
         """
         if not self.names:
-            return {key: np.asarray(value) for key, value in weights.items()}, {}
+            inside = [key for key in weights if not key.startswith(self.apart)]
+            return {key: np.asarray(weights[key]) for key in inside}, {}
         found: dict[str, dict[int, Any]] = {}
         counts: dict[str, int] = {}
         strange = {}

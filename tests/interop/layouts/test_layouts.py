@@ -17,7 +17,7 @@ from jssl.cli import main
 from jssl.inference.carry import carry
 from jssl.interop.bring import bring, place
 from jssl.interop.convert import read_checkpoint
-from jssl.interop.exporters import formats
+from jssl.interop.exporters import Parcel, formats, write
 from jssl.interop.layouts import LAYOUTS, find, recognise
 from jssl.interop.layouts.beit import ROTARY as ROTARY_OF_EVA
 from jssl.interop.metadata import read_metadata
@@ -277,16 +277,9 @@ def test_a_command_carries_weights_from_one_library_to_another(tmp_path: Path, c
 def test_networks_that_others_do_not_have_are_not_written(
     to: str, fields: dict[str, Any], words: str, tmp_path: Path
 ) -> None:
-    save_file(file_of('timm-vit'), tmp_path / 'it.safetensors')
     target = tmp_path / f'x{formats()[to].ENDING}'
     with refused(words, 'export it as'):
-        carry(
-            tmp_path / 'it.safetensors',
-            target,
-            to,
-            backbone=NETWORK.clone(**fields),
-            report=lambda line: None,
-        )
+        write(target, Parcel(arrays_of(), {}, NETWORK.clone(**fields)), to)
 
 
 def test_checkpoints_of_several_networks_and_their_options(tmp_path: Path) -> None:
