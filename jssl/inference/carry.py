@@ -24,7 +24,7 @@ from jssl.inference.pretrained import Frozen
 from jssl.interop.bring import Brought, bring, check_known, place, weights_in
 from jssl.interop.convert import read_checkpoint
 from jssl.interop.exporters import Parcel, formats, write
-from jssl.interop.metadata import read_metadata
+from jssl.interop.metadata import LAYOUT, read_metadata
 from jssl.interop.portable import portable
 from jssl.paths import expanded
 from jssl.runs.describe import describe
@@ -65,6 +65,7 @@ def carry(
     report(brought.said)
     file = weights_in(found)
     metadata = read_metadata(file) if os.path.isfile(file) else {}
+    metadata.pop(LAYOUT, None)  # of the source
     told = sections_in(metadata, str(source))
     if backbone is None:
         backbone = _network(told, brought, str(source))

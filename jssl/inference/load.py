@@ -24,7 +24,7 @@ from jssl.fitting.pretrained import WEIGHTS, prefixed, read_weights
 from jssl.foreign import refuse_foreign
 from jssl.inference.pretrained import Frozen, Pretrained
 from jssl.interop.bring import Brought, bring, check_known, weights_in
-from jssl.interop.metadata import parsed, read_metadata
+from jssl.interop.metadata import LAYOUT, parsed, read_metadata
 from jssl.interop.safetensors import PREFIX, has_reference_names, own_names
 from jssl.kinds import MODEL, VIEW, Backbone
 from jssl.paths import expanded
@@ -235,6 +235,7 @@ def _of_file(
     size = sizes_in(config, brought, view, str(path))
     params, state = fitted(backbone, prefixed(brought.arrays), view, size, str(path))
     metadata = {**metadata, **describe(backbone, view, *size)}
+    metadata.pop(LAYOUT, None)  # the names are ours now
     return Pretrained(
         Frozen(backbone), params, state, view, *size, config=config, metadata=metadata
     )

@@ -9,8 +9,10 @@ import numpy as np
 
 from jssl.errors import JsslError
 from jssl.interop.companions import Companions, read_companions
-from jssl.interop.layouts import find, recognise
-from jssl.interop.layouts.layout import Arrays, Layout, channels_of, listed
+from jssl.interop.layouts import LAYOUTS, find, recognise
+from jssl.interop.layouts.layout import MOST, Arrays, Layout, channels_of, listed
+from jssl.interop.layouts.vit import as_told
+from jssl.interop.metadata import LAYOUT, parsed, read_metadata
 from jssl.paths import expanded
 from jssl.weights.files import open_weights
 
@@ -28,6 +30,13 @@ UNSEEN = (
 )
 WEIGHTS = ('model.safetensors', 'model.safetensors.index.json')  # in a folder of a model's own
 PICKLE = 'pytorch_model.bin'  # there too, written by timm and by transformers of before 2023
+
+
+class Ours(NamedTuple):
+    """What a file that jssl wrote says of itself: its layout, and the network as a section."""
+
+    layout: str | None
+    network: dict[str, Any]
 
 
 class Brought(NamedTuple):
@@ -81,7 +90,10 @@ def bring(path: Path | str, layout: str | None = None, leave_out: Sequence[str] 
     """
     file = weights_in(expanded(path))
     with open_weights(file) as weights:
-        return place(weights, str(path), layout, leave_out, read_companions(file))
+        metadata = read_metadata(file)
+        told = parsed(metadata, 'backbone', str(path))
+        ours = Ours(metadata.get(LAYOUT), told) if isinstance(told, dict) else None
+        return place(weights, str(path), layout, leave_out, read_companions(file), ours)
 
 
 def check_known(network: Mapping[str, Any], path: str) -> None:
@@ -126,24 +138,53 @@ def place(
     layout: str | None = None,
     leave_out: Sequence[str] = (),
     companions: Companions | None = None,
+    ours: Ours | None = None,
 ) -> Brought:
     """As `bring`, of arrays, or of what `numpy.asarray` makes one of and is left if unwanted."""
-    found = recognise(weights) if layout is None else find(layout)
+    given = tuple(leave_out)
+    weights = {key: value for key, value in weights.items() if not key.startswith(given)}
+    said = _said_layout(weights, ours) if layout is None else find(layout)
+    found = said or recognise(weights)
     if found is None:
         return Brought(_read(weights), None, None, {}, f'{path}: its layout is not known')
-    wrapper = found.wrapper_in(weights)
-    if wrapper is None:
-        raise JsslError(
-            f'{path!r} is not in the layout {found.name!r}, which has {", ".join(found.signs)}; '
-            f'its names start with {", ".join(map(repr, sorted(weights)[:3]))}. Leave the layout '
-            'out to have it recognised.'
-        )
+    wrapper = _wrapper_of(found, weights, path, certain=said is not None and layout is None)
     try:
-        return _placed(found, wrapper, weights, path, tuple(leave_out), companions or Companions())
+        return _placed(found, wrapper, weights, path, given, companions or Companions(), ours)
     except JsslError as error:
         if layout is None and not found.names:  # it may be a network of jssl's own
             return Brought(_read(weights), None, None, {}, f'{path}: its network is not known')
         raise JsslError(f'{path!r}, taken for {found.title}: {error}') from error
+
+
+def _said_layout(weights: Mapping[str, Any], ours: Ours | None) -> Layout | None:
+    """That which a file of ours says; None where it says none, or its names are of another."""
+    named = {layout.name: layout for layout in LAYOUTS}
+    said = named.get(ours.layout or '') if ours else None
+    return said if said and said.wrapper_in(weights, certain=True) is not None else None
+
+
+def _wrapper_of(layout: Layout, weights: Mapping[str, Any], path: str, certain: bool) -> str:
+    """What stands before the names of the one network in this layout.
+
+    Raises:
+      JsslError: there is none, or there are several.
+    """
+    if (usual := layout.wrapper_in(weights, certain)) is not None:
+        return usual
+    found = layout.wrappers_in(weights)
+    if not found:
+        raise JsslError(
+            f'{path!r} is not in the layout {layout.name!r}, which has {", ".join(layout.signs)}; '
+            f'its names start with {", ".join(map(repr, sorted(weights)[:3]))}. Leave the layout '
+            'out to have it recognised.'
+        )
+    if len(found) > 1:
+        raise JsslError(
+            f'{path!r} holds {len(found)} networks, whose names begin with '
+            f'{", ".join(map(repr, found[:MOST]))}. Keep one: jssl import --to=safetensors '
+            f'--leave_out={found[0]}, with the names of all others.'
+        )
+    return found[0]
 
 
 def _read(weights: Mapping[str, Any]) -> Arrays:
@@ -157,6 +198,7 @@ def _placed(
     path: str,
     leave_out: tuple[str, ...],
     companions: Companions,
+    ours: Ours | None,
 ) -> Brought:
     inside = {
         key.removeprefix(wrapper): value
@@ -164,7 +206,7 @@ def _placed(
         if key.startswith(wrapper)
     }
     arrays, strange = layout.bring(
-        {key: value for key, value in inside.items() if not key.startswith(leave_out or '\0')}
+        {key: value for key, value in inside.items() if not key.startswith(leave_out)}
     )
     if strange:
         raise JsslError(
@@ -174,17 +216,26 @@ def _placed(
         )
     width = layout.width(arrays)
     gated = any('.ffn.w3.' in key for key in arrays)
-    told = {**companions.network(width, gated), **layout.told(companions.config)}
-    network = layout.describe(arrays, {**layout.fields, **told})
+    if ours is None:
+        told = {**companions.network(width), **layout.told(companions.config)}
+        told |= layout.activation(companions.activation(width), gated)
+        network = layout.describe(arrays, {**layout.fields, **told})
+    else:
+        network = ours.network
+        arrays = as_told(arrays, network) if layout.names else arrays
     rest = len(weights) - len(inside)
     parts = [f'{path}: {layout.title} ({layout.name}), {len(arrays)} arrays']
-    apart = {key: value for key, value in inside.items() if key.startswith(layout.apart or '\0')}
+    apart = {key: value for key, value in inside.items() if key.startswith(layout.apart)}
     if apart:
         parts.append(f'left out: {listed(apart)}')
     if rest:
         parts.append(f'{rest} more beside {wrapper!r}')
-    side = network.get('img_size')
-    if layout.view is not None and layout.view % network.get('patch_size', 1) == 0:
-        side = layout.view
-    view = {**layout.images, **companions.view(width, side)}
+    view = {} if ours else {**layout.images, **companions.view(width, _side(layout, network))}
     return Brought(arrays, layout, network, view, '; '.join(parts), channels_of(arrays))
+
+
+def _side(layout: Layout, network: Mapping[str, Any]) -> int | None:
+    """Pixels along a side of the images that the network is evaluated on; None for unknown."""
+    if layout.view is not None and layout.view % network.get('patch_size', 1) == 0:
+        return layout.view
+    return network.get('img_size')

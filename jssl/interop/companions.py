@@ -6,6 +6,7 @@ Only numbers are taken out of them, and only where they speak of a network as wi
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ CONFIG, IMAGES = 'config.json', 'preprocessor_config.json'
 LARGEST = 1 << 20  # bytes
 # Fields there -> here; of what is neither here nor there the layout's own value holds.
 FIELDS = {'num_attention_heads': 'num_heads', 'layer_norm_eps': 'norm_epsilon'}
-# Of Hugging Face's `hidden_act`; networks with a gate have a silu in any case.
-ACTIVATIONS = {'gelu': 'gelu', 'gelu_pytorch_tanh': 'gelu_tanh'}
 RESAMPLE = {'bilinear': 2, 'bicubic': 3, 'lanczos': 1}  # as Pillow counts them
+# Architectures of timm with filters before strides, norms after branches, and norms of other kinds.
+OTHERWISE = re.compile(r'resne[sx]?t(aa|blur)|_rpn|_rms')
 CROP = 0.875  # of a resized image's side that is evaluated, where nothing else is known
 
 
@@ -37,26 +38,43 @@ class Companions:
         last = sizes[-1] if isinstance(sizes, list) and sizes else None
         return told.get('hidden_size', last)
 
-    def network(self, width: int | None, gated: bool) -> dict[str, Any]:
+    def network(self, width: int | None) -> dict[str, Any]:
         """Fields of the backbone that the arrays do not tell.
 
         Args:
           width: of the tokens; None where there are none.
-          gated: whether its feed-forward networks have a gate, which is a silu.
 
         Raises:
-          JsslError: it has an activation that jssl's networks do not have.
+          JsslError: timm's architecture has such arrays and computes otherwise.
         """
         told = self._vision
         if self._width == width and width is not None:
             found = {FIELDS[key]: told[key] for key in FIELDS if _is_number(told, key)}
             if _is_number(told, 'rope_theta'):
                 found['rotary'] = {'base': float(told['rope_theta'])}
-            return found | ({} if gated else _activation(told.get('hidden_act')))
-        options = self.config.get('model_args')
-        if self.config.get('num_features') == width and isinstance(options, Mapping):
-            return {'num_heads': options['num_heads']} if _is_number(options, 'num_heads') else {}
-        return {}
+            return found
+        if self.config.get('num_features') != width:
+            return {}
+        if OTHERWISE.search(str(self.config.get('architecture'))):
+            raise JsslError(
+                f'Its {CONFIG} says architecture={self.config["architecture"]!r}, which computes '
+                'otherwise than what has the same arrays in jssl.'
+            )
+        options = self._options
+        return {'num_heads': options['num_heads']} if _is_number(options, 'num_heads') else {}
+
+    def activation(self, width: int | None) -> Any:
+        """That of the feed-forward networks, by its name there; None where it is not told."""
+        told = self._vision
+        if self._width == width and width is not None:
+            return told.get('hidden_act')
+        return self._options.get('act_layer') if self.config.get('num_features') == width else None
+
+    @property
+    def _options(self) -> Mapping[str, Any]:
+        """The arguments of timm's constructor."""
+        found = self.config.get('model_args')
+        return found if isinstance(found, Mapping) else {}
 
     @property
     def _vision(self) -> Mapping[str, Any]:
@@ -79,7 +97,7 @@ def _of_timm(told: Any, side: int) -> dict[str, Any]:
     if not isinstance(told, Mapping):
         return {}
     fields = _moments(told, '')
-    if told.get('interpolation') in RESAMPLE:
+    if told.get('interpolation') in list(RESAMPLE):
         fields['interpolation'] = told['interpolation']
     if _is_number(told, 'crop_pct') and 0 < told['crop_pct'] <= 1:
         fields['resize'] = math.floor(side / told['crop_pct'])  # as timm rounds it
@@ -107,17 +125,6 @@ def _moments(told: Mapping[str, Any], prefix: str) -> dict[str, Any]:
         if isinstance(values, list) and values and all(map(_plain, values)):
             found[name] = tuple(255.0 * value for value in values)
     return found
-
-
-def _activation(told: Any) -> dict[str, Any]:
-    if told is None:
-        return {}
-    if told not in ACTIVATIONS:
-        raise JsslError(
-            f'Its {CONFIG} has hidden_act={told!r}, where the networks of jssl have one of '
-            f'{", ".join(ACTIVATIONS)}: the exact gelu, or its approximation by tanh.'
-        )
-    return {} if told == 'gelu' else {'activation': ACTIVATIONS[told]}
 
 
 def read_companions(weights: Path) -> Companions:

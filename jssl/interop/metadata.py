@@ -15,6 +15,7 @@ from typing import Any
 from jssl.errors import JsslError
 from jssl.paths import expanded
 
+LAYOUT = 'layout'  # under which a file of ours in the names of others says whose
 LARGEST_COMMENT = 65535  # bytes, of a zip archive
 LENGTH = 8  # bytes at the begin of a .safetensors file that say how long its header is
 LARGEST_HEADER = 100_000_000  # bytes, the format's own bound

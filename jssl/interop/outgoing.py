@@ -9,6 +9,7 @@ import flax.linen as nn
 
 from jssl.errors import JsslError
 from jssl.interop.layouts.layout import Arrays, Layout
+from jssl.interop.metadata import LAYOUT
 from jssl.weights.files import write_weights
 
 if TYPE_CHECKING:
@@ -50,7 +51,12 @@ def write_named(path: Path, parcel: 'Parcel', *layouts: Layout) -> None:
       OSError: it cannot be written.
     """
     layout = fitting_layout(parcel.backbone, *layouts)
-    write_weights(path, named(parcel, layout), PYTORCH | dict(parcel.metadata))
+    write_weights(path, named(parcel, layout), said(parcel, layout))
+
+
+def said(parcel: 'Parcel', layout: Layout) -> dict[str, str]:
+    """What a file in the names of a layout says of itself."""
+    return {**PYTORCH, **parcel.metadata, LAYOUT: layout.name}
 
 
 def evaluated(metadata: Mapping[str, str]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from jssl.interop.exporters import Parcel
 from jssl.interop.layouts import convnext, mmpretrain, resnet, swin
-from jssl.interop.outgoing import PYTORCH, fitting_layout, named
+from jssl.interop.outgoing import PYTORCH, fitting_layout, named, said
 from jssl.weights.files import write_weights
 
 HELP = "a backbone, or with --whole the algorithm, by MMPretrain's names"
@@ -23,8 +23,9 @@ PREFIX = 'backbone.'  # as in checkpoints of its classifiers and algorithms
 
 def write(path: Path, parcel: Parcel) -> None:
     """Writes the file; who dies here leaves the former one whole."""
-    arrays = dict(parcel.arrays)
-    if parcel.backbone is not None:
-        layout = fitting_layout(parcel.backbone, *LAYOUTS)
-        arrays = {f'{PREFIX}{key}': value for key, value in named(parcel, layout).items()}
-    write_weights(path, arrays, PYTORCH | dict(parcel.metadata))
+    if parcel.backbone is None:
+        write_weights(path, parcel.arrays, PYTORCH | dict(parcel.metadata))
+        return
+    layout = fitting_layout(parcel.backbone, *LAYOUTS)
+    arrays = {f'{PREFIX}{key}': value for key, value in named(parcel, layout).items()}
+    write_weights(path, arrays, said(parcel, layout))

@@ -9,7 +9,7 @@ from jssl.interop.companions import CONFIG
 from jssl.interop.exporters import Parcel
 from jssl.interop.layouts import beit, convnext, resnet, siglip, swin, timm
 from jssl.interop.layouts.layout import Layout
-from jssl.interop.outgoing import MODEL, PYTORCH, evaluated, fitting_layout, named
+from jssl.interop.outgoing import MODEL, evaluated, fitting_layout, named, said
 from jssl.interop.timm import (
     beit_model,
     convnext_model,
@@ -58,7 +58,7 @@ def write(path: Path, parcel: Parcel) -> None:
     else:
         model = MODELS[layout](backbone, arrays)
     path.mkdir(parents=True, exist_ok=True)
-    write_weights(path / MODEL, arrays, PYTORCH | dict(parcel.metadata))
+    write_weights(path / MODEL, arrays, said(parcel, layout))
     replace_file(path / CONFIG, json.dumps(model.config(arrays, view), indent=2).encode())
 
 

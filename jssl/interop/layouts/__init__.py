@@ -41,9 +41,15 @@ LAYOUTS: tuple[Layout, ...] = (
 
 
 def recognise(keys: Iterable[str]) -> Layout | None:
-    """The layout of a file with arrays of these names; None for none that is known."""
+    """The layout of a file with arrays of these names; None for none that is known.
+
+    Names that a layout does not know may stand before all of them, where no layout fits otherwise.
+    """
     known = set(keys)
-    return next((layout for layout in LAYOUTS if layout.wrapper_in(known) is not None), None)
+    usual = (layout for layout in LAYOUTS if layout.wrapper_in(known) is not None)
+    bare = (layout for layout in LAYOUTS if '' in layout.wrappers)
+    wrapped = (layout for layout in bare if layout.wrappers_in(known))
+    return next(usual, None) or next(wrapped, None)
 
 
 def find(name: str) -> Layout:

@@ -156,6 +156,7 @@ OFFICIAL = Layout(
     incoming=_incoming,
     outgoing=_outgoing,
     kind='ConvNeXt',
+    activations={'gelu': 'gelu'},
     view=224,
     width=last_width,
 )
@@ -213,6 +214,7 @@ MMPRETRAIN = Layout(
     (f'{STEM}.weight', 'stages.0.0.depthwise_conv.weight'),
     wrappers=('', 'backbone.'),
     kind='ConvNeXt',
+    activations={'gelu': 'gelu'},
     view=224,
     width=last_width,
 )

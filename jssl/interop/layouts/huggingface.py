@@ -168,6 +168,7 @@ DINOV3 = dataclasses.replace(
     outgoing=_dinov3_out,
     key_bias=False,
     fields={},
+    gate=True,
     view=256,
 )
 LAYOUTS = (DINOV2_REGISTERS, DINOV2, DINOV3, VIT, VIT_NOW)

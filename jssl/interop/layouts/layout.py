@@ -14,6 +14,8 @@ from jssl.weights.names import UNREAD
 Arrays = dict[str, np.ndarray]
 Names = dict[str, str | tuple[str, ...]]
 Network = dict[str, Any]
+# The exact one, and its approximation by tanh, as Hugging Face or timm call it.
+GELUS = {'gelu': 'gelu', 'gelu_pytorch_tanh': 'gelu_tanh', 'gelu_tanh': 'gelu_tanh'}
 LEAF = r'(\.weight|\.bias|\.running_mean|\.running_var|\.num_batches_tracked|)'
 NUMBER, ANY = re.escape('{}'), re.escape('*')
 # The first convolution of every network.
@@ -62,6 +64,7 @@ class Layout:
       describe: ``describe(arrays, fields)``, the network as a section of a config, from arrays in
         our names and from fields that are known otherwise; raises a `JsslError` if they are none.
       signs: theirs that every file has.
+      absent: theirs that no file has.
       names: ours -> theirs, without a leaf that both have, such as `.weight` or `.running_var`.
         `{}` stands for a number that both have, `*` for one that only theirs has. Several of theirs
         lie one below the other in one array of ours, such as query, key and value. Empty where
@@ -75,6 +78,8 @@ class Layout:
       kind: the class of backbones that it is for.
       fields: of the backbone, which no array tells.
       view: side in pixels that images are evaluated at, where it is not that of the table.
+      activations: by their names there those that its networks have here.
+      gate: whose activation is told too; others have a silu, whatever is told of them.
       told: fields of the backbone that Hugging Face's config beside the file tells, where they are
         other ones than of a vision transformer.
       width: of its features, given arrays in our names; a config beside a file with another one is
@@ -88,6 +93,7 @@ class Layout:
     signs: tuple[str, ...]
     names: Mapping[str, str | tuple[str, ...]] = dataclasses.field(default_factory=dict)
     also: tuple[Mapping[str, str | tuple[str, ...]], ...] = ()
+    absent: tuple[str, ...] = ()
     wrappers: tuple[str, ...] = ('',)
     apart: tuple[str, ...] = ()
     incoming: Callable[[Arrays], Arrays] = _same
@@ -96,17 +102,33 @@ class Layout:
     kind: str = 'VisionTransformer'
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     view: int | None = None
+    activations: Mapping[str, str] = dataclasses.field(default_factory=lambda: dict(GELUS))
+    gate: bool = False
     told: Callable[[Mapping[str, Any]], dict[str, Any]] = _nothing
     width: Callable[[Mapping[str, np.ndarray]], int | None] = token_width
     images: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
-    def wrapper_in(self, keys: Iterable[str]) -> str | None:
-        """What stands before the names of a file in this layout; None for a file in another."""
+    def wrapper_in(self, keys: Iterable[str], certain: bool = False) -> str | None:
+        """What stands before the names of a file in this layout; None for a file in another.
+
+        Args:
+          keys: all names.
+          certain: whether the layout is known otherwise, so that the first sign will do: networks
+            of ours may be without others.
+        """
         known = set(keys)
-        for wrapper in self.wrappers:
-            if all(wrapper + sign in known for sign in self.signs):
-                return wrapper
-        return None
+        signs = self.signs[:1] if certain else self.signs
+        return next((one for one in self.wrappers if self._has_signs(known, one, signs)), None)
+
+    def wrappers_in(self, keys: Iterable[str]) -> list[str]:
+        """Whatever else stands before names in this layout, once for each network of the file."""
+        known, first = set(keys), self.signs[0]
+        found = sorted(key.removesuffix(first) for key in known if key.endswith(f'.{first}'))
+        return [one for one in found if self._has_signs(known, one, self.signs)]
+
+    def _has_signs(self, known: set[str], wrapper: str, signs: tuple[str, ...]) -> bool:
+        excluded = any(wrapper + name in known for name in self.absent)
+        return not excluded and all(wrapper + sign in known for sign in signs)
 
     def bring(self, weights: Mapping[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """Arrays in our names, and those in theirs that have no place, which are not read.
@@ -165,6 +187,22 @@ class Layout:
                 'jssl.load reads.'
             )
         return {key: np.asarray(value, order='C') for key, value in sent.items()}
+
+    def activation(self, told: Any, gated: bool) -> dict[str, Any]:
+        """The field of the backbone for an activation that a config tells.
+
+        Raises:
+          JsslError: its networks have another one here.
+        """
+        if told is None or (gated and not self.gate):
+            return {}
+        known = {'silu': 'silu'} if gated else self.activations
+        if told not in list(known):
+            raise JsslError(
+                f'Its config.json tells the activation {told!r}, where this network has one of '
+                f'{", ".join(known)} in jssl.'
+            )
+        return {'activation': known[told]} if len(known) > 1 else {}
 
     def _place(self, theirs: str) -> Place | None:
         for pattern, ours, part, parts in self._patterns:

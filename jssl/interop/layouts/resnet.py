@@ -166,6 +166,7 @@ RESNET = Layout(
     outgoing=_outgoing,
     kind='ResNet',
     view=224,
+    activations={'relu': 'relu'},
     width=_last_width,
 )
 HUGGING_FACE = dataclasses.replace(

@@ -6,13 +6,11 @@ from typing import Any
 import numpy as np
 
 from jssl.interop.layouts.huggingface import MLP, named
-from jssl.interop.layouts.layout import Arrays, Layout, Names, Network, shape_of
+from jssl.interop.layouts.layout import Arrays, Layout, Names, Network
 from jssl.interop.layouts.timm import NAMES, SIGNS
-from jssl.interop.layouts.vit import PATCH, describe_vit, incoming
+from jssl.interop.layouts.vit import PATCH, describe_vit, incoming, timm_tower
 
 HALF = {'mean': (127.5, 127.5, 127.5), 'std': (127.5, 127.5, 127.5)}
-HEADS = {1152: 16, 1536: 16}
-TANH = ((1152, 16), (1536, 16))  # width and patches of those that timm gives the approximate GELU
 POOL = 'attn_pool.'
 LATENT = f'{POOL}latent'
 JOINT = {'weight': 'attn_pool.in_proj_weight', 'bias': 'attn_pool.in_proj_bias'}
@@ -42,14 +40,7 @@ HF_BLOCK: Names = {
 
 def describe_siglip(arrays: Arrays, fields: Mapping[str, Any]) -> Network:
     """As `describe_vit`; a tower without its head is a plain vision transformer."""
-    width, _, patch, _ = shape_of(arrays, f'{PATCH}.weight', 4)
-    exact = 'activation' not in fields and (width, patch) not in TANH
-    known = {
-        'num_heads': HEADS.get(width),
-        'activation': 'gelu' if exact else 'gelu_tanh',
-        **fields,
-    }
-    network = describe_vit(arrays, known)
+    network = describe_vit(arrays, timm_tower(arrays) | dict(fields))
     return network | ({'type': 'SigLIPViT'} if LATENT in arrays else {})
 
 

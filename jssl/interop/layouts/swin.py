@@ -167,6 +167,7 @@ TIMM = Layout(
     incoming=_incoming,
     outgoing=_outgoing,
     kind='SwinTransformer',
+    activations={'gelu': 'gelu'},
     fields={'shifting': 'before_padding'},
     width=last_width,
 )
@@ -227,6 +228,7 @@ MMPRETRAIN = Layout(
     (f'{PATCH}.weight', 'stages.0.blocks.0.attn.w_msa.qkv.weight'),
     wrappers=('', 'backbone.'),
     kind='SwinTransformer',
+    activations={'gelu': 'gelu'},
     width=last_width,
 )
 LAYOUTS = (OFFICIAL, TIMM, TORCHVISION, HUGGING_FACE, MMPRETRAIN)

@@ -1,11 +1,12 @@
 """timm's vision transformers (DeiT, AugReg, DINOv2 with registers, ...) and those of DINOv3."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from jssl.errors import JsslError
-from jssl.interop.layouts.layout import Arrays, Layout, Names, inside
+from jssl.interop.layouts.layout import Arrays, Layout, Names, Network, inside
 from jssl.interop.layouts.vit import (
     BIAS,
     FIRST,
@@ -21,6 +22,7 @@ from jssl.interop.layouts.vit import (
     no_key_bias,
     no_rotary,
     rotary_base,
+    timm_tower,
     whole_bias,
 )
 
@@ -52,6 +54,16 @@ OF_DINOV3: Names = {
     'ffn.w2': 'mlp.fc1_x',
 }
 SIGNS = ('patch_embed.proj.weight', 'blocks.0.attn.qkv.weight', 'blocks.0.norm1.weight')
+
+
+def describe_timm(arrays: Arrays, fields: Mapping[str, Any]) -> Network:
+    """As `describe_vit`; without any token of its own it may be a tower of SigLIP.
+
+    Those are the ones whose pooling by attention is left out (`gap`).
+    """
+    own = ('cls_token', 'register_tokens', 'ln2.weight', 'layers.0.gamma_1')
+    tower = {} if any(name in arrays for name in own) else timm_tower(arrays)
+    return describe_vit(arrays, tower | dict(fields))
 
 
 def gated_by_width(arrays: Arrays) -> Arrays:
@@ -100,7 +112,7 @@ def _dinov3_out(arrays: Arrays, network: Any) -> Arrays:
 VIT = Layout(
     'timm-vit',
     "timm's vision transformer",
-    describe_vit,
+    describe_timm,
     SIGNS,
     NAMES | {'register_tokens': 'reg_token', 'ln2': 'fc_norm'},
     wrappers=('', 'model.', 'module.'),
@@ -113,10 +125,11 @@ DINOV3 = Layout(
     'timm-dinov3',
     "timm's vision transformer of DINOv3",
     describe_dinov3,
-    (*SIGNS, 'reg_token', 'blocks.0.gamma_1'),
+    (*SIGNS, 'reg_token'),
     {ours: theirs for ours, theirs in NAMES.items() if ours != 'layers.{}.attn.qkv'}
     | {'register_tokens': 'reg_token'}
     | inside('layers.{}', 'blocks.{}', OF_DINOV3),
+    absent=('pos_embed',),
     wrappers=('', 'model.', 'module.'),
     apart=('head.',),
     incoming=_dinov3_in,

@@ -13,7 +13,11 @@ from jssl.layers.rotary import Rotary, make_rotary
 PATCH = 'patch_embed.projection'
 # Heads of the published networks of a width, which no array tells.
 HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16, 1408: 16, 1536: 24}
-DINOV3 = {'norm_epsilon': 1e-5, 'rotary': {}, 'mask_k_bias': True}
+# Of SigLIP's towers: heads, and those with the approximate GELU in timm, by width and patches, and
+# by the number of patches where that of smaller images has the exact one.
+TOWER_HEADS = {1152: 16, 1536: 16}
+TANH = ((768, 32), (1152, 16), (1536, 16), (1024, 16, 1024))
+DINOV3: Mapping[str, Any] = {'norm_epsilon': 1e-5, 'rotary': {}}
 DINOV3_HEADS = {1280: 20, 4096: 32}
 BIASES = 'attn.relative_position_bias_table'
 SHARED = 'rel_pos_bias.relative_position_bias_table'
@@ -23,6 +27,7 @@ RARE = {
     'ffn_sub_norm': 'layers.0.ffn.ln.weight',
 }
 GATE, VALUE, LAST, FUSED = '.ffn.w1', '.ffn.w2', '.ffn.w3', '.ffn.w12'
+SCALES = ('.gamma_1', '.gamma_2')
 FIRST, SECOND, BIAS = '.ffn.layers.0.0', '.ffn.layers.1', '.attn.qkv.bias'
 
 
@@ -68,10 +73,22 @@ def describe_vit(arrays: Arrays, fields: Mapping[str, Any]) -> Network:
     )
 
 
+def timm_tower(arrays: Arrays) -> dict[str, Any]:
+    """Heads and activation of a tower of SigLIP that timm has, by width, patches and grid.
+
+    The approximate GELU is that of SigLIP 2's, as far as timm gives it to them.
+    """
+    width, _, patch, _ = shape_of(arrays, f'{PATCH}.weight', 4)
+    rows = shape_of(arrays, 'pos_embed', 3)[1] if 'pos_embed' in arrays else 0
+    tanh = (width, patch) in TANH or (width, patch, rows) in TANH
+    return {'num_heads': TOWER_HEADS.get(width), 'activation': 'gelu_tanh' if tanh else 'gelu'}
+
+
 def describe_dinov3(arrays: Arrays, fields: Mapping[str, Any]) -> Network:
-    """As `describe_vit`, of a network with rotary positions and without a bias of the key."""
+    """As `describe_vit`, of a network with rotary positions; few have a bias of the key."""
     heads = DINOV3_HEADS.get(shape_of(arrays, f'{PATCH}.weight', 4)[0])
-    return describe_vit(arrays, DINOV3 | {'num_heads': heads} | dict(fields))
+    told = {**DINOV3, 'mask_k_bias': not has_key_bias(arrays), 'num_heads': heads, **fields}
+    return describe_vit(arrays, told)
 
 
 def _rare(arrays: Arrays, *, rotary: bool) -> dict[str, Any]:
@@ -187,6 +204,24 @@ def whole_bias(arrays: Arrays, network: Any) -> Arrays:
     return arrays
 
 
+def as_told(arrays: Arrays, network: Mapping[str, Any]) -> Arrays:
+    """The arrays of a file of ours as the network that it tells has them.
+
+    What other libraries have in any case was put in on the way out, and comes out here: the zeros
+    of a bias of the key where query and value have their own, and scales of 1.
+    """
+    own_biases = network.get('qkv_bias') is False
+    unscaled = 'layer_scale' in network and network['layer_scale'] is None
+    found: Arrays = {}
+    for key, value in arrays.items():
+        if own_biases and key.endswith(BIAS) and not has_key_bias({key: value}):
+            stem, third = key.removesuffix('qkv.bias'), len(value) // 3
+            found |= {f'{stem}q_bias': value[:third], f'{stem}v_bias': value[-third:]}
+        elif not (unscaled and key.endswith(SCALES) and (value == 1).all()):
+            found[key] = value
+    return found
+
+
 def no_rotary(name: str, network: Any) -> None:
     """Raises a `JsslError` for a network whose positions have no place there."""
     if network.rotary is not None or network.relative_field:
@@ -215,9 +250,15 @@ def rotary_base(name: str, network: Any) -> float:
     return rotary.base
 
 
+def has_key_bias(arrays: Arrays) -> bool:
+    """Whether a bias of the key in the joint ones is other than 0."""
+    biases = (arrays[key] for key in arrays if key.endswith(BIAS))
+    return any(value[len(value) // 3 : -(len(value) // 3)].any() for value in biases if value.ndim)
+
+
 def no_key_bias(name: str, arrays: Arrays) -> Arrays:
     """The arrays; raises a `JsslError` if a bias of the key is other than 0."""
-    if any(np.split(arrays[key], 3)[1].any() for key in arrays if key.endswith(BIAS)):
+    if has_key_bias(arrays):
         raise JsslError(
             f'{name} has no bias of the key, and this network has one; export it as safetensors.'
         )
