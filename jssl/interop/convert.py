@@ -7,7 +7,7 @@ and nowhere else.
 import argparse
 import os
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from jssl.weights.npz import check_size
 
 ARCHIVE = b'PK\x03\x04'  # how a checkpoint begins that is a zip archive
 CONTAINERS = ('state_dict', 'model')  # under which a checkpoint keeps its weights
+DEPTH = 4  # of dicts in dicts that are looked into
 # Under which those of DINO, iBOT, DINOv2 and I-JEPA keep those of several networks.
 PARTS = ('teacher', 'student', 'target_encoder', 'encoder', 'predictor')
 
@@ -28,7 +29,7 @@ def convert(source: Path, target: Path) -> int:
 
     Args:
       source: .pth, .pt or .pkl, a dict of tensors, or one with such a dict as `state_dict` or
-        `model`.
+        `model`, or under other names, which then stand before those of the tensors.
       target: .safetensors; its folder is made.
 
     Returns:
@@ -74,13 +75,25 @@ def _tensors(checkpoint: Any) -> dict[str, Any]:
     for container in CONTAINERS:
         if isinstance(checkpoint, Mapping) and isinstance(checkpoint.get(container), Mapping):
             checkpoint = checkpoint[container]
-    entries: Iterable[tuple[Any, Any]] = ()
+    entries: list[tuple[Any, Any]] = []
     if isinstance(checkpoint, Mapping):
-        entries = checkpoint.items()
+        entries = list(checkpoint.items())
     found = {key: part for key, part in entries if key in PARTS}
     if found and all(isinstance(part, Mapping) for part in found.values()):
         entries = [(f'{part}.{key}', found[part][key]) for part in found for key in found[part]]
+    if not any(hasattr(value, 'detach') and value.ndim for _, value in entries):
+        entries = [pair for key, part in entries for pair in _within(key, part)]
     return {_name(key): _plain(key, value) for key, value in entries if hasattr(value, 'detach')}
+
+
+def _within(before: Any, part: Any, depth: int = 0) -> Iterator[tuple[Any, Any]]:
+    """What lies in dicts of dicts, by all names on the way; an optimizer's numbers are none."""
+    if not isinstance(part, Mapping):
+        yield before, part
+    elif isinstance(before, str) and depth < DEPTH:
+        for key, value in part.items():
+            if isinstance(key, str):
+                yield from _within(f'{before}.{key}', value, depth + 1)
 
 
 def _name(key: Any) -> str:

@@ -48,6 +48,17 @@ class Harmful:
         return (Path.touch, (Path('harm'),))
 
 
+def test_weights_are_found_under_any_name(tmp_path: Path) -> None:
+    linear = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW(linear.parameters())
+    linear(torch.ones(2)).sum().backward()
+    optimizer.step()
+    whole = {'net_state': linear.state_dict(), 'optimizer': optimizer.state_dict()}
+    torch.save({'last': whole, 'step': torch.tensor(3)}, tmp_path / 'x.pth')
+    found = convert.read_checkpoint(tmp_path / 'x.pth')
+    assert found.keys() == {'last.net_state.weight', 'last.net_state.bias', 'step'}
+
+
 def test_code_in_a_checkpoint_does_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({'state_dict': {'x': torch.ones(1)}, 'harm': Harmful()}, 'x.pth')
