@@ -21,7 +21,7 @@ from jssl.layers.position_embedding import (
     resize_biases,
     resize_positions,
 )
-from jssl.weights.names import UNREAD
+from jssl.weights.names import UNREAD, shape_in_file
 from jssl.weights.stacked import stack_like, unstack
 
 TABLES = ('pos_embed', 'absolute_pos_embed')
@@ -81,17 +81,18 @@ def place_weights(
     return unflatten_dict(loaded)
 
 
-def check_names(weights: Weights, fresh: Mapping[str, Any]) -> None:
+def check_weights(weights: Weights, fresh: Mapping[str, Any], resized: bool) -> None:
     """Refuses weights that are not those of a network, all of them and no more.
 
     Args:
       weights: by the reference's names, with `backbone.` in front.
       fresh: as of `place_weights`, of shapes alone.
+      resized: whether tables of positions may have other shapes.
 
     Raises:
-      JsslError: names those that are missing, or have no place.
+      JsslError: names those that are missing, have no place, or another shape.
     """
-    wanted = {_key(place) for place in flatten_dict(unstack(fresh))}
+    wanted = {_key(place): leaf.shape for place, leaf in flatten_dict(unstack(fresh)).items()}
     _check_missing([key for key in wanted if key not in weights], weights, None)
     strange = {
         key: value
@@ -103,6 +104,13 @@ def check_names(weights: Weights, fresh: Mapping[str, Any]) -> None:
             f'{len(strange)} arrays have no place in it: {listed(strange)}. Give the network that '
             'they are of.'
         )
+    for key, shape in wanted.items():
+        found, needed = np.shape(weights[key]), shape_in_file(key, shape)
+        if found != needed and not (resized and key.endswith((*TABLES, BIASES))):
+            raise JsslError(
+                f'{key!r} has shape {found} in the weights, where the model has {needed}; depth or '
+                'widths differ.'
+            )
 
 
 def _key(place: tuple[str, ...]) -> str:

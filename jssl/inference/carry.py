@@ -10,16 +10,8 @@ import jax
 
 from jssl.errors import JsslError
 from jssl.fitting.pretrained import prefixed
-from jssl.inference.load import (
-    Sizes,
-    built,
-    check_fit,
-    fitted,
-    sections_in,
-    sizes_in,
-    usual_view,
-    view_in,
-)
+from jssl.inference.load import built, sections_in, sizes_in, usual_view, view_in
+from jssl.inference.placing import Sizes, check_fit, fitted
 from jssl.inference.pretrained import Frozen
 from jssl.interop.bring import Brought, bring, check_known, place, weights_in
 from jssl.interop.convert import read_checkpoint
@@ -79,7 +71,7 @@ def carry(
     view = view_in(told, brought, str(source))
     sizes = sizes_in(told, brought, view, str(source))
     weights = prefixed(brought.arrays)
-    check_fit(backbone, weights, view or usual_view(brought), sizes, str(source))
+    check_fit(backbone, weights, view or usual_view(brought), sizes, str(source), resized=False)
     metadata |= describe(backbone, view, *sizes)
     program = getattr(formats().get(to), 'PROGRAM', False)
     features = _features(portable(backbone), brought, view, sizes, str(source)) if program else None

@@ -83,6 +83,11 @@ def save_tree(tree: Any, key_of: KeyOf = key_of) -> dict[str, np.ndarray]:
     return {key: _to_file(key, np.asarray(leaf)) for key, leaf in named if key is not None}
 
 
+def shape_in_file(key: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that files have for an array of the tree."""
+    return _to_file(key, np.broadcast_to(np.float32(0), shape)).shape
+
+
 def _fitting(key: str, weights: Mapping[str, np.ndarray], leaf: Any) -> jax.Array:
     """The array of a file that is to stand in the place of `leaf`."""
     if key not in weights:
@@ -94,7 +99,7 @@ def _fitting(key: str, weights: Mapping[str, np.ndarray], leaf: Any) -> jax.Arra
     if value.shape != leaf.shape:
         raise JsslError(
             f'{key!r} has shape {np.shape(weights[key])} in the weights, where the model has '
-            f'{_to_file(key, np.empty(leaf.shape)).shape}; depth or widths differ.'
+            f'{shape_in_file(key, leaf.shape)}; depth or widths differ.'
         )
     if not jnp.issubdtype(leaf.dtype, jnp.floating):
         return jax.device_put(value.astype(leaf.dtype))

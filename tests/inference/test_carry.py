@@ -18,11 +18,8 @@ from jssl.runs.describe import config_of
 from tests.checks import refused
 from tests.interop.layouts.tiny import WIDTH, arrays_in, arrays_of
 
-NETWORK = VisionTransformer(
-    dict(embed_dims=WIDTH, num_layers=2, num_heads=2, feedforward_channels=16),
-    img_size=12,
-    patch_size=4,
-)
+SIZE = dict(embed_dims=WIDTH, num_layers=2, num_heads=2, feedforward_channels=16)
+NETWORK = VisionTransformer(SIZE, img_size=12, patch_size=4)
 VIEW = dict(type='CenterView', size=8, resize=9, mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0])
 SAID = {
     'backbone': json.dumps(config_of(NETWORK)),
@@ -100,3 +97,15 @@ def test_arrays_without_a_place_are_told(tmp_path: Path) -> None:
     for load_it in (load, functools.partial(carry, target=tmp_path / 'x', to='timm')):
         with refused('it.safetensors', "'backbone.layer1.0.se.fc1.weight' (2, 8, 1, 1)"):
             load_it(tmp_path / 'it.safetensors')
+
+
+def test_weights_of_another_shape_do_not_go_out(tmp_path: Path) -> None:
+    source = written(tmp_path / 'it.safetensors')
+    for fields in (dict(img_size=16), dict(arch={**SIZE, 'feedforward_channels': 32})):
+        with refused('it.safetensors', 'has shape', 'where the model has'):
+            carry(source, tmp_path / 'x', 'timm', backbone=NETWORK.clone(**fields), report=silent)
+
+
+def test_a_name_that_is_too_long_is_none() -> None:
+    with refused('there is no such file'):
+        load('x' * 5000)
