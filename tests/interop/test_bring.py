@@ -68,6 +68,16 @@ def test_what_goes_out_comes_back_as_it_was(kind: str, tmp_path: Path) -> None:
     assert load(path).backbone == network
 
 
+@pytest.mark.parametrize('masked', [True, False])
+def test_a_config_tells_whether_there_is_a_mask_token(masked: bool, tmp_path: Path) -> None:
+    arrays = arrays_of(scales=True)
+    arrays = arrays if masked else without_mask(arrays)
+    parcel = Parcel(arrays, {}, NETWORK.clone(layer_scale=1.0))
+    path = write(tmp_path / 'it', parcel, 'huggingface')
+    assert bring(path).arrays.keys() == arrays.keys()
+    assert json.loads((path / 'config.json').read_text())['use_mask_token'] is masked
+
+
 @pytest.mark.parametrize('prefix', ['net.', 'module._orig_mod.', 'student.encoder.'])
 @pytest.mark.parametrize('name', ['timm-vit', 'hf-dinov2', 'timm-swin'])
 def test_any_name_may_stand_before_all(name: str, prefix: str) -> None:

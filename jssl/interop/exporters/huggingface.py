@@ -127,8 +127,9 @@ def _config(backbone: Any, kind: str, arrays: Mapping[str, Any]) -> dict[str, An
         return config | beit_config(backbone, arrays)
     if kind != 'dinov3_vit':
         options = {'use_swiglu_ffn': gated, 'mlp_ratio': _ratio(size, gated), 'qkv_bias': True}
+        masked = {'use_mask_token': 'mask_token' in arrays}
         registers = {'num_register_tokens': backbone.num_registers}
-        return config | options | (registers if backbone.num_registers else {})
+        return config | options | (registers if backbone.num_registers else masked)
     hidden = arrays['layers.0.ffn.w3.weight'].shape[1] if gated else size.feedforward_channels
     return config | {
         'intermediate_size': hidden,

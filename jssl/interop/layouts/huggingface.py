@@ -76,9 +76,11 @@ def _plain_out(arrays: Arrays, network: Any) -> Arrays:
 
 
 def _dinov2_out(arrays: Arrays, network: Any) -> Arrays:
-    """It has a mask token and scales in any case: what is not there is 0, or 1."""
+    """It has scales in any case, with registers a mask token too: what is not there is 1, or 0."""
     no_rotary('The vision transformer of Hugging Face', network)
     arrays = scaled(fused(whole_bias(arrays, network)))
+    if not {'mask_token', 'register_tokens'} & arrays.keys():
+        return arrays
     return arrays | {'mask_token': _mask_token(arrays)[0]}
 
 
