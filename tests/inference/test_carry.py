@@ -91,8 +91,8 @@ def test_arrays_without_a_place_are_told(tmp_path: Path) -> None:
     arrays = arrays_in(ResNet(10, 8))
     classifier = {'fc.weight': np.ones((7, 64), 'float32')}
     save_file(arrays | classifier, tmp_path / 'it.safetensors')
-    found = carry(tmp_path / 'it.safetensors', tmp_path / 'tv.safetensors', 'torchvision')
-    assert 'fc.weight' not in load_file(found)
+    found = carry(tmp_path / 'it.safetensors', tmp_path / 'mm.safetensors', 'mmpretrain')
+    assert not [key for key in load_file(found) if 'fc.' in key]
     save_file(arrays | attention, tmp_path / 'it.safetensors')
     for load_it in (load, functools.partial(carry, target=tmp_path / 'x', to='timm')):
         with refused('it.safetensors', "'backbone.layer1.0.se.fc1.weight' (2, 8, 1, 1)"):
