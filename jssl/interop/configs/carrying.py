@@ -78,7 +78,7 @@ class _Carrying:
         source_section, known, canvas = source(parts.data)
         count, size = images or known, self._size(parts, processes)
         length = self._length(count, size)
-        settings = self._scaled(optimizer.settings(parts.optimizer, parts.bound), size)
+        settings = self._scaled(optimizer.settings(parts.optimizer, parts.base), size)
         model, elsewhere = self._model(parts, size)
         self._check_fixed(settings, elsewhere, parts)
         sampler = {'type': 'WithReplacement'} if parts.replaced else elsewhere.get('sampler')
@@ -94,6 +94,7 @@ class _Carrying:
             'eval_view': evaluation(parts.views, parts.pipelines.statistics),
             'views': parts.views,
             'batch_size': size.batch,
+            **({'accumulate': size.accumulated} if size.accumulated > 1 else {}),
             'epochs': length.epochs,
             'optimizer': settings,
             'schedule': self._schedule(length),
@@ -143,9 +144,9 @@ class _Carrying:
         if parts.accumulated > 1:
             self._notes.differ(
                 parts.places['optimizer'],
-                f'{parts.accumulated} batches are accumulated there; here a step has all images at '
-                'once: what is compared within a batch is compared within all of them, and '
-                'momenta and rates move once a step',
+                f'{parts.accumulated} batches are accumulated there; here the backbone sees the '
+                'images in as many parts, but what is compared within a batch is compared within '
+                'all of them, and momenta and rates move once a step',
             )
         return sizes.Size(parts.images, count, parts.accumulated)
 

@@ -30,7 +30,7 @@ class Parts:
       views: of jssl.
       pipelines: what carried them over.
       optimizer: its fields.
-      bound: of the gradient.
+      base: of the optimizer, beside its dict: the bound of the gradient, the decay over layers.
       rules: for single parameters.
       half: whether it computes in half precision.
       replaced: whether images are drawn with replacement.
@@ -43,7 +43,7 @@ class Parts:
     views: Config
     pipelines: Pipelines
     optimizer: Fields
-    bound: Config
+    base: Config
     rules: Rules
     half: bool
     replaced: bool
@@ -96,7 +96,8 @@ class _Form:
         if views['type'] == 'ImageAndTokens' and self._release == NEWER:
             text = 'MMSelfSup 1.x meant the filters that it names, and used area and bilinear ones'
             self._notes.differ(data.where('pipeline'), text)
-        settings = wrapper.inner('optimizer')
+        settings, paramwise = wrapper.inner('optimizer'), wrapper.inner('paramwise_cfg')
+        decay = optimizer.layer_decay(wrapper, paramwise, self._release == PRETRAIN)
         made = Parts(
             images=images,
             accumulated=wrapper.count('accumulative_counts', 1),
@@ -104,8 +105,8 @@ class _Form:
             views=views,
             pipelines=pipelines,
             optimizer=settings,
-            bound=optimizer.clip(wrapper.inner('clip_grad')),
-            rules=optimizer.rules(wrapper.inner('paramwise_cfg')),
+            base=optimizer.clip(wrapper.inner('clip_grad')) | decay,
+            rules=optimizer.rules(paramwise),
             half=self._is_half(wrapper),
             replaced=self._replaces(sampler),
             places={
@@ -115,7 +116,6 @@ class _Form:
             },
         )
         wrapper.ignore('loss_scale')
-        wrapper.only('constructor', None, 'DefaultOptimWrapperConstructor')
         wrapper.finish()
         return made
 
@@ -176,7 +176,7 @@ class _Form:
             views=views,
             pipelines=pipelines,
             optimizer=settings,
-            bound=optimizer.clip(config.inner('grad_clip')),
+            base=optimizer.clip(config.inner('grad_clip')),
             rules=optimizer.rules_of_options(settings.inner('paramwise_options'), lr, decay),
             half=half,
             replaced=bool(replaced),

@@ -22,6 +22,7 @@ PLAIN = {
 # out. Nothing in it can take long to match.
 READ = re.compile(r'(?:\\A|\^)?(?:[\w-]|\\?\.|\(\w+(?:\|\w+)*\)|\(\\d\+\)\?|\\d\+)*\$?')
 LONGEST = 200
+LAYERED = 'LearningRateDecayOptimWrapperConstructor'
 Config = dict[str, Any]
 
 
@@ -115,6 +116,21 @@ def clip(fields: Fields) -> Config:
     fields.ignore('error_if_nonfinite')
     fields.finish()
     return {'clip': float(bound)}
+
+
+def layer_decay(wrapper: Fields, paramwise: Fields, pretrain: bool) -> Config:
+    """The decay of the rates from layer to layer, as MMPretrain's constructor of groups has it.
+
+    MMSelfSup 1.x has one of the same name with rules of its own, which is not read.
+    """
+    name = str(wrapper.section.get('constructor'))
+    scope = name.rpartition('.')[0] or ('mmpretrain' if pretrain else '')
+    if (scope, bare(name)) != ('mmpretrain', LAYERED):
+        wrapper.only('constructor', None, 'DefaultOptimWrapperConstructor')
+        return {}
+    wrapper.ignore('constructor')
+    rate = paramwise.number('layer_decay_rate', default=1.0)
+    return {} if rate == 1 else {'layer_decay_rate': float(rate)}
 
 
 def rules(fields: Fields) -> Rules:

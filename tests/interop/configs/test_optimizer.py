@@ -12,6 +12,7 @@ from jssl.interop.configs.optimizer import (
     Rules,
     as_keys,
     clip,
+    layer_decay,
     rules,
     rules_of_options,
     settings,
@@ -52,6 +53,28 @@ def test_a_bound_of_the_gradient_is_of_its_norm(tmp_path: Path) -> None:
     odd, notes = fields(tmp_path, 'dict(max_norm=3, norm_type=1)')
     clip(odd)
     assert 'norm_type=1' in str(notes.missing[0])
+
+
+@pytest.mark.parametrize(
+    ('name', 'pretrain', 'found'),
+    [
+        ('LearningRateDecayOptimWrapperConstructor', True, {'layer_decay_rate': 0.75}),
+        ('mmpretrain.LearningRateDecayOptimWrapperConstructor', False, {'layer_decay_rate': 0.75}),
+        ('LearningRateDecayOptimWrapperConstructor', False, None),  # rules of MMSelfSup's own
+        ('mmselfsup.LearningRateDecayOptimWrapperConstructor', True, None),
+        ('DefaultOptimWrapperConstructor', True, {}),
+    ],
+)
+def test_the_decay_over_layers_is_that_of_mmpretrain(
+    name: str, pretrain: bool, found: dict[str, Any] | None, tmp_path: Path
+) -> None:
+    text = f'dict(constructor={name!r}, paramwise_cfg=dict(layer_decay_rate=0.75))'
+    wrapper, notes = fields(tmp_path, text)
+    paramwise = wrapper.inner('paramwise_cfg')
+    assert layer_decay(wrapper, paramwise, pretrain) == (found or {})
+    assert bool(notes.missing) == (found is None)
+    rules(paramwise)  # a decay that nobody takes is listed
+    assert ('layer_decay_rate' in ' '.join(map(str, notes.missing))) == (not found)
 
 
 def test_rules_by_names_and_by_layers(tmp_path: Path) -> None:
