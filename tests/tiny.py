@@ -33,13 +33,20 @@ def arguments(data_dir: str, workdir: Path | None = None, **overrides: object) -
     return [CONFIG, *(f'--{key}={value}' for key, value in (OVERRIDES | folders | given).items())]
 
 
-def start(arguments: list[str], devices: int = 1) -> subprocess.Popen[str]:
+MAIN = (sys.executable, '-m', 'jssl.main')
+TWO = ('experiments/launch/localhost.sh',)  # processes on this machine
+
+
+def start(
+    arguments: list[str], devices: int = 1, command: tuple[str, ...] = MAIN
+) -> subprocess.Popen[str]:
     """`python -m jssl.main` in a process of its own, with so many fake devices."""
     flags = f'--xla_force_host_platform_device_count={devices} {QUICK}'
+    path = f'{Path(sys.executable).parent}:{os.environ["PATH"]}'
     return subprocess.Popen(
-        [sys.executable, '-m', 'jssl.main', *arguments],
+        [*command, *arguments],
         cwd=ROOT,
-        env=os.environ | {'XLA_FLAGS': flags},
+        env=os.environ | {'XLA_FLAGS': flags, 'PATH': path},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -1,6 +1,5 @@
 """`fit`: an experiment, carried out in a directory from the beginning or from where it stopped."""
 
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,17 +7,12 @@ from typing import Any, NamedTuple
 
 from jssl.algorithm import TrainState
 from jssl.data.reading.decoding import quiet
-from jssl.data.reading.remarks import remarks
 from jssl.errors import JsslError, show
 from jssl.evaluation.evaluator import NETWORK
 from jssl.fitting.evaluating import RunEvaluator
-from jssl.fitting.outcome import Outcome, announce, conclude, left_behind
-from jssl.fitting.pretrained import (
-    check_weights,
-    load_backbone_into,
-    read_weights,
-    tell_changed_data,
-)
+from jssl.fitting.introducing import introduce
+from jssl.fitting.outcome import Outcome, conclude, left_behind
+from jssl.fitting.pretrained import check_weights, load_backbone_into, read_weights
 from jssl.interrupts import Interrupted, Stopped
 from jssl.processes import of_first
 from jssl.runs.checkpoints import Checkpoints
@@ -115,20 +109,6 @@ def fit(
                 )
         called.end(outcome)
         return outcome
-
-
-def introduce(
-    experiment: Experiment,
-    directory: Path,
-    config: Mapping[str, Any],
-    report: Callable[[str], None],
-) -> None:
-    """Says what is about to run, and what is remarkable about it."""
-    report(f'{directory}: {_summary(experiment)}')
-    tell_remarks(experiment, report)
-    if experiment.pretrained:
-        tell_changed_data(experiment.pretrained, config, experiment.listings, report)
-    announce(experiment, report)
 
 
 def carry_out(
@@ -360,24 +340,3 @@ def advice(experiment: Experiment) -> str:
         f'you train on with jssl prepare; lower config.canvas (now '
         f"{experiment.canvas}); or set config.resident='yes' where the set fits on the device."
     )
-
-
-def _summary(experiment: Experiment) -> str:
-    """What is about to run, in a line."""
-    plan, mesh = experiment.plan, experiment.mesh
-    where = 'kept on the device' if experiment.loader.resident else 'streamed'
-    return (
-        f'{type(experiment.algorithm).__name__}, {len(experiment.data):,} images {where}, '
-        f'batch {experiment.batch_size}, {experiment.epochs} epochs = {plan.steps:,} steps, '
-        f'{mesh.size} {mesh.devices.flat[0].platform} device{"s" if mesh.size > 1 else ""}'
-    )
-
-
-def tell_remarks(experiment: Experiment, report: Callable[[str], None]) -> None:
-    """Says once what is remarkable about the images of each part, none of which is an error."""
-    side = getattr(experiment.eval_view, 'size', None)
-    seen = side if isinstance(side, int) else math.inf  # a view of a user's own need not say it
-    for part in experiment.listings:
-        source = getattr(experiment, part)
-        for line in remarks(source, experiment.canvas, experiment.channels, seen=seen):
-            report(f'config.{part}: {line}')

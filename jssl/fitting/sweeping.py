@@ -20,7 +20,8 @@ from jssl.data.reading.decoding import quiet
 from jssl.errors import JsslError, attempt
 from jssl.files import replace_file
 from jssl.fitting.evaluating import RunEvaluator
-from jssl.fitting.fit import introduce, open_checkpoints, resume, run_log, start
+from jssl.fitting.fit import open_checkpoints, resume, run_log, start
+from jssl.fitting.introducing import introduce
 from jssl.fitting.outcome import REPORT, conclude, final_scores, left_behind, write_weights
 from jssl.fitting.pretrained import check_weights
 from jssl.interrupts import Interrupted, Stopped

@@ -9,11 +9,11 @@ import abc
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import optax
 
-from jssl.checks import BelowOne, Checked, NonNegative, Positive, Share
+from jssl.checks import BelowOne, Checked, Count, NonNegative, Positive, Share
 from jssl.errors import JsslError, show
 from jssl.optim.parameter_groups import NO_DECAY_NO_ADAPT as NO_DECAY_NO_ADAPT
 from jssl.optim.parameter_groups import (
@@ -45,6 +45,8 @@ from jssl.optim.transformations import (
     skip_at_first,
 )
 
+BatchRule = Literal['linear', 'sqrt']
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Optimizer(Checked, abc.ABC):
@@ -52,6 +54,10 @@ class Optimizer(Checked, abc.ABC):
 
     Attributes:
       lr: base learning rate.
+      base_batch_size: the batch that `lr` is for; a run with another one scales it, see
+        `for_batch`. None takes `lr` as it is for every batch.
+      batch_rule: 'linear' scales with the batch (Goyal et al. 2017, section 2.1), as is usual for
+        SGD and LARS; 'sqrt' with its root (Malladi et al. 2022, whose betas stay here), for AdamW.
       weight_decay: factor of the decay towards 0.
       decay_schedule: of the decay over the run; `WarmupCosine(min_lr=0.4)` takes it to 0.4 as in
         DINO (Caron et al. 2021, section 3.2).
@@ -69,6 +75,8 @@ class Optimizer(Checked, abc.ABC):
     """
 
     lr: NonNegative
+    base_batch_size: Count | None = None
+    batch_rule: BatchRule = 'linear'
     weight_decay: NonNegative = 0.0
     decay_schedule: ScheduleFactory = dataclasses.field(default_factory=Constant)
     clip: Positive | None = None
@@ -91,6 +99,31 @@ class Optimizer(Checked, abc.ABC):
                 f'optimizer.clip_by={show(self.clip_by)} must be one of '
                 f'{", ".join(map(repr, get_args(ClipBy)))}, such as --config.optimizer.clip_by=all.'
             )
+        if self.batch_rule not in get_args(BatchRule):
+            raise JsslError(
+                f'optimizer.batch_rule={show(self.batch_rule)} must be one of '
+                f'{", ".join(map(repr, get_args(BatchRule)))}, such as '
+                '--config.optimizer.batch_rule=sqrt.'
+            )
+
+    def for_batch(self, batch_size: int) -> Self:
+        """The optimizer whose `lr` is that for batches of this size, by `batch_rule`.
+
+        A floor of the schedule (`min_lr`) and the weight decay stay as they are.
+
+        >>> SGD(lr=0.3, base_batch_size=256).for_batch(1024).lr
+        1.2
+        >>> AdamW(lr=1e-3, base_batch_size=256, batch_rule='sqrt').for_batch(1024).lr
+        0.002
+
+        Args:
+          batch_size: images of a step, over all devices.
+        """
+        if self.base_batch_size is None:
+            return self
+        ratio = batch_size / self.base_batch_size
+        scale = ratio if self.batch_rule == 'linear' else ratio**0.5
+        return dataclasses.replace(self, lr=self.lr * scale, base_batch_size=None)
 
     @abc.abstractmethod
     def transformations(
@@ -136,6 +169,7 @@ class SGD(_WithMomentum):
     """Stochastic gradient descent: v <- momentum v + (g + decay w), w <- w - lr v (as PyTorch's).
 
     Attributes:
+      base_batch_size, batch_rule: see `Optimizer`.
       lr, weight_decay, decay_schedule, clip, clip_by, custom_keys, vectors: see `Optimizer`; a
         group may set its `momentum`.
       momentum: the part of v that is kept.
@@ -162,6 +196,7 @@ class LARS(_WithMomentum):
     is inside v: when it changes, what v holds already is not rescaled.
 
     Attributes:
+      base_batch_size, batch_rule: see `Optimizer`.
       lr, weight_decay, decay_schedule, clip, clip_by, custom_keys, vectors: see `Optimizer`; a
         group may set its `momentum` and `lars_exclude`.
       momentum, nesterov, dampening: as for `SGD`, of the adapted and scaled g.
@@ -194,6 +229,7 @@ class TrustRatioLARS(_WithMomentum):
     Their recipes leave vectors out: ``vectors={'decay_mult': 0.0, 'lars_exclude': True}``.
 
     Attributes:
+      base_batch_size, batch_rule: see `Optimizer`.
       lr, weight_decay, decay_schedule, clip, clip_by, custom_keys, vectors: see `Optimizer`; a
         group may set its `momentum` and `lars_exclude`.
       momentum, nesterov, dampening: as for `SGD`, of the adapted d.
@@ -221,6 +257,7 @@ class AdamW(Optimizer):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2), as PyTorch's.
 
     Attributes:
+      base_batch_size, batch_rule: see `Optimizer`.
       lr, weight_decay, decay_schedule, clip, clip_by, custom_keys, vectors: see `Optimizer`; the
         decay is multiplied by the rate.
       betas: what is kept of the mean of the gradient and of its square.
@@ -332,8 +369,14 @@ def learning_rate(
       optimizer, schedule, steps_per_epoch, epochs: see `make_optimizer`.
 
     Raises:
-      JsslError: if the schedule does not fit the run, or has no effect.
+      JsslError: if the schedule does not fit the run or has no effect, or the rate is for another
+        batch than is known here.
     """
+    if isinstance(optimizer, Optimizer) and optimizer.base_batch_size is not None:
+        raise JsslError(
+            f'optimizer.base_batch_size={optimizer.base_batch_size} needs to know the batch; give '
+            'optimizer.for_batch(512), with the images of a step in place of 512.'
+        )
     if isinstance(optimizer, Optimizer | Scheduled):
         return factory_of(schedule)(optimizer.lr, steps_per_epoch=steps_per_epoch, epochs=epochs)
     if schedule != Constant():

@@ -245,7 +245,7 @@ class Experiment(Checked):
     def transformation(self) -> optax.GradientTransformation:
         """The optimizer with its schedule."""
         return make_optimizer(
-            self.optimizer,
+            self._rated,
             self.schedule,
             is_frozen=self.algorithm.is_frozen,
             get_layer_depth=self.algorithm.get_layer_depth,
@@ -253,9 +253,16 @@ class Experiment(Checked):
         )
 
     @property
+    def _rated(self) -> Optimizer | Scheduled | optax.GradientTransformation:
+        """The optimizer, its rate that for the batch of the run."""
+        if isinstance(self.optimizer, Optimizer):
+            return self.optimizer.for_batch(self.batch_size)
+        return self.optimizer
+
+    @property
     def rate(self) -> Schedule | None:
         """Step (from 0) -> learning rate of a parameter without a multiplier, where it is known."""
-        return learning_rate(self.optimizer, self.schedule, **self._length)
+        return learning_rate(self._rated, self.schedule, **self._length)
 
     @property
     def plan(self) -> Plan:

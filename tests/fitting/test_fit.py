@@ -1,5 +1,6 @@
 """Whole runs: what they leave behind, and that they can be stopped, killed, moved and repeated."""
 
+import contextlib
 import json
 import os
 import random
@@ -252,17 +253,38 @@ def test_a_signal_at_any_time_ends_in_a_line(seed: int, digits_dir: str, tmp_pat
 
 def test_two_processes_are_one_run(run: Path, digits_dir: str, tmp_path: Path) -> None:
     """Two processes of 4 devices give the losses of one process of 8."""
-    with socket.socket() as probe:
-        probe.bind(('localhost', 0))
-        port = probe.getsockname()[1]
     argv = tiny.arguments(digits_dir, tmp_path / 'run', epochs=2)
-    place = [f'--coordinator=localhost:{port}', '--processes=2']
-    both = [tiny.start([*argv, *place, f'--process={i}'], devices=4) for i in range(2)]
-    said = [tiny.finish(process) for process in both]
-    assert 'this run' in said[0]
-    assert 'this run' not in said[1]  # only the first one speaks
+    said = tiny.finish(tiny.start(argv, devices=4, command=tiny.TWO))
+    assert '4 images a step on each of 8 devices of 2 processes; batch norm goes by all 32' in said
+    assert len(re.findall(r'^  this run ', said, flags=re.MULTILINE)) == 1  # only the first speaks
     assert_same_steps(tmp_path / 'run', run)
     assert (tmp_path / 'run' / 'report.html').is_file()
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_process_saves_and_stops_all(digits_dir: str, tmp_path: Path) -> None:
+    argv = tiny.arguments(digits_dir, tmp_path / 'run', epochs=400)
+    both = tiny.start(argv, devices=2, command=tiny.TWO)
+    metrics = tmp_path / 'run' / 'metrics.jsonl'
+    while not metrics.exists() or metrics.read_text().count('"kind": "step"') < 3:
+        assert both.poll() is None, both.communicate()
+        time.sleep(0.1)
+    os.kill(second_of(both.pid), signal.SIGTERM)
+    said = tiny.finish(both, status=128 + signal.SIGTERM)
+    steps = re.findall(r'stopped by SIGTERM after step (\d+), which is saved', said)
+    assert len(steps) == 2
+    assert len(set(steps)) == 1
+    assert (tmp_path / 'run' / 'checkpoints' / steps[0]).is_dir()
+
+
+def second_of(script: int) -> int:
+    """Process 1 of those that `localhost.sh` has started."""
+    for folder in Path('/proc').glob('[0-9]*'):
+        with contextlib.suppress(OSError):
+            started = (folder / 'stat').read_text().rpartition(')')[2].split()[1] == str(script)
+            if started and b'--process=1' in (folder / 'cmdline').read_bytes():
+                return int(folder.name)
+    raise AssertionError('process 1 has not begun')
 
 
 def test_diverging_run_stops_with_advice(

@@ -337,6 +337,8 @@ def test_the_floor_of_the_schedule_is_not_multiplied_by_a_group() -> None:
         (lambda: SGD(lr=0.1, momentum=0.9, dampening=0.1, nesterov=True), 'dampening 0.1'),
         (lambda: SGD(lr=0.1, decay_schedule=3), 'decay_schedule=3'),  # type: ignore[arg-type]
         (lambda: AdamW(lr=0.1, clip=1.0, clip_by='row'), "clip_by='row'.*'all', 'part', 'tensor'"),  # type: ignore[arg-type]
+        (lambda: SGD(lr=0.1, base_batch_size=0), 'SGD.base_batch_size=0'),
+        (lambda: SGD(lr=0.1, batch_rule='root'), "batch_rule='root'.*'linear', 'sqrt'.*=sqrt"),  # type: ignore[arg-type]
         (lambda: AdamW(lr=0.1, vectors={'decay': 0}), "optimizer.vectors.*'decay_mult'"),
         (lambda: SGD(lr=0.1, custom_keys={'bn': {'frozen_epochs': -1}}), 'frozen_epochs=-1'),
         (lambda: AdamW(lr=0.1, betas=(0.9, 1.0)), r'AdamW.betas=\(0.9, 1.0\)'),
@@ -349,6 +351,17 @@ def test_the_floor_of_the_schedule_is_not_multiplied_by_a_group() -> None:
 def test_bad_fields(make: Callable[[], object], message: str) -> None:
     with pytest.raises(JsslError, match=message):
         make()
+
+
+def test_a_rate_for_another_batch_is_scaled_or_refused() -> None:
+    sgd = SGD(lr=0.3, base_batch_size=256, momentum=0.9)
+    assert sgd.for_batch(4096) == SGD(lr=0.3 * 16, momentum=0.9)
+    assert sgd.for_batch(64).lr == pytest.approx(0.3 / 4)
+    adamw = AdamW(lr=1e-3, base_batch_size=256, batch_rule='sqrt')
+    assert adamw.for_batch(1024).lr == pytest.approx(2e-3)
+    assert SGD(lr=0.3).for_batch(1024) == SGD(lr=0.3)
+    with pytest.raises(JsslError, match=r'base_batch_size=256 .*optimizer\.for_batch\(512\)'):
+        make_optimizer(sgd, Constant(), steps_per_epoch=4, epochs=2)
 
 
 def test_what_does_not_fit_the_run_or_the_parameters_fails_before_the_first_step() -> None:

@@ -18,7 +18,6 @@ from jssl.backbones import ResNet
 from jssl.data import Arrays
 from jssl.errors import JsslError
 from jssl.fitting.evaluating import RunEvaluator
-from jssl.fitting.fit import tell_remarks
 from jssl.heads import ContrastiveHead
 from jssl.necks import NonLinearNeck
 from jssl.optim.optimizers import SGD
@@ -62,15 +61,6 @@ def test_unlabelled_images_train_and_are_reported(tmp_path: Path) -> None:
     page = (tmp_path / 'run' / 'report.html').read_text()
     assert 'random network' in page
     assert 'kNN' not in page
-
-
-def test_what_is_remarkable_about_the_images_is_said_of_each_part() -> None:
-    said: list[str] = []
-    tell_remarks(make(test_data=Arrays(np.ones((3, 9, 9, 3), np.uint8)), canvas=5), said.append)
-    shrunk, dark = said
-    assert shrunk.startswith('config.data: ')
-    assert 'to fit config.canvas=5' in shrunk
-    assert dark.startswith('config.test_data: the brightest level of the first 3 images is 1 of')
 
 
 def test_the_same_experiment_resumes_and_another_is_refused(
@@ -117,6 +107,9 @@ def test_rate_of_the_log_is_the_optimizers() -> None:
     rate = make().rate
     assert rate is not None
     assert rate(0) == pytest.approx(0.05)
+    scaled = make(optimizer=SGD(lr=0.05, base_batch_size=64)).rate  # of 16 images
+    assert scaled is not None
+    assert scaled(0) == pytest.approx(0.0125)
 
 
 def test_description_has_no_addresses() -> None:
