@@ -27,7 +27,16 @@ class JsslError(ValueError):
 
 
 class NotFinite(JsslError):
-    """Numbers of a run are no longer finite: it can learn nothing more."""
+    """Numbers of a run are no longer finite: it can learn nothing more.
+
+    Attributes:
+      step: by which the state or the loss is not; None where features are not.
+    """
+
+    def __init__(self, message: str, step: int | None = None) -> None:
+        """Says so."""
+        super().__init__(message)
+        self.step = step
 
 
 def show(value: Any) -> str:

@@ -23,6 +23,7 @@ PLACES = (
         'optim',
     ),
     *('precision', 'runs.describe', 'cli.sweeps', 'training.lifting', 'visualization.lanes'),
+    'training.inspection',
 )
 
 

@@ -33,6 +33,7 @@ VERBS = {
     'eval': 'scores the features of a network on labelled images',
     'export': 'writes the weights of a run to a file for others',
     'plan': 'says what a run takes of machines that are not there',
+    'replay': 'repeats a run up to one of its steps and shows what is in that',
     'views': 'draws what a config makes of some images',
     'reconstruct': 'draws what a masked image model makes of held-out images',
     'prepare': 'writes a data set once at the size one trains on',

@@ -6,22 +6,20 @@ The config and the newest checkpoint are those of the run.
 """
 
 import argparse
-import shlex
 from collections.abc import Collection
 from pathlib import Path
 
 from jssl.checks import Count, check_value
 from jssl.cli.parser import Parser
-from jssl.config import experiment
+from jssl.cli.runs import add_run, stored_experiment
 from jssl.data.reading.decoding import quiet
 from jssl.errors import JsslError
 from jssl.evaluation import evenly_spaced
 from jssl.fitting.pictures import check_predicts_pixels, reconstruct
-from jssl.foreign import refuse_foreign
 from jssl.paths import expanded
 from jssl.runs.checkpoints import Checkpoints
 from jssl.runs.datasets import tell_changes
-from jssl.runs.workdir import CHECKPOINTS, CONFIG, read_config
+from jssl.runs.workdir import CHECKPOINTS
 from jssl.visualization.images import view_grid
 from jssl.visualization.picture_file import check_path, save
 from jssl.visualization.reconstructions import Reconstructions
@@ -31,15 +29,7 @@ SIDE = 224  # pixels of a cell's longest side in the picture
 
 def add_arguments(parser: Parser) -> None:
     """What `jssl reconstruct` takes."""
-    parser.add_argument('run', metavar='RUN', help='the directory of a run')
-    parser.add_argument(
-        '--trust',
-        metavar='MODULE:CLASS',
-        action='append',
-        default=[],
-        help='a class of your own that the run uses; code that only its config.json names is not '
-        'run (may be given several times)',
-    )
+    add_run(parser)
     parser.add_argument('--images', type=int, default=8, help='rows of the picture')
     parser.add_argument('--out', default='reconstructions.png', help='.png or .webp')
 
@@ -67,11 +57,7 @@ def reconstruct_run(workdir: Path, trusted: Collection[str] = ()) -> Reconstruct
       JsslError: there is no run or no checkpoint, its algorithm does not predict pixels, or its
         config.json names a class outside jssl that is not trusted.
     """
-    stored = read_config(workdir)
-    config = stored['config']
-    where = str(workdir / CONFIG)
-    refuse_foreign(config, '', where, trusted, lambda _, name: shlex.quote(f'--trust={name}'))
-    subject = experiment(config)
+    subject, stored = stored_experiment(workdir, trusted)
     check_predicts_pixels(subject)
     restored = Checkpoints(workdir / CHECKPOINTS).restore(subject.placed_state)
     if restored is None:

@@ -1,18 +1,20 @@
 """`fit`: an experiment, carried out in a directory from the beginning or from where it stopped."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jssl.algorithm import TrainState
 from jssl.data.reading.decoding import quiet
-from jssl.errors import JsslError, show
+from jssl.errors import JsslError, NotFinite, attempt, show
 from jssl.evaluation.evaluator import NETWORK
 from jssl.fitting.evaluating import RunEvaluator
 from jssl.fitting.introducing import introduce
 from jssl.fitting.outcome import Outcome, conclude, left_behind
-from jssl.fitting.pretrained import check_weights, load_backbone_into, read_weights
+from jssl.fitting.pretrained import check_weights, with_pretrained
+from jssl.fitting.replay_folder import explain
 from jssl.interrupts import Interrupted, Stopped
 from jssl.processes import of_first
 from jssl.runs.checkpoints import Checkpoints
@@ -39,10 +41,10 @@ from jssl.runs.workdir import (
     make_workdir,
     open_workdir,
 )
-from jssl.training import sharding
 from jssl.training.callbacks import Callback, Callbacks, check_callbacks
 from jssl.training.experiment import Experiment
-from jssl.training.loop import DeviceBatch, Loop, to_device
+from jssl.training.feed import Feed
+from jssl.training.loop import Loop
 from jssl.training.refresh import Refresher
 from jssl.training.run_log import RunLog
 from jssl.training.shapes import check_shapes
@@ -284,22 +286,11 @@ def start(
         progress.print(f'none of the {gone} steps taken here was saved; beginning again')
     writer.truncate(-1)
     fresh = make_state()
-    train_state = pretrained(experiment, fresh, progress.print)  # what does not fit is told first
+    # What does not fit is told first.
+    train_state = with_pretrained(experiment, fresh, progress.print)
     for subject, scores in evaluator.baselines(fresh).items():
         writer.write(0, scores, kind=BASELINE, epoch=0, subject=subject)
     return train_state
-
-
-def pretrained(
-    experiment: Experiment, fresh: TrainState, report: Callable[[str], None]
-) -> TrainState:
-    """The fresh state, with the backbone of `experiment.pretrained` where that is given."""
-    path = experiment.pretrained
-    if not path:
-        return fresh
-    backbone = getattr(experiment.algorithm, 'backbone', None)
-    weights = read_weights(path, report, backbone, experiment.layout)
-    return load_backbone_into(fresh, backbone, weights, path, report)
 
 
 def is_complete(
@@ -317,16 +308,19 @@ def is_complete(
 
 
 def run_loop(loop: Loop, experiment: Experiment, train_state: TrainState) -> TrainState:
-    """Feeds the loop with batches from where `train_state` is."""
-    mesh, data = experiment.mesh, None
-    if experiment.arrays is not None:
-        data = sharding.put_replicated(experiment.arrays, mesh)
-
-    def feed(train_state: TrainState) -> Iterator[DeviceBatch]:
-        host_batches = loop.refresher.loader(train_state).iterate(int(train_state.step))
-        return to_device(host_batches, lambda batch: sharding.put_batch(batch, mesh))
-
-    return loop.run(train_state, feed, data)
+    """Trains from `train_state` on; the error of numbers that are not finite says what was so
+    first, as far as a replay finds it."""
+    feed = Feed(experiment, loop.refresher)
+    try:
+        return loop.run(train_state, feed, feed.data)
+    except NotFinite as error:
+        refused = error.with_traceback(None)  # which would hold on to the state
+    found, report = None, loop.log.writer.report
+    if refused.step is not None:
+        given = experiment, loop.checkpoints, refused.step, loop.workdir
+        look = partial(explain, *given, rows=loop.log.writer.rows, report=report)
+        found = attempt('The replay of the last steps', look, report)
+    raise NotFinite(' '.join(filter(None, (str(refused), found))), refused.step)
 
 
 def advice(experiment: Experiment) -> str:

@@ -53,16 +53,31 @@ def draw_picture(subject: Experiment, images: int) -> Image.Image:
         'index': jnp.asarray(chosen, jnp.int32),
     }
     views, mask = draw_views(subject, batch)
+    return views_beside(subject, [sample.canvas for sample in samples], views, mask)
+
+
+def views_beside(
+    subject: Experiment,
+    canvases: Sequence[Canvas],
+    views: Sequence[np.ndarray],
+    mask: np.ndarray | None,
+) -> Image.Image:
+    """Images, a row for each, beside their views; what is not finite in these is as 0.
+
+    Args:
+      subject: whose views they are.
+      canvases: the images.
+      views: normalised, each (B, H, W, C); at least one.
+      mask: of the first view, see `cover`; None for none.
+    """
     pairs = zip(views, statistics(subject, len(views)), strict=True)
-    columns = [
-        as_rgb(np.rint(denormalize(view, *numbers)).astype(np.uint8)) for view, numbers in pairs
-    ]
+    levels = [denormalize(np.nan_to_num(view, posinf=0, neginf=0), *told) for view, told in pairs]
+    columns = [as_rgb(np.rint(level).astype(np.uint8)) for level in levels]
     if mask is not None:
         columns[0] = cover(columns[0], mask)
     largest = max(column.shape[1] for column in columns)
     side = largest * math.ceil(SIDE / largest)
-    originals = [_visible(sample.canvas) for sample in samples]
-    cells = [np.stack([fit_square(image, side) for image in originals])]
+    cells = [np.stack([fit_square(_visible(canvas), side) for canvas in canvases])]
     cells += [enlarge(column, side // largest, side) for column in columns]
     return view_grid(np.stack(cells, axis=1), side=side)
 

@@ -27,6 +27,7 @@ from jssl.interop.safetensors import PREFIX, has_backbone, load_backbone
 from jssl.paths import expanded
 from jssl.runs.checkpoints import read_parts
 from jssl.runs.workdir import CHECKPOINTS, CONFIG, KEEPS, read_config
+from jssl.training.experiment import Experiment
 
 WEIGHTS = 'backbone.safetensors'
 # What fine-tuning adds to a pre-trained vision transformer: the norm of its averaged tokens, and
@@ -222,3 +223,15 @@ def _keeps(run: Path) -> Keeps:
             f'{" or ".join(KEPT)} stands; put the file back.'
         )
     return found
+
+
+def with_pretrained(
+    experiment: Experiment, fresh: TrainState, report: Callable[[str], None]
+) -> TrainState:
+    """The fresh state, with the backbone of `experiment.pretrained` where that is given."""
+    path = experiment.pretrained
+    if not path:
+        return fresh
+    backbone = getattr(experiment.algorithm, 'backbone', None)
+    weights = read_weights(path, report, backbone, experiment.layout)
+    return load_backbone_into(fresh, backbone, weights, path, report)

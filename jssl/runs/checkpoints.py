@@ -148,7 +148,9 @@ class Checkpoints:
             self._clear()
             self._told(step, self.directory / str(step))
 
-    def restore(self, target: Any, step: int | None = None) -> tuple[Any, int] | None:
+    def restore(
+        self, target: Any, step: int | None = None, *, before: int | None = None
+    ) -> tuple[Any, int] | None:
         """The newest checkpoint that can be read, or that of `step`.
 
         Damaged ones that are newer are reported. Reading changes nothing in the directory; the next
@@ -157,9 +159,10 @@ class Checkpoints:
         Args:
           target: tree of `jax.ShapeDtypeStruct` with shardings, which need not be those of saving.
           step: the only one to try.
+          before: only those of earlier steps than this one; None takes all.
 
         Returns:
-          (train state, its step), or None when there is no checkpoint at all.
+          (train state, its step), or None when there is no such checkpoint at all.
 
         Raises:
           JsslError: there are checkpoints but none can be read, or one is of another model.
@@ -171,6 +174,7 @@ class Checkpoints:
                 f'There is no checkpoint of step {step} in {self.directory}, only of {steps}.'
             )
         candidates = steps if step is None else [step]
+        candidates = [number for number in candidates if before is None or number < before]
         # The first process looks, so that all of a job read the same.
         whole = intact(
             self.directory, candidates if jax.process_index() == 0 else (), self._tell, self._run
@@ -190,6 +194,11 @@ class Checkpoints:
     def latest_step(self) -> int | None:
         """The step of the newest checkpoint that is not known to be damaged, None without any."""
         return next(iter(self._saved()), None)
+
+    @property
+    def steps(self) -> list[int]:
+        """Of all checkpoints that are not known to be damaged, newest first."""
+        return self._saved()
 
     def reached_preemption(self, step: int) -> bool:
         """Whether a process of this job was told to stop: true on all of them at the same `step`.

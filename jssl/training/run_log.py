@@ -56,7 +56,8 @@ class RunLog:
         if self.rate is not None:
             values['lr'] = float(self.rate(step - 1))
         if not math.isfinite(values['loss']):
-            raise self._diverged(f'The loss became {values["loss"]} by step {step}', metrics)
+            said = f'The loss became {values["loss"]} by step {step}'
+            raise self._diverged(said, step, metrics)
         if not self.plan.logs(step):
             return
         epoch = step / self.plan.steps_per_epoch
@@ -94,9 +95,10 @@ class RunLog:
         """
         if names := not_finite(train_state):
             more = f' and {len(names) - 1} more' if len(names) > 1 else ''
-            raise self._diverged(f'Step {step} left NaN or infinity in {names[0]}{more}', metrics)
+            said = f'Step {step} left NaN or infinity in {names[0]}{more}'
+            raise self._diverged(said, step, metrics)
 
-    def _diverged(self, what: str, metrics: Mapping[str, float]) -> NotFinite:
+    def _diverged(self, what: str, step: int, metrics: Mapping[str, float]) -> NotFinite:
         """The error of a run that can no longer learn."""
         loss, grad_norm = (float(metrics[name]) for name in ('loss', 'grad_norm'))
         self.checkpoints.wait()
@@ -107,5 +109,6 @@ class RunLog:
         return NotFinite(
             f'{what}, with a loss of {loss:.6g} and a gradient norm of {grad_norm:.6g}; {saved}. '
             'Lower config.optimizer.lr, lengthen config.schedule.warmup_epochs or set '
-            'config.optimizer.clip, and start in a new --workdir.'
+            'config.optimizer.clip, and start in a new --workdir.',
+            step,
         )

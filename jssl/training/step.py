@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -91,26 +91,73 @@ def plain_train_step(
     def advance(
         train_state: TrainState, batch: Batch, data: Batch | None
     ) -> tuple[TrainState, Metrics]:
-        view_key, draw_key = step_keys(train_state.rng, train_state.step)
-        batch = make_views(views, view_key, gather(batch, data))
-        batch = {**batch, 'step': train_state.step}
-        batch = algorithm.draw(draw_key, train_state.state, batch)
-        differentiate = jax.value_and_grad(checked(algorithm), has_aux=True)
-        with accumulating(accumulate, len(batch['index'])):
-            (loss, (state, metrics)), grads = differentiate(
-                train_state.params, train_state.state, batch
-            )
-        updates, opt_state = optax.with_extra_args_support(optimizer).update(
-            grads, train_state.opt_state, train_state.params, value=loss
-        )
-        params = optax.apply_updates(train_state.params, updates)
-        params, state = strongly_typed(algorithm.after_step(params, state, train_state.step))
-        train_state = dataclasses.replace(
-            train_state, step=train_state.step + 1, params=params, state=state, opt_state=opt_state
-        )
-        return train_state, {**metrics, 'loss': loss, 'grad_norm': optax.tree.norm(grads)}
+        batch = drawn(algorithm, views, train_state, gather(batch, data))
+        given = train_state, batch, accumulate
+        found = computed(algorithm, checked(algorithm), optimizer, *given)
+        metrics = {'loss': found.loss, 'grad_norm': optax.tree.norm(found.grads)}
+        return found.train_state, {**found.metrics, **metrics}
 
     return step
+
+
+class Computed(NamedTuple):
+    """What a step computes, in that order.
+
+    Attributes:
+      loss, state, metrics: what the loss of the algorithm gives.
+      grads: of the loss, shaped like the parameters.
+      updates: what the optimizer adds to the parameters.
+      train_state: after the step.
+    """
+
+    loss: jax.Array
+    state: State
+    metrics: Metrics
+    grads: Params
+    updates: Params
+    train_state: TrainState
+
+
+def drawn(
+    algorithm: Algorithm, views: Views, train_state: TrainState, batch: Batch
+) -> dict[str, Any]:
+    """A batch of canvases as the loss takes it: views, the number of the step, what is drawn."""
+    view_key, draw_key = step_keys(train_state.rng, train_state.step)
+    batch = {**make_views(views, view_key, batch), 'step': train_state.step}
+    return dict(algorithm.draw(draw_key, train_state.state, batch))
+
+
+def computed(
+    algorithm: Algorithm,
+    loss: Callable[..., tuple[jax.Array, tuple[State, Metrics]]],
+    optimizer: optax.GradientTransformation,
+    train_state: TrainState,
+    batch: Batch,
+    accumulate: int,
+) -> Computed:
+    """Everything that follows the drawing of a batch, for the step and for who looks into it.
+
+    Args:
+      algorithm: says what follows the optimizer.
+      loss: of it, as `checked` gives it.
+      optimizer: as in `make_train_step`.
+      train_state: before the step.
+      batch: of `drawn`.
+      accumulate: as in `make_train_step`.
+    """
+    with accumulating(accumulate, len(batch['index'])):
+        (value, (left, metrics)), grads = jax.value_and_grad(loss, has_aux=True)(
+            train_state.params, train_state.state, batch
+        )
+    updates, opt_state = optax.with_extra_args_support(optimizer).update(
+        grads, train_state.opt_state, train_state.params, value=value
+    )
+    params = optax.apply_updates(train_state.params, updates)
+    params, state = strongly_typed(algorithm.after_step(params, left, train_state.step))
+    after = dataclasses.replace(
+        train_state, step=train_state.step + 1, params=params, state=state, opt_state=opt_state
+    )
+    return Computed(value, left, metrics, grads, updates, after)
 
 
 IN_PLACE = {

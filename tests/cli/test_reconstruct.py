@@ -24,14 +24,14 @@ def test_a_run_is_read_back_from_its_directory(
     found = reconstruct(subject(), outcome.train_state.params, outcome.train_state.state)
     capsys.readouterr()
     # A run of a config is read back from its directory; this one was described in Python.
-    monkeypatch.setattr('jssl.cli.reconstruct.experiment', lambda config: subject())
+    monkeypatch.setattr('jssl.cli.runs.experiment', lambda config: subject())
     again = reconstruct_run(tmp_path / 'run')
     np.testing.assert_array_equal(again.pictures, found.pictures)
     out = tmp_path / 'new' / 'mae.png'
     arguments = [str(tmp_path / 'run'), '--images=3', f'--out={out}']
     assert not capsys.readouterr().out
     other = Arrays(255 - runs.images())
-    monkeypatch.setattr('jssl.cli.reconstruct.experiment', lambda config: subject(data=other))
+    monkeypatch.setattr('jssl.cli.runs.experiment', lambda config: subject(data=other))
     assert main(['reconstruct', *arguments]) == 0
     told = capsys.readouterr().out.splitlines()
     assert told[0].startswith(f'config.data is not what the run in {tmp_path / "run"} had: 48 gone')
@@ -46,7 +46,7 @@ def test_what_cannot_be_reconstructed_is_refused(
     assert main(['reconstruct', str(tmp_path)]) == 2
     assert 'config.json' in capsys.readouterr().err
     (tmp_path / 'config.json').write_text(json.dumps({'config': {}}))
-    monkeypatch.setattr('jssl.cli.reconstruct.experiment', lambda config: subject())
+    monkeypatch.setattr('jssl.cli.runs.experiment', lambda config: subject())
     with refused('no checkpoint', str(tmp_path)):
         reconstruct_run(tmp_path)
     workdir = str(tmp_path)

@@ -95,11 +95,14 @@ def test_a_gradient_that_is_not_finite_is_not_saved(at: int, tmp_path: Path) -> 
             'and a gradient norm of nan',
             f'the last good checkpoint is of step {at - 2}',
             'config.optimizer.lr',
+            f"First not finite: gradients['backbone']['kernel'] in step {at}; ",
         ):
             fit(experiment, workdir=tmp_path)
         saved, step = read_parts(tmp_path / 'checkpoints', ('params',))
         assert step == at - 2
         assert np.isfinite(saved['params']['backbone']['kernel']).all()
+    replay = json.loads((tmp_path / 'replay' / str(at) / 'replay.json').read_text())
+    assert (replay['repeated_from'], replay['as_logged']) == (at - 2, True)
     assert not (tmp_path / 'backbone.safetensors').exists()
     rows = [json.loads(line) for line in (tmp_path / 'metrics.jsonl').read_text().splitlines()]
     assert rows[-1]['step'] == at
@@ -108,15 +111,19 @@ def test_a_gradient_that_is_not_finite_is_not_saved(at: int, tmp_path: Path) -> 
 
 def test_a_memory_that_is_not_finite_is_not_saved(tmp_path: Path) -> None:
     experiment = toy.experiment(Breaks(at=3, stored=True), runtime=runtime(4))
-    with refused("Step 4 left NaN or infinity in state['memory'], with", 'nothing was saved'):
+    first = "First not finite: state['memory'] in step 3"
+    with refused(
+        "Step 4 left NaN or infinity in state['memory'], with", 'nothing was saved', first
+    ):
         fit(experiment, workdir=tmp_path)
     assert not any((tmp_path / 'checkpoints').iterdir())
 
 
 def test_between_two_saves_the_loss_tells(tmp_path: Path) -> None:
     experiment = toy.experiment(Breaks(at=2), runtime=runtime(8))
-    with refused('The loss became nan by step 3', 'gradient norm of nan', 'nothing was saved'):
+    with refused('The loss became nan by step 3', 'gradient norm of nan', "kernel'] in step 2"):
         fit(experiment, workdir=tmp_path)
+    assert [path.name for path in (tmp_path / 'replay').iterdir()] == ['2']
 
 
 def test_a_signal_saves_nothing_that_is_not_finite(tmp_path: Path) -> None:
