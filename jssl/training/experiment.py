@@ -38,7 +38,8 @@ from jssl.optim.schedules import Constant, Schedule, ScheduleFactory
 from jssl.precision import with_dtype
 from jssl.training import sharding
 from jssl.training.plan import Plan
-from jssl.training.settings import Runtime
+from jssl.training.settings import SKIP, Runtime
+from jssl.training.skipping import counting
 from jssl.training.step import Step, Views, init_train_state, jit_once, make_train_step
 
 
@@ -243,14 +244,15 @@ class Experiment(Checked):
 
     @functools.cached_property
     def transformation(self) -> optax.GradientTransformation:
-        """The optimizer with its schedule."""
-        return make_optimizer(
+        """The optimizer with its schedule; it counts where steps are left out."""
+        made = make_optimizer(
             self._rated,
             self.schedule,
             is_frozen=self.algorithm.is_frozen,
             get_layer_depth=self.algorithm.get_layer_depth,
             **self._length,
         )
+        return counting(made) if self.runtime.non_finite == SKIP else made
 
     @property
     def _rated(self) -> Optimizer | Scheduled | optax.GradientTransformation:
@@ -361,6 +363,7 @@ class Experiment(Checked):
             self.transformation,
             shardings=self.state_shardings,
             accumulate=self.accumulate,
+            skip=self.runtime.non_finite == SKIP,
         )
 
     def describe(self) -> dict[str, str]:

@@ -14,6 +14,7 @@ from jssl.runs.metrics import EPOCH, EVALUATION, STEP, STOPPED, MetricsWriter
 from jssl.runs.progress import DataWait, Progress, Speed
 from jssl.training.finite import not_finite
 from jssl.training.plan import Plan
+from jssl.training.skipping import MOST
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,13 +50,16 @@ class RunLog:
         that is stopped and resumed writes the lines of one that is not.
 
         Raises:
-          NotFinite: the loss is not finite.
+          NotFinite: the loss is not finite and the step was taken, or too many were left out.
         """
         values = dict(metrics)
         self.data_wait.check(speed.data_wait)
         if self.rate is not None:
             values['lr'] = float(self.rate(step - 1))
-        if not math.isfinite(values['loss']):
+        if values.get('skipped_in_a_row', 0) >= MOST:
+            said = f'The last {MOST} steps or more were left out by step {step}'
+            raise self._diverged(said, step, metrics)
+        if not (math.isfinite(values['loss']) or values.get('skipped_in_a_row')):
             said = f'The loss became {values["loss"]} by step {step}'
             raise self._diverged(said, step, metrics)
         if not self.plan.logs(step):

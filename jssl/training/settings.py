@@ -6,6 +6,8 @@ from jssl.checks import Checked, Count, Fraction, Natural, Seed
 from jssl.errors import JsslError
 
 RESIDENT = ('auto', 'yes', 'no')
+STOP, SKIP, ROLL_BACK = 'stop', 'skip', 'roll_back'
+NON_FINITE = (STOP, SKIP)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,12 +64,14 @@ class Runtime(Checked):
       workers: processes that decode beside the one that trains; 0 decodes in its threads, which
         is enough up to about 16 cores.
       bad_samples: which share of the images may be broken, from 0 to 1; those are replaced.
+      non_finite: what follows a loss or a gradient that is not finite: 'stop' ends the run, 'skip'
+        leaves the step out.
       evaluate: when and on how much the features are judged.
       checkpoint: when the run is saved.
       mesh: on what devices.
 
     Raises:
-      JsslError: for a number out of its range or an unknown `resident`.
+      JsslError: for a number out of its range, or an unknown `resident` or `non_finite`.
     """
 
     seed: Seed = 0
@@ -76,6 +80,7 @@ class Runtime(Checked):
     threads: Natural = 8
     workers: Natural = 0
     bad_samples: Fraction = 0.01
+    non_finite: str = STOP
     evaluate: Evaluate = Evaluate()
     checkpoint: Checkpoint = Checkpoint()
     mesh: MeshShape = MeshShape()
@@ -83,5 +88,6 @@ class Runtime(Checked):
     def __post_init__(self) -> None:
         """Refuses what would fail later."""
         super().__post_init__()
-        if self.resident not in RESIDENT:
-            raise JsslError(f'config.resident={self.resident!r} must be one of {RESIDENT}.')
+        for name, known in (('resident', RESIDENT), ('non_finite', NON_FINITE)):
+            if getattr(self, name) not in known:
+                raise JsslError(f'config.{name}={getattr(self, name)!r} must be one of {known}.')

@@ -20,13 +20,14 @@ from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, TrainState
 from jssl.data.canvas import Canvas
 from jssl.errors import JsslError
 from jssl.kinds import VIEW
+from jssl.training.skipping import skipping
 
 Views = Annotated[Callable[[jax.Array, Canvas], Mapping[str, Any]], VIEW]
 Step = Callable[..., tuple[TrainState, Metrics]]
 # What the step and the log add to the metrics of a loss.
 RESERVED = {
     *('loss', 'grad_norm', 'lr', 'images_per_second', 'data_wait'),
-    *('step', 'epoch', 'time', 'seconds', 'kind', 'subject'),
+    *('step', 'epoch', 'time', 'seconds', 'kind', 'subject', 'skipped', 'skipped_in_a_row'),
 }
 
 
@@ -37,6 +38,7 @@ def make_train_step(
     *,
     shardings: TrainState | None = None,
     accumulate: int = 1,
+    skip: bool = False,
 ) -> Step:
     """One optimizer step as a compiled function.
 
@@ -46,6 +48,8 @@ def make_train_step(
       optimizer: any optax transformation; the loss is given to one that asks for its `value`.
       shardings: where the state lives, one `NamedSharding` a leaf; None leaves it to the inputs.
       accumulate: in how many parts the backbone sees a batch, see `jssl.accumulation`.
+      skip: leave out a step whose numbers are not finite; the optimizer is one of
+        `skipping.counting` then.
 
     Returns:
       ``step(train_state, batch, data=None) -> (train_state, metrics)``. `batch` holds `canvas`,
@@ -57,9 +61,10 @@ def make_train_step(
     """
     mesh = None if shardings is None else jax.tree.leaves(shardings)[0].mesh
     platform = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
+    step = plain_train_step(algorithm, views, optimizer, mesh=mesh, accumulate=accumulate)
     compiled = functools.partial(
         jax.jit,
-        plain_train_step(algorithm, views, optimizer, mesh=mesh, accumulate=accumulate),
+        skipping(step) if skip else step,
         donate_argnums=0,
         compiler_options=in_place(platform),
     )

@@ -19,6 +19,7 @@ from jssl.errors import JsslError
 from jssl.training.experiment import Experiment
 from jssl.training.lanes import Lanes, lanes_of
 from jssl.training.lifting import Lifted, OtherProgram, lift
+from jssl.training.settings import STOP
 from jssl.training.shapes import EPOCHS, step_inputs
 from jssl.training.step import plain_train_step
 
@@ -61,6 +62,11 @@ class Sweep:
             raise JsslError(
                 f'A sweep trains on one device, and there are {first.mesh.size}; add '
                 '--config.mesh.devices=1.'
+            )
+        if any(lane.runtime.non_finite != STOP for lane in self.lanes):
+            raise JsslError(
+                'A sweep stops a lane whose numbers are not finite; leave config.non_finite at '
+                f'{STOP!r}.'
             )
         if not first.loader.resident:
             raise JsslError(

@@ -154,6 +154,7 @@ def test_collapse_is_said_in_words() -> None:
         ({'log_every': 0}, 'log_every=0'),
         ({'seed': -1}, 'seed=-1'),
         ({'resident': 'perhaps'}, "resident='perhaps'"),
+        ({'non_finite': 'hope'}, "config.non_finite='hope' must be one of"),
     ],
 )
 def test_settings_out_of_range(settings: dict[str, Any], words: str) -> None:

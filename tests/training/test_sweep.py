@@ -71,6 +71,7 @@ def test_a_field_that_changes_what_a_network_gives_is_refused() -> None:
         (toy.experiment(Clustering()), 'Clustering does something between epochs'),
         ({'mesh': MeshShape(devices=8)}, 'there are 8; add --config.mesh.devices=1.'),
         ({'resident': 'no'}, 'add --config.resident=yes'),
+        ({'non_finite': 'skip'}, "leave config.non_finite at 'stop'"),
     ],
 )
 def test_an_experiment_that_cannot_be_swept_is_refused(found: Any, words: str) -> None:
