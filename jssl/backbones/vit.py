@@ -308,7 +308,7 @@ class VisionTransformer(Checked, nn.Module):
         return jax.lax.stop_gradient(table)
 
     def _subsets(self, batch: int, train: bool, given: jax.Array | None) -> jax.Array | None:
-        """The samples that every branch runs on, (num_layers, 2, kept); None for all of them."""
+        """The samples of every branch, int (num_layers, 2, groups, kept); None for all of them."""
         if not (train and self.drop_subsets and self.drop_path_rate):
             return None
         if given is not None:

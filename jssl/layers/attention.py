@@ -11,7 +11,7 @@ from jssl.checks import Checked, Count, DType, Positive
 from jssl.errors import JsslError
 from jssl.layers.layer_norm import layer_norm
 from jssl.layers.rotary import Rotation, rotate
-from jssl.layers.rows import by_rows
+from jssl.layers.rows import by_rows, split_rows
 from jssl.layers.widen import widen
 
 Implementation = Literal['xla', 'cudnn'] | None
@@ -119,6 +119,8 @@ def by_cudnn(
     Its gradient takes even numbers of tokens alone, so odd ones get a token that no one attends to.
     """
     attention = functools.partial(jax.nn.dot_product_attention, implementation='cudnn')
+    # The kernel's partitioning asks for three equal ones, also where parameters are split.
+    query, key, value = map(split_rows, (query, key, value))
     counts = query.shape[1], key.shape[1]
     if not (counts[0] % 2 or counts[1] % 2):
         return attention(query, key, value, bias)

@@ -12,7 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jssl.errors import JsslError
+from jssl.layers.gather import put_tokens, take_tokens
 from jssl.layers.rows import row_parts, split_rows
+
+GROUP = 32  # samples among which `draw_subsets` draws
 
 
 class DropPath(nn.Module):
@@ -57,35 +60,49 @@ def drop_path_key(module: nn.Module) -> jax.Array:
 
 
 def draw_subsets(key: jax.Array, blocks: int, batch: int, rate: float) -> jax.Array:
-    """The samples that run: int (blocks, 2, kept), one set for each branch of each block.
+    """The samples that run: int (blocks, 2, groups, kept), a set for each branch of each block.
+
+    They are drawn among the samples of a group of `GROUP` neighbours, by their numbers in it, so
+    that those of a device stay there (the reference draws among a device's). A batch that is no
+    multiple is one group.
 
     Args:
       key: PRNG key.
       blocks: how many.
       batch: B, the samples that there are.
-      rate: share to leave out; max(floor(B (1 - rate)), 1) are kept, whatever the draw.
+      rate: share to leave out; of a group of n, max(floor(n (1 - rate)), 1) are kept.
     """
-    kept = max(int(batch * (1 - rate)), 1)
-    keys = jax.random.split(key, (blocks, 2))
-    return jax.vmap(jax.vmap(lambda one: jax.random.permutation(one, batch)[:kept]))(keys)
+    groups = 1 if batch % GROUP else batch // GROUP
+    size = batch // groups
+    kept = max(int(size * (1 - rate)), 1)
+
+    def draw(key: jax.Array) -> jax.Array:
+        return jax.random.permutation(key, size)[:kept]
+
+    keys = jax.random.split(key, blocks * 2 * groups)
+    return jax.vmap(draw)(keys).reshape(blocks, 2, groups, kept)
 
 
 def run_on_some(
     branch: Callable[[jax.Array], jax.Array], x: jax.Array, rows: jax.Array
 ) -> jax.Array:
-    """x + branch(x) for the samples `rows` alone, their branch times B / kept (DINOv2, section 5).
+    """x + branch(x) for some samples alone, their branch times B / kept (DINOv2, section 5).
 
     Args:
-      branch: (kept, ...) -> the same.
+      branch: (n, ...) -> the same.
       x: (B, ...).
-      rows: int (kept,), none of them twice.
+      rows: int (groups, kept), the numbers of these samples in groups of neighbours, none of them
+        twice; (kept,) for a single group.
     """
-    padding = -len(rows) % row_parts()
-    picked = jnp.pad(rows, (0, padding))  # what is added is left out again
-    # Told that none comes twice, a GPU adds to all of them at once, in the gradient too.
-    chosen = x.at[picked].get(unique_indices=not padding)
-    outputs = branch(split_rows(chosen))[: len(rows)]
-    return split_rows(x.at[rows].add(outputs * (len(x) / len(rows)), unique_indices=True))
+    rows = rows.reshape(-1, rows.shape[-1])
+    groups, kept = rows.shape
+    grouped = x.reshape(groups, len(x) // groups, -1)
+    picked = take_tokens(grouped, rows).reshape(-1, *x.shape[1:])
+    spare = -len(picked) % row_parts()  # computed, and left out again
+    padded = jnp.pad(picked, ((0, spare), *((0, 0),) * (x.ndim - 1)))
+    outputs = branch(split_rows(padded))[: groups * kept].reshape(groups, kept, -1)
+    added = put_tokens(outputs, rows, grouped.shape[1]).reshape(x.shape)
+    return split_rows(x + added * (grouped.shape[1] / kept))
 
 
 def drop_path_rates(rate: float, depth: int, train: bool) -> list[float] | None:

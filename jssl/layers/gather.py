@@ -1,5 +1,7 @@
 """Choosing tokens, with a gradient that is chosen too: accelerators are slow at scattering."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,18 +26,51 @@ def take_tokens(x: jax.Array, index: jax.Array) -> jax.Array:
     return jnp.take_along_axis(x, index[..., None], axis=1)
 
 
-def _forward(x: jax.Array, index: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def put_tokens(tokens: jax.Array, index: jax.Array, length: int) -> jax.Array:
+    """Tokens (B, K, C) at their places in (B, length, C), and 0 elsewhere; undoes `take_tokens`.
+
+    Args:
+      tokens: (B, K, C).
+      index: int (B, K), each in [0, length), none of them twice in a row.
+      length: how many places there are.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(put_tokens(jnp.array([[[3.0], [1.0]]]), jnp.array([[2, 0]]), 3)[..., 0])
+      [[1. 0. 3.]]
+    """
+    from_which = index[:, None, :] == jnp.arange(length)[None, :, None]  # (B, length, K)
+    place = jnp.argmax(from_which, axis=2)[..., None]
+    chosen = from_which.any(axis=2)[..., None]
+    return jnp.where(chosen, jnp.take_along_axis(tokens, place, axis=1), 0)
+
+
+Kept = tuple[jax.Array, jax.Array]
+
+
+def _take(x: jax.Array, index: jax.Array) -> tuple[jax.Array, Kept]:
     # The shape alone is kept: an array without elements carries it.
     return take_tokens(x, index), (index, jnp.zeros((x.shape[1], 0)))
 
 
-def _backward(kept: tuple[jax.Array, jax.Array], given: jax.Array) -> tuple[jax.Array, np.ndarray]:
+def _by_taken(kept: Kept, given: jax.Array) -> tuple[jax.Array, np.ndarray]:
     index, empty = kept
-    went_to = index[:, None, :] == jnp.arange(len(empty))[None, :, None]  # (B, N, K)
-    place = jnp.argmax(went_to, axis=2)[..., None]
-    chosen = went_to.any(axis=2)[..., None]
-    by_x = jnp.where(chosen, jnp.take_along_axis(given, place, axis=1), 0)
-    return by_x, np.zeros(index.shape, jax.dtypes.float0)
+    return put_tokens(given, index, len(empty)), _none(index)
 
 
-take_tokens.defvjp(_forward, _backward)
+def _put(tokens: jax.Array, index: jax.Array, length: int) -> tuple[jax.Array, jax.Array]:
+    return put_tokens(tokens, index, length), index
+
+
+def _by_put(length: int, index: jax.Array, given: jax.Array) -> tuple[jax.Array, np.ndarray]:
+    del length
+    return take_tokens(given, index), _none(index)
+
+
+def _none(index: jax.Array) -> np.ndarray:
+    return np.zeros(index.shape, jax.dtypes.float0)
+
+
+take_tokens.defvjp(_take, _by_taken)
+put_tokens.defvjp(_put, _by_put)

@@ -148,8 +148,8 @@ class TransformerBlock(Checked, nn.Module):
         Args:
           x: tokens.
           drop_rate: with which both branches go through `DropPath`; None for none.
-          subsets: int (2, kept), the samples that each branch runs on, see `run_on_some`; None for
-            all.
+          subsets: int (2, groups, kept), the samples that each branch runs on, see `run_on_some`;
+            None for all.
           rotation: of queries and keys, see `jssl.layers.rotary.rotate`.
           bias: of the attention, (1, heads, N, N); None for none, or that of `relative_side`.
         """
