@@ -15,7 +15,7 @@ from jssl.layers.initializers import xavier_uniform
 from jssl.layers.layer_norm import layer_norm
 from jssl.layers.relative_attention import RelativeAttention
 from jssl.layers.rotary import Rotation
-from jssl.layers.rows import by_rows
+from jssl.layers.rows import by_rows, split_rows
 from jssl.layers.swiglu import SwiGLU
 
 FeedForwardKind = Literal['mlp', 'swiglu', 'swiglu_fused']
@@ -160,6 +160,8 @@ class TransformerBlock(Checked, nn.Module):
         def feed_forward(x: jax.Array) -> jax.Array:
             return self._scaled(self._feed_forward()(self._norm('ln2')(x)), 'gamma_2')
 
+        # Where parameters are split too, XLA would otherwise gather all tokens in every block.
+        x = split_rows(x)
         for index, branch in enumerate((attention, feed_forward)):
             if subsets is None:
                 x += DropPath()(branch(x), drop_rate)
