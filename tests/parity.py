@@ -24,9 +24,14 @@ Arrays = dict[str, np.ndarray]
 # layers gather less than a thousand such roundings.
 ROUNDINGS = 1e-4
 
-# What the reference has on its way and we have not: the logits of all cells at once, which are
-# made cell by cell; a pair's logits without the image itself; scores with those of the queue.
-ONLY_THERE = {'DenseCL': ('logits1',), 'SimCLR': ('logits0',), 'SwAV': ('sinkhorn_in*',)}
+# What the reference has on its way and we have not: a positive's logit beside those of its
+# negatives, of images or of cells; a pair's logits without the image itself; scores with those of
+# the queue.
+ONLY_THERE = {
+    **dict.fromkeys(('MoCo', 'NPID', 'SimCLR'), ('logits0',)),
+    'DenseCL': ('logits0', 'logits1'),
+    'SwAV': ('sinkhorn_in*',),
+}
 CHECKS = ('*_margin',)  # how clear a choice was
 
 # Names of what is recorded for each sample, in the reference and here.
