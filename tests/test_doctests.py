@@ -23,7 +23,7 @@ PLACES = (
         'optim',
     ),
     *('precision', 'runs.describe', 'cli.sweeps', 'training.lifting', 'visualization.lanes'),
-    'training.inspection',
+    *('training.inspection', 'runs.orders'),
 )
 
 

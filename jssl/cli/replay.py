@@ -17,6 +17,7 @@ from jssl.fitting.replay_folder import RECORD, write
 from jssl.fitting.replaying import Replay, check_data, replay, rows_of
 from jssl.paths import expanded
 from jssl.runs.checkpoints import Checkpoints
+from jssl.runs.orders import read_orders
 from jssl.runs.workdir import CHECKPOINTS, RUN
 
 PARTS = 12  # of the parameters, whose gradients are printed
@@ -53,6 +54,7 @@ def run(options: argparse.Namespace) -> int:
             checkpoints,
             options.step,
             rows=rows_of(directory),
+            orders=read_orders(directory),
             from_start=options.from_start,
         )
     path = write(found, experiment, directory, print)

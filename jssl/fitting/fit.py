@@ -16,7 +16,7 @@ from jssl.fitting.outcome import Outcome, conclude, left_behind
 from jssl.fitting.pretrained import check_weights, with_pretrained
 from jssl.fitting.replay_folder import explain
 from jssl.interrupts import Interrupted, Stopped
-from jssl.processes import of_first
+from jssl.processes import of_first, on_first
 from jssl.runs.checkpoints import Checkpoints
 from jssl.runs.datasets import check_job_agrees
 from jssl.runs.metrics import (
@@ -30,6 +30,7 @@ from jssl.runs.metrics import (
     last_step,
     of_kind,
 )
+from jssl.runs.orders import Orders, read_orders, write_orders
 from jssl.runs.progress import DataWait, Progress, telling
 from jssl.runs.record import recordable
 from jssl.runs.workdir import (
@@ -47,7 +48,10 @@ from jssl.training.feed import Feed
 from jssl.training.loop import Loop
 from jssl.training.refresh import Refresher
 from jssl.training.run_log import RunLog
+from jssl.training.settings import ROLL_BACK
 from jssl.training.shapes import check_shapes
+
+MOST_TURNS = 3  # orders of the data that are tried from one checkpoint on
 
 
 def fit(
@@ -194,7 +198,8 @@ def train(
                 workdir=directory,
                 callbacks=callbacks,
             )
-            return Trained(run_loop(loop, experiment, train_state), writer.rows, before=False)
+            train_state = run_loop(loop, experiment, train_state, evaluator)
+            return Trained(train_state, writer.rows, before=False)
     except Stopped as stop:
         raise Interrupted(stop.number, checkpoints.latest_step(), directory) from None
 
@@ -307,20 +312,57 @@ def is_complete(
     return bool(of_first(by is not None)) or step == experiment.plan.steps
 
 
-def run_loop(loop: Loop, experiment: Experiment, train_state: TrainState) -> TrainState:
-    """Trains from `train_state` on; the error of numbers that are not finite says what was so
-    first, as far as a replay finds it."""
-    feed = Feed(experiment, loop.refresher)
-    try:
-        return loop.run(train_state, feed, feed.data)
-    except NotFinite as error:
-        refused = error.with_traceback(None)  # which would hold on to the state
-    found, report = None, loop.log.writer.report
-    if refused.step is not None:
-        given = experiment, loop.checkpoints, refused.step, loop.workdir
-        look = partial(explain, *given, rows=loop.log.writer.rows, report=report)
-        found = attempt('The replay of the last steps', look, report)
-    raise NotFinite(' '.join(filter(None, (str(refused), found))), refused.step)
+def run_loop(
+    loop: Loop, experiment: Experiment, train_state: TrainState, evaluator: RunEvaluator
+) -> TrainState:
+    """Trains from `train_state` on; numbers that are not finite end it, or roll it back."""
+    orders = read_orders(loop.workdir)
+    while True:
+        feed = Feed(experiment, loop.refresher, orders)
+        try:
+            return loop.run(train_state, feed, feed.data)
+        except NotFinite as error:
+            refused = error.with_traceback(None)  # which would hold on to the state
+        refused = explained(refused, experiment, loop, orders)
+        if experiment.runtime.non_finite != ROLL_BACK or refused.step is None:
+            raise refused
+        train_state, orders = roll_back(refused, refused.step, loop, evaluator, orders)
+
+
+def explained(refused: NotFinite, experiment: Experiment, loop: Loop, orders: Orders) -> NotFinite:
+    """The error with what was not finite first, as far as a replay finds it."""
+    if refused.step is None:
+        return refused
+    rows, report = loop.log.writer.rows, loop.log.writer.report
+    given = experiment, loop.checkpoints, refused.step, loop.workdir
+    look = partial(explain, *given, rows=rows, orders=orders, report=report)
+    found = attempt('The replay of the last steps', look, report)
+    return NotFinite(' '.join(filter(None, (str(refused), found))), refused.step)
+
+
+def roll_back(
+    refused: NotFinite, step: int, loop: Loop, evaluator: RunEvaluator, orders: Orders
+) -> tuple[TrainState, Orders]:
+    """The last good state before `step`, and another order from there on, which is recorded.
+
+    Raises:
+      NotFinite: `refused`, where other orders from there were of no use.
+    """
+    experiment, log = evaluator.experiment, loop.log
+    restored = loop.checkpoints.restore(experiment.placed_state, before=step)
+    after = 0 if restored is None else restored[1]
+    orders = orders.turned(after, step)
+    if orders.in_a_row > MOST_TURNS:
+        said = f'{refused} So it was in {MOST_TURNS} other orders of the data from step {after} on.'
+        raise NotFinite(said, step)
+    failed = f'Process 0 of this job could not write to {loop.workdir}.'
+    on_first(partial(write_orders, loop.workdir, orders), failed)
+    log.progress.print(f'{refused}')
+    log.progress.print(f'rolled back to step {after}; from there on in another order')
+    given = evaluator, log.writer, log.progress
+    if restored is None:
+        return start(experiment, experiment.make_state, *given), orders
+    return resume(experiment, restored[0], after, *given), orders
 
 
 def advice(experiment: Experiment) -> str:

@@ -18,6 +18,7 @@ from jssl.fitting.replaying import Replay, Report, find
 from jssl.processes import on_first
 from jssl.runs.checkpoints import Checkpoints
 from jssl.runs.metrics import Row
+from jssl.runs.orders import Orders
 from jssl.training.experiment import Experiment
 from jssl.visualization.picture_file import save
 
@@ -32,6 +33,7 @@ def explain(
     directory: Path,
     *,
     rows: Sequence[Row],
+    orders: Orders,
     report: Report,
 ) -> str:
     """What of a run, whose numbers were found not to be finite by `step`, was so first.
@@ -42,7 +44,7 @@ def explain(
     Returns:
       A sentence for the user.
     """
-    found = find(experiment, checkpoints, step, rows, report)
+    found = find(experiment, checkpoints, step, rows, orders, report)
     if found is None:
         return (
             'Repeated from there, every number up to that step was finite: another time these '

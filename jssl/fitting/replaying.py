@@ -20,6 +20,7 @@ from jssl.fitting.evaluating import RunEvaluator
 from jssl.fitting.pretrained import with_pretrained
 from jssl.runs.checkpoints import Checkpoints
 from jssl.runs.metrics import METRICS, STEP, Row, metrics_of, of_kind, read_metrics
+from jssl.runs.orders import Orders
 from jssl.training.experiment import Experiment
 from jssl.training.feed import Feed
 from jssl.training.finite import not_finite
@@ -29,6 +30,7 @@ from jssl.training.refresh import Refresher
 
 CLOCKS = ('lr', 'images_per_second', 'data_wait')  # of a line of metrics, not of its step
 Report = Callable[[str], None]
+NO_TURNS = Orders()
 
 
 class Replay(NamedTuple):
@@ -70,10 +72,12 @@ class Repetition:
     _batches: Iterator[DeviceBatch] | None = None
 
     @classmethod
-    def of(cls, experiment: Experiment, train_state: TrainState, report: Report) -> 'Repetition':
+    def of(
+        cls, experiment: Experiment, train_state: TrainState, orders: Orders, report: Report
+    ) -> 'Repetition':
         """One that begins with `train_state`, which it takes over."""
         batches = RunEvaluator(experiment, report).training_batches
-        feed = Feed(experiment, Refresher(experiment, batches, report))
+        feed = Feed(experiment, Refresher(experiment, batches, report), orders)
         return cls(experiment, feed, train_state)
 
     @property
@@ -109,6 +113,7 @@ def replay(
     step: int,
     *,
     rows: Sequence[Row],
+    orders: Orders = NO_TURNS,
     from_start: bool = False,
     report: Report = print,
 ) -> Replay:
@@ -119,6 +124,7 @@ def replay(
       checkpoints: of the run.
       step: the number of the step, from 1.
       rows: the run's metrics.
+      orders: the run's.
       from_start: begin with the state before the first step.
       report: is told how far it is.
 
@@ -137,7 +143,7 @@ def replay(
         )
     state, start = found or (first_state(experiment, report), 0)
     report(f'repeating steps {start + 1:,} to {step:,}')
-    repetition = Repetition.of(experiment, state, report)
+    repetition = Repetition.of(experiment, state, orders, report)
     del state, found  # donated
     repetition.forward(step - 1)
     return look(repetition, make_inspection(experiment), start, rows)
@@ -230,6 +236,7 @@ def find(
     checkpoints: Checkpoints,
     step: int,
     rows: Sequence[Row],
+    orders: Orders,
     report: Report,
 ) -> Replay | None:
     """The first step up to `step` in which something is not finite; None if there is none.
@@ -242,7 +249,7 @@ def find(
         found = checkpoints.restore(experiment.placed_state, before=step)
         state, start = found or (first_state(experiment, report), 0)
         report(f'repeating steps {start + 1:,} to {step:,}: what was not finite first?')
-        repetition = Repetition.of(experiment, state, report)
+        repetition = Repetition.of(experiment, state, orders, report)
         del state, found
         repetition.forward(begin - 1)
         if not not_finite(repetition.train_state):

@@ -7,7 +7,7 @@ from jssl.errors import JsslError
 
 RESIDENT = ('auto', 'yes', 'no')
 STOP, SKIP, ROLL_BACK = 'stop', 'skip', 'roll_back'
-NON_FINITE = (STOP, SKIP)
+NON_FINITE = (STOP, SKIP, ROLL_BACK)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Runtime(Checked):
         is enough up to about 16 cores.
       bad_samples: which share of the images may be broken, from 0 to 1; those are replaced.
       non_finite: what follows a loss or a gradient that is not finite: 'stop' ends the run, 'skip'
-        leaves the step out.
+        leaves the step out, 'roll_back' goes on from the last checkpoint in another order.
       evaluate: when and on how much the features are judged.
       checkpoint: when the run is saved.
       mesh: on what devices.
