@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from jssl.errors import JsslError
+from jssl.errors import JsslError, in_words
 
 
 def of_first(number: int) -> int:
@@ -37,3 +37,17 @@ def on_first(act: Callable[[], None], otherwise: str) -> None:
             refusal = error
     if of_first(refusal is not None):
         raise refusal or JsslError(otherwise)
+
+
+def broken_off(error: Exception, last: str) -> JsslError:
+    """What a process of several says that JAX cannot compute with any more.
+
+    Args:
+      error: of JAX.
+      last: sign of life, in words.
+    """
+    return JsslError(
+        f'Process {jax.process_index()} of {jax.process_count()} cannot go on after "{last}": '
+        f'{in_words(error)}. Mostly another process has ended; its own last lines say why. The '
+        'same command on every host continues from the newest checkpoint.'
+    )

@@ -23,7 +23,7 @@ set -uo pipefail
 
 srun --kill-on-bad-exit=1 python -m jssl train "$@" --distributed
 status=$?
-if [ "$status" -eq 143 ]; then # stopped, and saved
+if [ "$status" -eq 143 ] || [ "$status" -eq 75 ]; then # stopped and saved, or a process hung
     scontrol requeue "$SLURM_JOB_ID"
 fi
 exit "$status"

@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+
 from jssl.algorithm import TrainState
 from jssl.data.reading.decoding import quiet
 from jssl.errors import JsslError, NotFinite, attempt, show
@@ -16,7 +18,7 @@ from jssl.fitting.outcome import Outcome, conclude, left_behind
 from jssl.fitting.pretrained import check_weights, with_pretrained
 from jssl.fitting.replay_folder import explain
 from jssl.interrupts import Interrupted, Stopped
-from jssl.processes import of_first, on_first
+from jssl.processes import broken_off, of_first, on_first
 from jssl.runs.checkpoints import Checkpoints
 from jssl.runs.datasets import check_job_agrees
 from jssl.runs.metrics import (
@@ -50,6 +52,7 @@ from jssl.training.refresh import Refresher
 from jssl.training.run_log import RunLog
 from jssl.training.settings import ROLL_BACK
 from jssl.training.shapes import check_shapes
+from jssl.training.watchdog import Watchdog
 
 MOST_TURNS = 3  # orders of the data that are tried from one checkpoint on
 
@@ -183,6 +186,7 @@ def train(
 
     try:
         with (
+            Watchdog(lambda: progress.sign, experiment.runtime.stall_minutes),
             checkpoints,
             MetricsWriter(directory, progress.print, check, told, stopwatch) as writer,
         ):
@@ -202,6 +206,10 @@ def train(
             return Trained(train_state, writer.rows, before=False)
     except Stopped as stop:
         raise Interrupted(stop.number, checkpoints.latest_step(), directory) from None
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        raise broken_off(error, progress.sign[1]) from error
 
 
 def open_checkpoints(

@@ -126,6 +126,9 @@ class Progress:
     """Shows how far a run is: a live bar on a terminal, else one line for each update.
 
     Only process 0 shows anything.
+
+    Attributes:
+      sign: of life, on every process: how many there were, and the last in words.
     """
 
     def __init__(
@@ -148,6 +151,7 @@ class Progress:
             # None lets rich look at TERM; it must not see a terminal where FORCE_COLOR alone is.
             terminal = None if sys.stdout.isatty() else False
             console = Console(force_terminal=terminal, quiet=jax.process_index() != 0)
+        self.sign = 0, 'the start'
         self._total = total
         self._console = console
         self._clock = clock
@@ -201,8 +205,13 @@ class Progress:
         shown = Text(line, no_wrap=True, overflow='ellipsis')
         self._live.update(Group(shown, ProgressBar(self._total, done)))
 
+    def alive(self, what: str) -> None:
+        """Takes note that something has happened."""
+        self.sign = self.sign[0] + 1, what
+
     def print(self, message: str) -> None:
         """Prints a line, above the bar if there is one; letters a terminal lacks as ``\\u2192``."""
+        self.alive(message)
         encoding = self._console.encoding
         line = message.encode(encoding, 'backslashreplace').decode(encoding)
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)

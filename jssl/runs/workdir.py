@@ -31,7 +31,8 @@ KEEPS = 'keeps'  # in config.json: whose backbone is the result, 'student' or 't
 RUN = 'run'  # in config.json: a name drawn when the run began, by which its checkpoints are known
 NEW = 'runs'  # where directories are made for runs that are given none
 CHECKPOINTS = 'checkpoints'  # a folder in the run's directory, and in it one for every saved step
-SPEED = ('threads', 'workers')  # fields of the config that change no number of a run
+# Fields of the config that change no number of a run, the devices but by rounding.
+SPEED = ('threads', 'workers', 'stall_minutes', 'mesh')
 PACKAGES = {
     'jssl': 'jssl',
     'jax': 'jax',

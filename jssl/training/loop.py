@@ -111,6 +111,7 @@ class Loop:
                 if step == first:
                     meter.read(step - 1)  # the start and the compilation are no speed
                 keep_pace(running, metrics)
+                self.log.progress.alive(f'step {step}')
                 if pending:
                     self._log(*pending, meter)
                 pending = (step, metrics) if self.plan.due(self.plan.log_every, step) else None

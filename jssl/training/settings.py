@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from jssl.checks import Checked, Count, Fraction, Natural, Seed
+from jssl.checks import Checked, Count, Fraction, Natural, NonNegative, Seed
 from jssl.errors import JsslError
 
 RESIDENT = ('auto', 'yes', 'no')
@@ -66,6 +66,8 @@ class Runtime(Checked):
       bad_samples: which share of the images may be broken, from 0 to 1; those are replaced.
       non_finite: what follows a loss or a gradient that is not finite: 'stop' ends the run, 'skip'
         leaves the step out, 'roll_back' goes on from the last checkpoint in another order.
+      stall_minutes: after so many without a step or another sign of life each process of a job of
+        several says where it waits and ends; 0 waits for ever.
       evaluate: when and on how much the features are judged.
       checkpoint: when the run is saved.
       mesh: on what devices.
@@ -81,6 +83,7 @@ class Runtime(Checked):
     workers: Natural = 0
     bad_samples: Fraction = 0.01
     non_finite: str = STOP
+    stall_minutes: NonNegative = 15.0
     evaluate: Evaluate = Evaluate()
     checkpoint: Checkpoint = Checkpoint()
     mesh: MeshShape = MeshShape()

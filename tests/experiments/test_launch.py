@@ -13,6 +13,7 @@ from tests.conftest import ROOT
 
 LAUNCH = ROOT / 'experiments' / 'launch'
 SCRIPTS = sorted(LAUNCH.glob('*.sh'))
+AGAIN = 'requeue\n7\n'
 ARGUMENTS = ('simclr', '--workdir=runs/my first')  # a space, so that quotes matter
 
 
@@ -47,7 +48,7 @@ def test_one_box_tries_again_after_what_may_pass(status: int, tries: int, tmp_pa
     assert (code, given) == (status, '\n'.join(['-m', 'jssl', 'train', *ARGUMENTS, '']) * tries)
 
 
-@pytest.mark.parametrize(('status', 'requeued'), [(0, ''), (1, ''), (143, 'requeue\n7\n')])
+@pytest.mark.parametrize(('status', 'requeued'), [(0, ''), (1, ''), (75, AGAIN), (143, AGAIN)])
 def test_slurm_requeues_what_was_stopped(status: int, requeued: str, tmp_path: Path) -> None:
     stands_in = {'srun': f'exit {status}', 'scontrol': ''}
     code, given = run('slurm.sh', tmp_path, stands_in, SLURM_JOB_ID='7')

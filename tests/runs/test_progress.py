@@ -158,3 +158,11 @@ def test_the_first_step_says_that_it_is_compiled() -> None:
     assert said[0] == 'compiling the step …'
     assert said[1].startswith('compiled in ')
     assert len(said) == 2
+
+
+def test_every_line_and_step_is_a_sign_of_life() -> None:
+    progress = Progress(10, console=Console(file=io.StringIO()))
+    progress.alive('step 1')
+    first = progress.sign
+    progress.print('drawing')
+    assert (first[1], progress.sign) == ('step 1', (first[0] + 1, 'drawing'))

@@ -179,7 +179,7 @@ def test_a_run_goes_on_with_other_settings_of_speed(tmp_path: Path) -> None:
     open_workdir(tmp_path, EXPERIMENT | {'threads': 8, 'workers': 0}, 'x')
     took_steps(tmp_path)
     lines: list[str] = []
-    faster = EXPERIMENT | {'threads': 64, 'workers': 4}
+    faster = EXPERIMENT | {'threads': 64, 'workers': 4, 'mesh': {'devices': 2, 'fsdp': 1}}
     open_workdir(tmp_path, faster, 'x', report=lines.append)
     assert not lines
 

@@ -24,6 +24,8 @@ from jssl.data.reading.batches import BadSample, Batch, Layout, fill, parts
 from jssl.data.sources import Source
 from jssl.errors import JsslError
 
+KILLED = 5.0  # seconds in which a worker that was killed has ended
+PATIENCE = 600.0  # seconds in which a worker decodes its part of a batch
 HANDED_OUT = 4  # batches in shared memory that whoever asked for them may still hold
 START = """import json, sys
 sys.path[:] = json.loads(sys.argv[1])
@@ -195,9 +197,11 @@ class Worker:
         """Waits for what it found.
 
         Raises:
-          JsslError: what it raised, or that it is gone.
+          JsslError: what it raised, that it is gone, or that it hangs.
         """
         with self._alive():
+            if not self._pipe.poll(PATIENCE):
+                raise _hangs()
             answer = self._pipe.recv()
         if isinstance(answer, Exception):
             raise answer
@@ -206,7 +210,8 @@ class Worker:
     def stop(self) -> None:
         """Ends it at once."""
         self._process.kill()
-        self._process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # the system itself may wait for ever
+            self._process.wait(KILLED)
 
     @contextlib.contextmanager
     def _alive(self) -> Iterator[None]:
@@ -222,6 +227,14 @@ class Worker:
             f'a decode worker ended unexpectedly ({how}); SIGKILL mostly means that memory ran '
             'out: lower config.workers, or set it to 0 to decode in threads of the main process.'
         )
+
+
+def _hangs() -> JsslError:
+    return JsslError(
+        f'a decode worker has not answered for {PATIENCE / 60:g} minutes: the disk or the network '
+        'that the images come from may hang. Look whether they can be read on this host, and '
+        'repeat the command, which continues from the newest checkpoint.'
+    )
 
 
 def _stop(workers: Iterable[Worker]) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from jssl.data.loading.loader import Loader
+from jssl.data.reading import decoders
 from jssl.data.reading.bad_samples import BadSamples
 from jssl.data.sources import TFDS, Arrays, Sample
 from tests.checks import refused
@@ -131,6 +132,17 @@ def test_a_killed_worker_is_an_error_not_a_hang() -> None:
     next(batches)
     os.kill(own_workers()[0], signal.SIGKILL)
     with refused('decode worker ended unexpectedly (SIGKILL)', 'config.workers'):
+        for _ in itertools.islice(batches, 20):
+            pass
+    assert not own_workers()
+
+
+def test_a_worker_that_hangs_is_an_error_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoders, 'PATIENCE', 1.5)
+    batches = Loader(SOURCE, batch_size=6, canvas=20, workers=2).iterate()
+    with refused('a decode worker has not answered for 0.025 minutes', 'repeat the command'):
+        next(batches)  # where the machine is very busy, this takes as long already
+        os.kill(own_workers()[0], signal.SIGSTOP)
         for _ in itertools.islice(batches, 20):
             pass
     assert not own_workers()
