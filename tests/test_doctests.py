@@ -23,7 +23,7 @@ PLACES = (
         'optim',
     ),
     *('precision', 'runs.describe', 'cli.sweeps', 'training.lifting', 'visualization.lanes'),
-    *('training.inspection', 'runs.orders'),
+    *('training.inspection', 'runs.keeping', 'runs.orders'),
 )
 
 

@@ -21,6 +21,7 @@ from jssl.interrupts import Interrupted, Stopped
 from jssl.processes import broken_off, of_first, on_first
 from jssl.runs.checkpoints import Checkpoints
 from jssl.runs.datasets import check_job_agrees
+from jssl.runs.keeping import Keeping
 from jssl.runs.metrics import (
     BASELINE,
     EVALUATION,
@@ -177,18 +178,20 @@ def train(
     For `run` and `check` see `Checkpoints`.
     """
     callbacks = callbacks or Callbacks()
-    checkpoints = open_checkpoints(experiment, directory, progress, run, check, callbacks.saved)
     experiment.bad_samples.report = progress.print
 
     def told(row: Row) -> None:
         evaluator.heard(row)
         callbacks.heard(row)
 
+    writer = MetricsWriter(directory, progress.print, check, told, stopwatch)
+    of_run = experiment, directory, progress, run, check, callbacks.saved
+    checkpoints = open_checkpoints(*of_run, lambda: writer.rows)
     try:
         with (
             Watchdog(lambda: progress.sign, experiment.runtime.stall_minutes),
             checkpoints,
-            MetricsWriter(directory, progress.print, check, told, stopwatch) as writer,
+            writer,
         ):
             train_state = begin(experiment, checkpoints, evaluator, writer, progress)
             if is_complete(experiment, train_state, writer.rows, progress.print):
@@ -219,12 +222,16 @@ def open_checkpoints(
     run: str,
     check: Callable[[], None],
     saved: Callable[[int, Path], None],
+    rows: Callable[[], Sequence[Row]],
     keep: int = 1,
 ) -> Checkpoints:
-    """Those of a run, of which at least `keep` stay; for the rest see `Checkpoints`."""
+    """Those of a run, of which at least `keep` stay, and the best by its `rows` of metrics; for the
+    rest see `Checkpoints`."""
+    options = experiment.runtime.checkpoint
     return Checkpoints(
         directory / CHECKPOINTS,
-        keep=max(experiment.runtime.checkpoint.keep, keep),
+        keep=max(options.keep, keep),
+        kept=Keeping(options.keep_every, options.keep_best, rows, progress.print),
         data=experiment.listings['data'].identity,
         run=run,
         check=check,

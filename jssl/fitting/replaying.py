@@ -7,6 +7,7 @@ number is no longer finite.
 
 import dataclasses
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +32,7 @@ from jssl.training.refresh import Refresher
 CLOCKS = ('lr', 'images_per_second', 'data_wait')  # of a line of metrics, not of its step
 Report = Callable[[str], None]
 NO_TURNS = Orders()
+SILENCE = 60.0  # seconds between two lines about how far a repetition is
 
 
 class Replay(NamedTuple):
@@ -64,11 +66,14 @@ class Repetition:
       experiment: of the run.
       feed: of its batches.
       train_state: where it is.
+      report: is told now and then how far that is.
     """
 
     experiment: Experiment
     feed: Feed
     train_state: TrainState
+    report: Report
+    _told: float = dataclasses.field(default_factory=time.monotonic)
     _batches: Iterator[DeviceBatch] | None = None
 
     @classmethod
@@ -78,7 +83,7 @@ class Repetition:
         """One that begins with `train_state`, which it takes over."""
         batches = RunEvaluator(experiment, report).training_batches
         feed = Feed(experiment, Refresher(experiment, batches, report), orders)
-        return cls(experiment, feed, train_state)
+        return cls(experiment, feed, train_state, report)
 
     @property
     def step(self) -> int:
@@ -98,6 +103,9 @@ class Repetition:
         """The run's own step with a batch of `next_batch`."""
         taken = self.experiment.step(self.train_state, batch, self.feed.data)
         self.train_state = taken[0]
+        if time.monotonic() - self._told > SILENCE:
+            self._told = time.monotonic()
+            self.report(f'repeated up to step {self.step:,}')
         return taken[1]
 
     def forward(self, step: int) -> None:

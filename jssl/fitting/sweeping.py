@@ -241,10 +241,10 @@ def _open(
         record = opened.enter_context(kept)
         evaluator = RunEvaluator(experiment, progress.print)
         of_run = experiment, directory, progress, record.get(RUN, ''), check
-        saves = open_checkpoints(*of_run, saved=lambda step, path: None, keep=KEPT)
+        writer = MetricsWriter(directory, progress.print, check, evaluator.heard)
+        saves = open_checkpoints(*of_run, lambda step, path: None, lambda: writer.rows, keep=KEPT)
         checkpoints = opened.enter_context(saves)
-        lines = MetricsWriter(directory, progress.print, check, evaluator.heard)
-        writer = opened.enter_context(lines)
+        opened.enter_context(writer)
         refresher = Refresher(experiment, evaluator.training_batches, progress.print)
         log = run_log(experiment, evaluator, checkpoints, writer, progress, refresher.scores)
         lane = Lane(progress.name, log, over=_stopped(directory))

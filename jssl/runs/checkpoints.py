@@ -8,7 +8,7 @@ Whatever is wrong with one, the one before is taken and the user told.
 import contextlib
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
@@ -52,6 +52,7 @@ class Checkpoints:
         directory: Path | str,
         *,
         keep: int = 3,
+        kept: Callable[[Sequence[int]], Container[int]] = lambda steps: (),
         data: Mapping[str, Any] = MappingProxyType({}),
         run: str = '',
         check: Callable[[], None] = lambda: None,
@@ -63,6 +64,7 @@ class Checkpoints:
         Args:
           directory: of the checkpoints, shared by all processes.
           keep: how many remain; an older one goes once a newer one is complete.
+          kept: of the steps that are saved, those that remain besides, such as `Keeping`.
           data: the identity of the images, whose numbers memories go by (`data.identity`); empty
             where it is not known.
           run: the name of the run: checkpoints of another one are not read; empty for none.
@@ -77,7 +79,7 @@ class Checkpoints:
         for logger in ('absl', 'asyncio'):
             logging.getLogger(logger).addFilter(_is_not_orbax)
         self.directory = Path(directory).absolute()
-        self._keep, self._report, self._data = keep, report, dict(data)
+        self._keep, self._kept, self._report, self._data = keep, kept, report, dict(data)
         self._run, self._check, self._told = run, check, saved
         self._pending: tuple[int, dict[str, str]] | None = None
         self._unreadable: tuple[int, ...] = ()  # newer than what was restored
@@ -255,8 +257,11 @@ class Checkpoints:
     def _clear(self) -> None:
         """Removes the oldest checkpoints, and what a save that failed has gone on writing."""
         self._check()
-        for step in self._saved()[self._keep :]:
-            shutil.rmtree(self.directory / str(step), ignore_errors=True)
+        saved = self._saved()
+        kept = self._kept(saved)
+        for step in saved[self._keep :]:
+            if step not in kept:
+                shutil.rmtree(self.directory / str(step), ignore_errors=True)
         self._remove_partial()
 
     def _remove_partial(self) -> None:

@@ -31,8 +31,13 @@ KEEPS = 'keeps'  # in config.json: whose backbone is the result, 'student' or 't
 RUN = 'run'  # in config.json: a name drawn when the run began, by which its checkpoints are known
 NEW = 'runs'  # where directories are made for runs that are given none
 CHECKPOINTS = 'checkpoints'  # a folder in the run's directory, and in it one for every saved step
-# Fields of the config that change no number of a run, the devices but by rounding.
-SPEED = ('threads', 'workers', 'stall_minutes', 'mesh')
+# Fields of the config that change no number of a run, the devices but by rounding; of a section
+# those that do not.
+FREE = {
+    **dict.fromkeys(('threads', 'workers', 'stall_minutes', 'mesh')),
+    'checkpoint': ('keep', 'keep_every', 'keep_best'),
+}
+ADDED = {'non_finite': 'stop'}  # what runs had that began before there was such a field
 PACKAGES = {
     'jssl': 'jssl',
     'jax': 'jax',
@@ -331,14 +336,15 @@ def _check_same(
 
 
 def _decisive(config: Mapping[str, Any], parts: Container[str]) -> dict[str, Any]:
-    """What a run's numbers depend on: another machine may need other `SPEED` settings, and have
+    """What a run's numbers depend on: another machine may need other `FREE` settings, and have
     the `parts`, which are compared by what they hold, at other `PLACES`."""
+    left_out = {key: PLACES if key in parts else FREE.get(key) or () for key in config}
     return {
-        key: {field: inner for field, inner in value.items() if field not in PLACES}
-        if key in parts and isinstance(value, Mapping)
+        key: {field: inner for field, inner in value.items() if field not in left_out.get(key, ())}
+        if isinstance(value, Mapping)
         else value
-        for key, value in config.items()
-        if key not in SPEED
+        for key, value in (ADDED | dict(config)).items()
+        if FREE.get(key, ()) is not None
     }
 
 

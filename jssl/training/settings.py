@@ -32,10 +32,15 @@ class Checkpoint(Checked):
     Attributes:
       every_steps: between two checkpoints; 0 saves once an epoch.
       keep: how many of the newest stay.
+      keep_every: those of multiples of so many steps stay besides; 0 for none.
+      keep_best: the one with the largest of these scores stays besides, such as 'knn', or with a
+        minus before it the smallest, such as '-my_error'; empty for none.
     """
 
     every_steps: Natural = 0
     keep: Count = 3
+    keep_every: Natural = 0
+    keep_best: str = ''
 
 
 @dataclasses.dataclass(frozen=True)

@@ -184,6 +184,22 @@ def test_a_run_goes_on_with_other_settings_of_speed(tmp_path: Path) -> None:
     assert not lines
 
 
+def test_what_changes_no_number_may_change_and_the_rest_of_its_section_may_not(
+    tmp_path: Path,
+) -> None:
+    saves = {'every_steps': 5, 'keep': 3}
+    begun = EXPERIMENT | {'checkpoint': saves, 'mesh': {'devices': 1, 'fsdp': 1}}
+    open_workdir(tmp_path, begun, 'x')  # before there was `non_finite`
+    took_steps(tmp_path)
+    more = saves | {'keep': 9, 'keep_every': 100, 'keep_best': 'knn'}
+    others = begun | {'checkpoint': more, 'mesh': {'devices': 8, 'fsdp': 2}}
+    open_workdir(tmp_path, others | {'non_finite': 'stop'}, 'x')
+    with refused('non_finite: "stop" → "skip"'):
+        open_workdir(tmp_path, others | {'non_finite': 'skip'}, 'x')
+    with refused('checkpoint.every_steps: 5 → 6'):
+        open_workdir(tmp_path, begun | {'checkpoint': saves | {'every_steps': 6}}, 'x')
+
+
 def test_whose_backbone_is_kept_is_noted_in_runs_of_before_too(tmp_path: Path) -> None:
     open_workdir(tmp_path, EXPERIMENT, 'x')
     took_steps(tmp_path)
