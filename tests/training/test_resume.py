@@ -1,5 +1,6 @@
 """Runs that are stopped and go on: their metrics and warnings are those of one that was not."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import pytest
 
 from jssl.fitting.evaluating import RunEvaluator
 from jssl.interrupts import Interrupted
+from jssl.training import sharding
+from jssl.training.settings import MeshShape
 from tests.training import toy
 
 
@@ -40,6 +43,29 @@ def test_metrics_of_a_run_that_was_stopped_are_those_of_one_that_was_not(
     toy.trained(toy.experiment(), tmp_path)
     assert [row['step'] for row in toy.numbers(tmp_path) if 'rankme' in row] == [0, 4, 8, 12]
     assert toy.numbers(tmp_path) == toy.numbers(whole)
+
+
+def test_a_run_goes_on_with_other_devices(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From four with parameters split over two to two; only the rounding of sums differs."""
+    monkeypatch.setattr(sharding, 'SMALLEST_SHARDED', 16)
+    four, two = (
+        dataclasses.replace(toy.experiment().runtime, mesh=MeshShape(devices, fsdp))
+        for devices, fsdp in ((4, 2), (2, 1))
+    )
+    split = toy.experiment(runtime=four, schedule=toy.stopped_in(6))
+    kernel = split.placed_state.params['backbone']['kernel']
+    assert not kernel.sharding.is_fully_replicated
+    with pytest.raises(Interrupted, match='after step 6'):
+        toy.trained(split, tmp_path)
+    toy.trained(toy.experiment(runtime=two), tmp_path)
+    for name in ('loss', 'rankme'):
+        found, expected = (
+            [row[name] for row in toy.numbers(folder) if name in row]
+            for folder in (tmp_path, whole)
+        )
+        assert found == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_signal_in_the_last_evaluation_is_not_forgotten(whole: Path, tmp_path: Path) -> None:
