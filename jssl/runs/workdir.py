@@ -34,7 +34,7 @@ CHECKPOINTS = 'checkpoints'  # a folder in the run's directory, and in it one fo
 # Fields of the config that change no number of a run, the devices but by rounding; of a section
 # those that do not.
 FREE = {
-    **dict.fromkeys(('threads', 'workers', 'stall_minutes', 'mesh')),
+    **dict.fromkeys(('threads', 'workers', 'stall_minutes', 'log_every', 'mesh')),
     'checkpoint': ('keep', 'keep_every', 'keep_best'),
 }
 ADDED = {'non_finite': 'stop'}  # what runs had that began before there was such a field

@@ -188,11 +188,11 @@ def test_what_changes_no_number_may_change_and_the_rest_of_its_section_may_not(
     tmp_path: Path,
 ) -> None:
     saves = {'every_steps': 5, 'keep': 3}
-    begun = EXPERIMENT | {'checkpoint': saves, 'mesh': {'devices': 1, 'fsdp': 1}}
+    begun = EXPERIMENT | {'checkpoint': saves, 'mesh': {'devices': 1, 'fsdp': 1}, 'log_every': 5}
     open_workdir(tmp_path, begun, 'x')  # before there was `non_finite`
     took_steps(tmp_path)
     more = saves | {'keep': 9, 'keep_every': 100, 'keep_best': 'knn'}
-    others = begun | {'checkpoint': more, 'mesh': {'devices': 8, 'fsdp': 2}}
+    others = begun | {'checkpoint': more, 'mesh': {'devices': 8, 'fsdp': 2}, 'log_every': 20}
     open_workdir(tmp_path, others | {'non_finite': 'stop'}, 'x')
     with refused('non_finite: "stop" → "skip"'):
         open_workdir(tmp_path, others | {'non_finite': 'skip'}, 'x')
