@@ -10,7 +10,17 @@ from jssl.errors import JsslError
 from jssl.planning import flops, hlo, traffic
 from jssl.planning.advice import advise
 from jssl.planning.machines import Fleet
-from jssl.planning.program import Memory, compiled, lacks, memory, planned, split, topology, trace
+from jssl.planning.program import (
+    Memory,
+    compiled,
+    lacks,
+    memory,
+    planned,
+    split,
+    text,
+    topology,
+    trace,
+)
 from jssl.planning.roofline import roofline
 from jssl.training import sharding
 from jssl.training.experiment import Experiment
@@ -52,10 +62,11 @@ def estimate(
     if here:
         return numbers | {'missing': here, 'advice': advise(config, fleet, numbers)}
     program = compiled(traced)
-    if program is not None:
-        text = hlo.read(program.as_text() or '')
-        numbers |= _of_program(text, fleet, numbers)
-        numbers['copied'] = _copied(text, subject, mesh)
+    written = None if program is None else text(program)
+    if written is not None:
+        read = hlo.read(written)
+        numbers |= _of_program(read, fleet, numbers)
+        numbers['copied'] = _copied(read, subject, mesh)
     numbers['memory'] = _memory(None if program is None else memory(program), fleet)
 
     def total(batch_size: int) -> int | None:

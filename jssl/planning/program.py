@@ -208,6 +208,14 @@ def compiled(traced: jax.stages.Traced) -> jax.stages.Compiled | None:
         ) from error
 
 
+def text(program: jax.stages.Compiled) -> str | None:
+    """The program as HLO; None where XLA cannot write it, as some with transfers of libtpu's."""
+    try:
+        return program.as_text()
+    except jax.errors.JaxRuntimeError:
+        return None
+
+
 def memory(program: jax.stages.Compiled) -> Memory:
     """What the compiler says of a program's memory."""
     plan: Any = program.memory_analysis()

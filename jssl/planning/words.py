@@ -85,6 +85,8 @@ def _memory(numbers: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _program(numbers: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if 'roofline' not in numbers:
+        if numbers['memory']['total'] is not None:
+            yield 'moved', 'not known: the compiler cannot write this program as text'
         return
     yield (
         'moved',

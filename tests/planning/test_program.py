@@ -100,3 +100,13 @@ def test_what_does_not_fit_is_none_and_other_errors_are_quoted() -> None:
     assert program.compiled(full) is None
     with refused('cannot be compiled for a machine that is not here', 'INTERNAL: a slip'):
         program.compiled(wrong)
+
+
+def test_a_program_without_a_text_is_none() -> None:
+    class Odd:
+        def as_text(self) -> str:
+            raise jax.errors.JaxRuntimeError('INTERNAL: RET_CHECK failure')
+
+    odd: Any = Odd()
+    assert program.text(odd) is None
+    assert 'ENTRY' in (program.text(jax.jit(lambda: 1).lower().compile()) or '')

@@ -93,3 +93,10 @@ def test_what_does_not_fit_is_told() -> None:
     table = '\n'.join(lines('simclr', SHAPES | PROGRAM | over | {'largest': found}))
     assert 'it does not fit' in table
     assert '64, found by compiling' in table
+
+
+def test_a_program_that_cannot_be_written_has_its_memory_told() -> None:
+    table = '\n'.join(lines('simclr', SHAPES | {'memory': PROGRAM['memory']}))
+    assert '5.00 GiB of the 131.00 GiB' in table
+    assert 'moved' in table
+    assert 'cannot write this program' in table
