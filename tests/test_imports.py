@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 LONGEST = 400  # lines of a file
 HOUSE = ('jssl', 'configs', 'examples', 'experiments', 'tests')
 NAMES = re.compile(r'`(\w+)`')
-HEAVY = ('tensorflow_datasets', 'matplotlib', 'sklearn', 'orbax', 'scipy.optimize')
+HEAVY = ('tensorflow_datasets', 'matplotlib', 'sklearn', 'orbax', 'tensorboardX', 'scipy.optimize')
 
 
 @functools.cache

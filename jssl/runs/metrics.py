@@ -15,7 +15,6 @@ import jax
 
 from jssl.errors import JsslError
 from jssl.files import replace_file
-from jssl.runs.events import EventsFile
 
 METRICS = 'metrics.jsonl'
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -102,7 +101,7 @@ class MetricsWriter:
         self._path = self.directory / METRICS
         self._active = jax.process_index() == 0
         self._lines: BinaryIO | None = None
-        self._events: EventsFile | None = None
+        self._events: Any = None
         self._resumed_step: int | None = None
 
     def __enter__(self) -> Self:
@@ -224,11 +223,25 @@ class MetricsWriter:
         return self._lines is None or os.path.samestat(found, os.fstat(self._lines.fileno()))
 
     def _append_event(self, step: int, seconds: float, values: Mapping[str, float]) -> None:
+        """Writes a TensorBoard event, here and now: `SummaryWriter` does it in a thread instead,
+        which a full disk ends without a word and a kill robs of its queue.
+        """
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+        from tensorboardX.proto.summary_pb2 import Summary
+
         if self._events is None:
-            self._events = EventsFile(self.directory)
-            if self._resumed_step is not None:
-                self._events.start(self._resumed_step + 1, seconds)
-        self._events.write(step, seconds, values)
+            suffix = f'.{time.time_ns()}'  # two runs that open it in one second get two files
+            self._events = EventsWriter(str(self.directory / 'events'), suffix)
+            if self._resumed_step is not None:  # TensorBoard hides older events from there on
+                start = SessionLog(status=SessionLog.START)
+                first = self._resumed_step + 1
+                self._events.write_event(Event(step=first, session_log=start, wall_time=seconds))
+        scalars = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+        self._events.write_event(
+            Event(step=step, wall_time=seconds, summary=Summary(value=scalars))
+        )
+        self._events.flush()
 
 
 def _up_to(step: int, lines: Sequence[bytes]) -> tuple[list[Row], list[int]]:
