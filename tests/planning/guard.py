@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from typing import Any
 
 from tests.conftest import ROOT  # first: it sets the devices and the compiler's flags
@@ -98,8 +99,14 @@ def differences(found: Found, expected: Found, within: float) -> list[str]:
 
 
 def committed() -> Found:
-    """What was found when the file was written, and by which release of JAX."""
+    """What was found when the file was written, and by which releases of JAX and libtpu."""
     return json.loads(FILE.read_text(encoding='utf-8'))
+
+
+def releases(on: str) -> dict[str, str]:
+    """What compiles for a machine, of which the numbers of a program are a matter."""
+    names = ('jax', 'libtpu') if machines.parse(on).machine.platform == 'tpu' else ('jax',)
+    return {name: version(name) for name in names}
 
 
 def main() -> int:
@@ -110,7 +117,10 @@ def main() -> int:
     there = [on for on in MACHINES if not lacks(machines.parse(on).machine)]
     compiled = kept['machines']
     compiled |= {on: {name: plan(name, on) for name in SMALL} for on in there}
-    text = json.dumps({'jax': jax.__version__, 'steps': steps, 'machines': compiled}, indent=1)
+    by = {name: kept.get(name, '') for name in ('jax', 'libtpu')} | {'jax': version('jax')}
+    for on in there:
+        by |= releases(on)
+    text = json.dumps({**by, 'steps': steps, 'machines': compiled}, indent=1)
     FILE.write_text(f'{text}\n', encoding='utf-8')
     return 0
 

@@ -3,7 +3,6 @@
 Their properties hold for every release of JAX, their numbers for the one that made the file.
 """
 
-import jax
 import pytest
 
 from jssl.planning import machines
@@ -16,11 +15,13 @@ METRICS, TILES = 1024, 32768
 ANEW = 'if that is meant: python -m tests.planning.guard'
 
 
-def check(found: guard.Found, expected: guard.Found, metrics: int = METRICS) -> None:
+def check(
+    found: guard.Found, expected: guard.Found, metrics: int = METRICS, on: str = '8xh200'
+) -> None:
     """Raises where a program waits for the host, copies its state or has become another."""
     assert found['to_host'] == found.get('copied', []) == []  # see test_in_place.py for CPUs
     assert found['not_aliased'] < metrics
-    same = jax.__version__ == guard.committed()['jax']
+    same = guard.releases(on).items() <= guard.committed().items()
     assert found['operations'] == pytest.approx(expected['operations'], rel=0.01), ANEW
     assert not same or not guard.differences(found, expected, within=0.1), ANEW
 
@@ -36,7 +37,7 @@ def test_the_step_on_eight_devices_is_what_it_was(name: str) -> None:
 def test_a_small_step_for_a_machine_that_is_not_there_is_what_it_was(on: str, name: str) -> None:
     if command := lacks(machines.parse(on).machine):
         pytest.skip(f'nothing compiles for {on} here: {command}')
-    check(guard.plan(name, on), guard.committed()['machines'][on][name], TILES)
+    check(guard.plan(name, on), guard.committed()['machines'][on][name], TILES, on)
 
 
 def test_a_program_that_has_become_another_is_told() -> None:
