@@ -103,9 +103,10 @@ def committed() -> Found:
     return json.loads(FILE.read_text(encoding='utf-8'))
 
 
-def releases(on: str) -> dict[str, str]:
-    """What compiles for a machine, of which the numbers of a program are a matter."""
-    names = ('jax', 'libtpu') if machines.parse(on).machine.platform == 'tpu' else ('jax',)
+def releases(on: str = '') -> dict[str, str]:
+    """What compiles for a machine, this one by default: a program's numbers are a matter of it."""
+    tpu = on and machines.parse(on).machine.platform == 'tpu'
+    names = ('jax', 'libtpu') if tpu else ('jax',)
     return {name: version(name) for name in names}
 
 
@@ -117,7 +118,7 @@ def main() -> int:
     there = [on for on in MACHINES if not lacks(machines.parse(on).machine)]
     compiled = kept['machines']
     compiled |= {on: {name: plan(name, on) for name in SMALL} for on in there}
-    by = {name: kept.get(name, '') for name in ('jax', 'libtpu')} | {'jax': version('jax')}
+    by = {name: kept.get(name, '') for name in ('jax', 'libtpu')} | releases()
     for on in there:
         by |= releases(on)
     text = json.dumps({**by, 'steps': steps, 'machines': compiled}, indent=1)

@@ -15,9 +15,7 @@ METRICS, TILES = 1024, 32768
 ANEW = 'if that is meant: python -m tests.planning.guard'
 
 
-def check(
-    found: guard.Found, expected: guard.Found, metrics: int = METRICS, on: str = '8xh200'
-) -> None:
+def check(found: guard.Found, expected: guard.Found, metrics: int = METRICS, on: str = '') -> None:
     """Raises where a program waits for the host, copies its state or has become another."""
     assert found['to_host'] == found.get('copied', []) == []  # see test_in_place.py for CPUs
     assert found['not_aliased'] < metrics
