@@ -4,7 +4,7 @@
     jssl train barlow_twins:cifar10          # ResNet-18, 1000 epochs
     jssl train barlow_twins:imagenet         # ResNet-50, 300 epochs; imagenet-100e, imagenet-1000e
 
-Embedded: minutes on two CPU cores; accuracies are in docs/results.md.
+Embedded: minutes on two CPU cores; accuracies are in docs/reference/results.md.
 CIFAR-10: 92.1 % linear has been published for such a recipe (solo-learn).
 ImageNet: the reference's recipe of batch 2048; its own run reaches 71.8 % linear. Here all images
 are correlated at once, where its `imagenet-100e` accumulates eight batches.

@@ -4,7 +4,7 @@
     jssl train byol:cifar10          # ResNet-18, 1000 epochs
     jssl train byol:imagenet         # ResNet-50, 200 epochs; imagenet-100e, imagenet-300e
 
-Embedded: minutes on two CPU cores; accuracies are in docs/results.md.
+Embedded: minutes on two CPU cores; accuracies are in docs/reference/results.md.
 CIFAR-10: 92.6 % linear has been published for such a recipe (solo-learn).
 ImageNet: the reference's recipes of batch 4096; its own run of 200 epochs reaches 71.8 % linear.
 Those it also gives for 8 GPUs accumulate batches of 256 or 2048; here all 4096 images share a step.

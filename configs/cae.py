@@ -3,9 +3,9 @@
     jssl train cae             # embedded digits
     jssl train cae:imagenet    # ViT-B/16, 300 epochs
 
-Embedded: a tokenizer without weights; minutes on two CPU cores, results in docs/results.md.
-ImageNet: the reference's recipe for 16 GPUs with DALL-E's tokenizer, whose weights docs/cae.md says
-how to get; fine-tuned its own runs reach 83.2 %.
+Embedded: a tokenizer without weights; minutes on two CPU cores, results in
+docs/reference/results.md. ImageNet: the reference's recipe for 16 GPUs with DALL-E's tokenizer,
+whose weights docs/algorithms/cae.md says how to get; fine-tuned its own runs reach 83.2 %.
 """
 
 import functools

@@ -4,7 +4,7 @@
     jssl train deepcluster:imagenet          # ResNet-50, 200 epochs
     jssl train deepcluster:imagenet-sobel    # on edges, as the paper
 
-Embedded: minutes on two CPU cores; accuracies are in docs/results.md.
+Embedded: minutes on two CPU cores; accuracies are in docs/reference/results.md.
 ImageNet: the reference's recipe for 8 GPUs with batch norm over 64 images; weights of its
 predecessor with Sobel input reach 46.9 % linear. It multiplies the loss by 1/10000 by mistake,
 which --config.model.normalize_weights=False brings back.

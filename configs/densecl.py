@@ -3,7 +3,7 @@
     jssl train densecl             # embedded digits
     jssl train densecl:imagenet    # ResNet-50, 200 epochs
 
-Embedded: minutes on two CPU cores; accuracies are in docs/results.md.
+Embedded: minutes on two CPU cores; accuracies are in docs/reference/results.md.
 ImageNet: the reference's recipe for 8 GPUs with batch norm over 32 images; its own run reaches
 63.5 % linear, and more than MoCo v2 in detection and segmentation, which the method is for.
 """

@@ -3,7 +3,7 @@
     jssl train dino              # embedded digits
     jssl train dino:imagenet     # ViT-S/16, 800 epochs; -100e, -300e, -base, -resnet50
 
-Embedded: minutes on two CPU cores; what it reaches is in docs/results.md.
+Embedded: minutes on two CPU cores; what it reaches is in docs/reference/results.md.
 ImageNet: the authors' recipes; their runs reach (kNN / linear) with ViT-S/16 69.3 / 74.0, 73.3 /
 76.0 and 74.5 / 77.0 % after 100, 300 and 800 epochs, and with ViT-B/16 76.1 / 78.2 %.
 """

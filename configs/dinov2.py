@@ -3,7 +3,7 @@
     jssl train dinov2             # embedded digits
     jssl train dinov2:imagenet    # ViT-L/16, 100 epochs; imagenet-paper-blur
 
-Embedded: minutes on two CPU cores; what it reaches is in docs/results.md.
+Embedded: minutes on two CPU cores; what it reaches is in docs/reference/results.md.
 ImageNet: the authors' recipe vitl16_short; their run reaches 81.6 % kNN and 82.9 % linear. It and
 all weights that they released were trained with the first crop never blurred and the second in 90 %
 of cases, which their code says the other way round; imagenet-paper-blur has what it says.

@@ -4,7 +4,8 @@
     jssl train dinov3:gram --config.pretrained=runs/dinov3    # a second run, with Gram anchoring
     jssl train dinov3:imagenet    # ViT-L/16, 100 epochs
 
-Embedded: see docs/results.md. ImageNet: the authors' vitl_im1k_lin834, 82.0 % kNN, 83.5 % linear.
+Embedded: see docs/reference/results.md. ImageNet: the authors' vitl_im1k_lin834, 82.0 % kNN,
+83.5 % linear.
 """
 
 from jssl import recipes

@@ -3,7 +3,7 @@
     jssl train ibot              # embedded digits
     jssl train ibot:imagenet     # ViT-S/16, 800 epochs; imagenet-base
 
-Embedded: minutes on two CPU cores; what it reaches is in docs/results.md.
+Embedded: minutes on two CPU cores; what it reaches is in docs/reference/results.md.
 ImageNet: the authors' recipes; their runs reach (kNN / linear) 75.2 / 77.9 % with ViT-S/16 and
 77.1 / 79.5 % with ViT-B/16.
 """

@@ -4,7 +4,8 @@
     jssl train ijepa:imagenet          # ViT-H/14, 300 epochs
     jssl train ijepa:imagenet-448      # ViT-H/16 at 448 px
 
-Embedded: minutes on two CPU cores; not above its untrained network, see docs/ijepa.md for why.
+Embedded: minutes on two CPU cores; not above its untrained network, see
+docs/algorithms/ijepa.md for why.
 ImageNet: the authors' recipes; a linear classifier on their own weights reaches 79.3 % with
 ViT-H/14 and 81.1 % with ViT-H/16 at 448 px.
 """

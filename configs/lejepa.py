@@ -4,7 +4,8 @@
     jssl train lejepa:cifar10         # ResNet-18, 400 epochs
     jssl train lejepa:imagenet        # ViT-L/14, 100 epochs; imagenet-resnet50
 
-Embedded: minutes on a CPU, see docs/results.md. ImageNet: the paper's; 79.5 % in transfer (ViT-L).
+Embedded: minutes on a CPU, see docs/reference/results.md. ImageNet: the paper's; 79.5 % in transfer
+(ViT-L).
 """
 
 from typing import Any

@@ -4,7 +4,7 @@
     jssl train mae:imagenet                # ViT-B/16, 400 epochs
     jssl train mae:imagenet-large-1600e    # ViT-L/16
 
-Embedded: minutes on two CPU cores; what it reaches is in docs/results.md.
+Embedded: minutes on two CPU cores; what it reaches is in docs/reference/results.md.
 ImageNet: the reference's recipes for 8 GPUs; fine-tuned (linear) its own runs reach
 base 300e 82.8 (60.8), 400e 83.3 (62.5), 800e 83.3 (65.1), 1600e 83.5 (67.1) %; large 400e 85.2
 (70.7), 800e 85.4 (73.7), 1600e 85.7 (75.5) %; huge 1600e 86.9 %.

@@ -3,7 +3,7 @@
     jssl train maskfeat             # embedded digits
     jssl train maskfeat:imagenet    # ViT-B/16, 300 epochs
 
-Embedded: minutes on two CPU cores; what it reaches is in docs/results.md.
+Embedded: minutes on two CPU cores; what it reaches is in docs/reference/results.md.
 ImageNet: the reference's recipe for 8 GPUs; fine-tuned its own runs reach 83.4 %.
 """
 

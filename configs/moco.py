@@ -4,7 +4,7 @@
     jssl train moco:cifar10        # v2, ResNet-18, 1000 epochs; cifar10-symmetric
     jssl train moco:imagenet       # v2, ResNet-50, 200 epochs; imagenet-v1
 
-Embedded: minutes on two CPU cores; accuracies are in docs/results.md.
+Embedded: minutes on two CPU cores; accuracies are in docs/reference/results.md.
 ImageNet: the reference's recipes, 67.5 % linear in its runs (v2), 61.0 % in OpenSelfSup's (v1).
 """
 

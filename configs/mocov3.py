@@ -4,7 +4,7 @@
     jssl train mocov3:cifar10               # ResNet-18, 1000 epochs
     jssl train mocov3:imagenet              # ResNet-50, 300 epochs; imagenet-vit-base
 
-Embedded: minutes on two CPU cores; accuracies are in docs/results.md.
+Embedded: minutes on two CPU cores; accuracies are in docs/reference/results.md.
 CIFAR-10: 93.1 % linear has been published for such a recipe (solo-learn).
 ImageNet: the reference's recipes; its own runs reach 69.6, 72.8 and 74.4 % linear with ResNet-50
 after 100, 300 and 800 epochs, 73.6 and 76.9 % with ViT-S and ViT-B, 83.7 % fine-tuned with ViT-L.

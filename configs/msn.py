@@ -3,7 +3,7 @@
     jssl train msn             # embedded digits
     jssl train msn:imagenet    # ViT-S/16, 800 epochs
 
-Embedded: minutes on two CPU cores; what it reaches is in docs/results.md.
+Embedded: minutes on two CPU cores; what it reaches is in docs/reference/results.md.
 ImageNet: the authors' recipe; not yet run with jssl.
 PMSN (arXiv 2210.07277) is --config.model.prior_exponent=0.25 --config.model.sinkhorn_iterations=0.
 """

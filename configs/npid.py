@@ -3,7 +3,7 @@
     jssl train npid                          # embedded digits
     jssl train npid:imagenet                 # ResNet-50, 200 epochs; imagenet-ensure-neg
 
-Embedded: minutes on two CPU cores; accuracies are in docs/results.md.
+Embedded: minutes on two CPU cores; accuracies are in docs/reference/results.md.
 ImageNet: the reference's recipe for 8 GPUs; its own run reaches 58.3 % linear. The bank takes 656
 MB, or half with --config.model.memory_bank.dtype=bfloat16; --config.mesh.fsdp=8 splits it by rows.
 """

@@ -3,7 +3,7 @@
     jssl train odc              # embedded digits
     jssl train odc:imagenet     # ResNet-50, 440 epochs
 
-Embedded: minutes on two CPU cores; what it reaches is in docs/results.md.
+Embedded: minutes on two CPU cores; what it reaches is in docs/reference/results.md.
 ImageNet: the reference's recipe for 8 GPUs; weights of its predecessor reach 53.4 % linear. It
 multiplies the loss by about 1/10000 by mistake, which --config.model.normalize_weights=False
 brings back.

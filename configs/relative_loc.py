@@ -5,7 +5,7 @@
 
 Embedded: patches of 16 pixels from digits enlarged to 64; `accuracy` is that of the pretext task,
 1/8 by chance, and cannot come near 1, for many patches are empty. Minutes on two CPU cores; what it
-reaches is in docs/results.md.
+reaches is in docs/reference/results.md.
 ImageNet: the reference's recipe for 8 GPUs with batch norm over the patches of 64 images; its own
 run reaches 40.4 % linear.
 """

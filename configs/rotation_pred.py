@@ -5,7 +5,7 @@
 
 Embedded: `accuracy` is that of the pretext task, 1/4 by chance; a 0, 1 or 8 looks the same upside
 down and a 6 like a 9, so it cannot come near 1. Minutes on two CPU cores; what it reaches is in
-docs/results.md.
+docs/reference/results.md.
 ImageNet: the reference's recipe for 8 GPUs; its own run reaches 47.0 % linear.
 """
 

@@ -4,7 +4,7 @@
     jssl train simmim:imagenet               # Swin-B, 100 epochs
     jssl train simmim:imagenet-large-800e    # Swin-L, 800 epochs
 
-Embedded: minutes on two CPU cores; what it reaches is in docs/results.md.
+Embedded: minutes on two CPU cores; what it reaches is in docs/reference/results.md.
 ImageNet: the reference's recipes for 16 GPUs at 192 pixels; fine-tuned its own runs reach Swin-B
 100e 83.5 %, 800e 83.7 %, Swin-L 800e 84.8 %.
 """

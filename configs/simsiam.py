@@ -4,7 +4,7 @@
     jssl train simsiam:cifar10          # ResNet-18, 800 epochs
     jssl train simsiam:imagenet         # ResNet-50, 200 epochs; imagenet-100e
 
-Embedded: minutes on two CPU cores; accuracies are in docs/results.md.
+Embedded: minutes on two CPU cores; accuracies are in docs/reference/results.md.
 CIFAR-10: appendix D of the paper, which reports 91.8 % linear.
 ImageNet: the reference's recipes for 8 GPUs; its own runs reach 68.3 and 69.8 % linear after 100
 and 200 epochs.

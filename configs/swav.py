@@ -4,7 +4,7 @@
     jssl train swav:cifar10     # ResNet-18, 1000 epochs
     jssl train swav:imagenet    # ResNet-50, 2x224 + 6x96, 200 epochs
 
-Embedded: minutes on two CPU cores; accuracies are in docs/results.md.
+Embedded: minutes on two CPU cores; accuracies are in docs/reference/results.md.
 CIFAR-10: 89.2 % linear has been published for such a recipe (solo-learn).
 ImageNet: the reference's recipe for 8 GPUs at batch 256; its own runs reach 70.5 % linear.
 """

@@ -142,7 +142,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--only', nargs='+', metavar='NAME', help='names of files; default all')
     parser.add_argument('--page', action='store_true', help='measure nothing, write the page')
     parser.add_argument('--rows', type=Path, default=ROOT / 'runs/parity.jsonl')
-    parser.add_argument('--write', type=Path, default=ROOT / 'docs/parity.md')
+    parser.add_argument('--write', type=Path, default=ROOT / 'docs/reference/parity.md')
     parser.add_argument('--picture', type=Path, default=ROOT / 'docs/images/parity.png')
     return parser.parse_args(argv)
 

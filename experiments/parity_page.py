@@ -59,7 +59,7 @@ def markdown(rows: Sequence[Row], picture: Path) -> str:
         `failed` with the reason; `reason` says why a file is not to be measured.
       picture: its path, of which the page takes the name.
     """
-    parts = [INTRODUCTION, _summary(rows), f'![errors of every file](images/{picture.name})\n']
+    parts = [INTRODUCTION, _summary(rows), f'![errors of every file](../images/{picture.name})\n']
     for kind, (title, names) in KINDS.items():
         if found := [row for row in rows if row.get('kind') == kind and 'errors' in row]:
             words = [f'## {title}', '', *([PARTS] if kind == 'part' else [])]

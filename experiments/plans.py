@@ -5,7 +5,7 @@
     python -m experiments.plans --page                              # of the rows that there are
 
 A recipe takes minutes on a machine. Its row is added to experiments/plans.jsonl when it is there:
-who starts again makes what is missing. docs/plan.md says what is read and what it means.
+who starts again makes what is missing. docs/guides/plan.md says what is read and what it means.
 """
 
 import argparse
@@ -106,8 +106,8 @@ def page(rows: Mapping[tuple[str, str], Row]) -> str:
 
 HEAD = """# The recipes for ImageNet, planned
 
-Made by `python -m experiments.plans`; [docs/plan.md](plan.md) says what the numbers are and what
-they are not.
+Made by `python -m experiments.plans`; [the page of the command](../guides/plan.md) says what the
+numbers are and what they are not.
 
 Bounds, and no measurements: a step takes at least so long, a device gives at most so many images.
 An image is one of the batch, whatever its views. Memory is that of a device; hours are those of
@@ -162,7 +162,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--again', action='store_true', help='make rows that there are anew')
     parser.add_argument('--page', action='store_true', help='compile nothing, write the page')
     parser.add_argument('--rows', type=Path, default=ROOT / 'experiments/plans.jsonl')
-    parser.add_argument('--write', type=Path, default=ROOT / 'docs/plans.md')
+    parser.add_argument('--write', type=Path, default=ROOT / 'docs/reference/plans.md')
     return parser.parse_args(argv)
 
 

@@ -1,4 +1,4 @@
-"""docs/callbacks.md tells the truth: its code runs, with stand-ins of other services alone."""
+"""docs/guides/callbacks.md tells the truth: its code runs, other services are stand-ins."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ from tests.conftest import ROOT
 from tests.training import toy
 
 BLOCKS = re.findall(
-    r'```python\n(.*?)```', (ROOT / 'docs' / 'callbacks.md').read_text(), flags=re.DOTALL
+    r'```python\n(.*?)```', (ROOT / 'docs' / 'guides/callbacks.md').read_text(), flags=re.DOTALL
 )
 
 

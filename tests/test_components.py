@@ -352,8 +352,8 @@ def test_a_class_that_fails_when_it_is_made_is_told_with_its_line(
 
 
 def test_the_examples_of_the_docs_run() -> None:
-    """docs/parts.md: an algorithm of several kinds of parts, and optimizers in loops."""
-    page = (ROOT / 'docs' / 'parts.md').read_text()
+    """docs/guides/parts.md: an algorithm of several kinds of parts, and optimizers in loops."""
+    page = (ROOT / 'docs' / 'guides/parts.md').read_text()
     described, schedule, *loops = re.findall(r'```python\n(.*?)```', page, flags=re.DOTALL)
     names: dict[str, Any] = {'__name__': 'parts', 'dataclasses': dataclasses, 'jssl': jssl}
     exec(described, names)

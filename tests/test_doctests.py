@@ -65,5 +65,5 @@ def test_every_loss_has_an_example_and_a_place_in_the_list() -> None:
     assert len(losses) > 20
     bare = [name for name, part in losses.items() if '>>> ' not in (inspect.getdoc(part) or '')]
     assert not bare
-    page = (ROOT / 'docs' / 'losses.md').read_text()
+    page = (ROOT / 'docs' / 'reference/losses.md').read_text()
     assert not [name for name in losses if f'`{name}`' not in page]

@@ -1,4 +1,4 @@
-"""Imports point down: the table of docs/design.md says which room may import which, and holds."""
+"""Imports point down: the table of docs/reference/design.md says who may import whom."""
 
 import ast
 import functools
@@ -45,7 +45,7 @@ def room(module: str) -> str:
 
 def allowed() -> dict[str, set[str]]:
     """What each room may import: itself, the table's first row and what its own row names."""
-    lines = (ROOT / 'docs' / 'design.md').read_text(encoding='utf-8').split('\n')
+    lines = (ROOT / 'docs' / 'reference/design.md').read_text(encoding='utf-8').split('\n')
     first = next(number for number, line in enumerate(lines) if line.startswith('| room |'))
     rows = [line.split('|')[1:4] for line in lines[first + 2 : lines.index('', first)]]
     ground = set(NAMES.findall(rows[0][0]))

@@ -10,7 +10,7 @@ RUN is the --workdir of any run; without a variant its backbone, its data (label
 its evaluation view are taken over, and --config.… sets fields on top. Without --config.pretrained
 a small ResNet is trained from scratch on the embedded digits. WEIGHTS may be a RUN, a
 backbone.safetensors or the reference's weights; the `imagenet-…` variants are the reference's
-recipes, whose results docs/evaluation.md lists.
+recipes, whose results docs/guides/evaluation.md lists.
 """
 
 import functools

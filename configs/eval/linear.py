@@ -6,7 +6,7 @@
 RUN is the --workdir of any run; without a variant its backbone, its data (labels are needed) and
 its evaluation view are taken over, and --config.… sets fields on top. WEIGHTS may be a RUN, a
 backbone.safetensors or the reference's weights; the `imagenet-…` variants are the reference's
-recipes (docs/evaluation.md says which method uses which), with the backbone that they name.
+recipes (docs/guides/evaluation.md says which method uses which), with the backbone that they name.
 """
 
 import functools

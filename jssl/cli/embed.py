@@ -5,7 +5,7 @@
 
 Columns are id (path or name of the image), ok, label if there is one, and features. An image that
 cannot be read keeps its row, with ok False and features NaN. Who is stopped goes on by the same
-command. docs/features.md shows how to look up neighbours.
+command. docs/guides/features.md shows how to look up neighbours.
 """
 
 import argparse

@@ -5,13 +5,13 @@
     jssl import vit_small.safetensors vit_small_hf --to=huggingface
     jssl import checkpoint.pth dino.safetensors --to=safetensors --layout=dino
 
-A .py file is a whole config of MMSelfSup or MMPretrain (docs/mmselfsup.md). It is read with its
-_base_ files and never run; what has no counterpart is listed by file and line.
+A .py file is a whole config of MMSelfSup or MMPretrain (docs/tutorials/mmselfsup.md). It is read
+with its _base_ files and never run; what has no counterpart is listed by file and line.
 
-Without an option the tensors of a checkpoint of PyTorch are written under their own names. Else the
-layout of the file is recognised and said, and what has no place is an error (docs/weights.md). Only
-tensors are read, never code: a file that holds more than that is refused. Checkpoints need PyTorch
-here and nowhere else.
+Without an option the tensors of a checkpoint of PyTorch are written under their own names. Else
+the layout of the file is recognised and said, and what has no place is an error
+(docs/guides/weights.md). Only tensors are read, never code: a file that holds more than that is
+refused. Checkpoints need PyTorch here and nowhere else.
 """
 
 import argparse

@@ -21,7 +21,7 @@ def add_network(parser: Parser) -> None:
         'network',
         metavar='RUN_OR_FILE',
         help='the --workdir of a run, a .safetensors or .npz file, or a folder of Hugging Face or '
-        'timm (docs/weights.md)',
+        'timm (docs/guides/weights.md)',
     )
     parser.add_argument(
         '--backbone',

@@ -49,7 +49,7 @@ def load(
     Args:
       path: the --workdir of a run, of which the newest checkpoint that can be read is taken, else
         its backbone.safetensors; a .safetensors or .npz file of weights, in any layout of
-        docs/weights.md; or a folder of Hugging Face's with such a file.
+        docs/guides/weights.md; or a folder of Hugging Face's with such a file.
       backbone: the network, for files that do not say it, as a module or as configs describe it,
         such as dict(type='ResNet', depth=50); its type, depth and widths must be those of the
         weights.

@@ -112,9 +112,9 @@ class Experiment(Checked):
       accumulate: in how many parts the backbone sees a batch, so that only one part's activations
         are in memory; the loss is that of the whole batch, see `jssl.accumulation`.
       pretrained: whose backbone the run begins with: the directory of a run, a file of weights, or
-        a folder of Hugging Face or timm, see docs/weights.md; empty for fresh weights.
+        a folder of Hugging Face or timm, see docs/guides/weights.md; empty for fresh weights.
       layout: whose names that file has, such as 'dino', where they alone tell another; empty
-        recognises it. docs/weights.md lists them.
+        recognises it. docs/guides/weights.md lists them.
       runtime: seed, logging, evaluation, checkpoints and devices.
 
     Raises:

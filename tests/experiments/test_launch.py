@@ -35,7 +35,7 @@ def run(
 
 
 def test_every_script_is_shell_and_on_the_page() -> None:
-    page = (ROOT / 'docs' / 'many_devices.md').read_text()
+    page = (ROOT / 'docs' / 'start/many_devices.md').read_text()
     for file in SCRIPTS:
         subprocess.run(['bash', '-n', file], check=True)
         assert os.access(file, os.X_OK)

@@ -85,4 +85,5 @@ def test_what_does_not_fit_has_no_bounds() -> None:
 
 def test_the_page_is_that_of_the_rows() -> None:
     rows = plans.read_rows(plans.ROOT / 'experiments' / 'plans.jsonl')
-    assert (plans.ROOT / 'docs' / 'plans.md').read_text(encoding='utf-8') == plans.page(rows)
+    page = plans.ROOT / 'docs' / 'reference' / 'plans.md'
+    assert page.read_text(encoding='utf-8') == plans.page(rows)

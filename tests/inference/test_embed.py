@@ -229,7 +229,7 @@ def test_the_command_and_the_look_up_of_the_docs(
     assert 'features.npz is there already' in capsys.readouterr().err
 
 
-DOCS = (ROOT / 'docs' / 'features.md').read_text()
+DOCS = (ROOT / 'docs' / 'guides/features.md').read_text()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from jssl.interop.mmselfsup import export_state
 from jssl.weights.files import read_weights, write_weights
 
-PAGE = Path(__file__).parents[2] / 'docs/mmselfsup.md'
+PAGE = Path(__file__).parents[2] / 'docs/tutorials/mmselfsup.md'
 BUILD, MOVE, _ = re.findall(r'```python\n(.*?)```', PAGE.read_text(), re.DOTALL)
 
 

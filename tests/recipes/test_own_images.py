@@ -1,4 +1,4 @@
-"""The rules for own images, as the table of docs/own_images.md has them."""
+"""The rules for own images, as the table of docs/start/own_images.md has them."""
 
 import pytest
 

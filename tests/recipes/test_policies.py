@@ -176,13 +176,13 @@ def test_deepclusters_views_turn_by_at_most_two_degrees() -> None:
 
 
 def test_the_example_of_the_docs_is_a_policy() -> None:
-    """docs/views.md: a policy of one's own, and every function that its table names."""
-    page = (ROOT / 'docs' / 'views.md').read_text()
+    """docs/guides/views.md: a policy of one's own, and every function that its table names."""
+    page = (ROOT / 'docs' / 'guides/views.md').read_text()
     code = next(
         block for block in re.findall(r'```python\n(.*?)```', page, re.S) if 'class' in block
     )
     names: dict[str, Any] = {'__name__': 'example'}
-    exec(compile(code, 'docs/views.md', 'exec'), names)
+    exec(compile(code, 'docs/guides/views.md', 'exec'), names)
     pixels = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
     canvas = Canvas(jnp.asarray(pixels), jnp.array([20, 20]))
     whole, crop = jax.jit(names['TwoCrops'](size=12))(jax.random.key(0), canvas)['views']

@@ -134,7 +134,8 @@ class _Carrying:
         if not hasattr(found, 'loss') or getattr(found, 'predicts', None) == 'classes':
             raise JsslError(
                 f'{model.where("type")}: the method {show(bare(model["type"]))} is not one of '
-                "jssl's self-supervised methods; docs/mmselfsup.md lists those that come over."
+                "jssl's self-supervised methods; docs/tutorials/mmselfsup.md lists those that come "
+                'over.'
             )
 
     def _size(self, parts: Parts, processes: int | None) -> sizes.Size:

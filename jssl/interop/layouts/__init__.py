@@ -1,7 +1,7 @@
 """How other libraries name and shape the arrays of networks, recognised from their names.
 
 A layout is declared in a module of this package and stands in its `LAYOUTS`; nothing else has to be
-told of it. docs/weights.md lists them.
+told of it. docs/guides/weights.md lists them.
 """
 
 from collections.abc import Iterable
