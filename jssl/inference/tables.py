@@ -1,6 +1,5 @@
 """Features in a file: a row for each image, written part by part, so that any number fits."""
 
-import contextlib
 import dataclasses
 import json
 import zipfile
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jssl.errors import JsslError
+from jssl.files import replacing
 
 Part = Mapping[str, NDArray[Any]]  # `features` (n, ...), `ok` (n,), `label` (n,)
 
@@ -127,11 +127,5 @@ def write_table(path: Path, table: Table, parts: Callable[[], Iterator[Part]]) -
     Raises:
       OSError: it cannot be written.
     """
-    part = path.with_name(f'{path.name}.part')
-    try:
-        part.unlink(missing_ok=True)
+    with replacing(path) as part:
         WRITERS[path.suffix.lower()](part, table, parts)
-        part.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from jssl.errors import JsslError
+from jssl.files import replacing
 from jssl.paths import expanded
 from jssl.weights.npz import open_npz
 from jssl.weights.shards import INDEX, open_shards
@@ -115,21 +116,17 @@ def write_weights(
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    part = path.with_name(f'{path.name}.part')
-    try:
-        part.unlink(missing_ok=True)  # a link would be followed
-        part.touch()
+    # It writes the memory of an array as it lies there.
+    ordered = {name: np.asarray(array, order='C') for name, array in arrays.items()}
+    with replacing(path) as part:
+        part.touch(exist_ok=False)
         mode = part.stat().st_mode
-        # It writes the memory of an array as it lies there.
-        ordered = {name: np.asarray(array, order='C') for name, array in arrays.items()}
-        save_file(ordered, part, metadata=dict(metadata or {}))
+        try:
+            save_file(ordered, part, metadata=dict(metadata or {}))
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
         with contextlib.suppress(OSError):  # of some network file systems
             part.chmod(mode)  # it makes a file that nobody else may read
-        part.replace(path)
-    except SafetensorError as error:
-        raise OSError(str(error)) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def conversion(source: str | Path, target: Path) -> str:

@@ -1,6 +1,7 @@
 """What is left behind when things go wrong on the way, and after it."""
 
 import dataclasses
+import html
 import json
 import re
 from pathlib import Path
@@ -107,7 +108,7 @@ def test_weights_and_pictures_that_fail_cost_nothing_else(
         def mean(self) -> float:
             raise ZeroDivisionError('nobody\nthought')
 
-    (tmp_path / 'backbone.safetensors.part').mkdir()  # so that it cannot be written
+    (tmp_path / 'backbone.safetensors').mkdir()  # so that it cannot be written
     outcome = fit(toy.experiment(eval_view=View()), workdir=tmp_path)
     assert outcome.unwritten
     assert outcome.files == (tmp_path / 'report.html',)
@@ -122,7 +123,7 @@ def test_weights_and_pictures_that_fail_cost_nothing_else(
     page, said = (tmp_path / 'report.html').read_text(), capsys.readouterr().out
     for sentence in (weights, views, images):
         assert sentence in said
-        assert f'<p class="warning">{sentence.replace(chr(39), "&#x27;")}</p>' in page
+        assert f'<p class="warning">{html.escape(sentence)}</p>' in page
     assert 'RankMe' in page
     assert 'Map of the test features' in page
 

@@ -104,8 +104,7 @@ def test_a_run_keeps_its_name_and_another_gets_its_own(tmp_path: Path) -> None:
 
 def test_a_link_beside_config_json_is_not_written_through(tmp_path: Path) -> None:
     (tmp_path / 'precious').write_text('precious')
-    for link in ('config.tmp', 'config.json.part', 'data.json.gz.part'):
-        (tmp_path / link).symlink_to(tmp_path / 'precious')
+    (tmp_path / 'data.json.gz').symlink_to(tmp_path / 'precious')
     listing = Listing(1, ['a'], None)
     open_workdir(tmp_path, EXPERIMENT, 'x', listings={'data': listing})
     assert (tmp_path / 'precious').read_text() == 'precious'

@@ -1,11 +1,13 @@
 import base64
 import dataclasses
+import os
 import re
 import sys
 import threading
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -343,10 +345,12 @@ def test_what_could_not_be_made_before_is_said(tmp_path: Path) -> None:
     assert page.text['h2'] == 'Result beside the baselinesWhat nextConfiguration'
 
 
-def test_a_report_that_cannot_be_written_leaves_the_one_before(tmp_path: Path) -> None:
+def test_a_report_that_cannot_be_written_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / 'report.html').write_text('before')
-    (tmp_path / 'report.html.part').mkdir()
-    with pytest.raises(OSError, match='report'):
+    monkeypatch.setattr(os, 'replace', Mock(side_effect=OSError('full')))
+    with pytest.raises(OSError, match='full'):
         report(tmp_path, **PLAIN)
     assert (tmp_path / 'report.html').read_text() == 'before'
 

@@ -1,5 +1,7 @@
+import functools
 import json
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -167,10 +169,20 @@ def test_what_is_written_may_be_read_by_whom_the_folder_allows(tmp_path: Path) -
 
 
 def test_a_link_is_not_written_through(tmp_path: Path) -> None:
-    (tmp_path / 'x.safetensors.part').symlink_to(tmp_path / 'elsewhere')
+    (tmp_path / 'x.safetensors').symlink_to(tmp_path / 'elsewhere')
     write_weights(tmp_path / 'x.safetensors', {'a': np.zeros(2, np.float32)})
     assert [path.name for path in tmp_path.iterdir()] == ['x.safetensors']
     assert read_weights(tmp_path / 'x.safetensors')['a'].shape == (2,)
+
+
+def test_two_that_write_one_file_do_not_hinder_each_other(tmp_path: Path) -> None:
+    """As two processes do: each writes while the other does, and the last one's stays."""
+    path = tmp_path / 'x.safetensors'
+    arrays = [{'a': np.full(1000, value, np.float32)} for value in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(functools.partial(write_weights, path), arrays))
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert len(np.unique(read_weights(path)['a'])) == 1
 
 
 def test_what_is_transposed_or_cut_out_is_written_as_it_reads(tmp_path: Path) -> None:

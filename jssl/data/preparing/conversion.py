@@ -30,7 +30,7 @@ from jssl.data.sources import Sample, Source, check_declared
 from jssl.data.sources.reading import checked_sample, name_of
 from jssl.data.sources.tfds import catalogue
 from jssl.errors import JsslError, in_words
-from jssl.files import replace_file
+from jssl.files import PART, replace_file
 from jssl.lock import locked
 from jssl.paths import expanded
 
@@ -194,8 +194,9 @@ def check_split(split: str) -> None:
 
 def _begin(unfinished: Path, plan: Mapping[str, Any], listings: Mapping[str, Listing]) -> None:
     """Writes down what is going to be done, or checks that it is what was begun."""
-    before_plan = {f'{PLAN}.part', LISTINGS, f'{LISTINGS}.part'}
-    if {path.name for path in unfinished.iterdir()} - before_plan:
+    for left in unfinished.rglob(f'*{PART}'):  # by a killed process: this one has the folder
+        left.unlink()
+    if {path.name for path in unfinished.iterdir()} - {LISTINGS}:
         _check_plan(unfinished, plan, listings)
         _check_known(unfinished, listings)
         return

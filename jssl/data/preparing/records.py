@@ -10,6 +10,7 @@ from typing import Any
 from jssl.data.sources import Sample, Source, check_classes, has_labels, label_count
 from jssl.data.sources.labels import checked_label
 from jssl.errors import JsslError, in_words
+from jssl.files import replacing
 
 FORMAT = 'array_record'
 VERSION = '1.0.0'
@@ -80,16 +81,14 @@ def write_shard(path: Path, records: Iterable[bytes]) -> None:
     """Writes all records or none: the file gets its name when it is complete and on the disk."""
     from array_record.python import array_record_module
 
-    part = path.with_name(f'{path.name}.part')
-    part.unlink(missing_ok=True)  # a link would be followed
-    # One record a group, for reading at random; images are compressed already.
-    writer = array_record_module.ArrayRecordWriter(str(part), 'group_size:1,uncompressed')
-    for record in records:
-        writer.write(record)
-    writer.close()
-    with part.open('rb') as file:
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    with replacing(path) as part:
+        # One record a group, for reading at random; images are compressed already.
+        writer = array_record_module.ArrayRecordWriter(str(part), 'group_size:1,uncompressed')
+        for record in records:
+            writer.write(record)
+        writer.close()
+        with part.open('rb') as file:
+            os.fsync(file.fileno())
 
 
 def count_records(path: Path) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jssl.files import replacing
 from jssl.interop.exporters import Parcel
 
 HELP = 'arrays by name, read by numpy.load and jssl.load'
@@ -15,13 +16,8 @@ USE = 'The arrays alone: `numpy.load({name!r})`.'
 
 def write(path: Path, parcel: Parcel) -> None:
     """Writes the file; who dies here leaves the former one whole."""
-    part = path.with_name(f'{path.name}.part')
-    try:
-        part.unlink(missing_ok=True)  # a link would be followed
+    with replacing(path) as part:
         with part.open('xb') as file:
             np.savez(file, allow_pickle=False, **parcel.arrays)
         with zipfile.ZipFile(part, 'a') as archive:
             archive.comment = json.dumps(dict(parcel.metadata)).encode()
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -72,7 +72,7 @@ def test_another_command_for_the_same_folder_is_refused(tmp_path: Path) -> None:
     with refused('holds another data set', 'size: 16 → 8', 'another --out'):
         prepare({'train': Arrays([PIXELS])}, out, Target(8, 'png'))
     (tmp_path / 'early.incomplete').mkdir()
-    (tmp_path / 'early.incomplete' / 'prepare.json.part').touch()  # killed at the very beginning
+    (tmp_path / 'early.incomplete' / 'prepare.json.0.part').touch()  # killed at the very beginning
     prepare({'train': Arrays([PIXELS])}, tmp_path / 'early', TARGET)
     (tmp_path / 'other.incomplete').mkdir()
     (tmp_path / 'other.incomplete' / 'notes.txt').touch()

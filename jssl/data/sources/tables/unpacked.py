@@ -3,17 +3,15 @@
 import contextlib
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from jssl.errors import JsslError
-from jssl.files import cache_folder
+from jssl.files import OLD, PART, cache_folder, replacing
 
 FOLDER = 'tables'  # in the cache
-OLD = 3600  # seconds after which nobody writes on
 OLDER = 86400  # after which what a file that changed was unpacked into is removed
 
 
@@ -37,23 +35,13 @@ def make_room(size: int, what: str) -> Path:
 
 @contextlib.contextmanager
 def written(path: Path, what: str) -> Iterator[IO[bytes]]:
-    """A file that takes its place at `path` at the end, if all went well.
-
-    Several processes may write the same; what one that was killed leaves is removed by a later one.
-    """
+    """A file that takes its place at `path` at the end, if all went well, as in `replacing`."""
     with _writable(path.parent, what):
         _tidy(path)
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f'{path.stem}.', suffix='.part', delete=False
-        ) as part:
-            try:
-                yield part.file
-                part.flush()
-                os.fsync(part.fileno())
-                os.replace(part.name, path)
-            except BaseException:
-                os.unlink(part.name)
-                raise
+        with replacing(path) as part, part.open('xb') as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def _tidy(path: Path) -> None:
@@ -63,7 +51,7 @@ def _tidy(path: Path) -> None:
     the cache.
     """
     first = path.name.partition('.')[0]
-    for ending, old in (('.part', OLD), ('.arrow', OLDER)):
+    for ending, old in ((PART, OLD), ('.arrow', OLDER)):
         for left in path.parent.glob(f'{first}.*{ending}'):
             with contextlib.suppress(OSError):  # another process was quicker
                 if left != path and time.time() - left.stat().st_mtime > old:
