@@ -330,7 +330,7 @@ def interleaved(views: Sequence[jax.Array]) -> jax.Array:
     Raises:
       JsslError: if they differ in size.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> first, second = jnp.zeros((2, 1, 1, 1)), jnp.ones((2, 1, 1, 1))
       >>> print(interleaved((first, second)).ravel())

@@ -194,7 +194,7 @@ def forward(
       drop_path: the key of drop path, for a module that has it on.
       options: further arguments of the method, such as the `mask` of a masked image model.
 
-    Example:
+    Examples:
       >>> import jax, jax.numpy as jnp
       >>> from jssl.layers.batch_norm import BatchNorm
       >>> variables = BatchNorm().init(jax.random.key(0), jnp.zeros((2, 3)))

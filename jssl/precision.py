@@ -25,7 +25,7 @@ def with_dtype(part: Part, dtype: Any) -> Part:
       part: an algorithm, a module, or whatever holds some.
       dtype: such as ``'bfloat16'``; None changes nothing.
 
-    Example:
+    Examples:
       >>> from jssl.necks import LinearNeck
       >>> with_dtype(LinearNeck(in_channels=8, out_channels=4), 'bfloat16').dtype
       'bfloat16'

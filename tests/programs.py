@@ -25,7 +25,7 @@ def operations(program: str) -> Counter[str]:
 def products(program: str) -> Counter[tuple[str, ...]]:
     """The products of arrays: how often with which types of factors and result, and precision.
 
-    Example:
+    Examples:
       >>> a = jax.numpy.ones((2, 2))
       >>> products(lowered(lambda a: a @ a, a))
       Counter({('f32', 'f32', 'f32', 'DEFAULT'): 1})

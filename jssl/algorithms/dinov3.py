@@ -264,7 +264,7 @@ def cosine_ramp(
       start, end: steps; the same number changes at once.
       first, last: weights.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> print(cosine_ramp(jnp.arange(5), 1, 4, first=0.0, last=2.0))
       [0. 0. 1. 2. 2.]

@@ -25,11 +25,12 @@ MOST = 1000  # lanes
 def read(text: str) -> list[dict[str, Any]]:
     """The settings that a sweep describes: field -> value, the same fields in all.
 
-    >>> read('optimizer.lr=[0.1, 0.2]; seed=range(1, 3)')[1]
-    {'optimizer.lr': 0.1, 'seed': 2}
-
     Raises:
       JsslError: says which part of it cannot be read, and how it is written.
+
+    Examples:
+      >>> read('optimizer.lr=[0.1, 0.2]; seed=range(1, 3)')[1]
+      {'optimizer.lr': 0.1, 'seed': 2}
     """
     fields: dict[str, Sequence[Any]] = {}
     for part in filter(str.strip, text.split(';')):

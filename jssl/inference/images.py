@@ -140,7 +140,7 @@ def levels(array: NDArray[Any]) -> NDArray[np.uint8]:
     Raises:
       JsslError: other values, or another type.
 
-    Example:
+    Examples:
       >>> import numpy as np
       >>> levels(np.array([[0.0, 0.5, 1.0]]))
       array([[  0, 128, 255]], dtype=uint8)

@@ -67,7 +67,7 @@ def load(
       JsslError: nothing that can be read is there, the weights are of another network, or it
         remains unknown which network they are for.
 
-    Example:
+    Examples:
       >>> import jssl
       >>> network = jssl.load('runs/first')  # doctest: +SKIP
       >>> network.features('photo.jpg').shape  # doctest: +SKIP

@@ -88,7 +88,7 @@ class Pretrained:
         Raises:
           JsslError: an image that is none, or a layer that the backbone does not have.
 
-        Example:
+        Examples:
           >>> import jssl, numpy as np
           >>> network = jssl.load('runs/first')  # doctest: +SKIP
           >>> network.features(['a.jpg', 'b.png']).shape  # doctest: +SKIP

@@ -18,7 +18,7 @@ def take_tokens(x: jax.Array, index: jax.Array) -> jax.Array:
       x: (B, N, C).
       index: int (B, K), each in [0, N).
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> print(take_tokens(jnp.array([[[1.0], [2.0], [3.0]]]), jnp.array([[2, 0]]))[..., 0])
       [[3. 1.]]
@@ -35,7 +35,7 @@ def put_tokens(tokens: jax.Array, index: jax.Array, length: int) -> jax.Array:
       index: int (B, K), each in [0, length), none of them twice in a row.
       length: how many places there are.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> print(put_tokens(jnp.array([[[3.0], [1.0]]]), jnp.array([[2, 0]]), 3)[..., 0])
       [[1. 0. 3.]]

@@ -21,7 +21,7 @@ def barlow_twins(correlation: jax.Array, off_diagonal_weight: float = 0.0051) ->
     Returns:
       A scalar, computed in at least float32.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import barlow_twins
       >>> print(barlow_twins(jnp.array([[0.5, 1.0], [0.0, 1.0]]), off_diagonal_weight=0.5))
@@ -44,7 +44,7 @@ def cross_correlation(first: jax.Array, second: jax.Array) -> jax.Array:
     Returns:
       ``first.T @ second / B``, in the precision of the rows.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import cross_correlation
       >>> rows = jnp.array([[1.0, 1.0], [-1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])

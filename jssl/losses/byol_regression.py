@@ -25,7 +25,7 @@ def byol_regression(
       A scalar, the mean over all rows, computed in at least float32: from 0 to 4 unless told
       otherwise.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import byol_regression
       >>> print(f'{byol_regression(jnp.array([[2.0, 0.0]]), jnp.array([[0.6, 0.8]])):.4f}')

@@ -28,7 +28,7 @@ def capi_targets(
     Returns:
       (L, B, K), rows sum to 1, in at least float32.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import capi_targets
       >>> logits = jnp.array([[[1.0, 0.8], [1.0, 0.2]]])  # both images prefer the first cluster

@@ -29,7 +29,7 @@ class CrossEntropyLoss(Checked):
     Raises:
       JsslError: if `label_smoothing` is not in [0, 1), or the reduction leaves no scalar.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import CrossEntropyLoss
       >>> loss = CrossEntropyLoss(label_smoothing=0.1)(jnp.array([[1.0, 0.0]]), jnp.array([0]))
@@ -80,7 +80,7 @@ def classification_loss(
       JsslError: for targets or weights of another shape, a smoothing outside [0, 1), or a reduction
         that `reduce_losses` refuses.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import classification_loss
       >>> logits, soft = jnp.array([[1.0, 0.0]]), jnp.array([[0.5, 0.5]])
@@ -111,7 +111,7 @@ def smooth_targets(
     Raises:
       JsslError: for a share that is not in [0, 1).
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import smooth_targets
       >>> print(smooth_targets(jnp.array([1]), num_classes=4, label_smoothing=0.2))
@@ -142,7 +142,7 @@ def reduce_losses(
     Raises:
       JsslError: for an unknown reduction, weights of another shape, or a sum with `avg_factor`.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import reduce_losses
       >>> print(reduce_losses(jnp.array([1.0, 3.0]), weights=jnp.array([1.0, 0.0])))
@@ -181,7 +181,7 @@ def top_k_hits(logits: jax.Array, labels: jax.Array, k: int) -> jax.Array:
     Returns:
       Bool (n,).
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import top_k_hits
       >>> print(top_k_hits(jnp.array([[0.1, 0.9, 0.5], [0.1, 0.9, 0.5]]), jnp.array([2, 0]), k=2))

@@ -20,7 +20,7 @@ def contrast(positive: jax.Array, negative: jax.Array, temperature: float = 0.1)
     Returns:
       A scalar in nats, computed in at least float32: log(1 + K) where all similarities are equal.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import contrast
       >>> loss = contrast(jnp.array([0.9]), jnp.array([[0.1, -0.3]]), temperature=0.5)
@@ -38,7 +38,7 @@ def contrast_accuracy(positive: jax.Array, negative: jax.Array) -> jax.Array:
       positive: (n,).
       negative: (n, K).
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import contrast_accuracy
       >>> accuracy = contrast_accuracy(jnp.array([0.9, 0.2]), jnp.array([[0.1], [0.3]]))

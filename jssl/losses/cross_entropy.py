@@ -16,7 +16,7 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     Returns:
       A scalar, computed in at least float32.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import cross_entropy
       >>> print(f'{cross_entropy(jnp.array([[1.0, 0.0]]), jnp.array([0])):.4f}')  # log(1 + 1/e)
@@ -40,7 +40,7 @@ def weighted_cross_entropy(
     Returns:
       A scalar, computed in at least float32.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import weighted_cross_entropy
       >>> logits, labels = jnp.array([[1.0, 0.0], [1.0, 0.0]]), jnp.array([0, 0])

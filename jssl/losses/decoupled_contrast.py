@@ -29,7 +29,7 @@ def decoupled_contrast(
     Raises:
       JsslError: for the views of a single image.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import decoupled_contrast
       >>> views = jnp.array([[1.0, 0.0], [0.0, 1.0]])

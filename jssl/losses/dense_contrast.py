@@ -26,7 +26,7 @@ def dense_contrast(
     Returns:
       A scalar in nats, computed in the precision of the rows and at least float32.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import dense_contrast
       >>> cells = jnp.array([[[1.0, 0.0], [0.0, 1.0]]])

@@ -28,7 +28,7 @@ def dino(logits: jax.Array, targets: jax.Array, temperature: float = 0.1) -> jax
     Raises:
       JsslError: if there is no pair, for which the student needs more than one crop.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import dino
       >>> sure = jnp.array([[[1.0, 0.0]]])
@@ -55,7 +55,7 @@ def pair_cross_entropies(
       targets: probabilities (Q, n, K).
       temperature: divides the logits.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import pair_cross_entropies
       >>> targets = jnp.array([[[1.0, 0.0]], [[0.0, 1.0]]])
@@ -79,7 +79,7 @@ def soft_cross_entropy(
       targets: p (..., K), probabilities; they get no gradient.
       temperature: t.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import soft_cross_entropy
       >>> print(soft_cross_entropy(jnp.zeros((2, 4)), jnp.full((2, 4), 0.25)).round(4))  # log 4
@@ -102,7 +102,7 @@ def centered_targets(
     Returns:
       (..., K), rows sum to 1, in at least float32.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import centered_targets
       >>> print(centered_targets(jnp.array([3.0, 1.0]), jnp.array([2.0, 0.0]), 0.04))

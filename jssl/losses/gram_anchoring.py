@@ -38,7 +38,7 @@ def gram_anchoring(
     Returns:
       A scalar, computed in at least float32.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import gram_anchoring
       >>> alike, different = jnp.array([[[1.0, 0.0], [1.0, 0.0]]]), jnp.eye(2)[None]

@@ -24,7 +24,7 @@ def ibot(
       A scalar in nats, computed in at least float32. An image without masked patches adds 0 to the
       mean and counts in it.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import ibot
       >>> logits, sure = jnp.zeros((2, 3, 2)), jnp.zeros((2, 3, 2)).at[..., 0].set(1)
@@ -55,7 +55,7 @@ def ibot_of_rows(
     Returns:
       A scalar in nats, computed in at least float32.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import ibot_of_rows
       >>> sure = jnp.array([[1.0, 0.0]] * 3)

@@ -32,7 +32,7 @@ def in_batch_contrast(
     Raises:
       JsslError: for a single image, whose loss would be 0 whatever the predictions are.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import in_batch_contrast
       >>> rows = jnp.array([[1.0, 0.0], [0.0, 1.0]])
@@ -51,7 +51,7 @@ def batch_similarities(predictions: jax.Array, targets: jax.Array) -> jax.Array:
     Raises:
       JsslError: for a single image.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import batch_similarities
       >>> print(batch_similarities(2 * jnp.eye(2), jnp.array([[1.0, 0.0], [0.6, 0.8]])))

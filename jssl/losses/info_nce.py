@@ -28,7 +28,7 @@ def info_nce(
     Returns:
       A scalar in nats, computed in the precision of the rows and at least float32.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import info_nce
       >>> query = jnp.array([[1.0, 0.0]])
@@ -49,7 +49,7 @@ def queue_similarities(
       key: unit rows (n, D).
       queue: unit rows (K, D).
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import queue_similarities
       >>> query, key = jnp.array([[1.0, 0.0]]), jnp.array([[0.6, 0.8]])

@@ -24,7 +24,7 @@ def instance_discrimination(similarities: jax.Array, temperature: float = 0.07) 
     Returns:
       A scalar in nats, computed in at least float32.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import instance_discrimination
       >>> loss = instance_discrimination(jnp.array([[0.9, 0.1, -0.3]]), temperature=0.5)

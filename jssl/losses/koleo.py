@@ -29,7 +29,7 @@ def koleo(features: jax.Array, *, group_size: int | None = None, neighbors: int 
     Raises:
       JsslError: if a group has no more features than `neighbors`, or n is no multiple of it.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import koleo
       >>> print(f'{koleo(jnp.array([[1.0, 0.0], [0.6, 0.8], [-1.0, 0.0]])):.4f}')

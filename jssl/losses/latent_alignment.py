@@ -18,7 +18,7 @@ def latent_alignment(latent: jax.Array, target: jax.Array) -> jax.Array:
     Returns:
       A scalar, the mean over all entries, computed in at least float32.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import latent_alignment
       >>> print(latent_alignment(jnp.array([[1.0, 2.0]]), jnp.array([[1.0, 0.0]])))

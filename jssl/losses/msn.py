@@ -17,7 +17,7 @@ from jssl.losses.sinkhorn import sinkhorn
 def prototype_similarities(rows: jax.Array, prototypes: jax.Array) -> jax.Array:
     """The cosine similarities (n, K) of rows (n, D) and prototypes (K, D), of any length.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import prototype_similarities
       >>> print(prototype_similarities(jnp.array([[3.0, 4.0]]), jnp.eye(2)))
@@ -43,7 +43,7 @@ def sharpened_targets(
     Returns:
       Probabilities (n, K), in at least float32.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import sharpened_targets
       >>> similarities = jnp.array([[1.0, 0.8], [1.0, 0.2]])  # both prefer the first prototype
@@ -68,7 +68,7 @@ def msn(similarities: jax.Array, targets: jax.Array, temperature: float = 0.1) -
     Returns:
       A scalar in nats, computed in at least float32.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import msn
       >>> print(f'{msn(jnp.zeros((4, 2)), jnp.array([[1.0, 0.0], [0.0, 1.0]])):.4f}')  # log 2
@@ -92,7 +92,7 @@ def prior_divergence(
     Returns:
       A scalar in nats, computed in at least float32.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import prior_divergence
       >>> print(prior_divergence(jnp.array([[1.0, 0.0], [0.0, 1.0]])).round(4))

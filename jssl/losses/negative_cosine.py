@@ -23,7 +23,7 @@ def negative_cosine(
     Returns:
       A scalar, computed in at least float32: from -1 to 1 unless told otherwise.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import negative_cosine
       >>> print(negative_cosine(jnp.array([[2.0, 0.0]]), jnp.array([[0.6, 0.8]])))

@@ -30,7 +30,7 @@ def nt_xent(first: jax.Array, second: jax.Array, temperature: float = 0.1) -> ja
     Raises:
       JsslError: for the views of a single image, whose loss would be 0 whatever they are.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import nt_xent
       >>> views = jnp.array([[1.0, 0.0], [0.0, 1.0]])
@@ -55,7 +55,7 @@ def pair_similarities(first: jax.Array, second: jax.Array) -> tuple[jax.Array, j
     Raises:
       JsslError: for the views of a single image.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import pair_similarities
       >>> views = jnp.array([[1.0, 0.0], [0.6, 0.8]])

@@ -17,7 +17,7 @@ def masked_patch_error(prediction: jax.Array, target: jax.Array, mask: jax.Array
     Returns:
       A scalar, computed in at least float32: the mean over D and over all masked patches.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import masked_patch_error
       >>> prediction = jnp.array([[[1.0, 2.0], [9.0, 9.0]]])  # one image of two patches
@@ -45,7 +45,7 @@ def masked_pixel_error(
       A scalar, computed in at least float32. As in the reference 1e-5 is added to the number of
       masked pixels.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import masked_pixel_error
       >>> black, white = jnp.zeros((1, 2, 2, 3)), jnp.ones((1, 2, 2, 3))
@@ -70,7 +70,7 @@ def explained_variance(prediction: jax.Array, target: jax.Array, mask: jax.Array
       A scalar: 1 for a perfect prediction, 0 for one as bad as the mean image, which also is a
       gain of -10 log10(1 - share) dB in PSNR over it. No gradient flows through it.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import explained_variance
       >>> target = jnp.array([[[0.0]], [[2.0]]])  # two images of one patch

@@ -30,7 +30,7 @@ def sigreg(
       A scalar, computed in at least float32. It counts samples: for normal embeddings it is about
       1, whatever n.
 
-    Example:
+    Examples:
       >>> import jax, jax.numpy as jnp
       >>> from jssl.losses import sigreg
       >>> normal, directions = jax.random.normal(jax.random.key(0), (1, 256, 4)), jnp.eye(4)
@@ -66,7 +66,7 @@ def view_spread(embeddings: jax.Array, targets: int | None = None) -> jax.Array:
     Returns:
       A scalar, computed in at least float32.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import view_spread
       >>> print(view_spread(jnp.array([[[1.0, 5.0]], [[3.0, 5.0]]])))

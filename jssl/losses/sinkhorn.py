@@ -44,7 +44,7 @@ def sinkhorn(
     Returns:
       (n, K), rows sum to 1, those of no sample are 0; without gradient, in at least float32.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import sinkhorn
       >>> scores = jnp.array([[1.0, 0.8], [1.0, 0.2]])  # both prefer the first prototype

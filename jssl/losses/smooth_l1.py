@@ -20,7 +20,7 @@ def smooth_l1(prediction: jax.Array, target: jax.Array, beta: float = 1.0) -> ja
     Returns:
       A scalar, computed in at least float32.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import smooth_l1
       >>> print(smooth_l1(jnp.array([0.5, 3.0]), jnp.zeros(2)))  # the mean of 0.125 and 2.5

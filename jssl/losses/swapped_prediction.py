@@ -30,7 +30,7 @@ def swapped_prediction(
       The cross entropy in nats, averaged over samples, the other views and `views`; a scalar
       computed in at least float32.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import swapped_prediction
       >>> scores = jnp.array([[[1.0, 0.0], [0.8, 0.6]]])  # two views of one image

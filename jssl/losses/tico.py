@@ -27,7 +27,7 @@ def tico(
     Returns:
       A scalar, computed in at least float32.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import tico
       >>> rows = jnp.array([[2.0, 0.0], [0.0, 2.0]])

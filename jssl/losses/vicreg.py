@@ -21,7 +21,7 @@ def invariance(first: jax.Array, second: jax.Array) -> jax.Array:
     Returns:
       A scalar, computed in at least float32.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import invariance
       >>> print(invariance(jnp.array([[1.0, 2.0]]), jnp.array([[1.0, 4.0]])))
@@ -46,7 +46,7 @@ def variance_hinge(rows: jax.Array, target: float = 1.0, epsilon: float = 1e-4) 
     Raises:
       JsslError: for the embedding of a single image, which does not vary.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import variance_hinge
       >>> rows = jnp.array([[3.0, 1.0], [-3.0, 1.0]])  # the second feature is constant
@@ -72,7 +72,7 @@ def covariance_penalty(rows: jax.Array) -> jax.Array:
     Raises:
       JsslError: for the embedding of a single image.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.losses import covariance_penalty
       >>> print(covariance_penalty(jnp.array([[1.0, 1.0], [-1.0, -1.0]])))

@@ -29,7 +29,7 @@ def alias_table(weights: ArrayLike) -> dict[str, np.ndarray]:
     Raises:
       JsslError: a weight is negative or not finite, or none is positive.
 
-    Example:
+    Examples:
       >>> table = alias_table([1.0, 3.0])
       >>> print(table['prob'], table['alias'])
       [0.5 1. ] [1 0]
@@ -59,7 +59,7 @@ def alias_table(weights: ArrayLike) -> dict[str, np.ndarray]:
 def draw_alias(key: jax.Array, table: Table, shape: tuple[int, ...]) -> jax.Array:
     """Independent draws, int32 of that shape, from the probabilities behind a table.
 
-    Example:
+    Examples:
       >>> import jax
       >>> print(draw_alias(jax.random.key(0), alias_table([0.0, 1.0]), (3,)))
       [1 1 1]

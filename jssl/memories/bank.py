@@ -84,7 +84,7 @@ class SimpleMemory(Checked):
 def check_dominance(weights: Sequence[float] | None) -> None:
     """Refuses weights with which some sample would hardly ever have another as its negative.
 
-    Example:
+    Examples:
       >>> check_dominance([1.0, 1.0, 2.0])  # the last sample has no more than half
     """
     values = np.asarray([1, 1] if weights is None else weights, np.float64)
@@ -115,7 +115,7 @@ def draw_negatives(
     Returns:
       int32 (B, M), each in [0, N).
 
-    Example:
+    Examples:
       >>> import jax, jax.numpy as jnp
       >>> drawn = draw_negatives(jax.random.key(0), (1, 99), length=3, exclude=jnp.array([1]))
       >>> print(drawn.shape, jnp.unique(drawn))
@@ -161,7 +161,7 @@ def similarities(bank: jax.Array, features: jax.Array, rows: jax.Array) -> jax.A
     Returns:
       (B, M), in at least float32.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> print(similarities(jnp.eye(3), jnp.array([[0.6, 0.8, 0.0]]), jnp.array([[0, 2]])))
       [[0.6 0. ]]
@@ -210,7 +210,7 @@ def update_rows(
     Returns:
       The bank, and the new rows (B, D) in at least float32.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> new = jnp.array([[0.0, 5.0]])
       >>> bank, rows = update_rows(jnp.eye(2), jnp.array([0]), new, momentum=0.5)
@@ -229,7 +229,7 @@ def last_occurrences(index: jax.Array, length: int) -> jax.Array:
 
     Writing to one place twice has no order on an accelerator; this gives it one.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> print(last_occurrences(jnp.array([2, 0, 2]), length=4))
       [4 0 2]

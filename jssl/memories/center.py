@@ -20,7 +20,7 @@ def update_center(center: jax.Array, mean: jax.Array, momentum: float = 0.9) -> 
       mean: (..., K), of the teacher's logits over the whole batch, of all devices.
       momentum: the share of the center that stays.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> print(update_center(jnp.zeros(2), jnp.array([10.0, 20.0])).round(3))
       [1. 2.]
@@ -37,7 +37,7 @@ def update_covariance(covariance: jax.Array, rows: jax.Array, momentum: float = 
       rows: (B, D) of the whole batch, of any length; they get no gradient.
       momentum: the share of the matrix that stays.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> print(update_covariance(jnp.zeros((2, 2)), 3 * jnp.eye(2), momentum=0.0))
       [[0.5 0. ]

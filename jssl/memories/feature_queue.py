@@ -11,7 +11,7 @@ import jax.numpy as jnp
 def push(queue: jax.Array, features: jax.Array) -> jax.Array:
     """The queue (L, D) with `features` (n, D) in front and its n oldest rows gone.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> print(push(jnp.array([[1.0], [2.0], [3.0]]), jnp.array([[9.0]]))[:, 0])
       [9. 1. 2.]
@@ -23,7 +23,7 @@ def push(queue: jax.Array, features: jax.Array) -> jax.Array:
 def is_full(queue: jax.Array) -> jax.Array:
     """Whether something has reached the last row of the queue (L, D): a boolean scalar.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> print(is_full(jnp.array([[1.0], [0.0]])))
       False
@@ -34,7 +34,7 @@ def is_full(queue: jax.Array) -> jax.Array:
 def fill(queue: jax.Array) -> jax.Array:
     """The share of rows (..., L, D) that were written: a scalar from 0 to 1.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> print(fill(jnp.array([[1.0], [0.0]])))
       0.5

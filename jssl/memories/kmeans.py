@@ -50,7 +50,7 @@ def cluster(
     Raises:
       JsslError: fewer features than clusters, or more dimensions than they have.
 
-    Example:
+    Examples:
       >>> import jax, jax.numpy as jnp
       >>> features = jnp.array([[1.0, 0.0], [5.0, 1.0], [0.0, 1.0], [1.0, 9.0]])
       >>> labels = cluster(features, 2, jax.random.key(0)).labels
@@ -81,7 +81,7 @@ def whiten(features: jax.Array, dimensions: int) -> jax.Array:
     Returns:
       (N, dimensions); the sign of each is arbitrary.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> features = jnp.array([[0.0, 0.0], [4.0, 0.0], [0.0, 1.0], [4.0, 1.0]])
       >>> print(jnp.abs(whiten(features, 1)[:, 0]).round(3))
@@ -111,7 +111,7 @@ def kmeans(
       rng: for the choice of the clusters that are split.
       iterations: how often centroids are moved.
 
-    Example:
+    Examples:
       >>> import jax, jax.numpy as jnp
       >>> points = jnp.array([[0.0], [1.0], [10.0], [11.0]])
       >>> found = kmeans(points, jnp.array([[0.0], [1.0]]), jax.random.key(0))
@@ -134,7 +134,7 @@ def kmeans(
 def nearest(points: jax.Array, centroids: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The nearest centroid of each point, int32 (N,), and its squared distance (N,).
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> labels, distances = nearest(jnp.array([[1.0], [8.0]]), jnp.array([[0.0], [10.0]]))
       >>> print(labels, distances)

@@ -22,7 +22,7 @@ def nearest_rows(memory: jax.Array, rows: jax.Array) -> jax.Array:
     Returns:
       (B, D), as they lie in the memory, without gradient.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> print(nearest_rows(jnp.array([[5.0, 0.0], [0.0, 1.0]]), jnp.array([[0.6, 0.8]])))
       [[0. 1.]]
@@ -50,7 +50,7 @@ def store_rows(
     Raises:
       JsslError: if the batch is longer than the memory.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> memory, pointer = store_rows(jnp.zeros((3, 1)), jnp.array(2), jnp.array([[1.0], [2.0]]))
       >>> print(memory[:, 0], pointer)

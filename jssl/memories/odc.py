@@ -79,7 +79,7 @@ class ODCMemory(Checked):
 def cluster_sizes(labels: jax.Array, count: int) -> jax.Array:
     """How many of `labels` (N,) each of `count` clusters has, int32 (count,).
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> print(cluster_sizes(jnp.array([0, 2, 2]), 3))
       [1 0 2]
@@ -92,7 +92,7 @@ def class_weights(labels: jax.Array, count: int, power: float = 0.5) -> jax.Arra
 
     An empty cluster gets 1e5 before they are scaled, which leaves next to nothing to the others.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> weights = class_weights(jnp.array([0, 0, 0, 0, 1]), 2)
       >>> print(f'{weights[1] / weights[0]:.3f}')  # clusters of one and of four
@@ -116,7 +116,7 @@ def update_samples(
     Returns:
       The memory, and the share of the batch whose label changed.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> memory = Memory(jnp.eye(2), labels=jnp.array([0, 0]), centroids=jnp.eye(2))
       >>> memory, changed = update_samples(memory, jnp.array([1]), jnp.array([[0.0, 1.0]]), 0.5)
@@ -134,7 +134,7 @@ def update_samples(
 def update_centroids(memory: Memory) -> Memory:
     """All centroids as the means of their members; one without members stays where it is.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> memory = Memory(jnp.eye(2), labels=jnp.array([0, 0]), centroids=jnp.zeros((2, 2)))
       >>> print(update_centroids(memory).centroids)
@@ -158,7 +158,7 @@ def merge_small_clusters(memory: Memory, min_cluster: int) -> Memory:
     Raises:
       JsslError: if all clusters could be small.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> bank = jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
       >>> memory = Memory(bank, labels=jnp.zeros(4, jnp.int32), centroids=jnp.eye(2))
@@ -190,7 +190,7 @@ def merge_small_clusters(memory: Memory, min_cluster: int) -> Memory:
 def dissolve(memory: Memory, small: jax.Array) -> Memory:
     """Moves the members of `small` (k,) clusters to the nearest of the others.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> memory = Memory(jnp.eye(2), labels=jnp.array([0, 1]), centroids=jnp.eye(2))
       >>> print(dissolve(memory, small=jnp.array([False, True])).labels)
@@ -224,7 +224,7 @@ class Members(NamedTuple):
 def find_members(labels: jax.Array, cluster: jax.Array) -> Members:
     """Where `labels` (N,) say `cluster`.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> members = find_members(jnp.array([0, 1, 0]), jnp.array(0))
       >>> print(members.size, members.places[:3])
@@ -241,7 +241,7 @@ def split_in_two(bank: jax.Array, members: Members) -> jax.Array:
     The start is drawn by a fixed key (Arthur and Vassilvitskii 2007, section 2.2). Where all
     members are equal every second one belongs to it.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> members = find_members(jnp.array([0, 0]), jnp.array(0))
       >>> print(split_in_two(jnp.eye(2), members)[:2].sum())  # one of two opposites
@@ -274,7 +274,7 @@ def move_part(
     Returns:
       The memory with both centroids at the means of their members, and the two sizes (2,).
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> memory = Memory(jnp.eye(2), labels=jnp.array([0, 0]), centroids=jnp.zeros((2, 2)))
       >>> members = find_members(memory.labels, jnp.array(0))

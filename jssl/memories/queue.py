@@ -14,7 +14,7 @@ from jssl.layers.normalize import l2_normalize
 def init_queue(rng: jax.Array, length: int, width: int) -> jax.Array:
     """Random rows on the unit sphere, (length, width).
 
-    Example:
+    Examples:
       >>> import jax, jax.numpy as jnp
       >>> queue = init_queue(jax.random.key(0), length=4, width=2)
       >>> print(queue.shape, jnp.linalg.norm(queue, axis=1).round(3))
@@ -37,7 +37,7 @@ def enqueue(queue: jax.Array, pointer: jax.Array, rows: jax.Array) -> tuple[jax.
     Raises:
       JsslError: if the queue is no multiple of the batch.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> queue, pointer = enqueue(jnp.zeros((4, 1)), jnp.array(2), jnp.array([[0.6], [0.8]]))
       >>> print(queue[:, 0], pointer)
@@ -65,7 +65,7 @@ def queue_health(queue: jax.Array, written: jax.Array) -> dict[str, jax.Array]:
       `queue_fill`, the share of rows that hold keys and not their random start, and `queue_norm`,
       the mean length of a row, which is 1 unless something is wrong.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> health = queue_health(jnp.ones((4, 1)), written=jnp.array(3))
       >>> print(health['queue_fill'], health['queue_norm'])

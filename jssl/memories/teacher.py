@@ -37,7 +37,7 @@ def init_teacher(
     Raises:
       JsslError: if none of the parts is among the parameters.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> student = {'backbone': {'w': jnp.ones(2)}, 'head': {'b': jnp.ones(1)}}
       >>> teacher = init_teacher(student, parts=('backbone',))
@@ -75,7 +75,7 @@ def update_teacher(
         'averaged' with them like the parameters, or its 'own', which its passes leave.
       copy_first: whether the first update is a plain copy, whatever the momentum.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> teacher = init_teacher({'backbone': jnp.zeros(2)})
       >>> student = {'backbone': jnp.ones(2)}
@@ -119,7 +119,7 @@ def cosine_momentum(
       base: the momentum at k = 0.
       end: the momentum at k = K.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> print(cosine_momentum(jnp.array([0, 50, 100, 200]), 100, base=0.5))
       [0.5  0.75 1.   1.  ]
@@ -138,7 +138,7 @@ def linear_momentum(
     Args:
       step, total, base, end: as of `cosine_momentum`.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> print(linear_momentum(jnp.array([0, 25, 100, 200]), 100, base=0.5))
       [0.5   0.625 1.    1.   ]
@@ -160,7 +160,7 @@ def warmup_temperature(
       first: the temperature at k = 0.
       last: that from k = W - 1 on.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> print(warmup_temperature(jnp.arange(5), 4, first=0.04, last=0.07).round(3))
       [0.04 0.05 0.06 0.07 0.07]
@@ -172,7 +172,7 @@ def warmup_temperature(
 def paired(tree: Tree, like: Tree) -> dict[str, Any]:
     """What of a tree has its name in another one too.
 
-    Example:
+    Examples:
       >>> student = {'backbone': {'w': 1, 'mask_token': 2}, 'head': {'b': 3}}
       >>> paired(student, {'backbone': {'w': None}})
       {'backbone': {'w': 1}}

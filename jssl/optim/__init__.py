@@ -1,14 +1,15 @@
 """Optimizers, schedules and parameter groups; usable alone with any optax loop.
 
->>> import jax.numpy as jnp, optax
->>> from jssl.optim import LARS, WarmupCosine, make_optimizer
->>> recipe = LARS(lr=0.3, momentum=0.9, custom_keys={'bias': {'decay_mult': 0.0}})
->>> schedule = WarmupCosine(warmup_epochs=1)
->>> optimizer = make_optimizer(recipe, schedule, steps_per_epoch=100, epochs=10)
->>> params = {'kernel': jnp.ones((2, 2)), 'bias': jnp.zeros(2)}
->>> state = optimizer.init(params)
->>> updates, state = optimizer.update(params, state, params)
->>> params = optax.apply_updates(params, updates)
+Examples:
+  >>> import jax.numpy as jnp, optax
+  >>> from jssl.optim import LARS, WarmupCosine, make_optimizer
+  >>> recipe = LARS(lr=0.3, momentum=0.9, custom_keys={'bias': {'decay_mult': 0.0}})
+  >>> schedule = WarmupCosine(warmup_epochs=1)
+  >>> optimizer = make_optimizer(recipe, schedule, steps_per_epoch=100, epochs=10)
+  >>> params = {'kernel': jnp.ones((2, 2)), 'bias': jnp.zeros(2)}
+  >>> state = optimizer.init(params)
+  >>> updates, state = optimizer.update(params, state, params)
+  >>> params = optax.apply_updates(params, updates)
 """
 
 from jssl.optim.optimizers import LARS as LARS

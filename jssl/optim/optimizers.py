@@ -111,13 +111,14 @@ class Optimizer(Checked, abc.ABC):
 
         A floor of the schedule (`min_lr`) and the weight decay stay as they are.
 
-        >>> SGD(lr=0.3, base_batch_size=256).for_batch(1024).lr
-        1.2
-        >>> AdamW(lr=1e-3, base_batch_size=256, batch_rule='sqrt').for_batch(1024).lr
-        0.002
-
         Args:
           batch_size: images of a step, over all devices.
+
+        Examples:
+          >>> SGD(lr=0.3, base_batch_size=256).for_batch(1024).lr
+          1.2
+          >>> AdamW(lr=1e-3, base_batch_size=256, batch_rule='sqrt').for_batch(1024).lr
+          0.002
         """
         if self.base_batch_size is None:
             return self
@@ -290,13 +291,6 @@ def make_optimizer(
 ) -> optax.GradientTransformation:
     """An optimizer for one run; its state is made of trees like the parameters and of counters.
 
-    >>> import jax.numpy as jnp
-    >>> sgd = make_optimizer(SGD(lr=0.5), Constant(), steps_per_epoch=10, epochs=2)
-    >>> params = {'w': jnp.array([1.0, 2.0])}
-    >>> updates, state = sgd.update(params, sgd.init(params), params)
-    >>> optax.apply_updates(params, updates)['w'].tolist()
-    [0.5, 1.0]
-
     Args:
       optimizer: `SGD`, `LARS`, `AdamW` or another `Optimizer`; a `Scheduled` function of optax; or
         a transformation as it is, which has its learning rate in it.
@@ -316,6 +310,14 @@ def make_optimizer(
       JsslError: if the schedule does not fit the run or has no effect, or layer decay comes without
         `get_layer_depth`; from the transformation's `init`, if a key of `custom_keys` matches no
         parameter.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> sgd = make_optimizer(SGD(lr=0.5), Constant(), steps_per_epoch=10, epochs=2)
+      >>> params = {'w': jnp.array([1.0, 2.0])}
+      >>> updates, state = sgd.update(params, sgd.init(params), params)
+      >>> optax.apply_updates(params, updates)['w'].tolist()
+      [0.5, 1.0]
     """
     length: dict[str, Any] = {'steps_per_epoch': steps_per_epoch, 'epochs': epochs}
     rate = learning_rate(optimizer, schedule, **length)  # fails here, not inside the first step

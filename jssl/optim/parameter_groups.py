@@ -106,13 +106,6 @@ def parameter_groups(
     of the parameter's name decides alone. With layer decay it is the last one tried, the shortest,
     as the reference has it; its `lr_mult` is then multiplied by rate^(depths - 1 - depth).
 
-    >>> import jax.numpy as jnp
-    >>> params = {'patch_embed': jnp.ones((2, 2)), 'bias': jnp.ones(2)}
-    >>> keys = {'patch_embed': {'lr_mult': 0.2}}  # by name, and what is left by shape
-    >>> groups = parameter_groups(params, keys, vectors={'decay_mult': 0.0})
-    >>> groups['patch_embed'].lr_mult, groups['patch_embed'].decay_mult, groups['bias'].decay_mult
-    (0.2, 1.0, 0.0)
-
     Args:
       params: pytree of arrays.
       custom_keys: for each key the fields of `ParameterGroup` that differ from the default.
@@ -129,6 +122,14 @@ def parameter_groups(
 
     Raises:
       JsslError: if a key is part of no parameter's name.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> params = {'patch_embed': jnp.ones((2, 2)), 'bias': jnp.ones(2)}
+      >>> keys = {'patch_embed': {'lr_mult': 0.2}}  # by name, and what is left by shape
+      >>> groups = parameter_groups(params, keys, vectors={'decay_mult': 0.0})
+      >>> groups['patch_embed'].lr_mult, groups['patch_embed'].decay_mult, groups['bias'].decay_mult
+      (0.2, 1.0, 0.0)
     """
     keys = sorted(custom_keys, key=lambda key: (-len(key), key))
     _check_matched(keys, [name_of(path) for path, _ in jax.tree.leaves_with_path(params)])

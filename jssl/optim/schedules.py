@@ -41,13 +41,6 @@ class Constant(Checked):
     reaches the base rate at step W - 1, the last of the warm-up; with W in place of W - 1 at the
     first step after it.
 
-    >>> rate = Constant(warmup_epochs=1, warmup_factor=0.5)(0.2, steps_per_epoch=3, epochs=2)
-    >>> rate(np.arange(4)).round(3).tolist()
-    [0.1, 0.15, 0.2, 0.2]
-    >>> rate = Constant(warmup_epochs=1, warmup_factor=0, warmup_endpoint=False)
-    >>> rate(0.3, steps_per_epoch=3, epochs=2)(np.arange(4)).round(3).tolist()
-    [0.0, 0.1, 0.2, 0.3]
-
     Attributes:
       warmup_epochs: length of the warm-up in epochs; 0 for none.
       warmup_factor: f, the fraction of the base rate at step 0.
@@ -57,6 +50,14 @@ class Constant(Checked):
 
     Raises:
       JsslError: if a field is out of range, or, when called, if the warm-up fills the run.
+
+    Examples:
+      >>> rate = Constant(warmup_epochs=1, warmup_factor=0.5)(0.2, steps_per_epoch=3, epochs=2)
+      >>> rate(np.arange(4)).round(3).tolist()
+      [0.1, 0.15, 0.2, 0.2]
+      >>> rate = Constant(warmup_epochs=1, warmup_factor=0, warmup_endpoint=False)
+      >>> rate(0.3, steps_per_epoch=3, epochs=2)(np.arange(4)).round(3).tolist()
+      [0.0, 0.1, 0.2, 0.3]
     """
 
     warmup_epochs: NonNegative = 0
@@ -119,13 +120,6 @@ class WarmupCosine(Constant):
     floor + (base - floor) (1 + cos(pi s / T)) / 2; after the run it stays at s = T - 1. With T - 1
     in place of T the last one is the floor itself.
 
-    >>> rate = WarmupCosine(min_lr=0.1)(0.2, steps_per_epoch=2, epochs=2)
-    >>> rate(np.arange(4)).round(3).tolist()
-    [0.2, 0.185, 0.15, 0.115]
-    >>> rate = WarmupCosine(endpoint=True, cosine_epochs=1.5)(0.2, steps_per_epoch=2, epochs=2)
-    >>> rate(np.arange(4)).round(3).tolist()
-    [0.2, 0.1, 0.0, 0.0]
-
     Attributes:
       warmup_epochs, warmup_factor, warmup_endpoint, first_step: see `Constant`.
       min_lr: the floor, the same for all parameter groups, whatever their multiplier; as a schedule
@@ -136,6 +130,14 @@ class WarmupCosine(Constant):
       endpoint: whether the last step of the cosine has the floor (DINOv3).
       overlap: whether the cosine begins with the run, and the warm-up multiplies it (MMCV), rather
         than with the end of the warm-up.
+
+    Examples:
+      >>> rate = WarmupCosine(min_lr=0.1)(0.2, steps_per_epoch=2, epochs=2)
+      >>> rate(np.arange(4)).round(3).tolist()
+      [0.2, 0.185, 0.15, 0.115]
+      >>> rate = WarmupCosine(endpoint=True, cosine_epochs=1.5)(0.2, steps_per_epoch=2, epochs=2)
+      >>> rate(np.arange(4)).round(3).tolist()
+      [0.2, 0.1, 0.0, 0.0]
     """
 
     min_lr: NonNegative = 0.0
@@ -163,14 +165,15 @@ class TruncatedCosine(Constant):
     With c(s) the cosine over (1 + extra) T steps, both ends included, the rate is
     floor + (base - floor) (c(s) - c(T - 1)) / (c(0) - c(T - 1)), as in DINOv3's truncated schedule.
 
-    >>> rate = TruncatedCosine(min_lr=0.1, extra=0.5)(0.2, steps_per_epoch=4, epochs=1)
-    >>> rate(np.arange(4)).round(3).tolist()
-    [0.2, 0.185, 0.147, 0.1]
-
     Attributes:
       warmup_epochs, warmup_factor, warmup_endpoint, first_step: see `Constant`.
       min_lr: the floor.
       extra: the part that is cut off, as a share of the rest.
+
+    Examples:
+      >>> rate = TruncatedCosine(min_lr=0.1, extra=0.5)(0.2, steps_per_epoch=4, epochs=1)
+      >>> rate(np.arange(4)).round(3).tolist()
+      [0.2, 0.185, 0.147, 0.1]
     """
 
     min_lr: NonNegative = 0.0
@@ -190,15 +193,16 @@ class TruncatedCosine(Constant):
 class MultiStep(Constant):
     """Multiplies the rate by `gamma` at the start of each epoch of `milestones`.
 
-    >>> rate = MultiStep(milestones=(1, 2))(0.2, steps_per_epoch=1, epochs=3)
-    >>> rate(np.arange(3)).round(3).tolist()
-    [0.2, 0.02, 0.002]
-
     Attributes:
       warmup_epochs, warmup_factor, warmup_endpoint, first_step: see `Constant`.
       milestones: epochs, counted from the start of the run, warm-up included. Those past its end
         never come.
       gamma: the factor.
+
+    Examples:
+      >>> rate = MultiStep(milestones=(1, 2))(0.2, steps_per_epoch=1, epochs=3)
+      >>> rate(np.arange(3)).round(3).tolist()
+      [0.2, 0.02, 0.002]
     """
 
     milestones: tuple[Natural, ...]
@@ -216,9 +220,10 @@ def factory_of(schedule: ScheduleFactory | Schedule) -> ScheduleFactory:
 
     A function of the step alone, as those of optax are, multiplies the base rate.
 
-    >>> halve = factory_of(lambda step: 0.5**step)
-    >>> halve(0.2, steps_per_epoch=5, epochs=2)(1)
-    0.1
+    Examples:
+      >>> halve = factory_of(lambda step: 0.5**step)
+      >>> halve(0.2, steps_per_epoch=5, epochs=2)(1)
+      0.1
     """
     try:
         inspect.signature(schedule).bind(1.0, steps_per_epoch=1, epochs=1)

@@ -3,13 +3,14 @@
 Those that optax has are taken from there; these differ from its own in the groups, or in a detail
 of the reference that their docstrings name. Each is a transformation by itself:
 
->>> from jssl.optim import parameter_groups
->>> groups = functools.partial(parameter_groups, custom_keys={'last': {'frozen_epochs': 1.0}})
->>> chain = optax.chain(clip_gradients(3.0, 'tensor'), skip_at_first(groups), optax.sgd(0.5))
->>> params = {'first': jnp.ones(2), 'last': jnp.ones(2)}
->>> updates, state = chain.update(params, chain.init(params), params)  # a step is an epoch here
->>> print(updates['first'], updates['last'])
-[-0.5 -0.5] [-0. -0.]
+Examples:
+  >>> from jssl.optim import parameter_groups
+  >>> groups = functools.partial(parameter_groups, custom_keys={'last': {'frozen_epochs': 1.0}})
+  >>> chain = optax.chain(clip_gradients(3.0, 'tensor'), skip_at_first(groups), optax.sgd(0.5))
+  >>> params = {'first': jnp.ones(2), 'last': jnp.ones(2)}
+  >>> updates, state = chain.update(params, chain.init(params), params)  # a step is an epoch here
+  >>> print(updates['first'], updates['last'])
+  [-0.5 -0.5] [-0. -0.]
 """
 
 import functools
@@ -41,16 +42,17 @@ def clip_gradients(max_norm: float, by: ClipBy = 'all') -> optax.GradientTransfo
 
     optax's own clipping has no 1e-6; PyTorch's and so the reference's has.
 
-    >>> updates = {'a': jnp.array([3.0]), 'b': jnp.array([4.0, 0.0])}
-    >>> print(clip_gradients(2.0).update(updates, optax.EmptyState())[0]['a'].round(3))
-    [1.2]
-    >>> print(clip_gradients(2.0, 'tensor').update(updates, optax.EmptyState())[0]['a'].round(3))
-    [2.]
-
     Args:
       max_norm: bound of the L2 norm.
       by: what has a norm of its own: 'all' together; each 'part' that the tree of parameters has at
         its top, such as backbone and head (DINOv2); or each 'tensor' (DINO, iBOT).
+
+    Examples:
+      >>> updates = {'a': jnp.array([3.0]), 'b': jnp.array([4.0, 0.0])}
+      >>> print(clip_gradients(2.0).update(updates, optax.EmptyState())[0]['a'].round(3))
+      [1.2]
+      >>> print(clip_gradients(2.0, 'tensor').update(updates, optax.EmptyState())[0]['a'].round(3))
+      [2.]
     """
 
     def together(updates: Any) -> Any:
@@ -69,12 +71,13 @@ def clip_gradients(max_norm: float, by: ClipBy = 'all') -> optax.GradientTransfo
 def skip_at_first(groups: Groups) -> optax.GradientTransformation:
     """g -> 0 in the first `frozen_steps` of a parameter's group, at the end, decay or not.
 
-    >>> from jssl.optim import parameter_groups
-    >>> groups = functools.partial(parameter_groups, custom_keys={'w': {'frozen_epochs': 1.0}})
-    >>> skip, g = skip_at_first(groups), {'w': jnp.ones(1)}
-    >>> first, state = skip.update(g, skip.init(g), g)
-    >>> print(first['w'], skip.update(g, state, g)[0]['w'])
-    [0.] [1.]
+    Examples:
+      >>> from jssl.optim import parameter_groups
+      >>> groups = functools.partial(parameter_groups, custom_keys={'w': {'frozen_epochs': 1.0}})
+      >>> skip, g = skip_at_first(groups), {'w': jnp.ones(1)}
+      >>> first, state = skip.update(g, skip.init(g), g)
+      >>> print(first['w'], skip.update(g, state, g)[0]['w'])
+      [0.] [1.]
     """
 
     def change(updates: Any, params: Any, members: Any, step: jax.Array) -> Any:
@@ -93,12 +96,13 @@ def scale_by_moments(
     m / (1 - b1^t) and v' is v / (1 - b2^t). optax's own counts t from the start of the run for all;
     here it starts after the `frozen_steps` of the group.
 
-    >>> from jssl.optim import parameter_groups
-    >>> groups = functools.partial(parameter_groups, custom_keys={})
-    >>> adam = scale_by_moments((0.9, 0.999), 1e-8, groups)
-    >>> g = {'w': jnp.array([4.0, -0.5])}
-    >>> print(adam.update(g, adam.init(g))[0]['w'].round(3))
-    [ 1. -1.]
+    Examples:
+      >>> from jssl.optim import parameter_groups
+      >>> groups = functools.partial(parameter_groups, custom_keys={})
+      >>> adam = scale_by_moments((0.9, 0.999), 1e-8, groups)
+      >>> g = {'w': jnp.array([4.0, -0.5])}
+      >>> print(adam.update(g, adam.init(g))[0]['w'].round(3))
+      [ 1. -1.]
     """
 
     def init(params: Any) -> optax.ScaleByAdamState:
@@ -126,14 +130,15 @@ def scale_by_moments(
 def decay_weights(decay: Schedule, groups: Groups) -> optax.GradientTransformation:
     """g -> g + decay w, the decay being `decay(step)` times the group's `decay_mult`.
 
-    >>> from jssl.optim import parameter_groups
-    >>> groups = functools.partial(parameter_groups, custom_keys={}, vectors={'decay_mult': 0.0})
-    >>> decayed = decay_weights(lambda step: 0.5, groups)
-    >>> params = {'bias': jnp.ones(1), 'kernel': jnp.ones((1, 1))}
-    >>> zeros = {'bias': jnp.zeros(1), 'kernel': jnp.zeros((1, 1))}
-    >>> found, _ = decayed.update(zeros, decayed.init(params), params)
-    >>> print(found['bias'], found['kernel'])
-    [0.] [[0.5]]
+    Examples:
+      >>> from jssl.optim import parameter_groups
+      >>> groups = functools.partial(parameter_groups, custom_keys={}, vectors={'decay_mult': 0.0})
+      >>> decayed = decay_weights(lambda step: 0.5, groups)
+      >>> params = {'bias': jnp.ones(1), 'kernel': jnp.ones((1, 1))}
+      >>> zeros = {'bias': jnp.zeros(1), 'kernel': jnp.zeros((1, 1))}
+      >>> found, _ = decayed.update(zeros, decayed.init(params), params)
+      >>> print(found['bias'], found['kernel'])
+      [0.] [[0.5]]
     """
 
     def change(updates: Any, params: Any, members: Any, step: jax.Array) -> Any:
@@ -155,12 +160,13 @@ def adapt_layers(
 
     `local` is 1 for a group with `lars_exclude`, and where w or g is all 0.
 
-    >>> from jssl.optim import parameter_groups
-    >>> groups = functools.partial(parameter_groups, custom_keys={})
-    >>> lars = adapt_layers(lambda step: 0.0, 0.1, 0.0, groups)
-    >>> w, g = {'w': jnp.array([3.0, 4.0])}, {'w': jnp.array([0.0, 2.0])}
-    >>> print(lars.update(g, lars.init(w), w)[0]['w'])  # of length 0.1 * 5
-    [0.  0.5]
+    Examples:
+      >>> from jssl.optim import parameter_groups
+      >>> groups = functools.partial(parameter_groups, custom_keys={})
+      >>> lars = adapt_layers(lambda step: 0.0, 0.1, 0.0, groups)
+      >>> w, g = {'w': jnp.array([3.0, 4.0])}, {'w': jnp.array([0.0, 2.0])}
+      >>> print(lars.update(g, lars.init(w), w)[0]['w'])  # of length 0.1 * 5
+      [0.  0.5]
     """
 
     def adapt(g: jax.Array, w: jax.Array, group: ParameterGroup, now: jax.Array) -> jax.Array:
@@ -184,11 +190,12 @@ def scale_by_trust(eta: float, groups: Groups) -> optax.GradientTransformation:
 
     A group with `lars_exclude` keeps g.
 
-    >>> from jssl.optim import parameter_groups
-    >>> lars = scale_by_trust(0.1, functools.partial(parameter_groups, custom_keys={}))
-    >>> w, g = {'w': jnp.array([3.0, 4.0])}, {'w': jnp.array([0.0, 2.0])}
-    >>> print(lars.update(g, lars.init(w), w)[0]['w'])
-    [0.  0.5]
+    Examples:
+      >>> from jssl.optim import parameter_groups
+      >>> lars = scale_by_trust(0.1, functools.partial(parameter_groups, custom_keys={}))
+      >>> w, g = {'w': jnp.array([3.0, 4.0])}, {'w': jnp.array([0.0, 2.0])}
+      >>> print(lars.update(g, lars.init(w), w)[0]['w'])
+      [0.  0.5]
     """
 
     def change(updates: Any, params: Any) -> Any:
@@ -210,14 +217,15 @@ def scale_by_rate(rate: Rate, lr: float, groups: Groups) -> optax.GradientTransf
     A group with `fix_lr` keeps `lr` times its `lr_mult` for ever; in the first `zero_lr_steps` of a
     group its rate is 0.
 
-    >>> from jssl.optim import parameter_groups
-    >>> keys = {'last': {'zero_lr_epochs': 1.0}, 'patch': {'lr_mult': 0.2}}
-    >>> groups = functools.partial(parameter_groups, custom_keys=keys)
-    >>> rated = scale_by_rate(lambda base: lambda step: base, 0.5, groups)
-    >>> g = {'last': jnp.ones(1), 'patch': jnp.ones(1), 'rest': jnp.ones(1)}
-    >>> found, state = rated.update(g, rated.init(g), g)
-    >>> print(found['last'], found['patch'], found['rest'], rated.update(g, state, g)[0]['last'])
-    [0.] [0.1] [0.5] [0.5]
+    Examples:
+      >>> from jssl.optim import parameter_groups
+      >>> keys = {'last': {'zero_lr_epochs': 1.0}, 'patch': {'lr_mult': 0.2}}
+      >>> groups = functools.partial(parameter_groups, custom_keys=keys)
+      >>> rated = scale_by_rate(lambda base: lambda step: base, 0.5, groups)
+      >>> g = {'last': jnp.ones(1), 'patch': jnp.ones(1), 'rest': jnp.ones(1)}
+      >>> found, state = rated.update(g, rated.init(g), g)
+      >>> print(found['last'], found['patch'], found['rest'], rated.update(g, state, g)[0]['last'])
+      [0.] [0.1] [0.5] [0.5]
     """
 
     def change(updates: Any, params: Any, members: Any, step: jax.Array) -> Any:
@@ -243,12 +251,13 @@ def accumulate_momentum(
 
     A group's own momentum replaces `momentum`. As in PyTorch v starts as the first g, undampened.
 
-    >>> from jssl.optim import parameter_groups
-    >>> kept = accumulate_momentum(0.9, functools.partial(parameter_groups, custom_keys={}))
-    >>> g = {'w': jnp.ones(1)}
-    >>> first, state = kept.update(g, kept.init(g))
-    >>> print(first['w'], kept.update(g, state)[0]['w'])
-    [1.] [1.9]
+    Examples:
+      >>> from jssl.optim import parameter_groups
+      >>> kept = accumulate_momentum(0.9, functools.partial(parameter_groups, custom_keys={}))
+      >>> g = {'w': jnp.ones(1)}
+      >>> first, state = kept.update(g, kept.init(g))
+      >>> print(first['w'], kept.update(g, state)[0]['w'])
+      [1.] [1.9]
     """
 
     def kept(group: ParameterGroup) -> float:
@@ -279,12 +288,13 @@ def accumulate_momentum(
 def descend(groups: Groups) -> optax.GradientTransformation:
     """g -> -g, and 0 for a frozen parameter, which weight decay must not move either.
 
-    >>> from jssl.optim import parameter_groups
-    >>> frozen = functools.partial(parameter_groups, custom_keys={}, is_frozen='a'.__eq__)
-    >>> g = {'a': jnp.ones(1), 'b': jnp.ones(1)}
-    >>> down = descend(frozen).update(g, optax.EmptyState(), g)[0]
-    >>> print(down['a'], down['b'])
-    [0.] [-1.]
+    Examples:
+      >>> from jssl.optim import parameter_groups
+      >>> frozen = functools.partial(parameter_groups, custom_keys={}, is_frozen='a'.__eq__)
+      >>> g = {'a': jnp.ones(1), 'b': jnp.ones(1)}
+      >>> down = descend(frozen).update(g, optax.EmptyState(), g)[0]
+      >>> print(down['a'], down['b'])
+      [0.] [-1.]
     """
 
     def change(updates: Any, params: Any) -> Any:
@@ -299,13 +309,14 @@ def descend(groups: Groups) -> optax.GradientTransformation:
 def keep_frozen(is_frozen: Callable[[str], bool]) -> optax.GradientTransformation:
     """0 for a frozen parameter, at the end of a transformation that knows nothing of them.
 
-    >>> g = {'a': jnp.ones(1), 'b': jnp.ones(1)}
-    >>> kept = keep_frozen('a'.__eq__).update(g, optax.EmptyState())[0]
-    >>> print(kept['a'], kept['b'])
-    [0.] [1.]
-
     Args:
       is_frozen: name of a parameter -> whether it stays as it is.
+
+    Examples:
+      >>> g = {'a': jnp.ones(1), 'b': jnp.ones(1)}
+      >>> kept = keep_frozen('a'.__eq__).update(g, optax.EmptyState())[0]
+      >>> print(kept['a'], kept['b'])
+      [0.] [1.]
     """
 
     def change(updates: Any, params: Any) -> Any:

@@ -214,7 +214,7 @@ def largest(fits: Callable[[int], bool], first: int, unit: int) -> int:
       first: where to look first, a multiple of `unit`.
       unit: of the answer. Fewer programs are compiled with a larger one.
 
-    Example:
+    Examples:
       >>> largest(lambda batch: batch <= 700, first=512, unit=64)
       640
     """
@@ -256,7 +256,7 @@ def on_a_line(known: Sequence[tuple[int, int]], limit: float, unit: int) -> int:
       limit: bytes of a device.
       unit: of the answer.
 
-    Example:
+    Examples:
       >>> on_a_line([(64, 300), (32, 200)], limit=1000, unit=8)
       288
     """

@@ -17,7 +17,7 @@ NAMED = 'path'  # of which the last part is a name
 def told_data(config: Mapping[str, Any]) -> dict[str, Any] | None:
     """What a config says of its data but for the paths of this machine, for files that others get.
 
-    Example:
+    Examples:
       >>> told_data({'data': {'type': 'Folder', 'path': '/home/me/photos'}})
       {'type': 'Folder', 'path': 'photos'}
     """

@@ -24,7 +24,7 @@ def config_of(component: Any) -> dict[str, Any] | None:
       What JSON holds; None for anything else, such as a function or a network with one in a field.
       A class of the user's own is named as ``'module:Class'``.
 
-    Example:
+    Examples:
       >>> from jssl.augment.views import CenterView
       >>> config_of(CenterView(size=32, resize=32))['type']
       'CenterView'

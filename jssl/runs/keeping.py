@@ -28,7 +28,7 @@ class Keeping:
     def __call__(self, steps: Sequence[int]) -> set[int]:
         """Those of `steps` that stay.
 
-        Example:
+        Examples:
           >>> Keeping(every=10)([25, 20, 15, 10])
           {10, 20}
         """

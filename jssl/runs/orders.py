@@ -39,7 +39,7 @@ class Orders:
     def at(self, step: int) -> int:
         """The number of the order of the batch after `step` steps; a later turn goes before.
 
-        Example:
+        Examples:
           >>> orders = Orders((Turn(8, 11), Turn(4, 9)))
           >>> [orders.at(step) for step in (3, 4, 8, 12)]
           [0, 2, 2, 2]
@@ -49,7 +49,7 @@ class Orders:
     def segments(self, step: int) -> Iterator[tuple[int, int | None]]:
         """The orders from `step` on, each with the step at which it ends; the last with None.
 
-        Example:
+        Examples:
           >>> list(Orders((Turn(4, 5), Turn(8, 9))).segments(2))
           [(0, 4), (1, 8), (2, None)]
         """

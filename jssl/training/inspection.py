@@ -99,7 +99,7 @@ def make_inspection(experiment: Experiment) -> Callable[..., Inspection]:
 def floats(parts: Sequence[tuple[str, Any]]) -> dict[str, jax.Array]:
     """The arrays of floats in trees, by the name of the tree and their place in it.
 
-    Example:
+    Examples:
       >>> list(floats([('batch', {'views': (jnp.zeros(2),), 'index': jnp.arange(2)})]))
       ["batch['views'][0]"]
     """
@@ -180,7 +180,7 @@ def recording() -> Iterator[list[Named]]:
 def norms(tree: Params) -> dict[str, jax.Array]:
     """The Euclidean norms of the parts of a tree like the parameters, and of all of it as `''`.
 
-    Example:
+    Examples:
       >>> found = norms({'head': {'kernel': jnp.array([3.0]), 'bias': jnp.array([4.0])}})
       >>> {part: float(norm) for part, norm in found.items()}
       {'': 5.0, 'head': 5.0, 'head.bias': 4.0, 'head.kernel': 3.0}

@@ -47,17 +47,18 @@ class Lifted:
 def lift(functions: Sequence[Callable[..., Any]], *arguments: Any) -> Lifted:
     """The functions of several settings as one.
 
-    >>> import jax.numpy as jnp
-    >>> lifted = lift([lambda x: 2.0 * x, lambda x: 3.0 * x], jnp.ones(()))
-    >>> print(lifted.call(lifted.of(1), 5.0))
-    15.0
-
     Args:
       functions: pure functions of the same arguments.
       arguments: pytrees of arrays, or of their shapes.
 
     Raises:
       OtherProgram: they differ in more than numbers.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> lifted = lift([lambda x: 2.0 * x, lambda x: 3.0 * x], jnp.ones(()))
+      >>> print(lifted.call(lifted.of(1), 5.0))
+      15.0
     """
     traced = [jax.make_jaxpr(function, return_shape=True)(*arguments) for function in functions]
     programs = [program for program, _ in traced]

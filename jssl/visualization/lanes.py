@@ -46,8 +46,9 @@ def best_of(lanes: Sequence[LaneResult]) -> LaneResult | None:
 def short_names(fields: Sequence[str]) -> list[str]:
     """The fields by their last names, whole where two have the same.
 
-    >>> short_names(['optimizer.lr', 'seed'])
-    ['lr', 'seed']
+    Examples:
+      >>> short_names(['optimizer.lr', 'seed'])
+      ['lr', 'seed']
     """
     last = [field.rpartition('.')[2] for field in fields]
     return [

@@ -37,7 +37,7 @@ def block_mask(key: jax.Array, grid: int = 14, count: int = 75, smallest: int = 
     Raises:
       JsslError: `grid`, `count` or `smallest` is out of its range.
 
-    Example:
+    Examples:
       >>> print(block_mask(jax.random.key(0), grid=8, count=20, smallest=4).sum())
       20
     """
@@ -82,7 +82,7 @@ def complete_mask(key: jax.Array, mask: jax.Array, count: jax.Array | int) -> ja
     Returns:
       Bool (grid, grid), True wherever `mask` is.
 
-    Example:
+    Examples:
       >>> print(complete_mask(jax.random.key(0), jnp.eye(4, dtype=bool), 7).sum())
       7
     """

@@ -13,7 +13,7 @@ def check_grid(grid: int, least: int) -> None:
     Raises:
       JsslError: there are fewer.
 
-    Example:
+    Examples:
       >>> check_grid(14, least=3)
     """
     if grid < least:

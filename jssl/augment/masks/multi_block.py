@@ -79,7 +79,7 @@ class MultiBlock(Checked):
         Raises:
           JsslError: see `counts`.
 
-        Example:
+        Examples:
           >>> context, target = MultiBlock().draw(jax.random.key(0), images=2, grid=14)
           >>> print(context.shape, target.shape)
           (2, 1, 49) (2, 4, 30)
@@ -102,7 +102,7 @@ class MultiBlock(Checked):
         Raises:
           JsslError: a context cannot have so many, or a block cannot be drawn on such a grid.
 
-        Example:
+        Examples:
           >>> MultiBlock(context_patches=50).counts(16)
           (50, 35)
         """
@@ -133,7 +133,7 @@ class MultiBlock(Checked):
         Returns:
           int32 (2,) and (2,).
 
-        Example:
+        Examples:
           >>> print(*MultiBlock().sides(jnp.array([0.0, 0.0]), 16))
           [5 7] [15 15]
         """
@@ -168,7 +168,7 @@ class MultiBlock(Checked):
         Returns:
           Bool (contexts, grid, grid), bool (targets, grid, grid), and the numbers used by then.
 
-        Example:
+        Examples:
           >>> masks, sides = MultiBlock(), (jnp.array([2, 3]), jnp.array([5, 5]))
           >>> contexts, targets, _ = masks.blocks(numbers_of(jax.random.key(0)), 0, 6, *sides,
           ...                                     min_keep=4)
@@ -227,7 +227,7 @@ def first_patches(masks: jax.Array, count: int) -> jax.Array:
     Returns:
       int32 (..., count).
 
-    Example:
+    Examples:
       >>> print(first_patches(jnp.eye(3, dtype=bool), 2))
       [0 4]
     """

@@ -20,7 +20,7 @@ def numbers_of(key: jax.Array) -> Numbers:
     Args:
       key: one typed key.
 
-    Example:
+    Examples:
       >>> print(numbers_of(jax.random.key(0))(3, 4).shape)
       (4,)
     """
@@ -37,7 +37,7 @@ def recorded(stream: jax.Array) -> Numbers:
     Args:
       stream: (n,), in [0, 1).
 
-    Example:
+    Examples:
       >>> print(recorded(jnp.array([0.1, 0.2, 0.3]))(1, 3))
       [0.2 0.3 0.5]
     """

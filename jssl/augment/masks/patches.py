@@ -23,7 +23,7 @@ def random_masking(noise: jax.Array, keep: int) -> tuple[jax.Array, jax.Array, j
     Raises:
       JsslError: `keep` is not between 1 and L.
 
-    Example:
+    Examples:
       >>> keep, restore, mask = random_masking(jnp.array([0.3, 0.9, 0.1, 0.5]), keep=2)
       >>> print(keep, mask.astype(int))
       [2 0] [0 1 0 1]
@@ -53,7 +53,7 @@ def patch_mask(key: jax.Array, grid: int = 6, cell: int = 8, ratio: float = 0.6)
     Raises:
       JsslError: `ratio` is not between 0 and 1.
 
-    Example:
+    Examples:
       >>> print(patch_mask(jax.random.key(0), grid=4, cell=1, ratio=0.5).sum())
       8
     """

@@ -36,7 +36,7 @@ def ratio_mask(
       JsslError: there are more or fewer spreads than ratios, one leaves [0, 1], or the grid is too
         small for a rectangle.
 
-    Example:
+    Examples:
       >>> print(ratio_mask(jax.random.key(0), 8, ratios=(0.25,), spreads=(0.0,)).sum() <= 16)
       True
     """
@@ -58,7 +58,7 @@ def scattered_mask(
     Raises:
       JsslError: as in `ratio_mask`.
 
-    Example:
+    Examples:
       >>> print(scattered_mask(jax.random.key(0), 8, ratios=(0.25,), spreads=(0.0,)).sum())
       16
     """
@@ -82,7 +82,7 @@ def rectangles_of_ratio(
     Returns:
       Bool (grid, grid) and int32.
 
-    Example:
+    Examples:
       >>> mask, used = rectangles_of_ratio(numbers_of(jax.random.key(0)), 0, 8, (0.0,), (0.0,))
       >>> print(mask.sum(), used)
       0 0
@@ -102,7 +102,7 @@ def drawn_ratio(
     Returns:
       The ratio, a scalar, and the numbers used.
 
-    Example:
+    Examples:
       >>> from jssl.augment.masks.numbers import recorded
       >>> ratio, used = drawn_ratio(recorded(jnp.array([0.5, 0.9])), 0, (0.0, 0.3), (0.0, 0.2))
       >>> print(ratio, used)
@@ -126,7 +126,7 @@ def check_ratios(grid: int, ratios: Ratios, spreads: Ratios) -> None:
     Raises:
       JsslError: see `ratio_mask`.
 
-    Example:
+    Examples:
       >>> check_ratios(14, (0.0, 0.3), (0.0, 0.2))
     """
     check_grid(grid, least=3)

@@ -27,7 +27,7 @@ def block_sides(area: jax.Array, aspect: jax.Array, smallest: int, left: jax.Arr
       smallest: area in patches.
       left: patches that may still be masked.
 
-    Example:
+    Examples:
       >>> print(block_sides(jnp.array(0.5), jnp.array(0.5), 4, jnp.array(46)))
       [5 5]
     """
@@ -45,7 +45,7 @@ def block_spans(place: jax.Array, sides: jax.Array, space: jax.Array, grid: int)
       space: int (2, ...), between how many tops and lefts to choose.
       grid: patches along each side.
 
-    Example:
+    Examples:
       >>> print(block_spans(jnp.array([0.0, 0.9]), jnp.array([1, 2]), jnp.array([4, 3]), 4) * 1)
       [[1 0 0 0]
        [0 0 1 1]]
@@ -63,7 +63,7 @@ def new_patches(mask: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Arr
       rows: bool (n, grid), those of the rectangles.
       columns: bool (n, grid).
 
-    Example:
+    Examples:
       >>> one = jnp.array([[True, True, False]])
       >>> print(new_patches(jnp.eye(3, dtype=bool), one, one))
       [2.]
@@ -99,7 +99,7 @@ def add_rectangles(
     Returns:
       Bool (grid, grid), and the numbers used by then, int32.
 
-    Example:
+    Examples:
       >>> from jssl.augment.masks.numbers import numbers_of
       >>> numbers = numbers_of(jax.random.key(0))
       >>> mask, used = add_rectangles(numbers, 0, jnp.array(20), 8, smallest=4)

@@ -39,7 +39,7 @@ def stratified_masks(
     Raises:
       JsslError: nothing would be masked, or what is no share.
 
-    Example:
+    Examples:
       >>> masks = stratified_masks(jax.random.key(0), rows=6, grid=8)
       >>> print(masks.any(axis=(1, 2)).sum(), masks.sum() <= most_masked(6, 8))
       3 True
@@ -77,7 +77,7 @@ def completed_masks(
     Raises:
       JsslError: as in `stratified_masks`.
 
-    Example:
+    Examples:
       >>> print(completed_masks(jax.random.key(0), rows=6, grid=8).sum(), most_masked(6, 8))
       69 69
     """
@@ -115,7 +115,7 @@ def rectangles_of_stratum(
     Returns:
       Bool (grid, grid), and the numbers used by then.
 
-    Example:
+    Examples:
       >>> mask, _ = rectangles_of_stratum(numbers_of(jax.random.key(0)), 0, 8, 0.25, 0.5)
       >>> print(mask.sum() <= 32)
       True
@@ -134,7 +134,7 @@ def rows_of_masks(masks: jax.Array, order: jax.Array) -> jax.Array:
     Returns:
       Bool (rows, grid, grid).
 
-    Example:
+    Examples:
       >>> print(rows_of_masks(jnp.ones((1, 1, 1), bool), jnp.array([1, 0, 2])).ravel())
       [False  True False]
     """
@@ -153,7 +153,7 @@ def most_masked(
     Raises:
       JsslError: as in `stratified_masks`, and if the ratios are less than a patch.
 
-    Example:
+    Examples:
       >>> most_masked(16, 14)
       507
     """
@@ -172,7 +172,7 @@ def masked_patches(masks: jax.Array, most: int) -> tuple[jax.Array, jax.Array]:
       float32 (most,), one over the number of masked patches of their image. Places that are left
       over have the number 0 and the weight 0: what sums over patches leaves them out by it.
 
-    Example:
+    Examples:
       >>> index, weight = masked_patches(jnp.array([[True, False, True], [False, True, False]]), 4)
       >>> print(index, weight)
       [0 2 4 0] [0.5 0.5 1.  0. ]
@@ -194,7 +194,7 @@ def strata(rows: int, share: float, ratios: Range) -> np.ndarray:
     Raises:
       JsslError: nothing would be masked, or what is no share.
 
-    Example:
+    Examples:
       >>> print(strata(4, 0.5, (0.1, 0.5)))
       [0.1 0.3 0.5]
     """

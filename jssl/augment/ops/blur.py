@@ -66,7 +66,7 @@ def gaussian_blur(
     Returns:
       Float32 `(H, W, C)`, whole levels.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.augment.ops.blur import gaussian_blur
       >>> dot = jnp.zeros((1, 5, 1)).at[0, 2].set(255.0)

@@ -50,7 +50,7 @@ def adjust_brightness(image: jax.Array, factor: jax.Array | float) -> jax.Array:
     Returns:
       Float32 `(H, W, 3)`, whole levels, equal to Pillow's within one level.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.augment.ops.color import adjust_brightness
       >>> pixel = jnp.array([[[200.0, 100.0, 50.0]]])
@@ -70,7 +70,7 @@ def adjust_contrast(image: jax.Array, factor: jax.Array | float) -> jax.Array:
     Returns:
       Float32 `(H, W, 3)`, whole levels, equal to Pillow's within one level.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.augment.ops.color import adjust_contrast
       >>> image = jnp.array([[[100.0] * 3, [200.0] * 3]])
@@ -90,7 +90,7 @@ def adjust_saturation(image: jax.Array, factor: jax.Array | float) -> jax.Array:
     Returns:
       Float32 `(H, W, 3)`, whole levels, equal to Pillow's within one level.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.augment.ops.color import adjust_saturation
       >>> pixel = jnp.array([[[200.0, 100.0, 50.0]]])
@@ -155,7 +155,7 @@ def adjust_hue(image: jax.Array, shift: jax.Array | float) -> jax.Array:
     Returns:
       Float32 `(H, W, 3)`, whole levels, equal to Pillow's within one level.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.augment.ops.color import adjust_hue
       >>> red = jnp.array([[[255.0, 0.0, 0.0]]])
@@ -175,7 +175,7 @@ def to_gray(image: jax.Array, weights: Sequence[float] = ITU_WEIGHTS) -> jax.Arr
     Returns:
       Float32 `(H, W, C)`, whole levels, all channels equal.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.augment.ops.color import to_gray
       >>> pixel = jnp.array([[[200.0, 100.0, 50.0]]])
@@ -192,7 +192,7 @@ def to_gray(image: jax.Array, weights: Sequence[float] = ITU_WEIGHTS) -> jax.Arr
 def solarize(image: jax.Array, threshold: float = 128) -> jax.Array:
     """Invert the levels from `threshold` on: `ImageOps.solarize`; `(H, W, C)`, whole levels.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.augment.ops.color import solarize
       >>> pixel = jnp.array([[[200.0, 100.0, 50.0]]])
@@ -223,7 +223,7 @@ def color_jitter(image: jax.Array, factors: jax.Array, order: jax.Array) -> jax.
     Returns:
       Float32 `(H, W, 3)`, whole levels.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.augment.ops.color import color_jitter
       >>> pixel = jnp.array([[[200.0, 100.0, 50.0]]])
@@ -262,7 +262,7 @@ def draw_color_jitter(
     Returns:
       `factors`, float32, and `order`, int32, both `(4,)`, or `(3,)` without hue.
 
-    Example:
+    Examples:
       >>> import jax
       >>> from jssl.augment.ops.color import draw_color_jitter
       >>> factors, order = draw_color_jitter(jax.random.key(0), 0.4, 0.4, 0.4, hue=0.1)
@@ -298,7 +298,7 @@ def random_color_jitter(
     Returns:
       Float32 `(H, W, 3)`, whole levels.
 
-    Example:
+    Examples:
       >>> import jax, jax.numpy as jnp
       >>> from jssl.augment.ops.color import random_color_jitter
       >>> pixel = jnp.array([[[200.0, 100.0, 50.0]]])

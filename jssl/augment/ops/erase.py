@@ -27,7 +27,7 @@ def erase_box(
     Returns:
       Int32 `(4,)`: top, left, height and width.
 
-    Example:
+    Examples:
       >>> import jax
       >>> from jssl.augment.ops.erase import erase_box
       >>> box = erase_box(jax.random.key(0), 32, 32, area=(0.25, 0.25), aspect=(1.0, 1.0))
@@ -54,7 +54,7 @@ def inside_box(box: jax.Array, height: int, width: int) -> jax.Array:
     Returns:
       Bool `(height, width)`.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.augment.ops.erase import inside_box
       >>> print(inside_box(jnp.array([0, 1, 2, 2]), height=3, width=4).astype(int))
@@ -88,7 +88,7 @@ def random_erase(
     Returns:
       Float `(H, W, C)`.
 
-    Example:
+    Examples:
       >>> import jax, jax.numpy as jnp
       >>> from jssl.augment.ops.erase import random_erase
       >>> image = jnp.ones((8, 8, 3))

@@ -30,7 +30,7 @@ KERNELS: dict[str, tuple[Callable[[jax.Array], jax.Array], tuple[int, ...]]] = {
 def flip_horizontal(image: jax.Array) -> jax.Array:
     """Mirror `(H, W, C)` left to right.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.augment.ops.geometry import flip_horizontal
       >>> print(flip_horizontal(jnp.array([[[1.0], [2.0]]]))[0, :, 0])
@@ -49,7 +49,7 @@ def rotation_matrix(degrees: jax.Array | float, height: int, width: int) -> jax.
     Returns:
       Float32 `(6,)`.
 
-    Example:
+    Examples:
       >>> from jssl.augment.ops.geometry import rotation_matrix
       >>> print(rotation_matrix(90, height=4, width=4))
       [ 0. -1.  4.  1.  0.  0.]
@@ -67,7 +67,7 @@ def rotation_matrix(degrees: jax.Array | float, height: int, width: int) -> jax.
 def shear_matrix(x: jax.Array | float = 0.0, y: jax.Array | float = 0.0) -> jax.Array:
     """The matrix that moves rows by `x` times their height in the image, columns by `y`; `(6,)`.
 
-    Example:
+    Examples:
       >>> from jssl.augment.ops.geometry import shear_matrix
       >>> print(shear_matrix(x=0.5))
       [1.  0.5 0.  0.  1.  0. ]
@@ -78,7 +78,7 @@ def shear_matrix(x: jax.Array | float = 0.0, y: jax.Array | float = 0.0) -> jax.
 def translation_matrix(x: jax.Array | float = 0.0, y: jax.Array | float = 0.0) -> jax.Array:
     """The matrix that moves the image left by `x` and up by `y` pixels; float32 `(6,)`.
 
-    Example:
+    Examples:
       >>> from jssl.augment.ops.geometry import translation_matrix
       >>> print(translation_matrix(x=2.0))
       [1. 0. 2. 0. 1. 0.]
@@ -111,7 +111,7 @@ def affine(
     Raises:
       JsslError: `interpolation` is not known.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.augment.ops.geometry import affine, translation_matrix
       >>> image = jnp.array([[[10.0], [20.0], [30.0]]])
@@ -187,7 +187,7 @@ def rotate(
     Raises:
       JsslError: `interpolation` is not known.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.augment.ops.geometry import rotate
       >>> image = jnp.array([[[1.0], [2.0]], [[3.0], [4.0]]])
@@ -214,7 +214,7 @@ def rotate_quarters(image: jax.Array, quarters: jax.Array | int) -> jax.Array:
     Raises:
       JsslError: the image is not square.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.augment.ops.geometry import rotate_quarters
       >>> image = jnp.array([[[1.0], [2.0]], [[3.0], [4.0]]])

@@ -31,7 +31,7 @@ def mixup(key: jax.Array, images: jax.Array, targets: jax.Array, alpha: float = 
     Raises:
       JsslError: `alpha` is not positive, or `targets` is not `(B, K)`.
 
-    Example:
+    Examples:
       >>> import jax, jax.numpy as jnp
       >>> from jssl.augment.ops.mixing import mixup
       >>> images, labels = jnp.ones((4, 8, 8, 3)), jnp.array([0, 1, 2, 2])
@@ -63,7 +63,7 @@ def cutmix(key: jax.Array, images: jax.Array, targets: jax.Array, alpha: float =
     Raises:
       JsslError: `alpha` is not positive, or `targets` is not `(B, K)`.
 
-    Example:
+    Examples:
       >>> import jax, jax.numpy as jnp
       >>> from jssl.augment.ops.mixing import cutmix
       >>> images, labels = jnp.ones((4, 8, 8, 3)), jnp.array([0, 1, 2, 2])
@@ -97,7 +97,7 @@ def mix(
     Raises:
       JsslError: an alpha is not positive, or `targets` is not `(B, K)`.
 
-    Example:
+    Examples:
       >>> import jax, jax.numpy as jnp
       >>> from jssl.augment.ops.mixing import mix
       >>> images, labels = jnp.ones((4, 8, 8, 3)), jnp.array([0, 1, 2, 2])
@@ -120,7 +120,7 @@ def mixup_weights(
 ) -> tuple[jax.Array, jax.Array]:
     """How much of its own image each pixel keeps, `(height, width)`, and the target, `()`.
 
-    Example:
+    Examples:
       >>> import jax
       >>> from jssl.augment.ops.mixing import mixup_weights
       >>> weights, ratio = mixup_weights(jax.random.key(0), height=2, width=2, alpha=0.8)
@@ -139,7 +139,7 @@ def cutmix_weights(
     The box has the image's aspect and a fraction of its area that is one minus the ratio drawn;
     its centre is uniform over all pixels, so the image may cut it.
 
-    Example:
+    Examples:
       >>> import jax
       >>> from jssl.augment.ops.mixing import cutmix_weights
       >>> weights, ratio = cutmix_weights(jax.random.key(0), height=8, width=8, alpha=1.0)

@@ -28,7 +28,7 @@ def normalize(
     Returns:
       Float `(H, W, C)`.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.augment.ops.normalize import normalize
       >>> print(normalize(jnp.array([[[0.0, 255.0]]]), mean=(127.5, 127.5), std=(127.5, 127.5)))
@@ -49,7 +49,7 @@ def standardize(image: jax.Array) -> jax.Array:
     Returns:
       Float `(H, W, C)`.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.augment.ops.normalize import standardize
       >>> print(standardize(jnp.array([[[0.0], [200.0]]])).round(3).ravel())
@@ -70,7 +70,7 @@ def denormalize(
     Returns:
       `(..., C)`, levels 0..255, not rounded.
 
-    Example:
+    Examples:
       >>> from jssl.augment.ops.normalize import denormalize
       >>> print(denormalize([-1.0, 0.0, 1.0], mean=127.5, std=127.5))
       [  0.  127.5 255. ]

@@ -82,7 +82,7 @@ def draw_operations(
     Returns:
       The draw; each field is `(count,)`.
 
-    Example:
+    Examples:
       >>> import jax
       >>> from jssl.augment.ops.rand_augment import draw_operations
       >>> draw = draw_operations(jax.random.key(0), count=2, level=5.0, std=0.0)
@@ -109,7 +109,7 @@ def solarize_add(image: jax.Array, amount: jax.Array | float) -> jax.Array:
     Returns:
       Float32 `(H, W, C)`, whole levels.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.augment.ops.rand_augment import solarize_add
       >>> print(solarize_add(jnp.array([[[100.0, 120.0, 200.0]]]), 50))
@@ -151,7 +151,7 @@ def apply_operation(
     Returns:
       Float32 `(H, W, 3)`, whole levels.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.augment.ops.rand_augment import OPERATIONS, Draw, apply_operation
       >>> operation, one = jnp.array(OPERATIONS.index('invert')), jnp.array(1.0)
@@ -193,7 +193,7 @@ def rand_augment(
     Raises:
       JsslError: the image has not three channels, or `interpolation` is not known.
 
-    Example:
+    Examples:
       >>> import jax, jax.numpy as jnp
       >>> from jssl.augment.ops.rand_augment import rand_augment
       >>> keys, images = jax.random.split(jax.random.key(0), 4), jnp.ones((4, 32, 32, 3))

@@ -154,7 +154,7 @@ def crop_and_resize(
     Returns:
       Float32 `(size, size, C)`, whole levels.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.augment.ops.resample import crop_and_resize
       >>> pixels = jnp.arange(16.0).reshape(4, 4, 1)
@@ -196,7 +196,7 @@ def resize_and_center_crop(
     Returns:
       Float32 `(size, size, C)`, whole levels, equal to Pillow's within one level.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.augment.ops.resample import resize_and_center_crop
       >>> canvas = jnp.full((64, 64, 3), 7, jnp.uint8)
@@ -235,7 +235,7 @@ def resize_and_crop(
     Returns:
       Float32 `(size, size, C)`, whole levels.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.augment.ops.resample import resize_and_crop
       >>> canvas, size = jnp.arange(16.0).reshape(4, 4, 1), jnp.array([4, 4])
@@ -282,7 +282,7 @@ def random_resized_crop_box(
     Returns:
       Int32 `(4,)`: top, left, height and width.
 
-    Example:
+    Examples:
       >>> import jax, jax.numpy as jnp
       >>> from jssl.augment.ops.resample import random_resized_crop_box
       >>> box = random_resized_crop_box(jax.random.key(0), jnp.array([32, 48]), scale=(1.0, 1.0))

@@ -21,7 +21,7 @@ PCA_VECTORS = (
 def invert(image: jax.Array) -> jax.Array:
     """Replace each level by its complement: `ImageOps.invert`; `(H, W, C)`, whole levels.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.augment.ops.tone import invert
       >>> print(invert(jnp.array([[[200.0, 100.0, 50.0]]])))
@@ -40,7 +40,7 @@ def posterize(image: jax.Array, bits: jax.Array | int) -> jax.Array:
     Returns:
       Float32 `(H, W, C)`, whole levels, equal to Pillow's.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.augment.ops.tone import posterize
       >>> print(posterize(jnp.array([[[200.0, 100.0, 50.0]]]), bits=2))
@@ -60,7 +60,7 @@ def auto_contrast(image: jax.Array) -> jax.Array:
       Float32 `(H, W, C)`, whole levels, equal to Pillow's within one level, for Pillow truncates a
       product that it has rounded before. A channel of a single level stays as it is.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.augment.ops.tone import auto_contrast
       >>> image = jnp.array([[[50.0], [100.0], [150.0]]])
@@ -95,7 +95,7 @@ def equalize(image: jax.Array) -> jax.Array:
     Returns:
       Float32 `(H, W, C)`, whole levels, equal to Pillow's.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.augment.ops.tone import equalize
       >>> ramp = (jnp.arange(512.0) // 4).reshape(1, 512, 1)
@@ -121,7 +121,7 @@ def adjust_sharpness(image: jax.Array, factor: jax.Array | float) -> jax.Array:
     Returns:
       Float32 `(H, W, C)`, whole levels, equal to Pillow's within one level.
 
-    Example:
+    Examples:
       >>> import jax.numpy as jnp
       >>> from jssl.augment.ops.tone import adjust_sharpness
       >>> dot = jnp.zeros((3, 3, 1)).at[1, 1].set(130.0)
@@ -155,7 +155,7 @@ def lighting(key: jax.Array, image: jax.Array, std: float = 0.1) -> jax.Array:
     Returns:
       Float32 `(H, W, 3)`, whole levels.
 
-    Example:
+    Examples:
       >>> import jax, jax.numpy as jnp
       >>> from jssl.augment.ops.tone import lighting
       >>> pixel = jnp.array([[[200.0, 100.0, 50.0]]])

@@ -82,7 +82,7 @@ def written_out(pattern: str) -> list[str]:
     Raises:
       JsslError: more than a million.
 
-    Example:
+    Examples:
       >>> written_out('{a,b}-{08..10}.tar')
       ['a-08.tar', 'a-09.tar', 'a-10.tar', 'b-08.tar', 'b-09.tar', 'b-10.tar']
     """
@@ -121,7 +121,7 @@ def short_names(files: Sequence[str]) -> list[str]:
 def split_of(name: str) -> str | None:
     """The split that the name of a file says, as the Hugging Face hub reads it; None for none.
 
-    Example:
+    Examples:
       >>> split_of('data/test-00000-of-00002.parquet'), split_of('val/7.tar'), split_of('7.tar')
       ('test', 'val', None)
     """

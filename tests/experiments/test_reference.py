@@ -1,0 +1,39 @@
+"""The pages that follow from the program are those that it would write now."""
+
+from pathlib import Path
+
+import pytest
+
+from experiments import reference
+from jssl.cli import VERBS
+
+PAGES = reference.pages()
+
+
+@pytest.mark.parametrize('name', PAGES)
+def test_the_page_is_up_to_date(name: str) -> None:
+    page = (reference.REFERENCE / name).read_text(encoding='utf-8')
+    assert page == PAGES[name], 'run `python -m experiments.reference`'
+
+
+def test_every_verb_and_its_arguments_are_there() -> None:
+    page = PAGES['commands.md']
+    assert [f'## jssl {verb}\n' in page for verb in VERBS] == [True] * len(VERBS)
+    assert '| `--size=28\\|56\\|112\\|224` |' in page
+
+
+def test_no_page_of_the_api_is_left_over() -> None:
+    there = {f'api/{page.name}' for page in (reference.REFERENCE / 'api').glob('*.md')}
+    assert there == {name for name in PAGES if name.startswith('api/')}
+
+
+def test_what_is_not_up_to_date_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(reference, 'REFERENCE', tmp_path)
+    monkeypatch.setattr(reference, 'pages', lambda: {'api/it.md': '# It\n'})
+    assert reference.main(['--check']) == 1
+    assert 'docs/reference/api/it.md is not up to date' in capsys.readouterr().out
+    assert reference.main([]) == 0
+    assert (tmp_path / 'api/it.md').read_text() == '# It\n'
+    assert reference.main(['--check']) == 0
