@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jssl.accumulation import backbones_in_parts
+from jssl.layers.gather import take_tokens
 from jssl.layers.pooling import pool_features
 from jssl.layers.rows import split_rows
 
@@ -92,7 +93,7 @@ class CropNetwork(nn.Module):
         return outputs.reshape(*projections.shape[:2], -1)
 
 
-Patches = tuple[jax.Array, jax.Array]  # numbers and weights, see `masked_patches`
+Patches = tuple[jax.Array, jax.Array]  # numbers (groups, m) and weights (groups m,)
 
 
 class Seen(NamedTuple):
@@ -133,8 +134,9 @@ class TwoHeads(nn.Module):
 
         Args:
           crops: for each size (n, copies, H, W, C); the patches are those of the first.
-          patches: numbers (M,) among the patches of all of these crops, and weights (M,), 0 for
-            places without a patch; None for all M = n copies h w of them.
+          patches: numbers (groups, m), each among the patches of as many of these crops, neighbours
+            of a batch, and weights (M,) of all M = groups m, 0 for places without a patch; None for
+            all M = n copies h w of them.
           masks: bool (n copies, h, w), patches that the backbone does not see; None for none.
           options: for each size what else the backbone is told, such as `subsets`.
           train: whether branches may be left out.
@@ -148,10 +150,7 @@ class TwoHeads(nn.Module):
         ]
         features = jnp.concatenate([cls_tokens, *more], axis=1)
         logits = self.head(_rows(features), train=train)
-        rows = maps.reshape(-1, maps.shape[-1])
-        if patches is not None:
-            index, weights = patches
-            rows = split_rows(jnp.where(weights[:, None] > 0, rows[index], 0))
+        rows = _rows_of(maps) if patches is None else _picked(maps, patches)
         of_patches = self.patch_head or self.head.of_patches
         patch_logits = of_patches(rows, train=train)
         logits = jnp.moveaxis(logits.reshape(*features.shape[:2], -1), 1, 0)
@@ -161,6 +160,18 @@ class TwoHeads(nn.Module):
         """(n, copies, H, W, C) -> class tokens (n, copies, C), patches (n copies, h, w, C)."""
         patches, cls_token = self.backbone(_rows(images), **options)[-1]
         return cls_token.reshape(*images.shape[:2], -1), patches
+
+
+def _picked(maps: jax.Array, patches: Patches) -> jax.Array:
+    """(M, C) of maps (B, h, w, C), 0 in places without a patch; all such have one number."""
+    index, weights = patches
+    rows = _rows_of(take_tokens(maps.reshape(len(index), -1, maps.shape[-1]), index))
+    return split_rows(jnp.where(weights[:, None] > 0, rows, 0))
+
+
+def _rows_of(x: jax.Array) -> jax.Array:
+    """(..., C) -> (N, C)."""
+    return x.reshape(-1, x.shape[-1])
 
 
 def _rows(x: jax.Array) -> jax.Array:

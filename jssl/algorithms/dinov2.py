@@ -18,6 +18,7 @@ from jssl.algorithms.masked_crops import (
     PARTS,
     check_heads,
     crops_of,
+    draw_masks,
     init_student,
     koleo_of_views,
     masked_rows,
@@ -118,8 +119,8 @@ class DINOv2(Algorithm):
         del state
         mask_key, drop_key = jax.random.split(rng)
         rows, side = places(batch['views'], self.backbone, 'DINOv2')
-        masks = stratified_masks(mask_key, rows, side, **self._mask_options)
-        batch = {**batch, 'masks': masks.reshape(rows, -1)}
+        masks = draw_masks(stratified_masks, mask_key, rows, side, **self._mask_options)
+        batch = {**batch, 'masks': masks}
         return {**batch, 'drop_path': drop_key} if has_drop_path(self.backbone) else batch
 
     def loss(

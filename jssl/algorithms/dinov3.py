@@ -18,6 +18,7 @@ from jssl.algorithms.masked_crops import (
     PARTS,
     check_heads,
     crops_of,
+    draw_masks,
     init_student,
     koleo_of_views,
     masked_rows,
@@ -133,8 +134,9 @@ class DINOv3(Algorithm):
         del state
         mask_key, move_key, drop_key = jax.random.split(rng, 3)
         rows, side = places(batch['views'], self.backbone, 'DINOv3')
-        masks = completed_masks(mask_key, rows, side, shift=self.roll_masks, **self._mask_options)
-        batch = {**batch, 'masks': masks.reshape(rows, -1)}
+        options = {'shift': self.roll_masks, **self._mask_options}
+        masks = draw_masks(completed_masks, mask_key, rows, side, **options)
+        batch = {**batch, 'masks': masks}
         rotary = make_rotary(self.backbone.rotary)
         if rotary is not None and rotary.is_random:
             sizes, blocks = len(crops_of(batch['views'], 'DINOv3')), self.backbone.size.num_layers

@@ -1,7 +1,8 @@
 """Global crops with masked patches, and local crops without: those of iBOT and of what followed."""
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -13,7 +14,7 @@ from jssl.algorithms.masked import check_no_average
 from jssl.augment.masks import masked_patches, most_masked
 from jssl.errors import JsslError
 from jssl.heads import DINOHead
-from jssl.layers.rows import row_parts
+from jssl.layers.rows import neighbour_groups, row_parts
 from jssl.losses import koleo
 from jssl.networks import Patches, TwoHeads, by_size
 
@@ -43,7 +44,7 @@ def init_student(
 ) -> Params:
     """Fresh parameters of a network for such views, the mask token among them."""
     rows, side = places(views, network.backbone, algorithm)
-    masks, masked = jnp.zeros((rows, side, side), bool), (jnp.zeros(1, int), jnp.zeros(1))
+    masks, masked = jnp.zeros((rows, side, side), bool), (jnp.zeros((1, 1), int), jnp.zeros(1))
     crops = by_size(global_views(views, algorithm))
     return network.init(rng, crops, masked, masks, train=False)['params']
 
@@ -76,22 +77,52 @@ def places(views: Sequence[jax.Array], backbone: Any, algorithm: str) -> tuple[i
     return GLOBAL * images, height // backbone.patch_size
 
 
-def masked_rows(masks: jax.Array, dtype: Any, **options: Any) -> tuple[jax.Array, Patches]:
-    """Masks by image, and the list of masked patches.
+def draw_masks(
+    rule: Callable[..., jax.Array], key: jax.Array, rows: int, side: int, **options: Any
+) -> jax.Array:
+    """Masks of the global crops of a batch, by groups of neighbours (`neighbour_groups`).
+
+    Each group has all strata, as in the reference each device has them.
 
     Args:
-      masks: bool (2 n, T), the first view's before the second's.
+      rule: `stratified_masks` or `completed_masks`.
+      key: PRNG key.
+      rows: 2 n, the global crops of n images.
+      side: patches along a side of one.
+      options: of the rule.
+
+    Returns:
+      Bool (2 n, T), the first view's before the second's.
+    """
+    groups = neighbour_groups(rows // GLOBAL)
+
+    def draw(key: jax.Array) -> jax.Array:
+        return rule(key, rows // groups, side, **options)
+
+    masks = jax.vmap(draw)(jax.random.split(key, groups))
+    return masks.reshape(groups, GLOBAL, -1, side**2).swapaxes(0, 1).reshape(rows, -1)
+
+
+def masked_rows(masks: jax.Array, dtype: Any, **options: Any) -> tuple[jax.Array, Patches]:
+    """Masks by image, and the masked patches of each group of neighbours.
+
+    Args:
+      masks: bool (2 n, T), the first view's before the second's, as `draw_masks` gives them.
       dtype: of the weights of patches.
       options: `share` and `ratios` by which masks are drawn.
 
     Returns:
-      Bool (2 n, h, h), an image's two crops beside each other; see `masked_patches`.
+      Bool (2 n, h, h), an image's two crops beside each other; what `TwoHeads` takes as `patches`,
+      see `masked_patches`.
     """
     side = math.isqrt(masks.shape[1])
     by_image = masks.reshape(GLOBAL, -1, side, side).swapaxes(0, 1).reshape(-1, side, side)
-    most = most_masked(len(masks), side, **options)
-    index, weights = masked_patches(by_image, most + -most % row_parts())  # to be shared
-    return by_image, (index, weights.astype(dtype))
+    groups = neighbour_groups(len(masks) // GLOBAL)
+    most = most_masked(len(masks) // groups, side, **options)
+    most += -most % (row_parts() // math.gcd(row_parts(), groups))  # devices share all evenly
+    pick = jax.vmap(functools.partial(masked_patches, most=most))
+    index, weights = pick(by_image.reshape(groups, -1, side, side))
+    return by_image, (index, weights.ravel().astype(dtype))
 
 
 def koleo_of_views(

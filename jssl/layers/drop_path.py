@@ -13,9 +13,7 @@ import numpy as np
 
 from jssl.errors import JsslError
 from jssl.layers.gather import put_tokens, take_tokens
-from jssl.layers.rows import row_parts, split_rows
-
-GROUP = 32  # samples among which `draw_subsets` draws
+from jssl.layers.rows import neighbour_groups, row_parts, split_rows
 
 
 class DropPath(nn.Module):
@@ -62,9 +60,8 @@ def drop_path_key(module: nn.Module) -> jax.Array:
 def draw_subsets(key: jax.Array, blocks: int, batch: int, rate: float) -> jax.Array:
     """The samples that run: int (blocks, 2, groups, kept), a set for each branch of each block.
 
-    They are drawn among the samples of a group of `GROUP` neighbours, by their numbers in it, so
-    that those of a device stay there (the reference draws among a device's). A batch that is no
-    multiple is one group.
+    They are drawn among the samples of a group of neighbours, by their numbers in it, so that those
+    of a device stay there, see `neighbour_groups`; the reference draws among a device's.
 
     Args:
       key: PRNG key.
@@ -72,7 +69,7 @@ def draw_subsets(key: jax.Array, blocks: int, batch: int, rate: float) -> jax.Ar
       batch: B, the samples that there are.
       rate: share to leave out; of a group of n, max(floor(n (1 - rate)), 1) are kept.
     """
-    groups = 1 if batch % GROUP else batch // GROUP
+    groups = neighbour_groups(batch)
     size = batch // groups
     kept = max(int(size * (1 - rate)), 1)
 

@@ -7,6 +7,7 @@ import jax
 from jax.sharding import PartitionSpec as P
 
 AXES = ('data', 'fsdp')  # of the mesh, over which a batch is split
+GROUP = 32  # neighbours of a batch among which `neighbour_groups` lets draw
 
 
 def by_rows(layer: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
@@ -22,6 +23,19 @@ def row_parts() -> int:
     """Over how many devices the rows of a batch are split; 1 without a mesh in JAX's context."""
     shape = jax.sharding.get_abstract_mesh().shape
     return math.prod(shape.get(axis, 1) for axis in AXES)
+
+
+def neighbour_groups(rows: int) -> int:
+    """In how many groups of `GROUP` neighbours rows of a batch are drawn, or their patches picked.
+
+    What is drawn and picked among neighbours stays on their device, and does not depend on how many
+    devices there are. Rows that are no multiple are one group.
+
+    Example:
+      >>> print(neighbour_groups(64), neighbour_groups(40))
+      2 1
+    """
+    return 1 if rows % GROUP else rows // GROUP
 
 
 def split_rows(x: jax.Array, axis: int = 0) -> jax.Array:
