@@ -150,19 +150,34 @@ def computed(
       batch: of `drawn`.
       accumulate: as in `make_train_step`.
     """
-    with accumulating(accumulate, len(batch['index'])):
-        (value, (left, metrics)), grads = jax.value_and_grad(loss, has_aux=True)(
-            train_state.params, train_state.state, batch
-        )
-    updates, opt_state = optax.with_extra_args_support(optimizer).update(
-        grads, train_state.opt_state, train_state.params, value=value
-    )
-    params = optax.apply_updates(train_state.params, updates)
+    (value, (left, metrics)), grads = differentiated(loss, train_state, batch, accumulate)
+    updates, params, opt_state = optimized(optimizer, train_state, grads, value)
     params, state = strongly_typed(algorithm.after_step(params, left, train_state.step))
     after = dataclasses.replace(
         train_state, step=train_state.step + 1, params=params, state=state, opt_state=opt_state
     )
     return Computed(value, left, metrics, grads, updates, after)
+
+
+def differentiated(
+    loss: Callable[..., tuple[jax.Array, tuple[State, Metrics]]],
+    train_state: TrainState,
+    batch: Batch,
+    accumulate: int,
+) -> tuple[tuple[jax.Array, tuple[State, Metrics]], Params]:
+    """What the loss gives, and its gradient; the arguments are those of `computed`."""
+    with accumulating(accumulate, len(batch['index'])):
+        return jax.value_and_grad(loss, has_aux=True)(train_state.params, train_state.state, batch)
+
+
+def optimized(
+    optimizer: optax.GradientTransformation, train_state: TrainState, grads: Params, loss: jax.Array
+) -> tuple[Params, Params, optax.OptState]:
+    """What the optimizer adds to the parameters, the parameters with it, and its state."""
+    updates, opt_state = optax.with_extra_args_support(optimizer).update(
+        grads, train_state.opt_state, train_state.params, value=loss
+    )
+    return updates, optax.apply_updates(train_state.params, updates), opt_state
 
 
 IN_PLACE = {
