@@ -1,0 +1,63 @@
+"""The page about a whole algorithm: its file trains, its tests hold, and NPID agrees with it."""
+
+import importlib
+import inspect
+from pathlib import Path
+from typing import Any
+
+import jax
+import pytest
+
+from jssl.algorithms import NPID
+from jssl.heads import ContrastiveHead
+from jssl.memories import SimpleMemory
+from jssl.runs.metrics import read_metrics
+from tests.checks import assert_trees_close
+from tests.docs.tutorials.tiny import train, written
+
+PAGE = 'docs/tutorials/algorithm.md'
+
+
+@pytest.fixture
+def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The page's own fixture, beside its tests."""
+    written(PAGE, tmp_path, monkeypatch)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    tests = importlib.import_module('test_my_npid')
+    return tests, inspect.unwrap(tests.case)()
+
+
+def test_its_tests_hold(case: Any) -> None:
+    tests, found = case
+    names = [name for name in vars(tests) if name.startswith('test_')]
+    assert len(names) == 3
+    for name in names:
+        getattr(tests, name)(found)
+
+
+def test_it_computes_what_npid_computes(case: Any) -> None:
+    _, found = case
+    mine = found.algorithm
+    theirs = NPID(
+        *(mine.backbone, mine.neck, ContrastiveHead(mine.temperature)),
+        SimpleMemory(feat_dim=mine.feat_dim, momentum=mine.momentum),
+        neg_num=mine.negatives,
+        run=mine.run,
+    )
+    batch = {**found.batch, 'neg_idx': found.batch['others']}
+    with jax.enable_x64(True):
+        results = [
+            jax.value_and_grad(one.loss, has_aux=True)(found.params, found.state, batch)
+            for one in (mine, theirs)
+        ]
+    assert_trees_close(*results, rtol=1e-10)
+
+
+def test_its_config_trains(
+    digits_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(PAGE, tmp_path, monkeypatch)
+    small = {'model.backbone.base_channels': 4, 'model.neck.in_channels': 16}
+    run = train('my_npid.py', digits_dir, small)
+    rows = [row for row in read_metrics(run / 'metrics.jsonl') if row['kind'] == 'step']
+    assert {'accuracy', 'remembered', 'feature_std'} <= rows[-1].keys()
