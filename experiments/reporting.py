@@ -1,11 +1,17 @@
 """How the benchmarks show what they measured: a table for people, one line of JSON for scripts."""
 
 import argparse
+import datetime
+import importlib.metadata
 import json
 import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import jax
+
+from jssl.runs.workdir import source_commit, versions
 
 
 def positive(text: str) -> int:
@@ -38,3 +44,28 @@ def processor() -> str:
 def mebibytes(count: float) -> str:
     """A number of bytes as text."""
     return f'{count / 2**20:,.0f} MiB'
+
+
+def circumstances(threads: int | None, *packages: str) -> dict[str, Any]:
+    """What a result stands on: machine, versions, commit and time.
+
+    Args:
+      threads: cores that were used; None for all, or for an accelerator.
+      packages: whose versions are told besides those that every run tells.
+    """
+    others = {name: importlib.metadata.version(name) for name in packages}
+    return {
+        'threads': threads,
+        'processor': processor(),
+        'device': jax.devices()[0].device_kind,
+        'versions': versions() | others,
+        'when': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
+        **source_commit(),
+    }
+
+
+def append(path: Path, numbers: Mapping[str, Any]) -> None:
+    """Adds a line of JSON to a file of results, which it makes where there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open('a', encoding='utf-8') as file:
+        file.write(json.dumps(numbers) + '\n')

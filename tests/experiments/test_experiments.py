@@ -1,6 +1,5 @@
-"""The benchmarks: what they print makes sense, and the PyTorch side computes what ours does."""
+"""The benchmark of whole runs: what it prints makes sense."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -8,23 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
 
-from jssl.algorithms import SimCLR
-from jssl.backbones import ResNet
-from jssl.heads import ContrastiveHead
-from jssl.interop.mmselfsup import export_state
-from jssl.necks import NonLinearNeck
 from tests import tiny
-from tests.checks import refused, tiny_simclr, well_scaled
 from tests.conftest import QUICK, ROOT
-
-needs_torch = pytest.mark.skipif(
-    importlib.util.find_spec('torch') is None, reason='PyTorch is not installed (extra: bench)'
-)
 
 
 def run(module: str, *arguments: str, devices: int = 1) -> dict[str, Any]:
@@ -80,79 +66,3 @@ def test_throughput_refuses_in_one_paragraph(capsys: pytest.CaptureFixture[str])
     assert said.startswith('throughput: ')
     assert 'batch_size' in said
     assert '\n' not in said
-
-
-@needs_torch
-def test_both_steps_are_timed_on_the_same_computation() -> None:
-    network = ['--depth=10', '--base-channels=4', '--image=16', '--batch=8']
-    numbers = run('torch_simclr', *network, '--threads=1', '--repeats=3', '--steps=1')
-    ours, theirs = numbers['losses']
-    assert ours == pytest.approx(theirs, rel=1e-4)
-    assert 0.5 < ours < 10  # log 15, when nothing is known yet, is 2.7
-    for name in ('jax', 'torch'):
-        assert numbers[f'{name}_cpu_ms'] > 0
-        rate = numbers[f'{name}_images_per_second']
-        assert rate * numbers[f'{name}_ms'] == pytest.approx(8 * 1000)
-    low, high = numbers['ratio_range']
-    assert 0 < low <= numbers['ratio'] <= high < 1000
-
-
-def bottlenecks() -> SimCLR:
-    """One stage of bottlenecks behind the stem of ImageNet."""
-    return SimCLR(
-        backbone=ResNet(50, 4, strides=(2,), out_indices=(1,)),
-        neck=NonLinearNeck(in_channels=16, hid_channels=8, out_channels=8),
-        head=ContrastiveHead(temperature=0.5, loss_weight=0.25),
-    )
-
-
-@needs_torch
-@pytest.mark.parametrize('algorithm', [tiny_simclr(), bottlenecks()], ids=['basic', 'bottleneck'])
-def test_twin_has_our_loss_gradients_and_statistics(algorithm: SimCLR) -> None:
-    from experiments.torch_twin import Twin, interleave, load_weights
-
-    with jax.enable_x64(True):
-        views = np.random.default_rng(0).normal(size=(2, 4, 32, 32, 3))
-        batch = {'views': tuple(jnp.asarray(views))}
-        shapes = jax.eval_shape(algorithm.init, jax.random.key(0), batch)
-        params, state = well_scaled(shapes)
-        params, state = jax.tree.map(lambda leaf: leaf.astype('float64'), (params, state))
-        step = jax.jit(jax.value_and_grad(algorithm.loss, has_aux=True))
-        (loss, (after, _)), grads = step(params, state, batch)
-        expected = export_state(grads, after)
-        twin = Twin(algorithm).double()
-        load_weights(twin, params, state)
-        twin_loss = twin(interleave(batch['views']))
-    twin_loss.backward()
-    assert twin_loss.item() == pytest.approx(float(loss), rel=1e-9)
-    found = {name: parameter.grad for name, parameter in twin.named_parameters()}
-    found |= {name: buffer for name, buffer in twin.named_buffers() if 'running' in name}
-    assert found.keys() == expected.keys()
-    for name, value in found.items():
-        assert value is not None
-        np.testing.assert_allclose(value.numpy(), expected[name], rtol=1e-6, atol=1e-9)
-
-
-@needs_torch
-def test_both_optimizers_take_the_same_steps() -> None:
-    from experiments.torch_simclr import pair
-
-    ours, theirs, first = pair(tiny_simclr(), image=16, batch_size=8)
-    later = [(ours(), theirs()) for _ in range(3)]
-    assert later[-1][0] < first[0] - 0.01  # the steps change something
-    for our_loss, their_loss in later:
-        assert our_loss == pytest.approx(their_loss, rel=1e-3)
-
-
-@needs_torch
-def test_comparison_refuses_what_the_twin_lacks() -> None:
-    from experiments.torch_simclr import main
-    from experiments.torch_twin import Twin
-
-    backbone = tiny_simclr().backbone.clone(bn_group_size=4)
-    with refused('bn_group_size=4'):
-        Twin(SimCLR(backbone=backbone, neck=tiny_simclr().neck, head=ContrastiveHead()))
-    backbone = tiny_simclr().backbone.clone(strides=(1, 2))
-    with refused('out_indices'):
-        Twin(SimCLR(backbone=backbone, neck=tiny_simclr().neck, head=ContrastiveHead()))
-    assert main(['--threads=100000']) == 2

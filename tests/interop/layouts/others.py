@@ -22,6 +22,9 @@ from jssl.interop.metadata import read_metadata
 from jssl.kinds import Backbone
 
 torch = pytest.importorskip('torch', reason='PyTorch is not installed')
+
+from experiments.torch_device import declare_operators  # noqa: E402  it imports PyTorch
+
 HEADS = 2
 SIDES = (32, 48)  # the table's, and another
 CLOSE = 1e-5  # of the largest feature
@@ -29,20 +32,8 @@ CLOSE = 1e-5  # of the largest feature
 
 def library(name: str) -> Any:
     """A library that is installed; else the test is skipped with the reason."""
-    _declare_operators()
+    declare_operators()
     return pytest.importorskip(name, reason=f"{name} is not installed: pip install 'jssl[bridge]'")
-
-
-def _declare_operators() -> None:
-    """Names of operators that `import torchvision` asks for.
-
-    Its wheel is made for a CUDA build of PyTorch; beside a build for the CPU its compiled part
-    cannot be read. No network here uses one.
-    """
-    if not hasattr(torch.ops.torchvision, 'nms'):
-        arguments = '(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
-        for name in ('nms', 'qnms'):
-            torch.library.define(f'torchvision::{name}', arguments)
 
 
 def drawn(model: Any) -> Any:
