@@ -1,6 +1,5 @@
 """The page about a whole algorithm: its file trains, its tests hold, and NPID agrees with it."""
 
-import importlib
 import inspect
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from jssl.heads import ContrastiveHead
 from jssl.memories import SimpleMemory
 from jssl.runs.metrics import read_metrics
 from tests.checks import assert_trees_close
-from tests.docs.tutorials.tiny import train, written
+from tests.docs.tutorials.tiny import imported, run_tests, train, written
 
 PAGE = 'docs/tutorials/algorithm.md'
 
@@ -22,17 +21,13 @@ PAGE = 'docs/tutorials/algorithm.md'
 def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The page's own fixture, beside its tests."""
     written(PAGE, tmp_path, monkeypatch)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    tests = importlib.import_module('test_my_npid')
+    tests = imported('test_my_npid', tmp_path, monkeypatch)
     return tests, inspect.unwrap(tests.case)()
 
 
 def test_its_tests_hold(case: Any) -> None:
     tests, found = case
-    names = [name for name in vars(tests) if name.startswith('test_')]
-    assert len(names) == 3
-    for name in names:
-        getattr(tests, name)(found)
+    assert run_tests(tests, case=found) == 3
 
 
 def test_it_computes_what_npid_computes(case: Any) -> None:

@@ -1,8 +1,12 @@
 """What makes the code of the tutorials short: a few digits, a network of four channels."""
 
+import importlib
+import itertools
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -45,3 +49,22 @@ def train(config: str, digits_dir: str, more: Mapping[str, object] | None = None
     fields = [f'--config.{key}={value}' for key, value in (more or {}).items()]
     assert main([f'--config={config}', *kept, *fields]) == 0
     return workdir
+
+
+def run_tests(module: ModuleType, **fixtures: Any) -> int:
+    """Calls the tests of a module that a page has its reader write; how many cases there were."""
+    cases = 0
+    for name, test in vars(module).items():
+        if name.startswith('test_'):
+            marks = [mark.args for mark in getattr(test, 'pytestmark', ())]
+            names = [parameter for parameter, _ in marks]
+            for chosen in itertools.product(*(values for _, values in marks)):
+                test(**dict(zip(names, chosen, strict=True)), **fixtures)
+                cases += 1
+    return cases
+
+
+def imported(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A module among the files that `written` wrote."""
+    monkeypatch.syspath_prepend(str(folder))
+    return importlib.import_module(name)
