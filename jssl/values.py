@@ -81,6 +81,8 @@ def check_types(path: str, component: Callable[..., Any], fields: Mapping[str, A
             default = fields_of(component)[name].default
             if sample := _sample(hint, default):
                 remedy = f', such as {sample}'
+            if _has_words(hint) and isinstance(value, str):
+                raise JsslError(f'config.{place}={show(value)} must be {wanted(hint)}{remedy}.')
             raise JsslError(
                 f'config.{place}={show(value)} has type {type(value).__name__}, but '
                 f'{component.__name__} expects {wanted(hint)}{remedy}.'
@@ -88,6 +90,12 @@ def check_types(path: str, component: Callable[..., Any], fields: Mapping[str, A
         _check_stand_in(place, component, value, hint)
         if name in ranges:
             check_value(f'config.{place}', value, ranges[name])
+
+
+def _has_words(hint: Any) -> bool:
+    """Whether a field takes one of some words."""
+    options = typing.get_args(hint) if typing.get_origin(hint) in UNIONS else (hint,)
+    return any(typing.get_origin(option) is Literal for option in options)
 
 
 def _check_stand_in(place: str, component: Callable[..., Any], value: Any, hint: Any) -> None:

@@ -100,7 +100,8 @@ def test_directory_that_is_a_file(
         (['--config=configs/no_such.py'], ['no_such.py']),
         ([f'{tiny.CONFIG}:cifra10'], ["'cifra10'", "'cifar10'"]),
         ([tiny.CONFIG, 'epochs=3'], ['epochs=3', '--']),
-        ([tiny.CONFIG, '--coordinator=nowhere'], ['processes', '--coordinator']),
+        ([tiny.CONFIG, '--coordinator=nowhere'], ['host and port', '--coordinator=nowhere:1234']),
+        ([tiny.CONFIG, '--coordinator=nowhere:1'], ['processes', '--coordinator']),
     ],
 )
 def test_command_lines_that_name_no_experiment(
@@ -170,6 +171,8 @@ def test_fields_left_at_their_default_can_be_set(
     assert given['model']['backbone']['dtype'] == 'bfloat16'
     said = refusal(capsys, [tiny.CONFIG, '--config.views.view.hue=red'])
     assert "config.views.view.hue='red' has type str, but View expects float" in said
+    said = refusal(capsys, [tiny.CONFIG, '--config.optimizer.batch_rule=cubic'])
+    assert "config.optimizer.batch_rule='cubic' must be one of 'linear', 'sqrt'" in said
 
 
 def test_help_lists_the_arguments(capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,6 +36,12 @@ def connect(options: argparse.Namespace) -> None:
     """
     if not options.distributed and options.coordinator is None:
         return
+    where = options.coordinator
+    if where is not None and not where.rpartition(':')[2].isdecimal():
+        raise JsslError(
+            f'--coordinator={where} must name host and port of process 0, such as '
+            f'--coordinator={where.partition(":")[0] or "localhost"}:1234.'
+        )
     try:
         jax.distributed.initialize(options.coordinator, options.processes, options.process)
     except (ValueError, RuntimeError) as error:

@@ -143,7 +143,8 @@ def replay(
     found = None if from_start else checkpoints.restore(experiment.placed_state, before=step)
     if found is None and not from_start:
         saved = checkpoints.steps
-        later = f'give a later --step than {min(saved)}, or ' if saved else ''
+        goes = saved and min(saved) < experiment.plan.steps
+        later = f'give a later --step than {min(saved)}, or ' if goes else ''
         raise JsslError(
             f'There is no checkpoint before step {step} in {checkpoints.directory}'
             f'{f", only of {saved}" if saved else ""}; {later}add --from_start, which repeats all '

@@ -105,6 +105,12 @@ class Optimizer(Checked, abc.ABC):
                 f'{", ".join(map(repr, get_args(BatchRule)))}, such as '
                 '--config.optimizer.batch_rule=sqrt.'
             )
+        if self.batch_rule != 'linear' and self.base_batch_size is None:
+            raise JsslError(
+                f'optimizer.batch_rule={self.batch_rule!r} scales the rate from the batch that it '
+                'is for, which is not given. Add --config.optimizer.base_batch_size=256, or '
+                'whichever it is.'
+            )
 
     def for_batch(self, batch_size: int) -> Self:
         """The optimizer whose `lr` is that for batches of this size, by `batch_rule`.
@@ -124,7 +130,9 @@ class Optimizer(Checked, abc.ABC):
             return self
         ratio = batch_size / self.base_batch_size
         scale = ratio if self.batch_rule == 'linear' else ratio**0.5
-        return dataclasses.replace(self, lr=self.lr * scale, base_batch_size=None)
+        return dataclasses.replace(
+            self, lr=self.lr * scale, base_batch_size=None, batch_rule='linear'
+        )
 
     @abc.abstractmethod
     def transformations(

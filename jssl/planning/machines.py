@@ -145,11 +145,12 @@ def parse(name: str) -> Fleet:
     """The machine called `name`, such as ``'8xh200'``, ``'4x8xh100'`` or ``'v5e-64'``.
 
     Google's numbers are taken as Google gives them: of chips for v5e and v6e, of cores, two a chip,
-    for v4 and v5p.
+    for v4 and v5p. Capital letters do not matter.
 
     Raises:
       JsslError: there is none; names the nearest kind or the nearest sizes.
     """
+    name = name.lower()
     kind = AROUND.sub('', name)
     machine = MACHINES.get(kind)
     if machine and machine.accelerator and (found := SLICE.fullmatch(name)):

@@ -215,7 +215,7 @@ def read_config(workdir: Path | str) -> dict[str, Any]:
         reason = error.strerror if isinstance(error, OSError) else error
         raise JsslError(
             f'{path} cannot be read ({reason}), so it is unknown which run is there. Give another '
-            '--workdir, or put the file back.'
+            '--workdir, or another run, or put the file back.'
         ) from error
     return stored
 

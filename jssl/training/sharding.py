@@ -103,10 +103,14 @@ def check_batch_size(batch_size: int, mesh: Mesh | AbstractMesh, accumulate: int
     if batch_size < 1 or batch_size % unit:
         below = max(batch_size, 0) // unit * unit
         nearest = ' or '.join(str(size) for size in (below, below + unit) if size > 0)
-        parts = f' in {accumulate} parts (config.accumulate)' if accumulate > 1 else ''
+        parts, other = '', f'config.mesh.devices to a divisor of {batch_size}'
+        if accumulate > 1:
+            parts = f' in {accumulate} parts (config.accumulate)'
+            fewer = [n for n in range(1, accumulate) if not batch_size % (mesh.size * n)]
+            other = f'config.accumulate={fewer[-1]}' if fewer and batch_size > 0 else other
         raise JsslError(
             f'config.batch_size={batch_size} does not divide over {mesh.size} devices{parts}; use '
-            f'{nearest}, or set config.mesh.devices to a divisor of {batch_size}.'
+            f'{nearest}, or set {other}.'
         )
 
 

@@ -80,7 +80,8 @@ def test_a_line_that_says_otherwise_is_noticed(run: Path, checkpoints: Checkpoin
 def test_what_cannot_be_repeated_is_refused(
     run: Path, checkpoints: Checkpoints, tmp_path: Path
 ) -> None:
-    with refused('There is no checkpoint before step 3', 'only of [12, 8, 4]', '--from_start'):
+    words = ('There is no checkpoint before step 3', 'only of [12, 8, 4]', 'later --step than 4')
+    with refused(*words, '--from_start'):
         repeated(run, checkpoints, 3)
     with refused('--step=13 is beyond the run, which has 12 steps', '--step=12'):
         repeated(run, checkpoints, 13)

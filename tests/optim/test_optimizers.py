@@ -338,6 +338,7 @@ def test_the_floor_of_the_schedule_is_not_multiplied_by_a_group() -> None:
         (lambda: SGD(lr=0.1, decay_schedule=3), 'decay_schedule=3'),  # type: ignore[arg-type]
         (lambda: AdamW(lr=0.1, clip=1.0, clip_by='row'), "clip_by='row'.*'all', 'part', 'tensor'"),  # type: ignore[arg-type]
         (lambda: SGD(lr=0.1, base_batch_size=0), 'SGD.base_batch_size=0'),
+        (lambda: SGD(lr=0.1, batch_rule='sqrt'), "batch_rule='sqrt'.*base_batch_size=256"),
         (lambda: SGD(lr=0.1, batch_rule='root'), "batch_rule='root'.*'linear', 'sqrt'.*=sqrt"),  # type: ignore[arg-type]
         (lambda: AdamW(lr=0.1, vectors={'decay': 0}), "optimizer.vectors.*'decay_mult'"),
         (lambda: SGD(lr=0.1, custom_keys={'bn': {'frozen_epochs': -1}}), 'frozen_epochs=-1'),

@@ -30,6 +30,10 @@ def test_a_name_says_how_many_devices_and_how_they_lie(
     assert (fleet.name, fleet.hosts, fleet.size, fleet.shape) == (name, hosts, size, shape)
 
 
+def test_capital_letters_do_not_matter() -> None:
+    assert parse('8xH200') == parse('8xh200')
+
+
 @pytest.mark.parametrize('name', ['8xh300', 'v5e', '8xv5e', 'h200-8', '0xh200', '2x2x8xh100', ''])
 def test_what_is_no_machine_is_refused(name: str) -> None:
     with refused(f'--on={name} is no machine', '4x8xh100', 'v4-32', 'Valid names: a100'):

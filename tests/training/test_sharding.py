@@ -97,7 +97,8 @@ def test_a_batch_whose_parts_do_not_divide_is_refused() -> None:
     mesh = sharding.make_mesh()
     sharding.check_batch_size(32, mesh, accumulate=2)
     with refused(
-        'config.batch_size=24 ', '8 devices in 2 parts (config.accumulate)', 'use 16 or 32'
+        *('config.batch_size=24 ', '8 devices in 2 parts (config.accumulate)', 'use 16 or 32'),
+        'or set config.accumulate=1.',
     ):
         sharding.check_batch_size(24, mesh, accumulate=2)
 
