@@ -17,7 +17,7 @@ from jssl.errors import JsslError
 from jssl.heads import ContrastiveHead
 from jssl.kinds import Backbone, Neck
 from jssl.layers.normalize import l2_normalize
-from jssl.layers.shuffle import has_grouped_norm, unshuffle
+from jssl.layers.shuffle import has_grouped_norm, shuffled, unshuffle
 from jssl.losses import contrast_accuracy, info_nce, queue_similarities
 from jssl.memories.queue import enqueue, init_queue, queue_health
 from jssl.memories.teacher import Teacher, init_teacher, update_teacher
@@ -112,7 +112,7 @@ class MoCo(Algorithm):
         the order of the batch.
         """
         shuffle = batch.get('shuffle')
-        images = images if shuffle is None else images[shuffle]
+        images = images if shuffle is None else shuffled(images, shuffle)
         slow = teacher['params'], teacher['batch_stats']
         outputs, stats = forward(self.encoder, *slow, images)
         outputs = outputs if shuffle is None else unshuffle(outputs, shuffle)

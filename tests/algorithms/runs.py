@@ -56,7 +56,7 @@ from tests.algorithms.tiny_models import (
 )
 from tests.checks import widened
 
-OPTIMIZER = optax.sgd(0.003)
+OPTIMIZER = optax.sgd(0.003, momentum=0.5)
 
 
 RUN = Run(samples=IMAGES, steps_per_epoch=IMAGES // BATCH, epochs=4)
@@ -189,29 +189,34 @@ def first_state(name: str) -> TrainState:
     return widened(jax.device_get(dataclasses.replace(begin(tiny(name)), rng=none)))
 
 
-def placed(name: str, devices: int) -> TrainState:
+def placed(name: str, devices: int, fsdp: int = 1) -> TrainState:
     """The state before the first step on so many devices, in float64."""
     state = jax.tree.map(np.copy, first_state(name)).replace(rng=jax.random.key(5))
-    mesh = sharding.make_mesh(devices=devices)
+    mesh = sharding.make_mesh(devices=devices, fsdp=fsdp)
     return jax.device_put(state, sharding.state_shardings(state, mesh))
 
 
 @functools.cache
-def step(name: str, devices: int, accumulate: int = 1) -> Step:
+def step(name: str, devices: int, accumulate: int = 1, fsdp: int = 1) -> Step:
     """The step on so many devices, compiled once for all tests."""
-    mesh = sharding.make_mesh(devices=devices)
+    mesh = sharding.make_mesh(devices=devices, fsdp=fsdp)
     shardings = sharding.state_shardings(placed(name, 1), mesh)
     views = views_for(tiny(name))
     return make_train_step(tiny(name), views, OPTIMIZER, shardings=shardings, accumulate=accumulate)
 
 
 def advance(
-    name: str, devices: int, state: TrainState, steps: range, accumulate: int = 1
+    name: str,
+    devices: int,
+    state: TrainState,
+    steps: range,
+    accumulate: int = 1,
+    fsdp: int = 1,
 ) -> tuple[TrainState, list[float]]:
     """The state after those steps, and their losses."""
-    mesh, losses = sharding.make_mesh(devices=devices), []
+    mesh, losses = sharding.make_mesh(devices=devices, fsdp=fsdp), []
     for number in steps:
-        train = step(name, devices, accumulate)
+        train = step(name, devices, accumulate, fsdp)
         state, metrics = train(state, sharding.put_batch(batch(number), mesh))
         losses.append(float(metrics['loss']))
     return state, losses

@@ -1,9 +1,12 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import use_abstract_mesh
 
 from jssl.backbones import ResNet
-from jssl.layers.shuffle import has_grouped_norm, unshuffle
+from jssl.layers.shuffle import has_grouped_norm, shuffled, unshuffle
 from jssl.necks import LinearNeck, NonLinearNeck
+from jssl.training import sharding
 
 
 def test_unshuffling_undoes_a_shuffle() -> None:
@@ -12,6 +15,18 @@ def test_unshuffling_undoes_a_shuffle() -> None:
     images, labels = unshuffle((jnp.asarray(rows[shuffle]), order), order)
     np.testing.assert_array_equal(images, rows)
     np.testing.assert_array_equal(labels, np.arange(5))
+
+
+def test_every_device_has_its_share_of_shuffled_images() -> None:
+    mesh = sharding.make_mesh()
+    images, shuffle = np.arange(32.0).reshape(16, 2), np.random.default_rng(0).permutation(16)
+    given = jax.device_put(images, sharding.batch_sharding(mesh))
+    with use_abstract_mesh(mesh.abstract_mesh):
+        there = jax.jit(shuffled)(given, shuffle)
+        back = jax.jit(unshuffle)(there, shuffle)
+    np.testing.assert_array_equal(there, images[shuffle])
+    np.testing.assert_array_equal(back, images)
+    assert there.sharding == back.sharding == given.sharding
 
 
 def test_a_group_in_backbone_or_neck_is_found() -> None:
