@@ -149,7 +149,7 @@ def planned(
 
     Args:
       config: as `jssl train` takes it. Of its data only their number and that of their classes
-        count; of those of `KNOWN` neither is looked up.
+        count; of those of `KNOWN` neither is looked up, and no file of weights is read.
       devices: all that there are.
       images: how many there are, for data that are not there.
       changes: of keys of the config, such as its `batch_size`.
@@ -160,6 +160,7 @@ def planned(
     config = {**config, **changes}
     here: dict[str, Any] = {
         'data': _blank(config['data'], images),
+        'model': _drawn(config['model']),
         'test_data': None,
         'probe_data': None,
     }
@@ -172,6 +173,14 @@ def planned(
 def split(config: Mapping[str, Any]) -> int:
     """Over how many devices a config's state is split."""
     return config.get('mesh', {}).get('fsdp', 1)
+
+
+def _drawn(model: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The model, its target generator with weights that are drawn: no file need be there."""
+    generator = model.get('target_generator')
+    if not isinstance(generator, Mapping) or 'weights' not in generator:
+        return model
+    return {**model, 'target_generator': {**generator, 'weights': None}}
 
 
 def _blank(data: Mapping[str, Any], images: int | None) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 
+from jssl.cli.configs import load
 from jssl.cli.train import parse
 from jssl.planning import machines, program
 from jssl.training import sharding
@@ -43,6 +44,11 @@ def test_images_need_not_be_there(digits_dir: str) -> None:
     assert (len(labelled), labelled.num_classes, labelled[0]['label']) == (1_281_167, 1000, 0)
     fewer: Any = program.planned({**given, 'data': imagenet}, jax.devices()[:1], images=99).data
     assert (len(fewer), fewer.num_classes) == (99, 1000)
+
+
+def test_weights_of_a_target_generator_need_not_be_there() -> None:
+    found: Any = program.planned(load('cae:imagenet'), jax.devices()[:1])
+    assert found.algorithm.target_generator.weights is None
 
 
 def test_the_compiler_of_a_card_and_of_a_tpu_are_told_different_things(
