@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from experiments.reporting import positive, processor, show, show_json
-from experiments.throughput import timed
+from experiments.throughput_measure import timed
 from jssl.memories.kmeans import ITERATIONS, kmeans
 from jssl.runs.workdir import versions
 

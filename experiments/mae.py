@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import optax
 
 from experiments.reporting import mebibytes, positive, processor, show, show_json
-from experiments.throughput import memory
+from experiments.throughput_measure import memory
 from jssl.algorithm import Batch, Params, TrainState
 from jssl.algorithms import MAE
 from jssl.backbones import MAEViT

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.reporting import mebibytes, positive, processor, show, show_json
-from experiments.throughput import timed
+from experiments.throughput_measure import timed
 from jssl.algorithm import Run
 from jssl.algorithms import NPID
 from jssl.cli.configs import title

@@ -4,6 +4,7 @@ import argparse
 import datetime
 import importlib.metadata
 import json
+import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,6 +40,17 @@ def processor() -> str:
     lines = path.read_text(encoding='utf-8').splitlines() if path.exists() else []
     names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def machine() -> str:
+    """The devices that JAX sees; of a CPU its name and the cores that this process may use."""
+    import jax
+
+    devices = jax.devices()
+    if devices[0].platform != 'cpu':
+        return f'{len(devices)} x {devices[0].device_kind}'
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    return f'{processor()}, {cores} cores'
 
 
 def mebibytes(count: float) -> str:

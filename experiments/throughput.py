@@ -1,96 +1,61 @@
-"""How fast an experiment trains here: images per second, compile time, memory, waiting for data.
+"""How fast an experiment trains here: images per second, where the time goes, memory, compiling.
 
     python -m experiments.throughput --config=configs/simclr.py
-    python -m experiments.throughput --config=configs/simclr.py:cifar10 --config.batch_size=256
+    python -m experiments.throughput simclr:cifar10 --config.batch_size=256
+    python -m experiments.throughput --all                           # a row of each config
+    python -m experiments.throughput --all --sizes cifar10 imagenet --synthetic
 
 The same command works on CPU, GPU and TPU, on every host of a cluster with the flags of `jssl.main`
-(`--distributed`). It runs the step and the loader of a real run, without evaluating or saving.
+(`--distributed`). It runs the step and the loader of a real run, without evaluating or saving. With
+--all each config is measured in a process of its own and its row added to the rows that there are:
+who starts again makes what is missing for this machine and this commit.
 """
 
 import argparse
-import dataclasses
-import resource
-import statistics
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 
-from experiments.reporting import mebibytes, positive, processor, show, show_json
-from jssl.algorithm import TrainState
+from experiments.reporting import mebibytes, positive, show, show_json
+from experiments.throughput_data import synthetic
+from experiments.throughput_measure import measure
+from experiments.throughput_page import host, split
+from experiments.throughput_table import PAGE, ROWS, make
 from jssl.cli.configs import title
 from jssl.cli.train import connect, parse
 from jssl.config import experiment
 from jssl.errors import JsslError
-from jssl.runs.workdir import versions
-from jssl.training import sharding
-from jssl.training.experiment import Experiment
 from jssl.training.huge_pages import restart_with_huge_pages
-from jssl.training.loop import to_device
 
-Batches = Iterator[Mapping[str, jax.Array]]
-WARM_UP = 8  # steps; more than the batches that lie ready while the step is compiled
-
-
-@dataclasses.dataclass
-class Trainer:
-    """The compiled step of an experiment with its state, and what compiling it took.
-
-    Attributes:
-      step: the compiled program.
-      train_state: after the steps so far.
-      data: the resident data set, or None.
-      trace_seconds: from Python to XLA's input.
-      compile_seconds: from there to the program, with nothing taken from a cache.
-    """
-
-    step: jax.stages.Compiled
-    train_state: TrainState
-    data: Mapping[str, jax.Array] | None
-    trace_seconds: float
-    compile_seconds: float
-
-    def windows(self, batches: Batches, count: int, length: int) -> list[float]:
-        """Seconds per step of `count` windows of `length` steps.
-
-        The host runs ahead of the device inside a window, as in training, and waits at its end.
-        """
-        return [self._window(batches, length) for _ in range(count)]
-
-    def _window(self, batches: Batches, length: int) -> float:
-        start = time.perf_counter()
-        for _ in range(length):
-            self.train_state, _ = self.step(self.train_state, next(batches), self.data)
-        jax.block_until_ready(self.train_state)
-        return (time.perf_counter() - start) / length
-
-    def waiting(self, batches: Batches, steps: int) -> float:
-        """The share of `steps` steps in which the device, done with one, lacks the next batch."""
-        waited, start = 0.0, time.perf_counter()
-        for _ in range(steps):
-            batch, seconds = timed(lambda: next(batches))
-            waited += seconds
-            self.train_state, _ = jax.block_until_ready(
-                self.step(self.train_state, batch, self.data)
-            )
-        return waited / (time.perf_counter() - start)
+SIZES = ('embedded', 'cifar10', 'imagenet')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measures what the arguments describe; returns the exit status, 2 for bad input."""
+    """Measures what the arguments describe; the exit status is 2 for bad input, 1 for others'."""
     options, rest = parser().parse_known_args(argv)
     try:
-        values = parse(rest)
-        jax.config.update('jax_enable_compilation_cache', False)
-        connect(values)
-        subject = experiment(values.config)
-        numbers = {'config': title(values.named), 'arguments': rest}
-        numbers |= measure(subject, options.steps, min(options.window, options.steps))
+        return make(options, rest) if options.all or options.page else one(options, rest)
     except JsslError as error:
         print(f'throughput: {error}', file=sys.stderr)
         return 2
+
+
+def one(options: argparse.Namespace, rest: Sequence[str]) -> int:
+    """Measures one config and prints what was found.
+
+    Raises:
+      JsslError: for bad input.
+    """
+    values = parse(rest)
+    jax.config.update('jax_enable_compilation_cache', False)
+    connect(values)
+    config = synthetic(values.config) if options.synthetic else values.config
+    numbers = {'config': title(values.named), 'arguments': list(rest)}
+    window = min(options.window, options.steps)
+    numbers |= measure(experiment(config), options.steps, window, whole=not options.brief)
     if jax.process_index() == 0:
         show(f'{numbers["config"]}, batch {numbers["batch_size"]}', table(numbers))
         if options.json:
@@ -108,75 +73,18 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument('--steps', type=positive, default=30, help='steps that are timed')
     result.add_argument('--window', type=positive, default=5, help='steps between two time stamps')
+    result.add_argument('--brief', action='store_true', help='compile the step once, no parts')
+    result.add_argument('--synthetic', action='store_true', help='noise in place of the images')
     result.add_argument('--json', action='store_true', help='end with one line of JSON')
+    table = result.add_argument_group('a row of each config')
+    table.add_argument('--all', action='store_true', help='make what is missing, then the page')
+    table.add_argument('--only', nargs='+', metavar='NAME', help='configs; default all')
+    table.add_argument('--sizes', nargs='+', choices=SIZES, default=SIZES[:1], help='variants')
+    table.add_argument('--again', action='store_true', help='make rows that there are anew')
+    table.add_argument('--page', action='store_true', help='measure nothing, write the page')
+    table.add_argument('--rows', type=Path, default=ROWS, help='JSON lines')
+    table.add_argument('--write', type=Path, default=PAGE, help='the page')
     return result
-
-
-def measure(subject: Experiment, steps: int, window: int) -> dict[str, Any]:
-    """Times `steps` steps in windows of `window`, then as many that show the waiting for data."""
-    host_batches = subject.loader.iterate()
-    batches = to_device(host_batches, lambda batch: sharding.put_batch(batch, subject.mesh))
-    trainer = prepare(subject, next(batches))
-    trainer.windows(batches, 1, WARM_UP)
-    return {
-        **times(subject.batch_size, trainer.windows(batches, steps // window, window)),
-        'data_wait': trainer.waiting(batches, steps),
-        'resident': subject.loader.resident,
-        'trace_seconds': trainer.trace_seconds,
-        'compile_seconds': trainer.compile_seconds,
-        **memory(trainer.step, subject.mesh.local_devices),
-        'device': subject.mesh.devices.flat[0].device_kind,
-        'processor': processor(),
-        'versions': versions(),
-    }
-
-
-def prepare(subject: Experiment, batch: Mapping[str, jax.Array]) -> Trainer:
-    """A fresh state and its step, compiled ahead for batches like `batch`."""
-    train_state = subject.make_state()
-    data = subject.arrays
-    if data is not None:
-        data = sharding.put_replicated(data, subject.mesh)
-    step: Any = subject.step  # of `jax.jit`, which its type does not tell
-    lowered, trace_seconds = timed(lambda: step.lower(train_state, batch, data))
-    compiled, compile_seconds = timed(lowered.compile)
-    return Trainer(compiled, train_state, data, trace_seconds, compile_seconds)
-
-
-def timed(action: Callable[[], Any]) -> tuple[Any, float]:
-    """The result of `action` and the seconds it took."""
-    start = time.perf_counter()
-    result = action()
-    return result, time.perf_counter() - start
-
-
-def times(batch_size: int, seconds: Sequence[float]) -> dict[str, float]:
-    """The median over windows of their `seconds` per step, and both ends."""
-    median = statistics.median(seconds)
-    return {
-        'batch_size': batch_size,
-        'step_ms': 1e3 * median,
-        'images_per_second': batch_size / median,
-        'slowest_images_per_second': batch_size / max(seconds),
-        'fastest_images_per_second': batch_size / min(seconds),
-    }
-
-
-def memory(step: jax.stages.Compiled, devices: Sequence[jax.Device]) -> dict[str, Any]:
-    """Peak memory in bytes of the fullest device, and what the step's program needs on each.
-
-    A CPU's allocator keeps no count: there the peak is that of the whole process.
-    """
-    found = [stats['peak_bytes_in_use'] for device in devices if (stats := device.memory_stats())]
-    resident_set = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    unit = 1 if sys.platform == 'darwin' else 1024
-    plan: Any = step.memory_analysis()
-    program = plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes
-    return {
-        'peak_bytes': max(found) if found else resident_set * unit,
-        'peak_of': 'device' if found else 'process',
-        'program_bytes': program - plan.alias_size_in_bytes,  # what is donated is both in and out
-    }
 
 
 def table(numbers: dict[str, Any]) -> dict[str, str]:
@@ -185,12 +93,31 @@ def table(numbers: dict[str, Any]) -> dict[str, str]:
     compilation = f'{numbers["compile_seconds"]:.1f} s, after {numbers["trace_seconds"]:.1f} s'
     where = 'resident on the device' if numbers['resident'] else 'streamed'
     count, platform = numbers['versions']['devices'], numbers['versions']['platform']
-    return {
+    same = numbers['same_batch_ms']
+    rows = {
         'images per second': f'{numbers["images_per_second"]:,.1f} '
         f'({slowest:,.1f} to {fastest:,.1f} over the windows)',
-        'step': f'{numbers["step_ms"]:,.1f} ms',
+        'step': f'{numbers["step_ms"]:,.1f} ms; {same:,.1f} ms where it is given the same batch',
         'waiting for data': f'{numbers["data_wait"]:.1%}, data {where}',
-        'compile time': f'{compilation} of tracing',
+        'of the host, a step': host(numbers),
+        'operations': f'{numbers["operations"] / 1e9:,.2f} GFLOP a step in products',
+    }
+    if 'parts_ms' in numbers:
+        rows['parts of the step'] = ', '.join(
+            f'{name} {share}' for name, share in split(numbers).items() if share
+        )
+    if numbers['utilisation'] is not None:
+        of = 'a large product here' if 'product_rate' in numbers else 'the bfloat16 peak'
+        rows['utilisation'] = f'{numbers["utilisation"]:.1%} of {of}'
+    if numbers['bound_seconds'] is not None:
+        bound = numbers['bound_seconds']
+        rows['bound of the program'] = (
+            f'{1e3 * bound:,.1f} ms, {numbers["batch_size"] / bound:,.0f} images per second'
+        )
+    rows['compile time'] = f'{compilation} of tracing'
+    if numbers['warm_seconds'] is not None:
+        rows['again, program kept'] = f'{numbers["warm_seconds"]:.1f} s with tracing'
+    return rows | {
         'peak memory': f'{mebibytes(numbers["peak_bytes"])} ({numbers["peak_of"]})',
         'memory of the step': f'{mebibytes(numbers["program_bytes"])} by XLA, per device',
         'machine': f'{count} {platform} device(s) {numbers["device"]}, host {numbers["processor"]}',

@@ -44,7 +44,9 @@ def test_throughput_prints_what_a_run_would_reach(
         'views__view__jitter': 0.0,
     }
     arguments = tiny.arguments(digits_dir, resident=resident, **one_stage)
-    numbers = run('throughput', *arguments, '--steps=6', '--window=2', devices=devices)
+    brief = ['--brief'] if devices > 1 else []
+    times = ['--steps=6', '--window=2', *brief]
+    numbers = run('throughput', *arguments, *times, devices=devices)
     assert numbers['resident'] is (resident == 'yes')
     assert numbers['versions']['devices'] == devices
     assert numbers['arguments'] == arguments
@@ -53,6 +55,18 @@ def test_throughput_prints_what_a_run_would_reach(
     assert rates[1] * numbers['step_ms'] == pytest.approx(32 * 1000)
     assert 0 <= numbers['data_wait'] < 1
     assert numbers['compile_seconds'] > 0
+    assert 0 < numbers['utilisation'] < 2
+    assert numbers['host'] == {'puts': 1 if resident == 'yes' else 4, 'reads': 0, 'waits': 1}
+    assert numbers['host_logged']['reads'] > 1
+    assert numbers['to_host'] == 0
+    if brief:
+        assert numbers['warm_seconds'] is None
+        assert 'parts_ms' not in numbers
+    else:
+        cold = numbers['trace_seconds'] + numbers['compile_seconds']
+        assert 0 < numbers['warm_seconds'] < cold
+        assert list(numbers['parts_ms']) == ['views', 'forward', 'backward', 'optimizer']
+        assert numbers['parts_ms']['views'] > 0
     assert not any(tmp_path.iterdir())  # a program from a cache would not tell the compile time
     assert numbers['peak_of'] == 'process'
     assert numbers['peak_bytes'] > numbers['program_bytes'] > 32 * 32 * 32 * 3
