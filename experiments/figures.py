@@ -33,7 +33,7 @@ from jssl.training.step import make_views, step_keys
 from jssl.visualization.images import as_rgb, cover
 
 WHERE = Path('docs/images/algorithms')
-COLUMN, ROW, WIDTH = 1.39, 0.8, 7.0  # inches between middles, and of the whole
+COLUMN, ROW, WIDTH = 1.365, 0.8, 7.0  # inches between middles, and of the whole
 BOX, TEXT, PICTURE = (1.18, 0.5), 8.2, 0.5  # inches, points, inches
 IMAGES, SHOWN = 8, 2  # digits that are drawn at once, and the one that is shown
 INK, FAINT = '#1f2328', '#57606a'
