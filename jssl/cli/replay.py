@@ -18,7 +18,8 @@ from jssl.fitting.replaying import Replay, check_data, replay, rows_of
 from jssl.paths import expanded
 from jssl.runs.checkpoints import Checkpoints
 from jssl.runs.orders import read_orders
-from jssl.runs.workdir import CHECKPOINTS, RUN
+from jssl.runs.sameness import RUN
+from jssl.runs.workdir import CHECKPOINTS
 
 PARTS = 12  # of the parameters, whose gradients are printed
 

@@ -1,5 +1,6 @@
 """`fit`: an experiment, carried out in a directory from the beginning or from where it stopped."""
 
+import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -14,6 +15,7 @@ from jssl.errors import JsslError, NotFinite, attempt, show
 from jssl.evaluation.evaluator import NETWORK
 from jssl.fitting.evaluating import RunEvaluator
 from jssl.fitting.introducing import introduce
+from jssl.fitting.lengthening import lengthen
 from jssl.fitting.outcome import Outcome, conclude, left_behind
 from jssl.fitting.pretrained import check_weights, with_pretrained
 from jssl.fitting.replay_folder import explain
@@ -36,9 +38,9 @@ from jssl.runs.metrics import (
 from jssl.runs.orders import Orders, read_orders, write_orders
 from jssl.runs.progress import DataWait, Progress, telling
 from jssl.runs.record import recordable
+from jssl.runs.sameness import RUN
 from jssl.runs.workdir import (
     CHECKPOINTS,
-    RUN,
     claimed,
     has_checkpoints,
     kept_config,
@@ -51,7 +53,7 @@ from jssl.training.feed import Feed
 from jssl.training.loop import Loop
 from jssl.training.refresh import Refresher
 from jssl.training.run_log import RunLog
-from jssl.training.settings import ROLL_BACK
+from jssl.training.settings import ROLL_BACK, Runtime
 from jssl.training.shapes import check_shapes
 from jssl.training.watchdog import Watchdog
 
@@ -107,8 +109,10 @@ def fit(
                 config,
                 name,
                 keeps=experiment.algorithm.keeps,
+                defaults=dataclasses.asdict(Runtime()),
                 listings=experiment.listings,
                 same_data=same_data,
+                lengthen=partial(lengthen, experiment, progress.print),
                 report=progress.print,
             )
             introduce(experiment, directory, config, progress.print)

@@ -26,7 +26,8 @@ from jssl.interop.mmselfsup import export_state
 from jssl.interop.safetensors import PREFIX, has_backbone, load_backbone
 from jssl.paths import expanded
 from jssl.runs.checkpoints import read_parts
-from jssl.runs.workdir import CHECKPOINTS, CONFIG, KEEPS, read_config
+from jssl.runs.sameness import KEEPS
+from jssl.runs.workdir import CHECKPOINTS, CONFIG, read_config
 from jssl.training.experiment import Experiment
 
 WEIGHTS = 'backbone.safetensors'

@@ -29,10 +29,10 @@ from jssl.runs.checkpoints import Checkpoints
 from jssl.runs.metrics import METRICS, STEP, STOPPED, MetricsWriter, of_kind, read_metrics
 from jssl.runs.progress import Progress
 from jssl.runs.record import recordable
+from jssl.runs.sameness import RUN
 from jssl.runs.workdir import (
     CHECKPOINTS,
     CONFIG,
-    RUN,
     claimed,
     has_checkpoints,
     kept_config,
@@ -42,6 +42,7 @@ from jssl.runs.workdir import (
 from jssl.training import sharding
 from jssl.training.experiment import Experiment
 from jssl.training.refresh import Refresher
+from jssl.training.settings import Runtime
 from jssl.training.shapes import check_shapes
 from jssl.training.sweep import Setting, Sweep
 from jssl.training.sweep_loop import NOT_FINITE, Lane, SweepLoop
@@ -236,6 +237,7 @@ def _open(
     with contextlib.ExitStack() as opened:
         check = opened.enter_context(claimed(directory, **told))
         told |= {'keeps': experiment.algorithm.keeps, 'listings': experiment.listings}
+        told |= {'defaults': dataclasses.asdict(Runtime())}
         open_workdir(directory, recordable(config), progress.name, **told, same_data=same_data)
         kept = kept_config(directory, check=check, report=progress.print)
         record = opened.enter_context(kept)

@@ -28,9 +28,11 @@ from jssl.runs.contents import (
     intact,
     move_aside,
     one_line,
+    read_beside,
     read_contents,
     steps_in,
     unreadable,
+    write_beside,
     write_contents,
 )
 
@@ -82,6 +84,7 @@ class Checkpoints:
         self._keep, self._kept, self._report, self._data = keep, kept, report, dict(data)
         self._run, self._check, self._told = run, check, saved
         self._pending: tuple[int, dict[str, str]] | None = None
+        self._beside: dict[str, np.ndarray] = {}
         self._unreadable: tuple[int, ...] = ()  # newer than what was restored
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
@@ -111,11 +114,13 @@ class Checkpoints:
             if str(failure) != str(error):
                 self._report(str(failure))
 
-    def save(self, step: int, train_state: Any) -> None:
+    def save(
+        self, step: int, train_state: Any, beside: Mapping[str, np.ndarray] = MappingProxyType({})
+    ) -> None:
         """Copies `train_state` to the host and writes it in the background.
 
         On return the buffers may be donated. A step that is saved already is not saved again. A
-        save that still runs is waited for.
+        save that still runs is waited for. Arrays `beside` the state decide no step.
 
         Raises:
           JsslError: this save cannot begin or the one before has failed, for example because the
@@ -126,7 +131,7 @@ class Checkpoints:
             return
         on_first(self._make_way, f'Process 0 of this job could not write to {self.directory}.')
         self._unreadable = ()
-        self._pending = step, describe(train_state)
+        self._pending, self._beside = (step, describe(train_state)), dict(beside)
         args = ocp.args.Composite(**{ITEM: ocp.args.StandardSave(train_state)})
         try:
             self._saver.save(self.directory / str(step), args=args)
@@ -193,6 +198,10 @@ class Checkpoints:
             )
         return None
 
+    def beside(self, step: int) -> dict[str, np.ndarray]:
+        """What was saved beside the state of a checkpoint that was restored."""
+        return read_beside(self.directory / str(step) / ITEM)
+
     def latest_step(self) -> int | None:
         """The step of the newest checkpoint that is not known to be damaged, None without any."""
         return next(iter(self._saved()), None)
@@ -241,6 +250,7 @@ class Checkpoints:
         folder = self.directory / f'{step}{PARTIAL}'
         if not folder.is_dir():  # a file system without rename is written in place
             folder = self.directory / str(step)
+        write_beside(folder / ITEM, self._beside)
         write_contents(folder, ITEM, step=step, leaves=leaves, data=self._data, run=self._run)
 
     def _make_way(self) -> None:
@@ -368,7 +378,8 @@ def _read_parts(folder: Path, names: tuple[tuple[str, ...], ...]) -> Any:
         stored = handler.metadata(epath.Path(folder / ITEM)).tree
         leaves = jax.tree_util.tree_leaves_with_path(stored)
         paths = {tuple(str(getattr(e, 'key', e)) for e in path): leaf for path, leaf in leaves}
-        chosen = {path: leaf for path, leaf in paths.items() if _within(path, names)}
+        wanted = (path for path in paths if any(path[: len(name)] == name for name in names))
+        chosen = {path: paths[path] for path in wanted}
         if not chosen:
             return {}  # where Orbax would find fault with the file
         shapes = {p: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for p, leaf in chosen.items()}
@@ -382,10 +393,6 @@ def _read_parts(folder: Path, names: tuple[tuple[str, ...], ...]) -> Any:
 
 def _load_failed(error: Exception) -> str:
     return f'loading it failed: {type(error).__name__}: {one_line(error)}'
-
-
-def _within(path: tuple[str, ...], names: tuple[tuple[str, ...], ...]) -> bool:
-    return any(path[: len(name)] == name for name in names)
 
 
 def _is_not_orbax(record: logging.LogRecord) -> bool:

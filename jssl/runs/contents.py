@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 CONTENTS = 'contents.json'
+BESIDE = 'beside.npz'  # arrays among Orbax's files
 # What reading JSON, and then looking for our fields in it, can raise.
 ODD = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
@@ -49,6 +51,20 @@ def write_contents(
     listed |= {'run': run} if run else {}
     text = json.dumps(listed | {'checksum': _checksum(listed)}, indent=1)
     (folder / CONTENTS).write_text(text, encoding='utf-8')
+
+
+def write_beside(item: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays among the files of a checkpoint; no file where there are none."""
+    if arrays:
+        np.savez(item / BESIDE, allow_pickle=False, **arrays)
+
+
+def read_beside(item: Path) -> dict[str, np.ndarray]:
+    """What `write_beside` has written there."""
+    if not (item / BESIDE).is_file():
+        return {}
+    with np.load(item / BESIDE, allow_pickle=False) as arrays:
+        return dict(arrays)
 
 
 def read_contents(folder: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import secrets
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -23,21 +23,13 @@ from jssl.files import replace_file
 from jssl.lock import LOCK, locked
 from jssl.paths import run_directory
 from jssl.processes import on_first
-from jssl.runs.datasets import PLACES, check_same_data
+from jssl.runs.datasets import check_same_data
 from jssl.runs.metrics import METRICS, last_step
+from jssl.runs.sameness import EPOCHS, KEEPS, RUN, check_same
 
 CONFIG = 'config.json'
-KEEPS = 'keeps'  # in config.json: whose backbone is the result, 'student' or 'teacher'
-RUN = 'run'  # in config.json: a name drawn when the run began, by which its checkpoints are known
 NEW = 'runs'  # where directories are made for runs that are given none
 CHECKPOINTS = 'checkpoints'  # a folder in the run's directory, and in it one for every saved step
-# Fields of the config that change no number of a run, the devices but by rounding; of a section
-# those that do not.
-FREE = {
-    **dict.fromkeys(('threads', 'workers', 'stall_minutes', 'log_every', 'mesh')),
-    'checkpoint': ('keep', 'keep_every', 'keep_best'),
-}
-ADDED = {'non_finite': 'stop'}  # what runs had that began before there was such a field
 PACKAGES = {
     'jssl': 'jssl',
     'jax': 'jax',
@@ -55,8 +47,10 @@ def open_workdir(
     name: str,
     *,
     keeps: str = 'student',
+    defaults: Mapping[str, Any] = MappingProxyType({}),
     listings: Mapping[str, Listing] = MappingProxyType({}),
     same_data: bool = False,
+    lengthen: Callable[[Path, int], None] | None = None,
     report: Callable[[str], None] = print,
 ) -> Path:
     """The directory of a run, with its config.json; every process of a job calls it.
@@ -66,8 +60,12 @@ def open_workdir(
       config: resolved, of what JSON can hold.
       name: what a new directory is called after.
       keeps: of the algorithm, see `Algorithm`.
+      defaults: what fields have that a config does not give: such a run may have begun before there
+        was such a field.
       listings: of the data by the field of the config that names them.
       same_data: see `check_same_data`.
+      lengthen: is told the directory and the epochs of its run where another number is given, and
+        raises a `JsslError` where that may not be; None refuses it as any other field.
       report: is told on process 0, in one line, when a run to resume began with other versions.
 
     Returns:
@@ -89,11 +87,14 @@ def open_workdir(
         if stored is not None and not begun and 'versions' in stored:
             stored = None  # of a start of ours that failed, whose command may have been corrected
         if stored is not None:
-            _check_same(workdir, stored, record, report)
+            longer = check_same(workdir, stored, record, defaults, lengthen is not None, report)
             known = stored.get('data', {})
             unchanged = check_same_data(
                 workdir, known, listings, same_data=same_data, report=report
             )
+            if longer and lengthen is not None:
+                lengthen(workdir, stored['config'][EPOCHS])
+                stored['config'][EPOCHS], unchanged = config[EPOCHS], False
     if stored is None:
         stored, unchanged = record | {RUN: secrets.token_hex(8)}, False
     unchanged = unchanged and stored.get(KEEPS) == keeps
@@ -311,64 +312,6 @@ def _make(path: Path) -> bool:
     except FileExistsError:
         return False
     return True
-
-
-def _check_same(
-    workdir: Path,
-    stored: Mapping[str, Any],
-    given: Mapping[str, Any],
-    report: Callable[[str], None],
-) -> None:
-    """Refuses another config; reports other versions."""
-    parts = set(stored.get('data', {})) & set(given['data'])  # known by what they are
-    changed = _differences(*(_decisive(record['config'], parts) for record in (stored, given)))
-    if changed:
-        raise JsslError(
-            f'{workdir} holds a run of another config (stored → given): {"; ".join(changed)}. '
-            'Give another --workdir, or the stored values to resume that run.'
-        )
-    known = ('config', KEEPS, 'data', RUN)
-    rest = [{k: v for k, v in record.items() if k not in known} for record in (stored, given)]
-    places = [{part: record['config'].get(part) for part in parts} for record in (stored, given)]
-    changed = _differences(*places) + _differences(*rest)
-    if changed and jax.process_index() == 0:
-        report(f'The run in {workdir} began elsewhere (then → now): {"; ".join(changed)}.')
-
-
-def _decisive(config: Mapping[str, Any], parts: Container[str]) -> dict[str, Any]:
-    """What a run's numbers depend on: another machine may need other `FREE` settings, and have
-    the `parts`, which are compared by what they hold, at other `PLACES`."""
-    left_out = {key: PLACES if key in parts else FREE.get(key) or () for key in config}
-    return {
-        key: {field: inner for field, inner in value.items() if field not in left_out.get(key, ())}
-        if isinstance(value, Mapping)
-        else value
-        for key, value in (ADDED | dict(config)).items()
-        if FREE.get(key, ()) is not None
-    }
-
-
-def _differences(stored: Any, given: Any) -> list[str]:
-    """``field: stored → given`` for every field in which two JSON values differ."""
-    before, after = dict(_fields(stored)), dict(_fields(given))
-    return [
-        f'{field}: {_show(before, field)} → {_show(after, field)}'
-        for field in dict.fromkeys((*before, *after))
-        if field not in before or field not in after or before[field] != after[field]
-    ]
-
-
-def _show(fields: Mapping[str, Any], field: str) -> str:
-    return json.dumps(fields[field], ensure_ascii=False) if field in fields else 'absent'
-
-
-def _fields(value: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
-    """The leaves of a JSON value with their dotted names, such as ``model.backbone.depth``."""
-    if not value or not isinstance(value, dict | list):
-        yield prefix, value
-        return
-    for key, child in value.items() if isinstance(value, dict) else enumerate(value):
-        yield from _fields(child, f'{prefix}.{key}' if prefix else str(key))
 
 
 def _check_writable(directory: Path) -> None:

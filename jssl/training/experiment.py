@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -36,6 +35,7 @@ from jssl.optim.optimizers import Optimizer, learning_rate, make_optimizer
 from jssl.optim.scheduled import Scheduled
 from jssl.optim.schedules import Constant, Schedule, ScheduleFactory
 from jssl.precision import with_dtype
+from jssl.runs.describe import words_of
 from jssl.training import sharding
 from jssl.training.plan import Plan
 from jssl.training.settings import SKIP, Runtime
@@ -366,8 +366,13 @@ class Experiment(Checked):
             skip=self.runtime.non_finite == SKIP,
         )
 
-    def describe(self) -> dict[str, str]:
-        """The experiment in words, for the config.json of a run that no config describes."""
+    def describe(self) -> dict[str, Any]:
+        """The experiment for the config.json of a run that no config describes.
+
+        Numbers and the fields of the runtime as in a config, and all else in words.
+        """
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        words = {name: re.sub(r' at 0x\w+', '', repr(value)) for name, value in values.items()}
-        return words | {'images': str(len(self.data))}
+        runtime = dataclasses.asdict(values.pop('runtime'))
+        plain = {name: isinstance(value, int | str | None) for name, value in values.items()}
+        said = {name: value if plain[name] else words_of(value) for name, value in values.items()}
+        return said | runtime | {'images': len(self.data)}

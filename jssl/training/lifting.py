@@ -6,7 +6,9 @@ constants differ the first one is evaluated with those of another in their place
 """
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,6 +17,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 # Where a number stands: of the equations on the way to it the numbers, and the names of the parts.
 Place = tuple[int | str, ...]
+LIBRARIES = ('jax', 'flax', 'optax')
 CONSTANT, OUTPUT = '(constant)', '(output)'  # in place of an equation's part
 # What these compute is written out: all of it, or where a number in it differs. No derivative is
 # taken of a lifted program, so that rules of derivatives, parts of the former, no longer matter.
@@ -34,10 +37,12 @@ class Lifted:
     Attributes:
       call: ``call(numbers, *arguments)``, a pure function.
       numbers: those of each setting, an array (K, ...) for each that differs.
+      sources: which line of code each of them stands in, such as ``cosine_momentum (teacher.py)``.
     """
 
     call: Callable[..., Any]
     numbers: tuple[np.ndarray, ...]
+    sources: tuple[str, ...] = ()
 
     def of(self, setting: int) -> tuple[np.ndarray, ...]:
         """The numbers of one setting."""
@@ -69,10 +74,29 @@ def lift(functions: Sequence[Callable[..., Any]], *arguments: Any) -> Lifted:
 
     def call(numbers: Sequence[jax.Array], *arguments: Any) -> Any:
         known = dict(zip(places, numbers, strict=True))
-        evaluation = _Evaluation(known)
+        evaluation = Evaluation(known)
         return jax.tree.unflatten(tree, evaluation.run(programs[0], jax.tree.leaves(arguments)))
 
-    return Lifted(call, tuple(np.stack(values) for values in places.values()))
+    sources = tuple(_source(programs[0], place) for place in places)
+    return Lifted(call, tuple(np.stack(values) for values in places.values()), sources)
+
+
+def _source(program: Any, place: Place) -> str:
+    """The function in which a number stands, the innermost that is not of a library for arrays."""
+    equation, inside = None, program
+    for part in place[:-1]:
+        if part in (CONSTANT, OUTPUT):
+            break
+        if hasattr(inside, 'eqns'):
+            equation = inside.eqns[part]
+            inside = equation.params
+        else:
+            inside = inside[part]
+    frames = [] if equation is None else equation.source_info.traceback.frames
+    for frame in frames:
+        if not any(f'{os.sep}{name}{os.sep}' in frame.file_name for name in LIBRARIES):
+            return f'{frame.function_name} ({Path(frame.file_name).name})'
+    return 'a constant'
 
 
 def _compare(programs: Sequence[ClosedJaxpr], place: Place) -> Iterator[tuple[Place, Any]]:
@@ -144,6 +168,8 @@ def _compare_parts(equations: Sequence[Any], place: Place) -> Iterator[tuple[Pla
     """What an operation is given besides its inputs: sizes, options, programs inside it."""
     _agree('operations', [sorted(equation.params) for equation in equations])
     primitive, parts = equations[0].primitive.name, equations[0].params
+    if primitive == 'debug_callback':  # a function, made anew at each tracing, that only tells
+        return
     # a Python function beside a program, as of `reduce`, is the one that the program is traced from
     traced = any(isinstance(part, Jaxpr | ClosedJaxpr) for part in parts.values())
     names = [name for name, part in parts.items() if not (traced and callable(part))]
@@ -182,7 +208,7 @@ def _short(value: Any) -> str:
     return text if len(text) < 60 else f'{text[:57]}...'
 
 
-class _Evaluation:
+class Evaluation:
     """Evaluates a program with other numbers at some places."""
 
     def __init__(self, numbers: Mapping[Place, jax.Array]) -> None:
@@ -207,11 +233,17 @@ class _Evaluation:
             )
         }
         values |= zip(jaxpr.invars, inputs, strict=True)
-        for number, equation in enumerate(jaxpr.eqns):
+        self.run_equations(jaxpr.eqns, values, place)
+        return self._read(jaxpr.outvars, values, (*place, OUTPUT))
+
+    def run_equations(
+        self, equations: Sequence[Any], values: dict[Any, Any], place: Place = ()
+    ) -> None:
+        """Adds what equations compute to the `values` of variables."""
+        for number, equation in enumerate(equations):
             here = (*place, number)
             given = self._read(equation.invars, values, here)
             values |= zip(equation.outvars, self._apply(equation, given, here), strict=True)
-        return self._read(jaxpr.outvars, values, (*place, OUTPUT))
 
     def _read(self, atoms: Sequence[Any], values: Mapping[Any, Any], place: Place) -> list[Any]:
         def read(position: int, atom: Any) -> Any:
@@ -236,7 +268,7 @@ class _Evaluation:
         return CONTROL[primitive.name](self, parts, given, place)
 
 
-def _scan(to: _Evaluation, parts: Mapping[str, Any], given: list[Any], place: Place) -> list[Any]:
+def _scan(to: Evaluation, parts: Mapping[str, Any], given: list[Any], place: Place) -> list[Any]:
     fixed, carried = _counts(parts)
     constants, start = given[:fixed], given[fixed : fixed + carried]
 
@@ -257,7 +289,7 @@ def _counts(parts: Mapping[str, Any]) -> tuple[int, int]:
     return len(constants), len(carried)
 
 
-def _while(to: _Evaluation, parts: Mapping[str, Any], given: list[Any], place: Place) -> list[Any]:
+def _while(to: Evaluation, parts: Mapping[str, Any], given: list[Any], place: Place) -> list[Any]:
     first, second = parts['cond_nconsts'], parts['cond_nconsts'] + parts['body_nconsts']
 
     def going_on(carry: Any) -> Any:
@@ -272,7 +304,7 @@ def _while(to: _Evaluation, parts: Mapping[str, Any], given: list[Any], place: P
     return found
 
 
-def _cond(to: _Evaluation, parts: Mapping[str, Any], given: list[Any], place: Place) -> list[Any]:
+def _cond(to: Evaluation, parts: Mapping[str, Any], given: list[Any], place: Place) -> list[Any]:
     def branch(number: int) -> Callable[..., Any]:
         program = parts['branches'][number]
         return lambda *inputs: to.run(program, inputs, (*place, 'branches', number))

@@ -93,8 +93,8 @@ class Loop:
         pending: tuple[int, Metrics] | None = None
         running: deque[Metrics] = deque()
         batches: Iterator[DeviceBatch] | None = None
-        self.refresher.begin(train_state)
         first = int(train_state.step) + 1
+        self.refresher.begin(self.checkpoints.beside(first - 1))
         with StopSignal() as stop:
             for step in range(first, self.plan.steps + 1):
                 if self.refresher.due(step - 1):
@@ -142,7 +142,11 @@ class Loop:
         if not stopping and self.plan.due(self.plan.evaluate_every, step):
             self.log.scores(step, train_state)
         if stopping or self.plan.due(self.plan.save_every, step):
-            self.checkpoints.save(step, train_state)
+            self._save(step, train_state)
+
+    def _save(self, step: int, train_state: TrainState) -> None:
+        """Writes a checkpoint, and beside it what the refresher would not know after a resume."""
+        self.checkpoints.save(step, train_state, self.refresher.beside)
 
     def _ends(self, step: int, train_state: TrainState) -> bool:
         """Whether a callback ends the run here; the state is evaluated and saved then."""
@@ -151,7 +155,7 @@ class Loop:
             return False
         if verdict == STOP and not self.plan.due(self.plan.evaluate_every, step):
             self.log.scores(step, train_state)
-        self.checkpoints.save(step, train_state)
+        self._save(step, train_state)
         self.checkpoints.wait()
         if verdict == FAIL:
             raise self.callbacks.failed(step)

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -23,6 +23,7 @@ from jssl.training import sharding
 from jssl.training.experiment import Experiment
 from jssl.training.step import refresh_key, strongly_typed
 
+LABELS = 'cluster_labels'
 SILENCE = 10.0  # seconds between two lines about how far a refresh is
 
 
@@ -77,15 +78,15 @@ class Refresher:
         epoch, inside = divmod(step, plan.steps_per_epoch)
         return inside == 0 and step < plan.steps and self.experiment.algorithm.refreshes(epoch)
 
-    def begin(self, train_state: TrainState) -> None:
-        """Takes the labels of a state that a run goes on from as those of the epoch before.
+    @property
+    def beside(self) -> dict[str, np.ndarray]:
+        """What is saved beside a state: the labels of the epoch before, none before the second."""
+        previous = self.clusters.previous
+        return {} if previous is None else {LABELS: previous}
 
-        In the middle of an epoch those are not known any more, so that the first comparison after
-        it is left out.
-        """
-        step, labels = int(train_state.step), self._cluster_labels(train_state)
-        if step and step % self.experiment.plan.steps_per_epoch == 0 and labels is not None:
-            self.clusters.previous = labels
+    def begin(self, beside: Mapping[str, np.ndarray]) -> None:
+        """Takes over what was saved beside the state that a run goes on from."""
+        self.clusters.previous = beside.get(LABELS)
 
     def refresh(self, train_state: TrainState) -> TrainState:
         """The state with new clusters, or whatever the algorithm makes of the features of all.

@@ -36,7 +36,7 @@ def check_shapes(experiment: Experiment, *, copies: int = 1) -> None:
             'number; let it give (B, D) of them.'
         )
     if any(map(experiment.algorithm.refreshes, range(min(experiment.epochs, EPOCHS)))):
-        _traced('the refresh', lambda: jax.eval_shape(_refresh(experiment), state))
+        _traced('the refresh', lambda: jax.eval_shape(refresh_of(experiment), state))
 
 
 def step_inputs(experiment: Experiment) -> tuple[Any, Any, Any]:
@@ -59,7 +59,7 @@ def step_inputs(experiment: Experiment) -> tuple[Any, Any, Any]:
     return experiment.placed_state, batch, whole
 
 
-def _refresh(experiment: Experiment) -> Callable[[TrainState], Any]:
+def refresh_of(experiment: Experiment) -> Callable[[TrainState], Any]:
     """What happens between epochs, with features for all images."""
     algorithm = experiment.algorithm
 

@@ -140,10 +140,13 @@ def test_a_report_that_was_removed_is_drawn_anew_with_the_same_time(
 def test_another_config_in_the_same_directory_is_refused(
     run: Path, digits_dir: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    argv = tiny.arguments(digits_dir, run, epochs=3, evaluate__every_epochs=1, seed=7)
+    argv = tiny.arguments(digits_dir, run, epochs=3, evaluate__every_epochs=1)
     assert main(argv) == 2
     said = capsys.readouterr().err
-    assert 'epochs: 2 → 3' in said
+    assert 'of the 16 steps that it has taken the learning rate of step ' in said
+    assert f'--workdir={run}-3 --config.pretrained={run}' in said
+    assert main([*argv, '--config.seed=7']) == 2
+    said = capsys.readouterr().err
     assert 'seed: 0 → 7' in said
     assert '--workdir' in said
 

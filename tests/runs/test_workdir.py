@@ -188,13 +188,19 @@ def test_what_changes_no_number_may_change_and_the_rest_of_its_section_may_not(
 ) -> None:
     saves = {'every_steps': 5, 'keep': 3}
     begun = EXPERIMENT | {'checkpoint': saves, 'mesh': {'devices': 1, 'fsdp': 1}, 'log_every': 5}
-    open_workdir(tmp_path, begun, 'x')  # before there was `non_finite`
+    defaults = {'non_finite': 'stop', 'checkpoint': {'new': 0}}
+    open_workdir(tmp_path, begun, 'x')  # before there were such fields
     took_steps(tmp_path)
     more = saves | {'keep': 9, 'keep_every': 100, 'keep_best': 'knn'}
     others = begun | {'checkpoint': more, 'mesh': {'devices': 8, 'fsdp': 2}, 'log_every': 20}
-    open_workdir(tmp_path, others | {'non_finite': 'stop'}, 'x')
-    with refused('non_finite: "stop" → "skip"'):
-        open_workdir(tmp_path, others | {'non_finite': 'skip'}, 'x')
+    later = others | {'non_finite': 'stop', 'checkpoint': more | {'new': 0}}
+    open_workdir(tmp_path, later, 'x', defaults=defaults)
+    for other, words in (
+        ({'non_finite': 'skip'}, 'non_finite: "stop" → "skip"'),
+        ({'checkpoint': more | {'new': 1}}, 'checkpoint.new: 0 → 1'),
+    ):
+        with refused(words):
+            open_workdir(tmp_path, later | other, 'x', defaults=defaults)
     with refused('checkpoint.every_steps: 5 → 6'):
         open_workdir(tmp_path, begun | {'checkpoint': saves | {'every_steps': 6}}, 'x')
 

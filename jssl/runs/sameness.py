@@ -1,0 +1,109 @@
+"""Whether a config is that of a run: by all that its numbers depend on."""
+
+import json
+from collections.abc import Callable, Container, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jssl.errors import JsslError
+from jssl.runs.datasets import PLACES
+
+EPOCHS = 'epochs'  # the field of the config
+KEEPS = 'keeps'  # in config.json: whose backbone is the result, 'student' or 'teacher'
+RUN = 'run'  # in config.json: a name drawn when the run began, by which its checkpoints are known
+# Fields of the config that change no number of a run, the devices but by rounding; of a section
+# those that do not.
+FREE = {
+    **dict.fromkeys(('threads', 'workers', 'stall_minutes', 'log_every', 'mesh')),
+    'checkpoint': ('keep', 'keep_every', 'keep_best'),
+}
+
+
+def check_same(
+    workdir: Path,
+    stored: Mapping[str, Any],
+    given: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    may_lengthen: bool,
+    report: Callable[[str], None],
+) -> bool:
+    """Refuses another config; reports other versions and places.
+
+    Args:
+      workdir: of the run, for messages.
+      stored: what its config.json holds.
+      given: what it would hold now.
+      defaults: what fields have that a config does not give.
+      may_lengthen: whether another number of epochs is none of its business.
+      report: is told on process 0, in one line, of other versions and places.
+
+    Returns:
+      Whether the epochs are others.
+
+    Raises:
+      JsslError: names every field that differs.
+    """
+    parts = set(stored.get('data', {})) & set(given['data'])  # known by what they are
+    configs = [_filled(record['config'], defaults) for record in (stored, given)]
+    decisive = [_decisive(config, parts) for config in configs]
+    longer = may_lengthen and len({config.pop(EPOCHS, None) for config in decisive}) > 1
+    changed = _differences(*decisive)
+    if changed:
+        raise JsslError(
+            f'{workdir} holds a run of another config (stored → given): {"; ".join(changed)}. '
+            'Give another --workdir, or the stored values to resume that run.'
+        )
+    known = ('config', KEEPS, 'data', RUN)
+    rest = [{k: v for k, v in record.items() if k not in known} for record in (stored, given)]
+    places = [{part: record['config'].get(part) for part in parts} for record in (stored, given)]
+    changed = _differences(*places) + _differences(*rest)
+    if changed and jax.process_index() == 0:
+        report(f'The run in {workdir} began elsewhere (then → now): {"; ".join(changed)}.')
+    return longer
+
+
+def _decisive(config: Mapping[str, Any], parts: Container[str]) -> dict[str, Any]:
+    """What a run's numbers depend on: another machine may need other `FREE` settings, and have
+    the `parts`, which are compared by what they hold, at other `PLACES`."""
+    left_out = {key: PLACES if key in parts else FREE.get(key) or () for key in config}
+    return {
+        key: {field: inner for field, inner in value.items() if field not in left_out.get(key, ())}
+        if isinstance(value, Mapping)
+        else value
+        for key, value in config.items()
+        if FREE.get(key, ()) is not None
+    }
+
+
+def _filled(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """A config with the fields that it does not give, within sections too."""
+    filled = {**defaults, **config}
+    for key, section in defaults.items():
+        if isinstance(section, Mapping) and isinstance(filled[key], Mapping):
+            filled[key] = {**section, **filled[key]}
+    return filled
+
+
+def _differences(stored: Any, given: Any) -> list[str]:
+    """``field: stored → given`` for every field in which two JSON values differ."""
+    before, after = dict(_fields(stored)), dict(_fields(given))
+    return [
+        f'{field}: {_show(before, field)} → {_show(after, field)}'
+        for field in dict.fromkeys((*before, *after))
+        if field not in before or field not in after or before[field] != after[field]
+    ]
+
+
+def _show(fields: Mapping[str, Any], field: str) -> str:
+    return json.dumps(fields[field], ensure_ascii=False) if field in fields else 'absent'
+
+
+def _fields(value: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
+    """The leaves of a JSON value with their dotted names, such as ``model.backbone.depth``."""
+    if not value or not isinstance(value, dict | list):
+        yield prefix, value
+        return
+    for key, child in value.items() if isinstance(value, dict) else enumerate(value):
+        yield from _fields(child, f'{prefix}.{key}' if prefix else str(key))
