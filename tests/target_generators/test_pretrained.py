@@ -11,6 +11,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from jssl.components import build
+from jssl.planning import flops
 from jssl.target_generators import DALLE, VQKD, CLIPGenerator
 from jssl.target_generators.frozen import generate, init_generator
 from tests.checks import refused
@@ -68,6 +69,19 @@ def test_tokens_of_bfloat16_images_are_computed_in_float32(tmp_path: Path) -> No
     logits = tokens(halved, images)
     assert logits.dtype == jnp.float32
     np.testing.assert_array_equal(logits, tokens(whole, images.astype(jnp.float32)))
+
+
+def test_a_network_has_products_as_losses_and_a_function_exact_ones() -> None:
+    """The highest precision of a GPU has no tensor core: CAE's tokenizer took most of a step."""
+
+    def kinds(generator: Any, state: Any) -> set[tuple[str, str]]:
+        made = jax.make_jaxpr(functools.partial(generate, generator))(state, images)
+        return set(flops.count(made, 'cuda'))
+
+    images, generator = jnp.zeros((1, 8, 8, 3)), DALLE(**DALLE_FIELDS)
+    shapes = jax.eval_shape(lambda x: init_generator(generator, jax.random.key(0), x), images)
+    assert kinds(generator, shapes) == {('float32', 'high')}
+    assert kinds(lambda x: x @ x.swapaxes(-1, -2), {}) == {('float32', 'highest')}
 
 
 def test_clip_equals_pytorch(tmp_path: Path) -> None:
