@@ -118,8 +118,8 @@ networks whose blocks are compiled as a loop (`scan_layers`)."""
 
 SHOWN = """## What the programs show
 
-Most steps are bound by the memory, not by arithmetic. No step here waits for its host, and none copies
-a queue or a bank.
+Most steps are bound by the memory, not by arithmetic. No step here waits for its host, and none
+copies a queue or a bank.
 
 Mended:
 
