@@ -1,27 +1,26 @@
 """Convolutions that a CPU computes, or differentiates, faster as matrix products.
 
-XLA's CPU backend takes about twice the time of oneDNN for the gradient of a convolution by its
-kernel, and several times that for a 1x1 kernel or on a processor without AVX-512. On accelerators
-nothing changes.
+XLA's CPU backend takes up to three times the time of oneDNN for the gradient of a convolution by
+its kernel, and several times that for a 1x1 kernel, or for large maps on some processors without
+AVX-512. On accelerators nothing changes.
 """
 
 import functools
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jssl.layers.platforms import Compute, on_cpu
+from jssl.layers.rows import row_parts
 
 Padding = Sequence[tuple[int, int]]  # rows and columns, before and after
 
-# The plain gradient by a kernel is slow on large maps where the processor lacks AVX-512; narrow
-# kernels gain nothing by products. With AVX-512 products of 128 channels and more take a third less
-# time, but their copies cost a tenth of a step's memory.
+# Narrow kernels gain nothing by products. Small maps gain a fifth, and their copies cost memory.
 LARGE, WIDE = 12, 64
+# Pixels whose copies a processor's cache still holds, and that keep its cores busy.
+PIXELS = 2048
 
 
 def convolve(
@@ -69,16 +68,7 @@ def _is_dense(x: jax.Array, kernel: jax.Array, options: dict[str, Any]) -> bool:
 
 def _gains(x: jax.Array, kernel: jax.Array) -> bool:
     """Whether the gradient by a kernel is faster as products."""
-    return min(x.shape[1:3]) >= LARGE and min(kernel.shape[2:]) >= WIDE and lacks_avx512()
-
-
-@functools.cache
-def lacks_avx512() -> bool:
-    """Whether this is an x86 processor whose vectors end at 256 bits, as far as Linux tells."""
-    if sys.platform != 'linux':
-        return False
-    flags = Path('/proc/cpuinfo').read_text(encoding='utf-8', errors='replace').split()
-    return 'avx2' in flags and 'avx512f' not in flags
+    return min(x.shape[1:3]) >= LARGE and min(kernel.shape[2:]) >= WIDE
 
 
 def _pointwise(x: jax.Array, kernel: jax.Array, strides: Sequence[int]) -> jax.Array:
@@ -113,11 +103,7 @@ def _with_products(plain: Compute, padding: Padding) -> Compute:
 def kernel_gradient(
     x: jax.Array, given: jax.Array, sides: Sequence[int], padding: Padding
 ) -> jax.Array:
-    """The gradient of a convolution of stride 1 by its kernel, as k products.
-
-    Entry (i, j) of the kernel sums x[y + i, z + j] given[y, z]. Each product has all j of one i: of
-    x, moved by i rows, and k' copies of the gradient, moved by j columns each. im2col would need
-    k k' copies.
+    """The gradient of a convolution of stride 1 by its kernel, as products of some images each.
 
     Args:
       x: (B, H, W, C), what the convolution was given.
@@ -128,13 +114,40 @@ def kernel_gradient(
     Returns:
       (k, k', C, D).
     """
+    gradient = functools.partial(_gradient_of_some, sides=sides, padding=padding)
+    images = _images_at_once(given)
+    if images == len(x):
+        return gradient(x, given)
+    parts = [array.reshape(-1, images, *array.shape[1:]) for array in (x, given)]
+    nothing = jnp.zeros((*sides, x.shape[-1], given.shape[-1]), given.dtype)
+    return jax.lax.scan(lambda total, some: (total + gradient(*some), None), nothing, parts)[0]
+
+
+def _images_at_once(given: jax.Array) -> int:
+    """How few images have `PIXELS` pixels; a divisor of all, which devices that share them take."""
+    images, pixels = len(given), given.shape[1] * given.shape[2]
+    if row_parts() > 1:
+        return images
+    divisors = (count for count in range(1, images) if images % count == 0)
+    return next((count for count in divisors if count * pixels >= PIXELS), images)
+
+
+def _gradient_of_some(
+    x: jax.Array, given: jax.Array, sides: Sequence[int], padding: Padding
+) -> jax.Array:
+    """`kernel_gradient` as k products.
+
+    Entry (i, j) of the kernel sums x[y + i, z + j] given[y, z]. Each product has all j of one i: of
+    x, moved by i rows, and k' copies of the gradient, moved by j columns each. im2col would need
+    k k' copies.
+    """
     (above, below), (left, _) = padding
     height, width, channels = given.shape[1], x.shape[2], x.shape[3]
     columns = [_moved(given, j - left, width) for j in range(sides[1])]
     moved = jnp.concatenate(columns, axis=-1).reshape(-1, sides[1] * given.shape[-1])
-    padded = jnp.pad(x.transpose(3, 0, 1, 2), ((0, 0), (0, 0), (above, below), (0, 0)))
-    rows = [padded[:, :, i : i + height].reshape(channels, -1) for i in range(sides[0])]
-    products = jnp.stack([row @ moved for row in rows])  # (k, C, k' D)
+    padded = jnp.pad(x, ((0, 0), (above, below), (0, 0), (0, 0)))
+    rows = [padded[:, i : i + height].reshape(-1, channels) for i in range(sides[0])]
+    products = jnp.stack([row.T @ moved for row in rows])  # (k, C, k' D)
     return products.reshape(sides[0], channels, sides[1], -1).swapaxes(1, 2)
 
 

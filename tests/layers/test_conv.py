@@ -17,11 +17,11 @@ ours = functools.partial(convolve, dimension_numbers=NAMES)
 
 
 @pytest.fixture
-def slow_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One without AVX-512, to which small arrays are large."""
-    monkeypatch.setattr(conv, 'lacks_avx512', lambda: True)
+def small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small arrays are large, and a gradient is a sum over some images at a time."""
     monkeypatch.setattr(conv, 'LARGE', 3)
     monkeypatch.setattr(conv, 'WIDE', 2)
+    monkeypatch.setattr(conv, 'PIXELS', 30)
 
 
 def arrays(image: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
@@ -53,7 +53,7 @@ CASES = {
 }
 
 
-@pytest.mark.usefixtures('float64', 'slow_processor')
+@pytest.mark.usefixtures('float64', 'small_is_large')
 @pytest.mark.parametrize('case', CASES.values(), ids=CASES)
 def test_values_and_gradients_are_those_of_a_plain_convolution(case: Any) -> None:
     image, kernel, strides, padding, options = case
@@ -78,7 +78,7 @@ def operations(platform: str, image: tuple[int, ...], kernel: tuple[int, ...]) -
     return [text.count(f'stablehlo.{name}') for name in ('convolution', 'dot_general')]
 
 
-@pytest.mark.usefixtures('slow_processor')
+@pytest.mark.usefixtures('small_is_large')
 @pytest.mark.parametrize(('side', 'expected'), [(1, [0, 2]), (3, [1, 3])])
 def test_only_programs_for_cpus_hold_the_products(side: int, expected: list[int]) -> None:
     shapes = (2, 12, 12, 4), (side, side, 4, 4)
@@ -88,32 +88,20 @@ def test_only_programs_for_cpus_hold_the_products(side: int, expected: list[int]
 
 
 @pytest.mark.parametrize(
-    ('lacks', 'side', 'width', 'expected'),
-    [
-        (True, 12, 64, [1, 3]),
-        (True, 11, 64, [2, 0]),
-        (True, 12, 63, [2, 0]),
-        (False, 12, 64, [2, 0]),
-    ],
+    ('side', 'width', 'expected'), [(12, 64, [1, 3]), (11, 64, [2, 0]), (12, 63, [2, 0])]
 )
-def test_products_are_taken_where_they_gain(
-    lacks: bool, side: int, width: int, expected: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(conv, 'lacks_avx512', lambda: lacks)
+def test_products_are_taken_where_they_gain(side: int, width: int, expected: list[int]) -> None:
     assert operations('cpu', (2, side, side, width), (3, 3, width, width)) == expected
 
 
-@pytest.mark.parametrize(
-    ('flags', 'lacks'), [('fpu avx2', True), ('avx2 avx512f', False), ('neon', False)]
-)
-def test_the_processor_says_what_it_has(
-    flags: str, lacks: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(conv.sys, 'platform', 'linux')
-    monkeypatch.setattr(conv.Path, 'read_text', lambda *_, **__: f'flags : {flags}\n')
-    assert conv.lacks_avx512.__wrapped__() is lacks
-
-
-def test_other_systems_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conv.sys, 'platform', 'darwin')
-    assert not conv.lacks_avx512.__wrapped__()
+def test_a_few_images_at_once_unless_devices_share_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    for images, side, expected in (
+        (32, 32, 2),
+        (31, 32, 31),
+        (32, 12, 16),
+        (32, 4, 32),
+        (8, 56, 1),
+    ):
+        assert conv._images_at_once(jnp.zeros((images, side, side, 0))) == expected
+    monkeypatch.setattr(conv, 'row_parts', lambda: 2)
+    assert conv._images_at_once(jnp.zeros((32, 32, 32, 0))) == 32
