@@ -21,6 +21,7 @@ from jssl.compilation_cache import keep_programs
 from jssl.config import experiment
 from jssl.training import sharding
 from jssl.training.lanes import InTurn, Lanes, SideBySide
+from jssl.training.rows import as_rows
 from jssl.training.sweep import Sweep
 
 ROUNDS, STEPS = 5, 3  # alternations, and steps of every lane in each
@@ -40,7 +41,7 @@ def measure(sweep: Sweep, ways: Sequence[str], rounds: int = ROUNDS) -> dict[str
     """The cost of each way to take a step of all lanes, and of runs in turn."""
     first = sweep.lanes[0]
     assert first.arrays is not None
-    data = sharding.put_replicated(first.arrays, first.mesh)
+    data = sharding.put_replicated(as_rows(first.arrays), first.mesh)
     acts = {ALONE: _alone(sweep, data)}
     call, numbers = sweep.program
     for way in ways:

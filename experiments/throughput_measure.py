@@ -31,6 +31,7 @@ from jssl.runs.workdir import versions
 from jssl.training import sharding
 from jssl.training.experiment import Experiment
 from jssl.training.loop import keep_pace, on_host, to_device
+from jssl.training.rows import as_rows
 
 Batches = Iterator[Mapping[str, jax.Array]]
 WARM_UP = 8  # steps; more than the batches that lie ready while the step is compiled
@@ -132,8 +133,7 @@ def measure(subject: Experiment, steps: int, window: int, *, whole: bool) -> dic
 
 def inputs(subject: Experiment, batch: Mapping[str, jax.Array]) -> Given:
     """A fresh state, a batch, and the data set where it is kept on the devices."""
-    data = subject.arrays
-    kept = None if data is None else sharding.put_replicated(data, subject.mesh)
+    kept = sharding.put_replicated(as_rows(subject.arrays), subject.mesh)
     return Given(subject.make_state(), batch, kept)
 
 

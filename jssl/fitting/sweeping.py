@@ -42,6 +42,7 @@ from jssl.runs.workdir import (
 from jssl.training import sharding
 from jssl.training.experiment import Experiment
 from jssl.training.refresh import Refresher
+from jssl.training.rows import as_rows
 from jssl.training.settings import Runtime
 from jssl.training.shapes import check_shapes
 from jssl.training.sweep import Setting, Sweep
@@ -274,7 +275,7 @@ def _carry_out(
     if not before:
         lanes = [run.lane for run in runs]
         loop = SweepLoop(sweep.together, lanes, progress, first.batch_size, directory)
-        data = sharding.put_replicated(first.arrays, first.mesh)
+        data = sharding.put_replicated(as_rows(first.arrays), first.mesh)
         states = loop.run(states, done + 1, sweep.batches(done), data)
     results = [run.result(setting) for run, setting in zip(runs, sweep.settings, strict=True)]
     best, written = best_of(results), []

@@ -12,6 +12,7 @@ from jssl.training import sharding
 from jssl.training.experiment import Experiment
 from jssl.training.loop import DeviceBatch, HostBatch, to_device
 from jssl.training.refresh import Refresher
+from jssl.training.rows import as_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,5 +50,4 @@ class Feed:
     @functools.cached_property
     def data(self) -> DeviceBatch | None:
         """The data set, where it is kept on the devices."""
-        arrays = self.experiment.arrays
-        return None if arrays is None else sharding.put_replicated(arrays, self.experiment.mesh)
+        return sharding.put_replicated(as_rows(self.experiment.arrays), self.experiment.mesh)

@@ -11,6 +11,7 @@ from jssl.algorithm import TrainState
 from jssl.errors import JsslError, in_words
 from jssl.training import sharding
 from jssl.training.experiment import Experiment
+from jssl.training.rows import as_rows
 
 EPOCHS = 1000  # among which an algorithm that refreshes its state does so
 
@@ -53,7 +54,7 @@ def step_inputs(experiment: Experiment) -> tuple[Any, Any, Any]:
         rows = len(experiment.data)
         kept = {name: part for name, part in batch.items() if name != 'index'}
         kept = jax.tree.map(lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype), kept)
-        whole = sharding.placed(kept, sharding.replicated(mesh))
+        whole = sharding.placed(as_rows(kept), sharding.replicated(mesh))
         batch = {'index': batch['index']}
     batch = sharding.placed(batch, sharding.batch_sharding(mesh))
     return experiment.placed_state, batch, whole

@@ -20,6 +20,7 @@ from jssl.algorithm import Algorithm, Batch, Metrics, Params, State, TrainState
 from jssl.data.canvas import Canvas
 from jssl.errors import JsslError
 from jssl.kinds import VIEW
+from jssl.training.rows import Rows
 from jssl.training.skipping import skipping
 
 Views = Annotated[Callable[[jax.Array, Canvas], Mapping[str, Any]], VIEW]
@@ -55,7 +56,7 @@ def make_train_step(
       ``step(train_state, batch, data=None) -> (train_state, metrics)``. `batch` holds `canvas`,
       a `Canvas` of pixels (B, S, S, C) uint8 and sizes (B, 2), `index` (B,) and perhaps `label`
       (B,); or only `index`, and `data` holds the other entries for the whole set, whose rows are
-      gathered in the step.
+      gathered in the step; best as `rows.as_rows` gives it.
       The train state that goes in is donated: its buffers are gone afterwards. Metrics are scalars:
       what the loss reports, and `loss` and `grad_norm`.
     """
@@ -315,8 +316,10 @@ def refresh_key(rng: jax.Array, step: jax.Array) -> jax.Array:
 
 def gather(batch: Batch, data: Batch | None) -> dict[str, jax.Array]:
     """A batch with its rows of `data`, chosen by `index`."""
-    rows = {} if data is None else jax.tree.map(lambda array: array[batch['index']], dict(data))
-    return {**rows, **batch}
+    if data is None:
+        return dict(batch)
+    index, is_rows = batch['index'], lambda value: isinstance(value, Rows)
+    return {**jax.tree.map(lambda array: array[index], dict(data), is_leaf=is_rows), **batch}
 
 
 def make_views(views: Views, key: jax.Array, batch: Batch) -> dict[str, Any]:

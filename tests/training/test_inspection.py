@@ -11,6 +11,7 @@ import numpy as np
 from jssl.networks import forward
 from jssl.training import sharding
 from jssl.training.inspection import Inspection, make_inspection
+from jssl.training.rows import as_rows
 from tests.training import toy
 
 
@@ -42,7 +43,7 @@ class TwoPasses(toy.Toy):
 def seen(scale: float) -> Inspection:
     experiment = toy.experiment(TwoPasses(scale=scale))
     batch = sharding.put_batch(experiment.loader[0], experiment.mesh)
-    data = sharding.put_replicated(experiment.arrays, experiment.mesh)
+    data = sharding.put_replicated(as_rows(experiment.arrays), experiment.mesh)
     state, inspect = experiment.make_state(), make_inspection(experiment)
     found = inspect(state, batch, data)
     _, metrics = experiment.step(state, batch, data)  # nothing of the state was donated before

@@ -7,6 +7,7 @@ import pytest
 from jssl.optim.optimizers import SGD
 from jssl.training import sharding
 from jssl.training.lanes import InTurn, SideBySide, lanes_of
+from jssl.training.rows import as_rows
 from jssl.training.sweep import Sweep
 from tests.training import toy
 
@@ -17,7 +18,7 @@ SETTINGS = [{'optimizer.lr': 1e-3}, {'optimizer.lr': 2e-2}]
 def test_a_lane_takes_the_steps_of_its_own_run(kind: type[SideBySide | InTurn]) -> None:
     lanes = [toy.experiment(optimizer=SGD(lr=setting['optimizer.lr'])) for setting in SETTINGS]
     sweep = Sweep(lanes, SETTINGS)
-    data = sharding.put_replicated(lanes[0].arrays, lanes[0].mesh)
+    data = sharding.put_replicated(as_rows(lanes[0].arrays), lanes[0].mesh)
     together = kind(*sweep.program, lanes[0].state_shardings)
     states = together.join([sweep.make_state(number) for number in range(2)])
     alone, batches = lanes[1].make_state(), sweep.batches(0)

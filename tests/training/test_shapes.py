@@ -12,6 +12,7 @@ from jssl.components import build
 from jssl.errors import JsslError
 from jssl.losses import in_batch_contrast, nt_xent
 from jssl.training import shapes
+from jssl.training.rows import as_rows
 from jssl.training.settings import MeshShape, Runtime
 from jssl.training.shapes import check_shapes
 from tests.checks import refused
@@ -117,7 +118,7 @@ def test_a_run_s_step_is_traced_once() -> None:
     experiment = toy.experiment(algorithm=Counted())
     check_shapes(experiment)
     before = len(traces)
-    experiment.step(experiment.make_state(), experiment.loader[0], experiment.arrays)
+    experiment.step(experiment.make_state(), experiment.loader[0], as_rows(experiment.arrays))
     assert len(traces) <= before + 1
 
 

@@ -12,6 +12,7 @@ import pytest
 import jssl
 from jssl.runs.metrics import STEP, of_kind
 from jssl.training import sharding
+from jssl.training.rows import as_rows
 from tests.checks import refused
 from tests.training import toy
 from tests.training.test_finite import Breaks, runtime
@@ -36,7 +37,7 @@ def experiment(algorithm: jssl.Algorithm, **changes: Any) -> jssl.Experiment:
 @pytest.mark.parametrize('stored', [False, True])
 def test_such_a_step_leaves_everything_but_its_number(stored: bool) -> None:
     subject = experiment(Once(at=2, stored=stored))
-    data = sharding.put_replicated(subject.arrays, subject.mesh)
+    data = sharding.put_replicated(as_rows(subject.arrays), subject.mesh)
     state, seen, counts = subject.make_state(), [], []
     for number in range(3):
         batch = sharding.put_batch(subject.loader[number], subject.mesh)
