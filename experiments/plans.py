@@ -124,8 +124,8 @@ copies a queue or a bank.
 Mended:
 
 - **MoCo and DenseCL** norm groups of the batch, in an order that is drawn. XLA put the ordered
-  images together on every device, which then encoded all of them: with eight devices most of the
-  bytes of MoCo's step. A row of `moco:imagenet` whose commit is 3121c7adb9 is of that step.
+  images together on every device, which then encoded all of them. A device of eight H200 moved
+  49.7 GB a step of `moco:imagenet`, now 23.2; the bound of a step was 10.4 ms, now 4.8.
 - **CAE**'s tokenizer computed in a float32 that tensor cores do not have: 193 of the 222 ms of
   arithmetic on eight H200. [Now 26 of 55](../guides/accelerators.md).
 - **DINOv2 and DINOv3** picked masked patches out of the whole batch, an all-gather of 76 MiB on
