@@ -12,10 +12,20 @@ DOCS = ROOT / 'docs'
 OUTSIDE = ('README.md', 'CONTRIBUTING.md', 'experiments/README.md')  # as seen from the root
 PAGES = [*OUTSIDE, *sorted(str(page.relative_to(ROOT)) for page in DOCS.rglob('*.md'))]
 
+ENGLISH = ('', 'start/', 'tutorials/')  # where the English pages of docs/zh are
+
 
 def read(page: str) -> str:
     """The text of a page, such as ``docs/tutorials/loss.md``."""
     return (ROOT / page).read_text(encoding='utf-8')
+
+
+def english(page: str) -> str:
+    """The page that a page of docs/zh is the Chinese of; of any other page, itself."""
+    if not page.startswith('docs/zh/'):
+        return page
+    name = page.removeprefix('docs/zh/')
+    return next(f'docs/{at}{name}' for at in ENGLISH if (DOCS / at / name).exists())
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -25,10 +35,14 @@ def blocks(page: str, language: str) -> list[str]:
 
 def commands(page: str) -> list[list[str]]:
     """The words of every command of a page that is one of jssl, without `jssl` itself."""
-    lines = '\n'.join(blocks(page, 'bash')).replace('\\\n', ' ').splitlines()
-    words = [shlex.split(line, comments=True) for line in lines]
-    parts = [part for line in words for part in _split(line)]
+    parts = [part for line in lines_of_shell(page) for part in _split(line)]
     return [part[1:] for part in parts if part[:1] == ['jssl']]
+
+
+def lines_of_shell(page: str) -> list[list[str]]:
+    """The words of every line of the shell on a page, without comments."""
+    lines = '\n'.join(blocks(page, 'bash')).replace('\\\n', ' ').splitlines()
+    return list(filter(None, (shlex.split(line, comments=True) for line in lines)))
 
 
 def _split(words: list[str]) -> list[list[str]]:

@@ -11,7 +11,7 @@ from jssl.cli import VERBS
 from jssl.cli.experiments import settle
 from jssl.cli.parser import Parser
 from tests.conftest import ROOT
-from tests.docs.pages import DOCS, PAGES, blocks, commands, read
+from tests.docs.pages import DOCS, PAGES, blocks, commands, english, read
 
 LANGUAGES = {'python', 'bash', 'text', 'yaml', 'json', 'console', 'toml'}
 LONGEST = 100
@@ -64,9 +64,12 @@ WITH_CODE = [page for page in PAGES if blocks(page, 'python')]
 
 @pytest.mark.parametrize('page', WITH_CODE)
 def test_a_test_runs_the_code_of_every_page(page: str) -> None:
-    """Each page with code is named by a test, which runs it: see `tests.docs.pages.run_python`."""
+    """Each page with code is named by a test, which runs it: see `tests.docs.pages.run_python`.
+
+    A Chinese page has the code of its English page, by `test_chinese.py`, and so its test.
+    """
     tests = [file.read_text(encoding='utf-8') for file in (ROOT / 'tests').rglob('test_*.py')]
-    name = page.removeprefix('docs/')
+    name = english(page).removeprefix('docs/')
     assert any(f"'{name}'" in text or f"'docs/{name}'" in text for text in tests)
 
 

@@ -1,0 +1,45 @@
+"""The Chinese pages: the code, the commands and the numbers of the English ones."""
+
+import ast
+import re
+
+import pytest
+
+from tests.docs.pages import PAGES, blocks, english, lines_of_shell, read
+
+CHINESE = [page for page in PAGES if page.startswith('docs/zh/')]
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
+NUMBER = r'\d+\.\d+'
+
+
+@pytest.mark.parametrize('page', CHINESE)
+def test_the_code_is_that_of_the_english_page(page: str) -> None:
+    """Comments and docstrings may be Chinese."""
+    code, same = ([dump(block) for block in blocks(p, 'python')] for p in (page, english(page)))
+    assert code == same
+
+
+def dump(code: str) -> str:
+    """The syntax tree of a block without its docstrings."""
+    tree = ast.parse(code)
+    for node in ast.walk(tree):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None:
+            del node.body[0]
+    return ast.dump(tree)
+
+
+@pytest.mark.parametrize('page', CHINESE)
+def test_the_commands_are_those_of_the_english_page(page: str) -> None:
+    assert lines_of_shell(page) == lines_of_shell(english(page))
+
+
+@pytest.mark.parametrize('page', CHINESE)
+def test_what_is_printed_has_the_numbers_of_the_english_page(page: str) -> None:
+    found, same = (re.findall(NUMBER, ''.join(blocks(p, 'text'))) for p in (page, english(page)))
+    assert found == same
+
+
+@pytest.mark.parametrize('page', CHINESE)
+def test_the_numbers_are_those_of_the_english_page(page: str) -> None:
+    found, same = (sorted(re.findall(NUMBER, read(p))) for p in (page, english(page)))
+    assert found == same
