@@ -4,6 +4,7 @@ Caron, Bojanowski, Joulin, Douze, "Deep Clustering for Unsupervised Learning of 
 ECCV 2018, arXiv 1807.05520, section 3.4.
 """
 
+import functools
 import logging
 from typing import NamedTuple
 
@@ -14,8 +15,10 @@ from jssl.errors import JsslError
 from jssl.layers.normalize import l2_normalize
 
 ITERATIONS = 20
-DISTANCES = 2**20  # points times centroids whose distances are held at a time, to stay in cache
-ROWS = 1024  # points at a time at least, to keep an accelerator busy
+DISTANCES = 2**20  # points times centroids whose distances an accelerator holds at a time
+ROWS = 1024  # points at a time at least, to keep it busy
+CACHED = 2**19  # numbers, of points and their distances, that a CPU holds at a time
+CPU_ROWS = 128  # points at a time at least, with which a product is as fast as with more
 PERTURBATION = 1 / 1024  # of the two halves of a cluster that is split
 HIGHEST = jax.lax.Precision.HIGHEST
 LOGGER = logging.getLogger(__name__)  # is told every round, as `INFO`
@@ -109,7 +112,7 @@ def kmeans(
       points: (N, D).
       centroids: (k, D), where to start.
       rng: for the choice of the clusters that are split.
-      iterations: how often centroids are moved.
+      iterations: how often centroids are moved at most; it ends before where none moves any more.
 
     Examples:
       >>> import jax, jax.numpy as jnp
@@ -118,17 +121,15 @@ def kmeans(
       >>> print(found.labels, found.centroids[:, 0], found.inertia)
       [0 0 1 1] [ 0.5 10.5] 1.0
     """
-    parts = _parts(points, len(centroids))
-
-    def iterate(round: jax.Array, centroids: jax.Array) -> jax.Array:
-        jax.debug.callback(lambda done: LOGGER.info(ROUNDS, int(done), iterations), round)
-        moved, sizes = _means(parts, len(points), centroids)
-        return _split_for_empty(moved, sizes, jax.random.fold_in(rng, round))
-
-    centroids = jax.lax.fori_loop(0, iterations, iterate, centroids)
-    labels, distances = jax.lax.map(lambda part: nearest(part, centroids), parts)
-    labels, distances = (_joined(array, len(points)) for array in (labels, distances))
-    return Clusters(labels, centroids, distances.sum())
+    count, width = centroids.shape
+    lloyd = functools.partial(_lloyd, iterations=iterations)
+    return jax.lax.platform_dependent(
+        points,
+        centroids,
+        rng,
+        cpu=functools.partial(lloyd, rows=max(CACHED // (count + width), CPU_ROWS)),
+        default=functools.partial(lloyd, rows=max(DISTANCES // count, ROWS)),
+    )
 
 
 def nearest(points: jax.Array, centroids: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -140,22 +141,43 @@ def nearest(points: jax.Array, centroids: jax.Array) -> tuple[jax.Array, jax.Arr
       >>> print(labels, distances)
       [0 1] [1. 4.]
     """
-    products = jnp.matmul(points, -2 * centroids.T, precision=HIGHEST)
-    gaps = products + jnp.square(centroids).sum(axis=1)
-    smallest = gaps.min(axis=1)
-    # An argmin; XLA's own takes longer than the product on a CPU.
-    numbers = jnp.arange(len(centroids), dtype=jnp.int32)
-    labels = jnp.where(gaps == smallest[:, None], numbers, len(centroids)).min(axis=1)
+    products = jnp.matmul(-2 * centroids, points.T, precision=HIGHEST)
+    gaps = products + jnp.square(centroids).sum(axis=1)[:, None]
+    smallest = gaps.min(axis=0)
+    # An argmin down the columns; XLA's own takes longer than the product on a CPU.
+    numbers = jnp.arange(len(centroids), dtype=jnp.int32)[:, None]
+    labels = jnp.where(gaps == smallest, numbers, len(centroids)).min(axis=0)
     return labels, jnp.maximum(smallest + jnp.square(points).sum(axis=1), 0)
 
 
-def _parts(points: jax.Array, count: int) -> jax.Array:
-    """Points in chunks (chunks, rows, D), the last ones filled with zeros.
+def _lloyd(
+    points: jax.Array, centroids: jax.Array, rng: jax.Array, *, iterations: int, rows: int
+) -> Clusters:
+    """`kmeans`, with the distances of at most so many rows at a time."""
+    parts = _parts(points, rows)
+
+    def iterate(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        done, before, _ = carry
+        jax.debug.callback(lambda done: LOGGER.info(ROUNDS, int(done), iterations), done)
+        means, sizes = _means(parts, len(points), before)
+        after = _split_for_empty(means, sizes, jax.random.fold_in(rng, done))
+        return done + 1, after, (after != before).any()
+
+    start = jnp.zeros((), jnp.int32), centroids, jnp.array(True)
+    _, centroids, _ = jax.lax.while_loop(
+        lambda carry: (carry[0] < iterations) & carry[2], iterate, start
+    )
+    labels, distances = jax.lax.map(lambda part: nearest(part, centroids), parts)
+    labels, distances = (_joined(array, len(points)) for array in (labels, distances))
+    return Clusters(labels, centroids, distances.sum())
+
+
+def _parts(points: jax.Array, rows: int) -> jax.Array:
+    """Points in chunks (chunks, at most so many rows, D), the last ones filled with zeros.
 
     Neighbours go to different chunks, so that points that are split over devices by rows stay
     where they are and every device has its share of every chunk.
     """
-    rows = min(len(points), max(DISTANCES // count, ROWS))
     chunks = -(-len(points) // rows)
     rows = -(-len(points) // chunks)
     padded = jnp.pad(points, ((0, rows * chunks - len(points)), (0, 0)))

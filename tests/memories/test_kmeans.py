@@ -68,19 +68,25 @@ def test_inertia_is_within_a_percent_of_scikit_learn_s() -> None:
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     points = blobs()
     whole = run_kmeans(points, points[::50], jax.random.key(0))
-    monkeypatch.setattr(clustering, 'ROWS', 64)
-    monkeypatch.setattr(clustering, 'DISTANCES', 64)
+    monkeypatch.setattr(clustering, 'CPU_ROWS', 64)
+    monkeypatch.setattr(clustering, 'CACHED', 64)
     jax.clear_caches()
     parts = run_kmeans(points, points[::50], jax.random.key(0))
     np.testing.assert_array_equal(parts.labels, whole.labels)
     np.testing.assert_allclose(parts.centroids, whole.centroids, atol=1e-5)
 
 
-def test_every_round_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(('allowed', 'taken'), [(2, 2), (9, 3)])
+def test_rounds_end_where_nothing_moves_and_each_is_logged(
+    allowed: int, taken: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    points = np.array([[0.0], [1.0], [10.0], [11.0]], 'float32')
     with caplog.at_level('INFO', 'jssl.memories.kmeans'):
-        jax.block_until_ready(run_kmeans(blobs(), blobs()[:12], jax.random.key(0), iterations=3))
+        found = run_kmeans(points, points[:2], jax.random.key(0), iterations=allowed)
+        jax.block_until_ready(found)
         jax.effects_barrier()
-    assert sorted(caplog.messages) == [f'k-means: {done} of 3 rounds' for done in range(3)]
+    np.testing.assert_array_equal(found.centroids, [[0.5], [10.5]])
+    assert sorted(caplog.messages) == [f'k-means: {k} of {allowed} rounds' for k in range(taken)]
 
 
 def test_no_cluster_stays_empty() -> None:
