@@ -21,6 +21,7 @@ CACHED = 2**19  # numbers, of points and their distances, that a CPU holds at a 
 CPU_ROWS = 128  # points at a time at least, with which a product is as fast as with more
 PERTURBATION = 1 / 1024  # of the two halves of a cluster that is split
 HIGHEST = jax.lax.Precision.HIGHEST
+Carry = tuple[jax.Array, jax.Array, jax.Array]  # rounds done, centroids, whether they move
 LOGGER = logging.getLogger(__name__)  # is told every round, as `INFO`
 ROUNDS = 'k-means: %d of %d rounds'
 
@@ -156,7 +157,7 @@ def _lloyd(
     """`kmeans`, with the distances of at most so many rows at a time."""
     parts = _parts(points, rows)
 
-    def iterate(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    def iterate(carry: Carry) -> Carry:
         done, before, _ = carry
         jax.debug.callback(lambda done: LOGGER.info(ROUNDS, int(done), iterations), done)
         means, sizes = _means(parts, len(points), before)

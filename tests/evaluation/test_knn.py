@@ -79,6 +79,16 @@ def test_matches_brute_force(k: int, temperature: float) -> None:
     np.testing.assert_allclose(ranked, -np.sort(-scores, axis=1)[:, : ranked.shape[1]], rtol=1e-5)
 
 
+@pytest.mark.parametrize('rows', [40, 64, 171])
+def test_groups_choose_what_a_search_of_all_chooses(rows: int) -> None:
+    values = np.random.default_rng(rows).integers(0, 20, (50, rows)).astype('float32')
+    values[:, :4] = -np.inf
+    found, places = jax.jit(jax.vmap(lambda row: knn.largest(row, 3)))(values)
+    first = np.argsort(-values, axis=1, kind='stable')[:, :3]  # of equal ones the first
+    np.testing.assert_array_equal(places, first)
+    np.testing.assert_array_equal(found, np.take_along_axis(values, first, axis=1))
+
+
 def test_is_independent_of_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     train, labels = blobs(50, seed=1)
     test, _ = blobs(23, seed=2)
