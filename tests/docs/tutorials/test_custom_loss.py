@@ -32,6 +32,7 @@ def test_the_class_is_as_short_as_it_says() -> None:
     assert f'has {len(lines)} lines' in (Path(__file__).parents[3] / PAGE).read_text()
 
 
+@pytest.mark.slow  # pytest -m slow tests/docs/tutorials/test_custom_loss.py
 def test_its_config_trains(
     digits_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
