@@ -8,8 +8,9 @@ import pytest
 from tests.docs.pages import PAGES, blocks, english, lines_of_shell, read
 
 CHINESE = [page for page in PAGES if page.startswith('docs/zh/')]
+TRANSLATED = [page for page in CHINESE if page != 'docs/zh/index.md']  # that lists other pages
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
-NUMBER = r'\d+\.\d+'
+NUMBER = r'\d+[.,]\d+'
 
 
 @pytest.mark.parametrize('page', CHINESE)
@@ -39,7 +40,14 @@ def test_what_is_printed_has_the_numbers_of_the_english_page(page: str) -> None:
     assert found == same
 
 
+@pytest.mark.parametrize('page', TRANSLATED)
+def test_headings_rows_and_numbers_are_those_of_the_english_page(page: str) -> None:
+    """What a change of the English page adds, drops or measures anew is seen here."""
+    for part in (r'^##+ ', r'^\|', r'^\| \[.*', r'!\[', NUMBER):
+        found, same = (sorted(re.findall(part, read(p), re.M)) for p in (page, english(page)))
+        assert found == same
+
+
 @pytest.mark.parametrize('page', CHINESE)
-def test_the_numbers_are_those_of_the_english_page(page: str) -> None:
-    found, same = (sorted(re.findall(NUMBER, read(p))) for p in (page, english(page)))
-    assert found == same
+def test_the_english_page_is_linked_to_at_the_top(page: str) -> None:
+    assert f'](../{english(page).removeprefix("docs/")})' in read(page).splitlines()[2]
