@@ -61,8 +61,10 @@ def run(notebook: Any) -> None:
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         resources = {'metadata': {'path': folder}}
-        limits = {'timeout': LONGEST, 'startup_timeout': LONGEST}
-        NotebookClient(notebook, **limits, resources=resources).execute()
+        client = NotebookClient(
+            notebook, timeout=LONGEST, startup_timeout=LONGEST, resources=resources
+        )
+        client.execute()
     print(f'  ran in {time.monotonic() - started:.0f} s', flush=True)
 
 
