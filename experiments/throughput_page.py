@@ -13,7 +13,8 @@ HEAD = """# Throughput
 
 What a training step of every config takes of a machine, measured there.
 `python -m experiments.throughput --all` measures what is missing on the machine that it runs on and
-writes this page; nobody edits it by hand.
+writes this page; nobody edits it by hand. A config without a row was not measured there yet, one
+with `--brief` without its parts and a second compilation.
 
 ## What the columns say
 
