@@ -11,6 +11,7 @@ from jssl.memories.bank import similarities, update_rows
 from jssl.training import sharding
 from jssl.training.step import in_place
 from tests.algorithms import runs
+from tests.conftest import PLAIN_LOOPS
 
 # What of the state is written a batch at a time. NPID's bank has a test of its own: with the quick
 # compilation of tests a CPU writes its rows in a loop, which copies it; in real runs it does not.
@@ -52,7 +53,7 @@ def test_a_bank_is_not_copied() -> None:
         return written, grads
 
     given = np.ones((4096, 16), 'float32'), np.ones((64, 16), 'float32'), np.arange(64)
-    as_in_runs = {**in_place('cpu'), 'xla_cpu_use_fusion_emitters': True}
+    as_in_runs = in_place('cpu') | ({'xla_cpu_use_fusion_emitters': True} if PLAIN_LOOPS else {})
     jitted = jax.jit(step, donate_argnums=0, compiler_options=as_in_runs)
     compiled = jitted.lower(*given).compile()
     assert copies(compiled, (4096, 16)) == 0
