@@ -5,10 +5,12 @@ import re
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.docs.pages import PAGES, blocks, english, lines_of_shell, read
 
 CHINESE = [page for page in PAGES if page.startswith('docs/zh/')]
 TRANSLATED = [page for page in CHINESE if page != 'docs/zh/index.md']  # that lists other pages
+ENGLISH_ONLY = {'own_images', 'many_devices', 'index', 'notebooks'}
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 NUMBER = r'\d+[.,]\d+'
 
@@ -46,6 +48,12 @@ def test_headings_rows_and_numbers_are_those_of_the_english_page(page: str) -> N
     for part in (r'^##+ ', r'^\|', r'^\| \[.*', r'!\[', NUMBER):
         found, same = (sorted(re.findall(part, read(p), re.M)) for p in (page, english(page)))
         assert found == same
+
+
+def test_every_page_of_the_start_and_of_the_tutorials_is_there() -> None:
+    nav = (ROOT / 'mkdocs.yml').read_text(encoding='utf-8')
+    names = re.findall(r'(?:start|tutorials)/(\w+)\.md', nav)
+    assert {f'docs/zh/{name}.md' for name in names if name not in ENGLISH_ONLY} <= set(CHINESE)
 
 
 @pytest.mark.parametrize('page', CHINESE)
