@@ -49,13 +49,15 @@ def run(options: argparse.Namespace) -> int:
     check_data(directory, stored.get('data', {}), experiment, same_data=options.same_data)
     identity = experiment.listings['data'].identity
     folder, name = directory / CHECKPOINTS, stored.get(RUN, '')
-    with Checkpoints(folder, data=identity, run=name) as checkpoints:
+    orders = read_orders(directory)
+    turns = len(orders.turns)
+    with Checkpoints(folder, data=identity, run=name, turns=lambda: turns) as checkpoints:
         found = replay(
             experiment,
             checkpoints,
             options.step,
             rows=rows_of(directory),
-            orders=read_orders(directory),
+            orders=orders,
             from_start=options.from_start,
         )
     path = write(found, experiment, directory, print)

@@ -58,10 +58,15 @@ def _values(field: str, text: str) -> Sequence[Any]:
             f'--sweep: the values of {field} cannot be read: {error}. Write a list or a range, '
             f'as in {EXAMPLE}.'
         ) from error
-    if not isinstance(found, list | tuple | range) or not len(found):
+    if not isinstance(found, list | tuple | range):
         raise JsslError(
             f'--sweep: {field}={show(found)} must be a list of at least one value; write '
-            f'{field}=[{text or "VALUE"}].'
+            f'{field}=[{text}].'
+        )
+    if not found:
+        raise JsslError(
+            f'--sweep: {field}={text} has no value; write at least one, as in {EXAMPLE}, or leave '
+            f'{field} out.'
         )
     if any(value in found[:place] for place, value in enumerate(found[:MOST])):
         raise JsslError(f'--sweep: {field}={show(found)} has a value twice; leave one out.')
@@ -76,7 +81,11 @@ def _range(text: str) -> range:
         node = None
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'range':
         bounds = literals.read(f'[{", ".join(map(ast.unparse, node.args))}]')
-        if not node.keywords and 1 <= len(bounds) <= 3 and all(type(b) is int for b in bounds):
+        if (
+            not node.keywords
+            and 1 <= len(bounds) <= 3
+            and all(type(b) is int and abs(b) < 2**62 for b in bounds)
+        ):
             return range(*bounds)
     raise ValueError(f'{text!r} is no range of one to three whole numbers, such as range(4)')
 

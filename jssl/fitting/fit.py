@@ -46,6 +46,7 @@ from jssl.runs.workdir import (
     kept_config,
     make_workdir,
     open_workdir,
+    refuse_sweep,
 )
 from jssl.training.callbacks import Callback, Callbacks, check_callbacks
 from jssl.training.experiment import Experiment
@@ -102,6 +103,7 @@ def fit(
     check_shapes(experiment)
     with Progress(experiment.plan.steps) as progress, quiet():
         directory = make_workdir(workdir, name)
+        refuse_sweep(directory)
         with claimed(directory, report=progress.print) as check:
             check_job_agrees(experiment.listings)
             open_workdir(
@@ -238,6 +240,7 @@ def open_checkpoints(
         kept=Keeping(options.keep_every, options.keep_best, rows, progress.print),
         data=experiment.listings['data'].identity,
         run=run,
+        turns=lambda: len(read_orders(directory).turns),
         check=check,
         report=progress.print,
         saved=saved,

@@ -33,6 +33,7 @@ from jssl.runs.sameness import RUN
 from jssl.runs.workdir import (
     CHECKPOINTS,
     CONFIG,
+    SWEEP,
     claimed,
     has_checkpoints,
     kept_config,
@@ -49,7 +50,6 @@ from jssl.training.sweep import Setting, Sweep
 from jssl.training.sweep_loop import NOT_FINITE, Lane, SweepLoop
 from jssl.visualization.lanes import LaneResult, best_of, text_table
 
-SWEEP = 'sweep.json'
 KEPT = 2  # checkpoints at least: a kill may leave the newest of some lanes alone
 
 
@@ -215,7 +215,12 @@ def _record(directory: Path, sweep: Sweep) -> None:
     if (directory / CONFIG).exists():
         raise JsslError(f'{directory} holds a run; give the sweep another --workdir.')
     begun = any(directory.glob(f'lane-*/{CHECKPOINTS}/[0-9]*'))
-    if begun and (not path.is_file() or path.read_bytes() != content):
+    if begun and not path.is_file():
+        raise JsslError(
+            f'{directory} holds lanes, and {SWEEP} is gone, so it is unknown of which sweep. Put '
+            'the file back, or give another --workdir.'
+        )
+    if begun and path.read_bytes() != content:
         raise JsslError(
             f'{directory} holds another sweep, as {SWEEP} in it says. Give another --workdir, or '
             'the --sweep that began there to resume it.'
@@ -267,7 +272,7 @@ def _carry_out(
 ) -> SweepOutcome:
     """Trains what is left to train, and leaves the results of all lanes."""
     first = sweep.lanes[0]
-    done = _common_step(runs)
+    done = _common_step(runs, progress.print)
     fresh = [partial(sweep.make_state, number) for number in range(len(runs))]
     begun = [run.begin(done, f) for run, f in zip(runs, fresh, strict=True)]
     states = sweep.together.join(begun)
@@ -290,7 +295,7 @@ def _carry_out(
     return SweepOutcome(results, best, directory, unwritten=not all(written))
 
 
-def _common_step(runs: Sequence[LaneRun]) -> int:
+def _common_step(runs: Sequence[LaneRun], report: Callable[[str], None]) -> int:
     """The last step after which every lane that goes on has a checkpoint; 0 without any.
 
     Raises:
@@ -303,8 +308,18 @@ def _common_step(runs: Sequence[LaneRun]) -> int:
             'all of them have in common, such as config.optimizer.clip, and start in a new '
             '--workdir.'
         )
-    found = [run.checkpoints.restore(run.experiment.placed_state) for run in going]
-    return min(0 if restored is None else restored[1] for restored in found)
+    for run in going:  # raises where none of its checkpoints can be read
+        run.checkpoints.restore(run.experiment.placed_state)
+    saved = [set(run.checkpoints.steps) for run in going]
+    for step in sorted(set.intersection(*saved), reverse=True):
+        if all(run.checkpoints.is_whole(step) for run in going):
+            return step
+    if any(saved):
+        last = ', '.join(
+            f'{run.progress.name} {max(s, default=0)}' for run, s in zip(going, saved, strict=True)
+        )
+        report(f'no step was saved by all lanes, so that all begin again; the last ones: {last}')
+    return 0
 
 
 def _report(results: Sequence[LaneResult], title: str, directory: Path, progress: Progress) -> bool:

@@ -19,9 +19,9 @@ import orbax.checkpoint as ocp
 from etils import epath
 from flax.traverse_util import unflatten_dict
 
-from jssl.data.loading.identity import same
 from jssl.errors import JsslError
 from jssl.processes import of_first, on_all, on_first
+from jssl.runs.belonging import why_foreign
 from jssl.runs.contents import (
     describe,
     first_mismatch,
@@ -29,7 +29,6 @@ from jssl.runs.contents import (
     move_aside,
     one_line,
     read_beside,
-    read_contents,
     steps_in,
     unreadable,
     write_beside,
@@ -57,6 +56,7 @@ class Checkpoints:
         kept: Callable[[Sequence[int]], Container[int]] = lambda steps: (),
         data: Mapping[str, Any] = MappingProxyType({}),
         run: str = '',
+        turns: Callable[[], int] | None = None,
         check: Callable[[], None] = lambda: None,
         report: Callable[[str], None] = print,
         saved: Callable[[int, Path], None] = lambda step, path: None,
@@ -70,6 +70,8 @@ class Checkpoints:
           data: the identity of the images, whose numbers memories go by (`data.identity`); empty
             where it is not known.
           run: the name of the run: checkpoints of another one are not read; empty for none.
+          turns: how often the run has taken another order of the data, see `jssl.runs.orders`; a
+            checkpoint of more is refused. None where no step follows.
           check: raises a `JsslError` where the directory is no longer this run's; asked before
             anything is written or removed.
           report: is told on process 0, in one line, of each checkpoint that cannot be read.
@@ -83,9 +85,10 @@ class Checkpoints:
         self.directory = Path(directory).absolute()
         self._keep, self._kept, self._report, self._data = keep, kept, report, dict(data)
         self._run, self._check, self._told = run, check, saved
+        self._turns = turns
         self._pending: tuple[int, dict[str, str]] | None = None
         self._beside: dict[str, np.ndarray] = {}
-        self._unreadable: tuple[int, ...] = ()  # newer than what was restored
+        self._unreadable: tuple[int, ...] = ()  # until the next save
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -189,7 +192,8 @@ class Checkpoints:
         while (chosen := of_first(next(whole, NONE))) != NONE:
             found = self._read(chosen, target)
             if found is not None:
-                self._unreadable = tuple(other for other in candidates if other > chosen)
+                damaged = (other for other in candidates if other > chosen)
+                self._unreadable = (*dict.fromkeys((*self._unreadable, *damaged)),)
                 return found, chosen
         if of_first(len(candidates)):
             raise JsslError(
@@ -197,6 +201,10 @@ class Checkpoints:
                 'copy of one, or start again: give another --workdir or delete that folder.'
             )
         return None
+
+    def is_whole(self, step: int) -> bool:
+        """Whether the checkpoint of a step is as it was written; tells what is wrong with it."""
+        return any(intact(self.directory, [step], self._tell, self._run))
 
     def beside(self, step: int) -> dict[str, np.ndarray]:
         """What was saved beside the state of a checkpoint that was restored."""
@@ -251,7 +259,9 @@ class Checkpoints:
         if not folder.is_dir():  # a file system without rename is written in place
             folder = self.directory / str(step)
         write_beside(folder / ITEM, self._beside)
-        write_contents(folder, ITEM, step=step, leaves=leaves, data=self._data, run=self._run)
+        turns = self._turns() if self._turns else 0
+        known: dict[str, Any] = {'data': self._data, 'run': self._run, 'turns': turns}
+        write_contents(folder, ITEM, step=step, leaves=leaves, **known)
 
     def _make_way(self) -> None:
         """Removes what a killed process left half-written, and renames unreadable checkpoints, so
@@ -283,29 +293,14 @@ class Checkpoints:
         """The train state of a checkpoint whose files are complete, None when Orbax fails at it."""
         folder, found, refusal = self.directory / str(step), None, None
         try:
-            refusal = self._other_run(folder, target)
+            turns = self._turns() if self._turns else None
+            refusal = why_foreign(folder, target, self._data, turns)
             found = None if refusal else _load(folder, target)
         except Exception as error:  # whatever it raises, there may be one before that can be read
             self._tell(unreadable(folder, _load_failed(error)))
         if refusal:
             raise refusal
         return found if on_all(found is not None) else None
-
-    def _other_run(self, folder: Path, target: Any) -> JsslError | None:
-        """Why a checkpoint is none of this run, if it is none."""
-        contents = read_contents(folder)
-        if not same(contents['data'], self._data, stamps=False):
-            return JsslError(
-                f'The checkpoint {folder} is of a run on other data: {contents["data"]["number"]} '
-                f'samples there, {self._data["number"]} here, or other names. Give another '
-                '--workdir, or the data that it was trained on.'
-            )
-        if mismatch := first_mismatch(contents['leaves'], describe(target)):
-            return JsslError(
-                f'The checkpoint {folder} is of another model: {mismatch}. Give another '
-                '--workdir, or the config that wrote it.'
-            )
-        return None
 
     def _tell(self, line: str) -> None:
         if jax.process_index() == 0:

@@ -34,6 +34,7 @@ def write_contents(
     leaves: Mapping[str, str],
     data: Mapping[str, Any],
     run: str = '',
+    turns: int = 0,
 ) -> None:
     """Lists what `folder` holds.
 
@@ -44,11 +45,12 @@ def write_contents(
       leaves: of `describe`.
       data: the identity of the images that it was trained on.
       run: the name of the run that wrote it; empty for none.
+      turns: how often the run had taken another order of the data.
     """
     paths = _files(folder / item).values()
     files = {path.relative_to(folder).as_posix(): _fingerprint(path) for path in paths}
     listed = {'step': step, 'leaves': dict(leaves), 'files': files, 'data': dict(data)}
-    listed |= {'run': run} if run else {}
+    listed |= ({'run': run} if run else {}) | ({'turns': turns} if turns else {})
     text = json.dumps(listed | {'checksum': _checksum(listed)}, indent=1)
     (folder / CONTENTS).write_text(text, encoding='utf-8')
 

@@ -37,11 +37,11 @@ class Keeping:
 
     def _best(self, steps: Sequence[int]) -> set[int]:
         name, sign = self.best.removeprefix('-'), -1 if self.best.startswith('-') else 1
-        evaluated = of_kind(self.rows(), EVALUATION)
-        scores = {row['step']: sign * row[name] for row in evaluated if name in row}
+        evaluated = {row['step']: metrics_of(row) for row in of_kind(self.rows(), EVALUATION)}
+        scores = {step: sign * found[name] for step, found in evaluated.items() if name in found}
         if evaluated and not scores and not self._told:
             self._told = True
-            known = ', '.join(sorted(metrics_of(evaluated[-1])))
+            known = ', '.join(sorted(set().union(*evaluated.values())))
             self.report(
                 f'config.checkpoint.keep_best={self.best!r} is no score of this run, which are '
                 f'{known}; no checkpoint is kept for it.'

@@ -28,6 +28,7 @@ from jssl.runs.metrics import METRICS, last_step
 from jssl.runs.sameness import EPOCHS, KEEPS, RUN, check_same
 
 CONFIG = 'config.json'
+SWEEP = 'sweep.json'  # in place of it in the directory of a sweep, whose lanes are runs
 NEW = 'runs'  # where directories are made for runs that are given none
 CHECKPOINTS = 'checkpoints'  # a folder in the run's directory, and in it one for every saved step
 PACKAGES = {
@@ -133,6 +134,19 @@ def make_workdir(path: Path | str | None, name: str) -> Path:
         workdir = _new_directory(name) if path is None else given
         workdir.mkdir(parents=True, exist_ok=True)
     return workdir
+
+
+def refuse_sweep(workdir: Path) -> None:
+    """Refuses a run in the directory of a sweep.
+
+    Raises:
+      JsslError: names what can be typed instead.
+    """
+    if (workdir / SWEEP).exists():
+        raise JsslError(
+            f'{workdir} holds a sweep, whose lanes are runs: give --workdir={workdir / "lane-0"} '
+            'for one of them, the --sweep that began there to go on with all, or another --workdir.'
+        )
 
 
 def has_checkpoints(path: Path | str | None) -> bool:

@@ -7,6 +7,7 @@ another.
 
 import dataclasses
 import functools
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,12 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jssl.algorithm import Batch, TrainState
-from jssl.errors import JsslError
+from jssl.errors import JsslError, in_words
 from jssl.training.experiment import Experiment
 from jssl.training.lanes import Lanes, lanes_of
 from jssl.training.lifting import Lifted, OtherProgram, lift
 from jssl.training.settings import STOP
-from jssl.training.shapes import EPOCHS, step_inputs
+from jssl.training.shapes import EPOCHS, check_shapes, step_inputs
 from jssl.training.step import plain_train_step
 
 SEED = 'seed'
@@ -86,7 +87,7 @@ class Sweep:
         Raises:
           JsslError: a field changes more of them than numbers.
         """
-        _ = self._step, self._initial_state
+        _ = self._initial_state, self._step  # whose inputs are of the first lane's state
         if any(field.partition('.')[0] == 'model' for field in self.settings[0]):
             self._traced('the features', self._check_features)
 
@@ -174,14 +175,19 @@ class Sweep:
         """What `trace` gives for all programs; where it cannot, names the field that is why."""
         try:
             return trace(self.programs)
-        except OtherProgram as error:
+        except Exception as error:  # whatever a lane raises with what belongs to the first
             for lane in self.programs[1:]:
                 fields = self._changed(lane)
                 try:
                     trace([0, lane])
-                except OtherProgram as found:
-                    said = f'changes {what} by more than numbers ({found})'
+                except Exception as found:
+                    check_shapes(self.lanes[lane])  # where it is wrong by itself, says so better
+                    is_ours = isinstance(found, OtherProgram)
+                    why = str(found) if is_ours else in_words(found, where=False)
+                    said = f'changes {what} by more than numbers ({why})'
                     raise self._refusal(' and '.join(fields), said) from None
+            if not isinstance(error, OtherProgram):
+                raise
             raise JsslError(f'The settings of the sweep change {what}: {error}.') from None
 
     def _changed(self, lane: int) -> list[str]:
@@ -193,10 +199,15 @@ class Sweep:
         """Why a field cannot vary, and how its values are tried in turn."""
         names = field.split(' and ')
         tried = dict.fromkeys(
-            ' '.join(f'--config.{name}={setting[name]!r}' for name in names)
-            for setting in self.settings
+            ' '.join(_typed(name, setting[name]) for name in names) for setting in self.settings
         )
         return JsslError(
             f'config.{field} {said}. Take it out of --sweep and run its values in turn, each with '
             f'a --workdir of its own: {", then ".join(tried)}.'
         )
+
+
+def _typed(field: str, value: Any) -> str:
+    """The argument that gives a field a value, as a shell takes it."""
+    text = value if isinstance(value, str) and value.isidentifier() else repr(value)
+    return shlex.quote(f'--config.{field}={text}')

@@ -58,6 +58,9 @@ def test_a_run_goes_on_in_another_order_from_the_last_checkpoint(tmp_path: Path)
         found = replay(subject, checkpoints, 7, orders=orders, **given)
         other = replay(subject, checkpoints, 7, orders=Orders(), **given)
     assert (found.logged, other.logged) == (True, False)
+    (tmp_path / 'orders.json').rename(tmp_path / 'elsewhere')
+    with refused('orders.json names 0', 'Put that file back'):
+        jssl.fit(subject, workdir=tmp_path)
     np.testing.assert_array_equal(other.inspection.index, subject.loader[6]['index'])
     assert set(jax.device_get(found.inspection.index)) != {*subject.loader[6]['index']}
 

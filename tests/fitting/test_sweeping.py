@@ -125,6 +125,45 @@ def test_a_killed_sweep_goes_on_where_all_lanes_have_saved(
         assert toy.numbers(tmp_path / 'sweep' / name) == toy.numbers(whole.workdir / name)
 
 
+def test_lanes_that_are_damaged_go_on_where_all_are_whole(
+    whole: SweepOutcome, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(whole.workdir, tmp_path / 'sweep')
+    for name, step in (('lane-0', 12), ('lane-1', 8)):
+        (tmp_path / 'sweep' / name / 'checkpoints' / str(step) / 'contents.json').write_text('x')
+    for again in range(2):
+        swept(tmp_path / 'sweep')
+        said = capsys.readouterr().out
+        assert f'lane-0: resuming after step {(4, 12)[again]} of 12' in said
+    for name in ('lane-0', 'lane-1', DOOMED):
+        assert toy.numbers(tmp_path / 'sweep' / name) == toy.numbers(whole.workdir / name)
+    (tmp_path / 'sweep' / 'sweep.json').rename(tmp_path / 'elsewhere')
+    with pytest.raises(JsslError, match=r'holds lanes, and sweep.json is gone'):
+        swept(tmp_path / 'sweep')
+
+
+def test_lanes_that_have_no_step_in_common_begin_again(
+    whole: SweepOutcome, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(whole.workdir, tmp_path / 'sweep')
+    shutil.rmtree(tmp_path / 'sweep' / 'lane-1')
+    swept(tmp_path / 'sweep')
+    said = capsys.readouterr().out
+    assert 'no step was saved by all lanes, so that all begin again' in said
+    assert 'the last ones: lane-0 12, lane-1 0' in said
+    for name in ('lane-0', 'lane-1', DOOMED):
+        assert toy.numbers(tmp_path / 'sweep' / name) == toy.numbers(whole.workdir / name)
+
+
+def test_no_run_begins_in_the_directory_of_a_sweep(whole: SweepOutcome) -> None:
+    before = sorted(path.name for path in whole.workdir.iterdir())
+    with pytest.raises(JsslError, match=r'holds a sweep.*--workdir=.*lane-0'):
+        jssl.fit(lane(SETTINGS[0]), workdir=whole.workdir)
+    assert sorted(path.name for path in whole.workdir.iterdir() if path.name != '.lock') == [
+        name for name in before if name != '.lock'
+    ]
+
+
 def test_a_signal_stops_it_after_saving(whole: SweepOutcome, tmp_path: Path) -> None:
     with pytest.raises(Interrupted, match='after step 7, which is saved'):
         swept(tmp_path / 'sweep', schedule=toy.stopped_in(7))

@@ -325,3 +325,19 @@ def test_a_checkpoint_holds_no_code(folder: Path) -> None:
     }
     assert set(listed) == on_disk
     assert not any(b'cloudpickle' in path.read_bytes() for path in files_of(folder))
+
+
+def test_what_could_not_be_read_gives_way_after_another_look(tmp_path: Path) -> None:
+    """A sweep, and a run that is rolled back, restore a second time before they save."""
+    for step in (2, 4, 6):
+        with Checkpoints(tmp_path) as saver:
+            saver.save(step, make_state(step))
+    (tmp_path / '6' / 'contents.json').write_text('x')
+    with Checkpoints(tmp_path, report=lambda line: None) as saver:
+        assert [saver.is_whole(step) for step in (6, 4)] == [False, True]
+        for again in ({}, {'step': 2}, {'before': 3}):
+            assert saver.restore(target_of(make_state()), **again) is not None
+        saver.save(6, make_state(6))
+    restored = Checkpoints(tmp_path).restore(target_of(make_state()))
+    assert restored is not None
+    assert restored[1] == 6

@@ -33,6 +33,9 @@ def test_a_score_that_there_is_not_is_told_once() -> None:
     assert keeping(STEPS) == keeping(STEPS) == set()
     (line,) = said
     assert "keep_best='lineer' is no score of this run, which are knn;" in line
+    for name in ('kind', '-step'):  # in every row, and no score
+        assert Keeping(best=name, rows=lambda: ROWS, report=said.append)(STEPS) == set()
+    assert len(said) == 3
 
 
 def test_a_run_keeps_what_it_is_told_to(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What can be swept, and what is refused with what to do instead."""
 
 import dataclasses
+import re
 from typing import Any
 
 import pytest
@@ -58,6 +59,29 @@ def test_a_field_that_changes_the_program_is_refused_by_name() -> None:
     )
     assert said.startswith('config.model.width changes the first state by more than numbers (')
     assert '--config.model.width=8, then --config.model.width=9' in said
+
+
+@pytest.mark.parametrize(('field', 'values'), [('momentum', (0.0, 0.9)), ('clip', (None, 1.0))])
+def test_a_lane_that_has_another_state_is_refused(field: str, values: tuple[Any, ...]) -> None:
+    lanes = [(v, toy.experiment(optimizer=SGD(lr=0.1, **{field: v}))) for v in values]
+    said = refusal(f'optimizer.{field}', *lanes)
+    assert re.match(rf'config\.optimizer\.{field} changes the .* by more than numbers \(\w', said)
+    assert 'OtherProgram' not in said
+
+
+def test_a_lane_that_is_wrong_by_itself_says_so() -> None:
+    class Narrow(toy.Toy):
+        def loss(self, params: Any, state: Any, batch: Any) -> Any:
+            raise JsslError('config.model.width=1 is too narrow.')
+
+    said = refusal('model.width', (8, toy.experiment()), (1, toy.experiment(Narrow(width=8))))
+    assert said == 'config.model.width=1 is too narrow.'
+
+
+def test_the_values_to_try_can_be_typed() -> None:
+    lanes = [(v, toy.experiment()) for v in ((1, 2), 'Constant', {'type': 'A b'})]
+    said = refusal('data', *lanes)
+    assert "'--config.data=(1, 2)', then --config.data=Constant, then '--config.data={" in said
 
 
 def test_a_field_that_changes_what_a_network_gives_is_refused() -> None:
