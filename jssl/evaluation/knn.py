@@ -65,8 +65,8 @@ def largest(values: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
     Example:
       >>> import jax.numpy as jnp
       >>> values, places = largest(jnp.arange(99.0) % 40, k=2)
-      >>> print(values, places)
-      [39. 39.] [39 79]
+      >>> print(*values, *places)
+      39.0 39.0 39 79
     """
     whole = len(values) - len(values) % GROUP
     groups = values[:whole].reshape(-1, GROUP)
