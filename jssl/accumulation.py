@@ -137,10 +137,10 @@ def _divide(parts: int, unit: int, x: jax.Array) -> jax.Array:
     So every device divides the rows that it has, and none is sent to another.
     """
     if len(x) % (parts * unit):
+        fewer = max((n for n in range(1, parts) if not len(x) % (n * unit)), default=1)
         raise JsslError(
             f'config.accumulate={parts} does not divide the {len(x)} images that pass through the '
-            f'backbone together, {unit} of which belong together; choose a divisor of '
-            f'{len(x) // unit}.'
+            f'backbone together, {unit} of which belong together; set config.accumulate={fewer}.'
         )
     dealt = x.reshape(-1, parts, unit, *x.shape[1:]).swapaxes(0, 1)
     return split_rows(dealt.reshape(parts, -1, *x.shape[1:]), axis=1)

@@ -109,7 +109,7 @@ def test_what_belongs_to_images_is_divided_with_them_and_the_rest_is_whole() -> 
 @pytest.mark.parametrize(
     ('parts', 'options', 'words'),
     [
-        (4, {}, ('config.accumulate=4', '6 images')),
+        (4, {}, ('config.accumulate=4', '6 images', 'set config.accumulate=3.')),
         (2, {'each': jnp.zeros(5)}, ('each of shape (5,)', '6 images', 'whole_options')),
     ],
 )

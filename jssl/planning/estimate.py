@@ -85,6 +85,12 @@ def estimate(
 
 def _mesh(config: Mapping[str, Any], fleet: Fleet) -> AbstractMesh:
     """The shape of the mesh of a run."""
+    asked = config.get('mesh', {}).get('devices')
+    if asked and asked != fleet.size:
+        raise JsslError(
+            f'config.mesh.devices={asked} is not the {fleet.size} devices of --on={fleet.name}, '
+            'all of which a plan takes; leave it out, and name another machine in --on.'
+        )
     parts = split(config)
     if fleet.size % parts:
         raise JsslError(

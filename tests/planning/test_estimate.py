@@ -72,6 +72,8 @@ def test_shapes_alone_tell_parameters_and_arithmetic(
         estimate(small(), machines.parse('3x8xh100'))
     with refused('config.mesh.fsdp=3', '--on=8xh200', 'choose a divisor'):
         estimate(small(mesh=dict(fsdp=3)), FLEET)
+    with refused('config.mesh.devices=4 is not the 8 devices of --on=8xh200', 'leave it out'):
+        estimate(small(mesh=dict(devices=4)), FLEET)
 
 
 def test_a_compiled_step_tells_memory_messages_and_bounds(
