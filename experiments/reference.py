@@ -157,13 +157,23 @@ def arguments(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
             if action.nargs == 0 or not action.option_strings
             else f'={action.metavar or words(action)}'
         )
-        meaning = ' '.join(str(action.help or '').split())
-        default = (
-            ''
-            if action.default in (None, False, argparse.SUPPRESS) or action.nargs == 0
-            else f' Default: `{action.default}`.'
-        )
-        yield f'`{name}{value}`', sentence(meaning) + default
+        yield f'`{name}{value}`', meaning_of(action)
+
+
+def meaning_of(action: argparse.Action) -> str:
+    """What an option is for, and its default where the help does not say it already.
+
+    A first word that is to be typed as it stands, such as ``folder:/path``, gets no capital.
+    """
+    text = ' '.join(str(action.help or '').split())
+    first = text.partition(' ')[0]
+    meaning = (
+        text[:1] + sentence(text)[1:] if ':' in first or first == action.default else sentence(text)
+    )
+    silent = action.default in (None, False, '', [], argparse.SUPPRESS) or action.nargs == 0
+    if silent or '(default' in text:
+        return meaning
+    return f'{meaning} Default: `{action.default}`.'.strip()
 
 
 def words(action: argparse.Action) -> str:

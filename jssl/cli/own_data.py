@@ -125,5 +125,8 @@ def held_out(
         ]
     field = labelled[0]
     part = dict(type='Part', data=given[field], every=HELD_OUT)
-    said = f'  judged by kNN on every {HELD_OUT}th image of {field}, held out (--test_data)'
+    said = (
+        f'  judged by kNN and a linear probe on every {HELD_OUT}th image of {field}, held out '
+        '(--test_data)'
+    )
     return dict(given) | {field: part, 'test_data': part | dict(held_out=True)}, [said]

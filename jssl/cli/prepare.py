@@ -39,7 +39,12 @@ def add_arguments(parser: Parser) -> None:
     )
     parser.add_argument('--out', required=True, help='DATA_DIR/NAME of the new data set')
     parser.add_argument('--size', type=int, required=True, help='of the short side in pixels')
-    parser.add_argument('--encoding', choices=('jpeg', 'png'), default='jpeg')
+    parser.add_argument(
+        '--encoding',
+        choices=('jpeg', 'png'),
+        default='jpeg',
+        help='of the new files; png loses nothing and is larger (default: jpeg)',
+    )
     parser.add_argument('--quality', type=int, default=95, help='of JPEG (default: 95)')
     parser.add_argument('--workers', type=int, default=os.cpu_count(), help='threads')
     parser.add_argument('--bad_samples', type=float, default=0.01, help='share that may be broken')

@@ -62,7 +62,7 @@ def test_labelled_images_are_judged_on_a_part_that_is_held_out(
     assert config['epochs'] == 3
     said = capsys.readouterr().out
     assert '32 images to train on, of 60 pixels' in said
-    assert 'every 5th image of data, held out' in said
+    assert 'judged by kNN and a linear probe on every 5th image of data, held out' in said
     assert 'network ResNet with depth=18, base_channels=32' in said
     assert 'simclr:imagenet' in said
 

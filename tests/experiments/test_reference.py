@@ -1,6 +1,8 @@
 """The pages that follow from the program are those that it would write now."""
 
+import argparse
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +22,23 @@ def test_every_verb_and_its_arguments_are_there() -> None:
     page = PAGES['commands.md']
     assert [f'## jssl {verb}\n' in page for verb in VERBS] == [True] * len(VERBS)
     assert '| `--size=28\\|56\\|112\\|224` |' in page
+
+
+@pytest.mark.parametrize(
+    ('settings', 'meaning'),
+    [
+        (dict(help='of the short side'), 'Of the short side.'),
+        (dict(help='folder:/path, once a split'), 'folder:/path, once a split.'),
+        (dict(help='threads', default=2), 'Threads. Default: `2`.'),
+        (dict(help='of JPEG (default: 95)', default=95), 'Of JPEG (default: 95).'),
+        (dict(help='a class', action='append', default=[]), 'A class.'),
+    ],
+)
+def test_an_argument_has_its_default_once_and_values_as_they_are_typed(
+    settings: dict[str, Any], meaning: str
+) -> None:
+    action = argparse.ArgumentParser().add_argument('--it', **settings)
+    assert reference.meaning_of(action) == meaning
 
 
 def test_no_page_of_the_api_is_left_over() -> None:

@@ -1,6 +1,7 @@
 """The page about a whole algorithm: its file trains, its tests hold, and NPID agrees with it."""
 
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from jssl.heads import ContrastiveHead
 from jssl.memories import SimpleMemory
 from jssl.runs.metrics import read_metrics
 from tests.checks import assert_trees_close
+from tests.docs.pages import blocks, read
 from tests.docs.tutorials.tiny import imported, run_tests, train, written
 
 PAGE = 'docs/tutorials/algorithm.md'
@@ -46,6 +48,13 @@ def test_it_computes_what_npid_computes(case: Any) -> None:
             for one in (mine, theirs)
         ]
     assert_trees_close(*results, rtol=1e-10)
+
+
+def test_the_line_of_the_slip_is_where_the_widths_meet() -> None:
+    number = re.search(r'my_npid\.py, line (\d+)', read(PAGE))
+    assert number is not None
+    file = next(block for block in blocks(PAGE, 'python') if block.startswith('# my_npid.py'))
+    assert 'jnp.einsum' in file.splitlines()[int(number[1]) - 1]
 
 
 def test_its_config_trains(
