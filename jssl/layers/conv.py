@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jssl.layers.platforms import Compute, on_cpu
 from jssl.layers.rows import row_parts
@@ -50,6 +51,10 @@ def convolve(
         return plain(x, kernel)
     if kernel.shape[:2] == (1, 1) and not any(map(any, padding)):
         return on_cpu(functools.partial(_pointwise, strides=strides), plain)(x, kernel)
+    if _is_tiny(x, kernel, strides, padding):
+        return on_cpu(functools.partial(_im2col, strides=strides, padding=padding), plain)(
+            x, kernel
+        )
     if set(strides) == {1} and _gains(x, kernel):
         return on_cpu(_with_products(plain, padding), plain)(x, kernel)
     return plain(x, kernel)
@@ -69,6 +74,40 @@ def _is_dense(x: jax.Array, kernel: jax.Array, options: dict[str, Any]) -> bool:
 def _gains(x: jax.Array, kernel: jax.Array) -> bool:
     """Whether the gradient by a kernel is faster as products."""
     return min(x.shape[1:3]) >= LARGE and min(kernel.shape[2:]) >= WIDE
+
+
+def _is_tiny(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Padding) -> bool:
+    """Whether a map comes out that is smaller than the kernel, as at the end of a ResNet at 64 px.
+
+    XLA takes the kernel for the image there, and a CPU forty times as long.
+    """
+    sides = _sides(x, kernel, strides, padding)
+    return min(kernel.shape[2:]) >= WIDE and min(sides) > 0 and max(sides) < min(kernel.shape[:2])
+
+
+def _sides(
+    x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Padding
+) -> tuple[int, int]:
+    """Height and width of what a convolution gives."""
+    height, width = (
+        (x.shape[1 + axis] + sum(padding[axis]) - kernel.shape[axis]) // strides[axis] + 1
+        for axis in (0, 1)
+    )
+    return height, width
+
+
+def _im2col(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Padding) -> jax.Array:
+    """A convolution as one product with a copy of the map for each entry of the kernel."""
+    height, width = _sides(x, kernel, strides, padding)
+    padded = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+    ends = [(side - 1) * stride + 1 for side, stride in zip((height, width), strides, strict=True)]
+    copies = [
+        padded[:, i : i + ends[0] : strides[0], j : j + ends[1] : strides[1]]
+        for i, j in np.ndindex(*kernel.shape[:2])
+    ]
+    rows = jnp.concatenate(copies, axis=-1).reshape(len(x) * height * width, -1)
+    product = rows @ kernel.reshape(rows.shape[1], -1)
+    return product.reshape(len(x), height, width, -1)
 
 
 def _pointwise(x: jax.Array, kernel: jax.Array, strides: Sequence[int]) -> jax.Array:

@@ -44,6 +44,9 @@ CASES = {
     'odd sides': ((3, 7, 5, 4), (3, 3, 4, 6), (1, 1), ((1, 1), (1, 1)), {}),
     'kernel 5 x 2, lop-sided': ((2, 9, 6, 4), (5, 2, 4, 4), (1, 1), ((3, 0), (0, 2)), {}),
     'no padding': ((2, 6, 6, 4), (3, 3, 4, 4), (1, 1), ((0, 0), (0, 0)), {}),
+    'tiny': ((3, 2, 2, 4), (3, 3, 4, 6), (1, 1), ((1, 1), (1, 1)), {}),
+    'tiny, one row, lop-sided': ((3, 1, 2, 4), (4, 3, 4, 4), (1, 1), ((1, 2), (0, 2)), {}),
+    'tiny, strided': ((2, 4, 3, 4), (3, 3, 4, 5), (2, 2), ((1, 1), (1, 1)), {}),
     'strided': ((2, 7, 6, 4), (3, 3, 4, 4), (2, 2), ((1, 1), (1, 1)), {}),
     'pointwise': ((2, 5, 4, 3), (1, 1, 3, 4), (1, 1), ((0, 0), (0, 0)), {}),
     'pointwise, strided': ((2, 7, 6, 3), (1, 1, 3, 4), (2, 3), ((0, 0), (0, 0)), {}),
@@ -88,7 +91,11 @@ def test_only_programs_for_cpus_hold_the_products(side: int, expected: list[int]
 
 
 @pytest.mark.parametrize(
-    ('side', 'width', 'expected'), [(12, 64, [1, 3]), (11, 64, [2, 0]), (12, 63, [2, 0])]
+    ('side', 'width', 'expected'),
+    [
+        *((12, 64, [1, 3]), (11, 64, [2, 0]), (12, 63, [2, 0])),
+        *((2, 64, [0, 2]), (3, 64, [2, 0]), (2, 63, [2, 0])),
+    ],
 )
 def test_products_are_taken_where_they_gain(side: int, width: int, expected: list[int]) -> None:
     assert operations('cpu', (2, side, side, width), (3, 3, width, width)) == expected
