@@ -38,7 +38,7 @@ from jssl.runs.metrics import (
 from jssl.runs.orders import Orders, read_orders, write_orders
 from jssl.runs.progress import DataWait, Progress, telling
 from jssl.runs.record import recordable
-from jssl.runs.sameness import RUN
+from jssl.runs.sameness import RUN, check_job_has_one_command
 from jssl.runs.workdir import (
     CHECKPOINTS,
     claimed,
@@ -106,6 +106,7 @@ def fit(
         refuse_sweep(directory)
         with claimed(directory, report=progress.print) as check:
             check_job_agrees(experiment.listings)
+            check_job_has_one_command(directory, config, experiment.listings)
             open_workdir(
                 directory,
                 config,
@@ -139,13 +140,12 @@ def carry_out(
     """Trains in a directory whose config.json is written, and leaves the results there, as long as
     `check` does not raise."""
     evaluator = RunEvaluator(experiment, progress.print)
-    run = config.get(RUN, '')
     trained = train(
         experiment,
         evaluator,
         directory,
         progress,
-        run=run,
+        run=config.get(RUN, ''),
         check=check,
         callbacks=callbacks,
         stopwatch=stopwatch,

@@ -1,6 +1,7 @@
 """Whether a config is that of a run: by all that its numbers depend on."""
 
 import json
+import zlib
 from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import jax
 
 from jssl.errors import JsslError
+from jssl.processes import of_first, on_all
 from jssl.runs.datasets import PLACES
 
 EPOCHS = 'epochs'  # the field of the config
@@ -62,6 +64,32 @@ def check_same(
     if changed and jax.process_index() == 0:
         report(f'The run in {workdir} began elsewhere (then → now): {"; ".join(changed)}.')
     return longer
+
+
+def check_job_has_one_command(
+    workdir: Path, config: Mapping[str, Any], parts: Container[str]
+) -> None:
+    """Refuses a job whose processes are given other configs or directories; each of them calls it.
+
+    Each would compute its share of another step, or wait for a checkpoint that is saved elsewhere.
+    A directory may lie at another place on each host, so that its own name alone is compared.
+
+    Args:
+      workdir: of the run.
+      config: of the run.
+      parts: those of the data, which may lie at other places.
+
+    Raises:
+      JsslError: on every process, with the directory and the fields of this one.
+    """
+    together = {key: config.get(key) for key in ('mesh', 'log_every', 'checkpoint')}
+    given = [workdir.absolute().name, _decisive(config, parts), together]
+    own = zlib.crc32(json.dumps(given, sort_keys=True).encode()) >> 1  # as JAX carries it
+    if not on_all(of_first(own) == own):
+        raise JsslError(
+            f'The processes of this job are given different commands; this one has '
+            f'--workdir={workdir}. Give every process the same arguments, all but --process.'
+        )
 
 
 def _decisive(config: Mapping[str, Any], parts: Container[str]) -> dict[str, Any]:

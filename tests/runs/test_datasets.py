@@ -167,17 +167,26 @@ def test_a_checkpoint_of_other_data_is_not_read(tmp_path: Path) -> None:
 
 PROCESS = """
 import sys
+from pathlib import Path
 import jax
 from jssl.data import Folder
 from jssl.data.loading.identity import Listing
 from jssl.errors import JsslError
 from jssl.runs.datasets import check_job_agrees
+from jssl.runs.sameness import check_job_has_one_command
 address, number, out, *folders = sys.argv[1:]
 jax.distributed.initialize(address, 2, int(number))
 with open(out, 'w') as file:
     for folder in folders:
         try:
             check_job_agrees({'data': Listing.of(Folder(folder), stamps=number == '0')})
+            print('alike', file=file)
+        except JsslError as error:
+            print(error, file=file)
+    own = {'data': {'path': number}, 'lr': 1, 'threads': number}
+    for name, config in (('run', own), ('run', own | {'lr': number}), (number, own)):
+        try:
+            check_job_has_one_command(Path(number) / name, config, ['data'])
             print('alike', file=file)
         except JsslError as error:
             print(error, file=file)
@@ -205,6 +214,10 @@ def test_hosts_that_see_other_files_are_refused(photos: Path, tmp_path: Path) ->
         told = (tmp_path / str(number)).read_text().splitlines()
         assert told[0] == 'alike'
         assert 'see different data; this one sees so many samples: config.data 8.' in told[1]
+        assert told[2] == 'alike'  # in another place, with other data folders and threads
+        for line, name in ((told[3], 'run'), (told[4], number)):
+            assert 'are given different commands' in line
+            assert f'--workdir={number}/{name}. Give every process the same' in line
 
 
 def test_weights_of_a_run_whose_data_changed_come_with_a_line(photos: Path, tmp_path: Path) -> None:
