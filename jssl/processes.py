@@ -1,6 +1,7 @@
 """What the processes of one job agree on."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
@@ -13,14 +14,25 @@ def of_first(number: int) -> int:
     """The `number` that process 0 passes, on every process; each of them calls it."""
     if jax.process_count() == 1:
         return number
-    return int(multihost_utils.broadcast_one_to_all(np.asarray(number)))
+    with _broken():
+        return int(multihost_utils.broadcast_one_to_all(np.asarray(number)))
 
 
 def on_all(verdict: bool) -> bool:
     """Whether every process of the job passes true; each of them calls it."""
     if jax.process_count() == 1:
         return verdict
-    return bool(np.all(multihost_utils.process_allgather(np.asarray(verdict))))
+    with _broken():
+        return bool(np.all(multihost_utils.process_allgather(np.asarray(verdict))))
+
+
+@contextlib.contextmanager
+def _broken() -> Iterator[None]:
+    """A lost connection is JAX's error, also where NumPy takes the number and raises its own."""
+    try:
+        yield
+    except ValueError as error:
+        raise jax.errors.JaxRuntimeError(str(error)) from error
 
 
 def on_first(act: Callable[[], None], otherwise: str) -> None:
