@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import ROOT
 
 LONGEST = 400  # lines of a file
+LONGEST_FUNCTION = 60
 HOUSE = ('jssl', 'configs', 'examples', 'experiments', 'tests')
 NAMES = re.compile(r'`(\w+)`')
 HEAVY = ('tensorflow_datasets', 'matplotlib', 'sklearn', 'orbax', 'tensorboardX', 'scipy.optimize')
@@ -100,3 +101,10 @@ def test_every_file_says_what_it_holds_and_can_be_read_in_one_sitting() -> None:
     texts = {file: file.read_text(encoding='utf-8') for file in modules().values()}
     assert not [file for file, text in texts.items() if not ast.get_docstring(ast.parse(text))]
     assert not [file for file, text in texts.items() if text.count('\n') > LONGEST]
+    functions = [
+        (file.name, node.name, 1 + (node.end_lineno or 0) - node.lineno)
+        for file, text in texts.items()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef)
+    ]
+    assert not [found for found in functions if found[2] > LONGEST_FUNCTION]

@@ -32,14 +32,15 @@ def add_arguments(parser: Parser) -> None:
         help='how many there are to train on, for data that are not here; of ImageNet, CIFAR-10 '
         'and the digits that is known',
     )
-    parser.add_argument(
+    batches = parser.add_mutually_exclusive_group()
+    batches.add_argument(
         '--largest',
         type=int,
         metavar='UNIT',
         help='find the largest batch that fits, a multiple of this, by compiling several; without '
         'it the largest is estimated from two',
     )
-    parser.add_argument(
+    batches.add_argument(
         '--quick', action='store_true', help='compile the batch of the config alone, no second one'
     )
     parser.add_argument('--json', action='store_true', help='print one line of JSON')

@@ -11,13 +11,13 @@ import jax
 
 from jssl.algorithm import TrainState
 from jssl.data.reading.decoding import quiet
-from jssl.errors import JsslError, NotFinite, attempt, show
+from jssl.errors import NotFinite, attempt
 from jssl.evaluation.evaluator import NETWORK
 from jssl.fitting.evaluating import RunEvaluator
-from jssl.fitting.introducing import introduce
+from jssl.fitting.introducing import check_beforehand, introduce
 from jssl.fitting.lengthening import lengthen
 from jssl.fitting.outcome import Outcome, conclude, left_behind
-from jssl.fitting.pretrained import check_weights, with_pretrained
+from jssl.fitting.pretrained import with_pretrained
 from jssl.fitting.replay_folder import explain
 from jssl.interrupts import Interrupted, Stopped
 from jssl.processes import broken_off, of_first, on_first
@@ -42,20 +42,18 @@ from jssl.runs.sameness import RUN, check_job_has_one_command
 from jssl.runs.workdir import (
     CHECKPOINTS,
     claimed,
-    has_checkpoints,
     kept_config,
     make_workdir,
     open_workdir,
     refuse_sweep,
 )
-from jssl.training.callbacks import Callback, Callbacks, check_callbacks
+from jssl.training.callbacks import Callback, Callbacks
 from jssl.training.experiment import Experiment
 from jssl.training.feed import Feed
 from jssl.training.loop import Loop
 from jssl.training.refresh import Refresher
 from jssl.training.run_log import RunLog
 from jssl.training.settings import ROLL_BACK, Runtime
-from jssl.training.shapes import check_shapes
 from jssl.training.watchdog import Watchdog
 
 MOST_TURNS = 3  # orders of the data that are tried from one checkpoint on
@@ -94,13 +92,8 @@ def fit(
       Interrupted: on SIGTERM or Ctrl-C; in training after saving.
     """
     stopwatch = Stopwatch()
-    if not isinstance(experiment, Experiment):
-        raise JsslError(f'fit takes a jssl.Experiment and got {show(experiment)}.')
-    check_callbacks(callbacks)
+    check_beforehand(experiment, workdir, callbacks)
     config = experiment.describe() if config is None else recordable(config)
-    if not has_checkpoints(workdir):  # a run that has begun needs them no more
-        check_weights(experiment.pretrained, experiment.layout)
-    check_shapes(experiment)
     with Progress(experiment.plan.steps) as progress, quiet():
         directory = make_workdir(workdir, name)
         refuse_sweep(directory)

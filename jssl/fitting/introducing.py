@@ -1,19 +1,35 @@
-"""What a run says of itself before it begins."""
+"""What is checked of a run, and what it says of itself, before it begins."""
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from jssl.data.reading.remarks import remarks
+from jssl.errors import JsslError, show
 from jssl.fitting.outcome import announce
-from jssl.fitting.pretrained import tell_changed_data
+from jssl.fitting.pretrained import check_weights, tell_changed_data
+from jssl.runs.workdir import has_checkpoints
+from jssl.training.callbacks import Callback, check_callbacks
 from jssl.training.experiment import Experiment
+from jssl.training.shapes import check_shapes
 
 GROUP = 'bn_group_size'  # the field of a backbone, neck or head
+
+
+def check_beforehand(
+    experiment: Experiment, workdir: Path | str | None, callbacks: Sequence[Callback]
+) -> None:
+    """Raises a `JsslError` for what can be said before a directory is made."""
+    if not isinstance(experiment, Experiment):
+        raise JsslError(f'fit takes a jssl.Experiment and got {show(experiment)}.')
+    check_callbacks(callbacks)
+    if not has_checkpoints(workdir):  # a run that has begun needs them no more
+        check_weights(experiment.pretrained, experiment.layout)
+    check_shapes(experiment)
 
 
 def introduce(
@@ -37,9 +53,13 @@ def _summary(experiment: Experiment) -> str:
     where = 'kept on the device' if experiment.loader.resident else 'streamed'
     return (
         f'{type(experiment.algorithm).__name__}, {len(experiment.data):,} images {where}, '
-        f'batch {experiment.batch_size}, {experiment.epochs} epochs = {plan.steps:,} steps, '
+        f'batch {experiment.batch_size}, {_epochs(experiment)} = {plan.steps:,} steps, '
         f'{mesh.size} {mesh.devices.flat[0].platform} device{"s" if mesh.size > 1 else ""}'
     )
+
+
+def _epochs(experiment: Experiment) -> str:
+    return f'{experiment.epochs} epoch{"s" if experiment.epochs > 1 else ""}'
 
 
 def share_of_a_device(experiment: Experiment) -> str:

@@ -42,6 +42,16 @@ PACKAGES = {
 }
 
 
+def _stored(workdir: Path) -> dict[str, Any] | None:
+    """The config.json of the run there, None where there is none to go on with."""
+    # Looked for first: the process that makes checkpoints has written config.json before.
+    begun = _has_begun(workdir)
+    stored = read_config(workdir) if begun or (workdir / CONFIG).exists() else None
+    if stored is not None and not begun and 'versions' in stored:
+        return None  # of a start of ours that failed, whose command may have been corrected
+    return stored
+
+
 def open_workdir(
     path: Path | str | None,
     config: Mapping[str, Any],
@@ -82,11 +92,7 @@ def open_workdir(
     record = json.loads(json.dumps(record))  # as it will be read: tuples are lists
     workdir = make_workdir(path, name)
     with _usable(workdir):
-        # Looked for first: the process that makes checkpoints has written config.json before.
-        begun = _has_begun(workdir)
-        stored = read_config(workdir) if begun or (workdir / CONFIG).exists() else None
-        if stored is not None and not begun and 'versions' in stored:
-            stored = None  # of a start of ours that failed, whose command may have been corrected
+        stored = _stored(workdir)
         if stored is not None:
             longer = check_same(workdir, stored, record, defaults, lengthen is not None, report)
             known = stored.get('data', {})

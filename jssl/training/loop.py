@@ -86,8 +86,7 @@ class Loop:
 
         Raises:
           Interrupted: on SIGTERM or Ctrl-C, after saving.
-          JsslError: when the loss, or a state to be saved, is no longer finite, or a
-            callback fails.
+          JsslError: the loss, or a state to be saved, is not finite, or a callback fails.
         """
         meter = Meter(self.images)
         pending: tuple[int, Metrics] | None = None

@@ -50,6 +50,7 @@ def test_without_a_compiler_it_prints_what_shapes_tell(
         (['--on=v5e-8', '--images=0'], ['--images=0 must be a whole number of at least 1']),
         (['--on=v5e-8', '--largest=-1'], ['--largest=-1 must be']),
         (['--on=v5e-8', '--largets=8'], ['Did you mean --largest=8?']),
+        (['--on=v5e-8', '--quick', '--largest=8'], ['not allowed with']),
         (['--on=8xh100', '--config.batch_size=33'], ['config.batch_size=33', 'use 32 or 40']),
     ],
 )

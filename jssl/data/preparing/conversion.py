@@ -125,9 +125,7 @@ def prepare(
         being written, cannot be written, or too many images are broken.
     """
     _check_numbers(target, threads, bad_samples, shard)
-    for split, source in sources.items():
-        check_split(split)
-        check_declared(source)
+    _check_splits(sources)
     out = _named(out)
     splits = {split: len(source) for split, source in sources.items()}
     plan = {'splits': splits, DESCRIBED: dict(described or {}), 'shard': shard, **target._asdict()}
@@ -151,6 +149,12 @@ def prepare(
             'another --out, or make room and give the same command again.'
         ) from error
     return out
+
+
+def _check_splits(sources: Mapping[str, Source]) -> None:
+    for split, source in sources.items():
+        check_split(split)
+        check_declared(source)
 
 
 def _check_numbers(target: Target, threads: int, bad_samples: float, shard: int) -> None:
