@@ -4,8 +4,7 @@
     jssl train dinov3:gram --config.pretrained=runs/dinov3    # a second run, with Gram anchoring
     jssl train dinov3:imagenet    # ViT-L/16, 100 epochs
 
-Embedded: see docs/reference/results.md. ImageNet: the authors' vitl_im1k_lin834, 82.0 % kNN,
-83.5 % linear.
+Embedded: docs/reference/results.md. ImageNet: the authors' lin834, 82.0 % kNN, 83.5 % linear.
 """
 
 from jssl import recipes

@@ -12,6 +12,7 @@ from typing import Any, NoReturn, Self
 
 STDOUT, STDERR = 1, 2
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SOON = 0.05  # seconds for a callback to end
 GRACE = 3.0  # seconds for the program to notice a signal: it cannot while a compiler runs
 SHOW_CURSOR = b'\x1b[?25h'  # which a progress bar hides
 
@@ -107,8 +108,10 @@ class Handlers:
     """Context in which a signal raises `Stopped`, also where Python itself would end at once.
 
     Python calls a handler between two of its own instructions. Where one of them goes on for
-    minutes, as a compilation does, a thread ends the process after `GRACE` seconds instead. The
-    handlers found on entry are put back on exit, and a signal that is ignored stays so.
+    minutes, as a compilation does, a thread ends the process after `GRACE` seconds instead. Where
+    Python drops what is raised, in a finalizer or a callback of its garbage collector, the signal
+    is sent again. The handlers found on entry are put back on exit, and a signal that is ignored
+    stays so.
 
     Attributes:
       stop: what was raised last; None as long as no signal came.
@@ -129,6 +132,7 @@ class Handlers:
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._previous[number] = signal.signal(number, self._stop)
+        self._unraisable, sys.unraisablehook = sys.unraisablehook, self._dropped
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
         return self
@@ -145,6 +149,7 @@ class Handlers:
             # None stands for a handler that was not installed by Python and cannot be put back.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         signal.set_wakeup_fd(self._wakeup)
+        sys.unraisablehook = self._unraisable
         os.close(self._write)
         self._thread.join()
         os.close(self._read)
@@ -153,6 +158,14 @@ class Handlers:
         self._noticed.set()
         self.stop = Stopped(number)
         raise self.stop
+
+    def _dropped(self, unraisable: 'sys.UnraisableHookArgs') -> None:
+        if unraisable.exc_value is None or unraisable.exc_value is not self.stop:
+            self._unraisable(unraisable)
+            return
+        again = threading.Timer(SOON, os.kill, (os.getpid(), self.stop.number))
+        again.daemon = True
+        again.start()
 
     def _watch(self) -> None:
         """Reads the numbers of signals, which come here at once, until the pipe is closed."""

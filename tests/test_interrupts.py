@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,20 @@ def test_a_library_that_makes_an_error_of_a_signal_hides_it_not() -> None:
     assert stopped(body, signal.SIGTERM) == (143, 'jssl: stopped by SIGTERM.\n')
     status, said = stopped("ready()\n    raise ImportError('no module')", 0)
     assert (status, said.splitlines()[-1]) == (1, 'ImportError: no module')
+
+
+def test_a_signal_in_a_finalizer_is_not_lost() -> None:
+    """Python drops what is raised there, as in callbacks of its garbage collector."""
+
+    class Dying:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    before = sys.unraisablehook
+    with pytest.raises(Stopped, match='SIGTERM'), Handlers():
+        Dying()
+        time.sleep(20)
+    assert sys.unraisablehook is before
 
 
 def test_what_is_ignored_stays_so() -> None:
