@@ -92,10 +92,13 @@ def test_a_signal_in_a_finalizer_is_not_lost() -> None:
         def __del__(self) -> None:
             signal.raise_signal(signal.SIGTERM)
 
-    before = sys.unraisablehook
-    with pytest.raises(Stopped, match='SIGTERM'), Handlers():
+    def wait() -> None:
         Dying()
         time.sleep(20)
+
+    before = sys.unraisablehook
+    with pytest.raises(Stopped, match='SIGTERM'), Handlers():
+        wait()
     assert sys.unraisablehook is before
 
 
