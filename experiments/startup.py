@@ -34,7 +34,7 @@ COMMAND = ['simclr']
 PARTS = {  # where a run calls a function -> the part of the run that it is
     'jssl.cli.train:settle': 'config',
     'jssl.cli.train:experiment': 'building',
-    'jssl.fitting.fit:check_shapes': 'shapes checked',
+    'jssl.fitting.introducing:check_shapes': 'shapes checked',
     'jssl.fitting.fit:open_workdir': 'directory',
     'jssl.fitting.fit:begin': 'start',
     'jssl.fitting.fit:run_loop': 'loop',
