@@ -9,7 +9,6 @@ Times are of the thread that calls, in CPU time. Where a device's step takes lon
 ahead of it and costs nothing.
 """
 
-import argparse
 import statistics
 import sys
 import time
@@ -19,12 +18,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from experiments.reporting import positive, processor, show, show_json
+from experiments import on_config
+from experiments.reporting import processor
 from jssl.algorithm import TrainState
-from jssl.cli.configs import title
-from jssl.cli.train import connect, parse
-from jssl.config import experiment
-from jssl.errors import JsslError
 from jssl.training.experiment import Experiment
 from jssl.training.sharding import replicated
 
@@ -34,31 +30,8 @@ WARM_UP = 5  # calls that are not timed, compiling among them
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measures what the arguments describe; returns the exit status, 2 for bad input."""
-    options, rest = parser().parse_known_args(argv)
-    try:
-        values = parse(rest)
-        connect(values)
-        numbers = measure(experiment(values.config), options.steps)
-    except JsslError as error:
-        print(f'dispatch: {error}', file=sys.stderr)
-        return 2
-    show(f'{title(values.named)}, a step without work', table(numbers))
-    if options.json:
-        show_json(numbers)
-    return 0
-
-
-def parser() -> argparse.ArgumentParser:
-    """The arguments of the command line besides those of `jssl train`."""
-    result = argparse.ArgumentParser(
-        'experiments.dispatch',
-        description=f'{__doc__}\nAll other arguments are those of jssl train.',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    result.add_argument('--steps', type=positive, default=300, help='that are timed')
-    result.add_argument('--json', action='store_true', help='end with one line of JSON')
-    return result
+    parser = on_config.parser('dispatch', __doc__, steps=300)
+    return on_config.run(argv, parser, measure, table, 'a step without work')
 
 
 def measure(subject: Experiment, steps: int) -> dict[str, Any]:

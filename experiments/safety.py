@@ -11,7 +11,6 @@ Times are of all cores, in CPU time, so that other jobs count for little; blocks
 alternate, and a share is the median over pairs of neighbouring blocks.
 """
 
-import argparse
 import functools
 import statistics
 import sys
@@ -25,12 +24,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from experiments.reporting import machine, mebibytes, positive, show, show_json
+from experiments import on_config
+from experiments.reporting import machine, mebibytes
 from jssl.algorithm import TrainState
-from jssl.cli.configs import title
-from jssl.cli.train import connect, parse
-from jssl.config import experiment
-from jssl.errors import JsslError
 from jssl.runs import checkpoints
 from jssl.training.experiment import Experiment
 from jssl.training.feed import Feed
@@ -44,31 +40,8 @@ ROUNDS = 200  # of the keys in a block: one alone is too short for a clock
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measures what the arguments describe; returns the exit status, 2 for bad input."""
-    options, rest = parser().parse_known_args(argv)
-    try:
-        values = parse(rest)
-        connect(values)
-        numbers = measure(experiment(values.config), options.steps)
-    except JsslError as error:
-        print(f'safety: {error}', file=sys.stderr)
-        return 2
-    show(f'{title(values.named)}, what safety costs', table(numbers))
-    if options.json:
-        show_json(numbers)
-    return 0
-
-
-def parser() -> argparse.ArgumentParser:
-    """The arguments of the command line besides those of `jssl train`."""
-    result = argparse.ArgumentParser(
-        'experiments.safety',
-        description=f'{__doc__}\nAll other arguments are those of jssl train.',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    result.add_argument('--steps', type=positive, default=10, help='that are timed')
-    result.add_argument('--json', action='store_true', help='end with one line of JSON')
-    return result
+    parser = on_config.parser('safety', __doc__, steps=10)
+    return on_config.run(argv, parser, measure, table, 'what safety costs')
 
 
 def measure(subject: Experiment, steps: int) -> dict[str, Any]:
