@@ -4,10 +4,6 @@ Command: pytest -m slow tests/fitting/test_replaying_processes.py
 """
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +11,8 @@ import pytest
 
 import jssl
 from jssl.runs.orders import read_orders
-from tests.conftest import QUICK, ROOT
 from tests.fitting.test_rolling_back import TOGETHER, Quarrel, experiment
+from tests.pairs import both
 from tests.training import toy
 
 SCRIPT = """
@@ -48,32 +44,7 @@ with Checkpoints(f'{where}/checkpoints', data=identity) as checkpoints:
 
 def together(workdir: Path, policy: str) -> list[tuple[int, str]]:
     """The exit codes of both processes, and what they said."""
-    with socket.socket() as probe:
-        probe.bind(('localhost', 0))
-        port = str(probe.getsockname()[1])
-    flags = f'--xla_force_host_platform_device_count=1 {QUICK}'
-    both = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                '-c',
-                SCRIPT,
-                str(workdir),
-                port,
-                process,
-                policy,
-                *map(str, TOGETHER),
-            ],
-            cwd=ROOT,
-            env=os.environ | {'XLA_FLAGS': flags, 'PYTHONPATH': str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for process in '01'
-    ]
-    said = [process.communicate(timeout=300)[0] for process in both]
-    return [(process.returncode, words) for process, words in zip(both, said, strict=True)]
+    return both(SCRIPT, workdir, policy, *map(str, TOGETHER))
 
 
 @pytest.mark.slow

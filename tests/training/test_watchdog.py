@@ -1,10 +1,7 @@
 """A job of two processes, one of which hangs or is killed: both end, and say where."""
 
-import os
 import re
 import socket
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jssl.training.watchdog import Watchdog, place
-from tests.conftest import QUICK, ROOT
+from tests.pairs import both
 
 SCRIPT = """
 import os, signal, sys, time
@@ -59,29 +56,9 @@ except JsslError as error:
 """
 
 
-def both(folder: Path, mode: str) -> list[tuple[int, str]]:
-    """Status and words of each process."""
-    with socket.socket() as probe:
-        probe.bind(('localhost', 0))
-        port = str(probe.getsockname()[1])
-    processes = [
-        subprocess.Popen(
-            [sys.executable, '-c', SCRIPT, str(folder / 'run'), port, process, mode],
-            cwd=ROOT,
-            env=os.environ | {'XLA_FLAGS': QUICK, 'PYTHONPATH': str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for process in '01'
-    ]
-    said = [process.communicate(timeout=300)[0] for process in processes]
-    return [(process.returncode, words) for process, words in zip(processes, said, strict=True)]
-
-
 @pytest.mark.slow
 def test_a_process_that_hangs_ends_the_job_and_each_says_where_it_waits(tmp_path: Path) -> None:
-    for number, (status, said) in enumerate(both(tmp_path, 'hangs')):
+    for number, (status, said) in enumerate(both(SCRIPT, tmp_path / 'run', 'hangs')):
         assert (
             f'jssl: process {number} of 2 on {socket.gethostname()} ends: for 0.05 minutes' in said
         )
@@ -93,7 +70,7 @@ def test_a_process_that_hangs_ends_the_job_and_each_says_where_it_waits(tmp_path
 
 @pytest.mark.slow
 def test_a_process_that_dies_ends_the_job_with_a_line(tmp_path: Path) -> None:
-    (status, said), (killed, _) = both(tmp_path, 'dies')
+    (status, said), (killed, _) = both(SCRIPT, tmp_path / 'run', 'dies')
     assert killed == -9
     assert status != 0
     assert 'Process 0 of 2 cannot go on after "step ' in said
