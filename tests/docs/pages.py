@@ -33,6 +33,20 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf'^```{language}\n(.*?)^```', read(page), flags=re.DOTALL | re.MULTILINE)
 
 
+def tables(text: str) -> list[list[dict[str, str]]]:
+    """The tables in a text, in order: for each its rows, the cells by the head of their column."""
+    found = re.findall(r'^(\|.*)\n\|[-|: ]+\|\n((?:\|.*(?:\n|$))*)', text, flags=re.MULTILINE)
+    return [
+        [dict(zip(cells(head), cells(row), strict=True)) for row in rows.splitlines()]
+        for head, rows in found
+    ]
+
+
+def cells(line: str) -> list[str]:
+    """Those of a line of a table."""
+    return [cell.strip() for cell in line.strip()[1:-1].split('|')]
+
+
 def commands(page: str) -> list[list[str]]:
     """The words of every command of a page that is one of jssl, without `jssl` itself."""
     parts = [part for line in lines_of_shell(page) for part in _split(line)]

@@ -10,7 +10,7 @@ from jssl.cli.configs import load
 from jssl.errors import JsslError
 from tests.algorithms.test_contract import shapes
 from tests.conftest import ROOT
-from tests.docs.pages import read
+from tests.docs.pages import read, tables
 
 NAMES = sorted(path.stem for path in (ROOT / 'configs').glob('*.py'))
 HEADINGS = ['The idea', 'The equation', 'The parts', 'State and shapes', 'Recipes', 'Numbers']
@@ -29,14 +29,8 @@ def section(name: str, heading: str) -> str:
 
 def rows(name: str, heading: str) -> list[Row]:
     """The rows of a section's first table, without its head."""
-    lines = section(name, heading).splitlines()
-    start = next((n for n, line in enumerate(lines) if line.startswith('|---')), len(lines))
-    table: list[Row] = []
-    for line in lines[start + 1 :]:
-        if not line.startswith('|'):
-            break
-        table.append(tuple(cell.strip() for cell in line.strip('|').split('|')))
-    return table
+    found = tables(section(name, heading))
+    return [tuple(row.values()) for row in found[0]] if found else []
 
 
 @pytest.mark.parametrize('name', NAMES)
