@@ -6,10 +6,11 @@ from typing import Any
 import jax
 from jax.sharding import AbstractMesh
 
+from jssl.checks import Count, check_value
 from jssl.errors import JsslError
 from jssl.planning import flops, hlo, traffic
 from jssl.planning.advice import advise
-from jssl.planning.machines import Fleet
+from jssl.planning.machines import Fleet, smaller
 from jssl.planning.program import (
     Memory,
     compiled,
@@ -55,8 +56,11 @@ def estimate(
     """
     mesh, here = _mesh(config, fleet), lacks(fleet.machine)
     devices = jax.devices('cpu')[:1] if here else topology(fleet)
+    parts = config.get('accumulate', 1)
+    check_value('config.batch_size', config['batch_size'], Count)
+    check_value('config.accumulate', parts, Count)
+    sharding.check_batch_size(config['batch_size'], mesh, parts, smaller(fleet))
     subject = planned(config, devices, images, **({'mesh': {}} if here else {}))
-    sharding.check_batch_size(subject.batch_size, mesh, subject.accumulate)
     traced = trace(subject)
     numbers = _of_shapes(subject, fleet, mesh, flops.count(traced.jaxpr, fleet.machine.platform))
     if here:

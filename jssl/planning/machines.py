@@ -179,6 +179,24 @@ def _slice(name: str, kind: str, count: int) -> Fleet:
     return Fleet(name, MACHINES[kind], 1, chips, f'{kind}:{"x".join(map(str, sides))}')
 
 
+def smaller(fleet: Fleet) -> dict[int, str]:
+    """Smaller machines of the same kind, as they are typed, by their number of devices.
+
+    Examples:
+      >>> smaller(parse('3xh100'))
+      {1: '--on=1xh100', 2: '--on=2xh100'}
+    """
+    kind = AROUND.sub('', fleet.name)
+    if fleet.machine.accelerator:
+        names = [f'{kind}-{size}' for size in _sizes(kind)]
+    else:
+        cards = fleet.size // fleet.hosts
+        names = [f'{count}x{kind}' for count in range(1, cards + 1)]
+        names += [f'{hosts}x{cards}x{kind}' for hosts in range(2, fleet.hosts)]
+    found = {parse(name).size: f'--on={name}' for name in names}
+    return {size: name for size, name in found.items() if size < fleet.size}
+
+
 def _sizes(kind: str) -> list[int]:
     """The numbers in the names of a kind's slices."""
     least = 2 if kind in SOLID else 0

@@ -31,6 +31,7 @@ PLUGINS = {'cuda': ('jax_cuda12_plugin', 'jax_cuda13_plugin'), 'tpu': ('libtpu',
 INSTALL = {'cuda': "pip install 'jax[cuda12]'", 'tpu': "pip install 'jax[tpu]'"}
 # Flags that are set for other compilers end the process of libtpu.
 FLAGS = {'cuda': '--xla_gpu_autotune_level=0 --xla_gpu_enable_triton_gemm=false', 'tpu': ''}
+HOST = 4  # chips of a TPU host, in a square
 LEAST_EFFORT = '-1.0'  # TPUs: minutes in place of hours
 
 
@@ -122,6 +123,14 @@ def lacks(machine: Machine) -> str:
     return '' if found else INSTALL[machine.platform]
 
 
+def _part_of_host(fleet: Fleet) -> dict[str, Any]:
+    """What libtpu is told of a slice that is smaller than the four chips of a host."""
+    if fleet.size >= HOST:
+        return {}
+    sides = [int(side) for side in fleet.shape.partition(':')[2].split('x')]
+    return {'chips_per_host_bounds': (*sides, 1)}
+
+
 def topology(fleet: Fleet) -> tuple[Any, ...]:
     """The devices of a fleet, for a compiler alone.
 
@@ -129,8 +138,9 @@ def topology(fleet: Fleet) -> tuple[Any, ...]:
       JsslError: the plugin refuses.
     """
     machine = fleet.machine
-    options = {'topology': fleet.shape, 'target_config': machine.target} if machine.target else {}
-    name = '' if machine.target else fleet.shape
+    name, options = fleet.shape, _part_of_host(fleet)
+    if machine.target:
+        name, options = '', {'topology': fleet.shape, 'target_config': machine.target}
     try:
         described = topologies.get_topology_desc(name, platform=machine.platform, **options)
     except Exception as error:  # whatever the plugin raises
@@ -165,7 +175,8 @@ def planned(
         'probe_data': None,
     }
     weights = config.get('pretrained') or 'whatever it begins with'
-    found = experiment({**config, **here, 'mesh': {}, 'pretrained': weights})
+    one = dict(devices=1)  # of this machine, whatever it has
+    found = experiment({**config, **here, 'mesh': one, 'pretrained': weights})
     fields = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
     return Planned(**fields, topology=tuple(devices), fsdp=split(config))
 

@@ -93,25 +93,41 @@ def placed(shapes: Any, where: NamedSharding) -> Any:
     )
 
 
-def check_batch_size(batch_size: int, mesh: Mesh | AbstractMesh, accumulate: int = 1) -> None:
+def check_batch_size(
+    batch_size: int,
+    mesh: Mesh | AbstractMesh,
+    accumulate: int = 1,
+    fewer: Mapping[int, str] | None = None,
+) -> None:
     """Refuses a batch that cannot be split evenly over the devices, each of its parts too.
 
+    Args:
+      batch_size: of all devices together.
+      mesh: of the devices.
+      accumulate: in how many parts it is taken.
+      fewer: what is typed for a smaller number of devices, by that; None for the config's field.
+
     Raises:
-      JsslError: names the nearest sizes that work.
+      JsslError: names what works.
     """
     unit = mesh.size * accumulate
-    if batch_size < 1 or batch_size % unit:
-        below = max(batch_size, 0) // unit * unit
-        nearest = ' or '.join(str(size) for size in (below, below + unit) if size > 0)
-        parts, other = '', f'config.mesh.devices to a divisor of {batch_size}'
-        if accumulate > 1:
-            parts = f' in {accumulate} parts (config.accumulate)'
-            fewer = [n for n in range(1, accumulate) if not batch_size % (mesh.size * n)]
-            other = f'config.accumulate={fewer[-1]}' if fewer and batch_size > 0 else other
-        raise JsslError(
-            f'config.batch_size={batch_size} does not divide over {mesh.size} devices{parts}; use '
-            f'{nearest}, or set {other}.'
-        )
+    if batch_size >= 1 and batch_size % unit == 0:
+        return
+    below = max(batch_size, 0) // unit * unit
+    others = [f'--config.batch_size={size}' for size in (below, below + unit) if size > 0]
+    parts = f' in {accumulate} parts (config.accumulate)' if accumulate > 1 else ''
+    if batch_size > 0:
+        typed = {n: f'--config.mesh.devices={n}' for n in range(1, mesh.size)}
+        typed = dict(sorted((typed if fewer is None else fewer).items()))
+        fsdp = mesh.shape['fsdp']
+        fit = [n for n in typed if n % fsdp == 0 and batch_size % (n * accumulate) == 0]
+        counts = [n for n in range(1, accumulate) if batch_size % (mesh.size * n) == 0]
+        others += [typed[fit[-1]]] if fit else []
+        others += [f'--config.accumulate={counts[-1]}'] if counts else []
+    raise JsslError(
+        f'config.batch_size={batch_size} does not divide over {mesh.size} devices{parts}; give '
+        f'{" or ".join(others)}.'
+    )
 
 
 def put_batch(batch: Mapping[str, Any], mesh: Mesh) -> dict[str, Any]:

@@ -51,7 +51,11 @@ def test_without_a_compiler_it_prints_what_shapes_tell(
         (['--on=v5e-8', '--largest=-1'], ['--largest=-1 must be']),
         (['--on=v5e-8', '--largets=8'], ['Did you mean --largest=8?']),
         (['--on=v5e-8', '--quick', '--largest=8'], ['not allowed with']),
-        (['--on=8xh100', '--config.batch_size=33'], ['config.batch_size=33', 'use 32 or 40']),
+        (
+            ['--on=8xh100', '--config.batch_size=33'],
+            ['give --config.batch_size=32 or --config.batch_size=40 or --on=3xh100.'],
+        ),
+        (['--on=8xh100', '--config.batch_size=1.5'], ['config.batch_size=1.5 must be']),
     ],
 )
 def test_the_command_refuses_in_one_paragraph(
@@ -89,6 +93,7 @@ def test_with_a_compiler_it_starts_anew_in_its_environment(
     [
         (['mae:imagenet', '--config.model.backbone.scan_layers=True'], '8xh200', 5000),
         (['simclr:imagenet', '--quick'], 'v5e-64', 300),
+        (['simclr', '--quick'], 'v5e-1', 10_000),
     ],
 )
 def test_a_recipe_is_compiled_without_the_machine(

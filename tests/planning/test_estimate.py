@@ -68,7 +68,7 @@ def test_shapes_alone_tell_parameters_and_arithmetic(
     assert params == 4 * found['parameters']
     assert optimizer == pytest.approx(2 * params, abs=16)  # two moments, and the steps taken
     assert not {'memory', 'roofline', 'moved'} & found.keys()
-    with refused('config.batch_size=32', 'over 24 devices'):
+    with refused('config.batch_size=32', 'over 24 devices', '=24 or', '--on=2x8xh100.'):
         estimate(small(), machines.parse('3x8xh100'))
     with refused('config.mesh.fsdp=3', '--on=8xh200', 'choose a divisor'):
         estimate(small(mesh=dict(fsdp=3)), FLEET)

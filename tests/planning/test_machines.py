@@ -2,7 +2,7 @@
 
 import pytest
 
-from jssl.planning.machines import MACHINES, parse
+from jssl.planning.machines import MACHINES, parse, smaller
 from tests.checks import refused
 
 
@@ -56,3 +56,17 @@ def test_the_memory_of_a_card_is_what_its_description_says() -> None:
             assert 0.9 < machine.memory / size <= 1
             assert f'memory_bandwidth: {machine.bandwidth:.0f} ' in machine.target
         assert machine.memory / machine.bandwidth < 0.1  # seconds to read all of it
+
+
+@pytest.mark.parametrize(
+    ('name', 'sizes'),
+    [
+        ('4xh100', {1: '1xh100', 2: '2xh100', 3: '3xh100'}),
+        ('3x2xa100', {1: '1xa100', 2: '2xa100', 4: '2x2xa100'}),
+        ('v5e-8', {1: 'v5e-1', 2: 'v5e-2', 4: 'v5e-4'}),
+        ('v5p-32', {4: 'v5p-8', 8: 'v5p-16'}),
+        ('h200', {}),
+    ],
+)
+def test_smaller_machines_are_named_as_they_are_typed(name: str, sizes: dict[int, str]) -> None:
+    assert smaller(parse(name)) == {size: f'--on={other}' for size, other in sizes.items()}

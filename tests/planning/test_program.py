@@ -2,6 +2,7 @@
 
 import functools
 import sys
+import types
 from typing import Any
 
 import jax
@@ -49,6 +50,28 @@ def test_images_need_not_be_there(digits_dir: str) -> None:
 def test_weights_of_a_target_generator_need_not_be_there() -> None:
     found: Any = program.planned(load('cae:imagenet'), jax.devices()[:1])
     assert found.algorithm.target_generator.weights is None
+
+
+@pytest.mark.parametrize(
+    ('on', 'told'),
+    [
+        ('v5e-1', {'chips_per_host_bounds': (1, 1, 1)}),
+        ('v6e-2', {'chips_per_host_bounds': (1, 2, 1)}),
+        ('v5e-4', {}),
+        ('v4-8', {}),
+    ],
+)
+def test_a_slice_that_is_less_than_a_host_is_described_as_one(
+    on: str, told: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Libtpu refuses it else: it takes a host to have four chips."""
+
+    def describe(name: str, **options: Any) -> Any:
+        assert (name, options) == (machines.parse(on).shape, {'platform': 'tpu', **told})
+        return types.SimpleNamespace(devices=('one',))
+
+    monkeypatch.setattr(program.topologies, 'get_topology_desc', describe)
+    assert program.topology(machines.parse(on)) == ('one',)
 
 
 def test_the_compiler_of_a_card_and_of_a_tpu_are_told_different_things(

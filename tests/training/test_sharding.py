@@ -97,10 +97,19 @@ def test_a_batch_whose_parts_do_not_divide_is_refused() -> None:
     mesh = sharding.make_mesh()
     sharding.check_batch_size(32, mesh, accumulate=2)
     with refused(
-        *('config.batch_size=24 ', '8 devices in 2 parts (config.accumulate)', 'use 16 or 32'),
-        'or set config.accumulate=1.',
+        *('config.batch_size=24 ', '8 devices in 2 parts (config.accumulate)'),
+        'give --config.batch_size=16 or --config.batch_size=32 or --config.mesh.devices=6 or '
+        '--config.accumulate=1.',
     ):
         sharding.check_batch_size(24, mesh, accumulate=2)
+
+
+def test_fewer_devices_are_named_that_the_state_splits_over() -> None:
+    mesh = sharding.make_mesh(fsdp=4)
+    with refused('=8 or --config.batch_size=16 or --config.mesh.devices=4.'):
+        sharding.check_batch_size(12, mesh)
+    with refused('give --config.batch_size=8 or --config.batch_size=16 or --on=v5e-4.'):
+        sharding.check_batch_size(12, mesh, fewer={4: '--on=v5e-4', 1: '--on=v5e-1'})
 
 
 def test_what_is_replicated_lies_whole_on_every_device() -> None:
@@ -118,7 +127,13 @@ def test_a_batch_that_divides_passes(batch_size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ('batch_size', 'remedy'), [(12, 'use 8 or 16,'), (5, 'use 8,'), (0, 'use 8,'), (-3, 'use 8,')]
+    ('batch_size', 'remedy'),
+    [
+        (12, 'give --config.batch_size=8 or --config.batch_size=16 or --config.mesh.devices=6.'),
+        (5, 'give --config.batch_size=8 or --config.mesh.devices=5.'),
+        (0, 'give --config.batch_size=8.'),
+        (-3, 'give --config.batch_size=8.'),
+    ],
 )
 def test_a_batch_that_does_not_divide_is_refused(batch_size: int, remedy: str) -> None:
     with refused(f'config.batch_size={batch_size} ', '8 devices', remedy):
