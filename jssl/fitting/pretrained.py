@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 
@@ -19,9 +19,11 @@ from jssl.algorithm import KEPT, Keeps, TrainState, part_of
 from jssl.data.loading.identity import Listing, describe_change, identity_in, same
 from jssl.errors import JsslError
 from jssl.fitting.misfit import remedy
+from jssl.fitting.normalization import Normalization, stated, tell_other
 from jssl.fitting.placing import BIASES, Weights, place_weights
 from jssl.interop.bring import bring, weights_in
 from jssl.interop.layouts import find
+from jssl.interop.metadata import parsed, read_metadata
 from jssl.interop.mmselfsup import export_state
 from jssl.interop.safetensors import PREFIX, has_backbone, load_backbone
 from jssl.paths import expanded
@@ -34,6 +36,18 @@ WEIGHTS = 'backbone.safetensors'
 # What fine-tuning adds to a pre-trained vision transformer: the norm of its averaged tokens, and
 # biases by relative position; and what training with masks adds to one without.
 ADDED = re.compile(rf'backbone\.(ln2\.|mask_token$|layers\.\d+\.attn\.{BIASES}$)')
+
+
+class Source(NamedTuple):
+    """What lies at a path.
+
+    Attributes:
+      weights: by the reference's names, with `backbone.` in front.
+      normalization: of the images that their network has seen; None where that remains unknown.
+    """
+
+    weights: Weights
+    normalization: Normalization | None
 
 
 def load_backbone_into(
@@ -175,14 +189,28 @@ def read_weights(
     Raises:
       JsslError: there is nothing at `path` that can be read.
     """
+    return read_source(path, report, backbone, layout).weights
+
+
+def read_source(
+    path: str, report: Callable[[str], None], backbone: Any = None, layout: str = ''
+) -> Source:
+    """As `read_weights`, with what is known of the images that the network has seen."""
     if not _is_file(path):
-        return _of_run(expanded(path))
+        run = expanded(path)
+        return Source(_of_run(run), stated(_section_of_run(run), {}))
     brought = bring(path, layout or None)
     if brought.is_foreign:
         report(brought.said)
         if differences := brought.differences(backbone):
             report(f'{path}: its network has {differences}')
-    return prefixed(brought.arrays)
+    section = parsed(read_metadata(weights_in(expanded(path))), 'eval_view', path)
+    return Source(prefixed(brought.arrays), stated(section, brought.view))
+
+
+def _section_of_run(run: Path) -> Any:
+    """How a run says that it prepares images; None where it does not."""
+    return read_config(run)['config'].get('eval_view') if (run / CONFIG).is_file() else None
 
 
 def prefixed(arrays: Weights) -> Weights:
@@ -234,5 +262,8 @@ def with_pretrained(
     if not path:
         return fresh
     backbone = getattr(experiment.algorithm, 'backbone', None)
-    weights = read_weights(path, report, backbone, experiment.layout)
-    return load_backbone_into(fresh, backbone, weights, path, report)
+    source = read_source(path, report, backbone, experiment.layout)
+    begun = load_backbone_into(fresh, backbone, source.weights, path, report)
+    places = {'config.views': experiment.views, 'config.eval_view': experiment.eval_view}
+    tell_other(path, source.normalization, places, report)
+    return begun

@@ -15,6 +15,7 @@ from jssl.components import build_at
 from jssl.data.reading.decoding import check_channels
 from jssl.errors import JsslError, show
 from jssl.evaluation.features import EvalView
+from jssl.fitting.normalization import for_channels, stated, tell_other
 from jssl.fitting.outcome import final_scores
 from jssl.fitting.pretrained import WEIGHTS, prefixed, read_weights
 from jssl.foreign import refuse_foreign
@@ -213,6 +214,9 @@ def _of_file(
         backbone = built('backbone', _network(config, brought, str(path)), str(path), trusted)
     if view is None:
         view = view_in(config, brought, str(path), trusted)
+    else:
+        theirs = stated(config.get('eval_view'), brought.view)
+        tell_other(str(path), theirs, {'view': view}, report, _replaced)
     if view is None:
         raise JsslError(
             f'{str(path)!r} does not say how images are prepared for its network, since that '
@@ -226,6 +230,12 @@ def _of_file(
     return Pretrained(
         Frozen(backbone), params, state, view, *size, config=config, metadata=metadata
     )
+
+
+def _replaced(place: str, fields: Mapping[str, Any]) -> str:
+    """A view with other fields, in Python."""
+    changes = ', '.join(f'{name}={value}' for name, value in fields.items())
+    return f'{place}=dataclasses.replace({place}, {changes})'
 
 
 def sections_in(metadata: Mapping[str, str], path: str) -> dict[str, Any]:
@@ -261,7 +271,7 @@ def usual_view(brought: Brought) -> CenterView:
     view, channels = CenterView(**brought.view), brought.channels
     if channels is None or channels == len(view.mean):
         return view
-    mean, std = ((sum(one) / len(one),) * channels for one in (view.mean, view.std))
+    mean, std = (for_channels(one, channels) for one in (view.mean, view.std))
     return dataclasses.replace(view, mean=mean, std=std)
 
 

@@ -83,28 +83,26 @@ class Companions:
         return inner if isinstance(inner, Mapping) else self.config
 
     def view(self, width: int | None, side: int | None) -> dict[str, Any]:
-        """Fields of `CenterView`, for images of `side` pixels."""
-        if side is None:
-            return {}
+        """Fields of `CenterView`, for images of `side` pixels; None for a side that is unknown."""
         timm = self.config.get('num_features') == width and width is not None
         told = _of_timm(self.config.get('pretrained_cfg'), side) if timm else {}
         told = told or _of_hugging_face(self.images, side)
-        return {'size': side, 'resize': round(side / CROP)} | told
+        return told if side is None else {'size': side, 'resize': round(side / CROP)} | told
 
 
-def _of_timm(told: Any, side: int) -> dict[str, Any]:
+def _of_timm(told: Any, side: int | None) -> dict[str, Any]:
     """Fields of `CenterView` by a `pretrained_cfg`, such as ``{'crop_pct': 0.9, 'mean': […]}``."""
     if not isinstance(told, Mapping):
         return {}
     fields = _moments(told, '')
     if told.get('interpolation') in list(RESAMPLE):
         fields['interpolation'] = told['interpolation']
-    if _is_number(told, 'crop_pct') and 0 < told['crop_pct'] <= 1:
+    if side and _is_number(told, 'crop_pct') and 0 < told['crop_pct'] <= 1:
         fields['resize'] = math.floor(side / told['crop_pct'])  # as timm rounds it
     return fields
 
 
-def _of_hugging_face(told: Mapping[str, Any], side: int) -> dict[str, Any]:
+def _of_hugging_face(told: Mapping[str, Any], side: int | None) -> dict[str, Any]:
     """Fields of `CenterView` by what prepares images there, such as ``{'resample': 3}``."""
     fields = _moments(told, 'image_')
     names = [name for name, number in RESAMPLE.items() if told.get('resample') == number]
@@ -112,7 +110,8 @@ def _of_hugging_face(told: Mapping[str, Any], side: int) -> dict[str, Any]:
         fields['interpolation'] = names[0]
     size = told.get('size')
     edge = size.get('shortest_edge') if isinstance(size, Mapping) else None
-    if told.get('do_center_crop') is not False and isinstance(edge, int) and edge >= side:
+    cropped = told.get('do_center_crop') is not False
+    if side and cropped and isinstance(edge, int) and edge >= side:
         fields['resize'] = edge
     return fields
 

@@ -21,6 +21,7 @@ NUMBER, ANY = re.escape('{}'), re.escape('*')
 # The first convolution of every network.
 STEMS = ('patch_embed.projection', 'stem.0.conv', 'downsample_layers.0.0', 'conv1')
 MOST = 12  # arrays that a message lists
+IMAGENET = {'mean': (123.675, 116.28, 103.53), 'std': (58.395, 57.12, 57.375)}
 
 
 def _same(arrays: Arrays, network: Any = None) -> Arrays:
@@ -84,7 +85,8 @@ class Layout:
         other ones than of a vision transformer.
       width: of its features, given arrays in our names; a config beside a file with another one is
         not the file's. None for what is none.
-      images: their mean and deviation as fields of `CenterView`, where they are not ImageNet's.
+      images: their mean and deviation as fields of `CenterView`, where all that are published in
+        this layout have the same.
     """
 
     name: str

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jssl.interop.layouts.layout import Arrays, Layout
+from jssl.interop.layouts.layout import IMAGENET, Arrays, Layout
 from jssl.interop.layouts.timm import NAMES, SIGNS
 from jssl.interop.layouts.vit import describe_dinov3, describe_vit, incoming
 
@@ -44,6 +44,7 @@ OF_MAE = Layout(
     NAMES,
     apart=('decoder_', 'mask_token'),
     incoming=incoming,
+    images=IMAGENET,
 )
 OF_MOCOV3 = Layout(
     'mocov3',
@@ -55,6 +56,7 @@ OF_MOCOV3 = Layout(
     apart=('head.',),
     incoming=incoming,
     fields={'num_heads': 12},
+    images=IMAGENET,
 )
 OF_IJEPA = Layout(
     'ijepa',
@@ -64,6 +66,7 @@ OF_IJEPA = Layout(
     NAMES,
     wrappers=('target_encoder.module.', 'target_encoder.'),
     incoming=incoming,
+    images=IMAGENET,
 )
 OF_DINOV3 = Layout(
     'dinov3',
@@ -86,6 +89,7 @@ OF_DINOV2_REGISTERS = Layout(
     incoming=incoming,
     fields={'interpolation': 'antialiased'},
     view=224,
+    images=IMAGENET,
 )
 OF_DINOV2 = dataclasses.replace(
     OF_DINOV2_REGISTERS,
@@ -111,6 +115,7 @@ OF_IBOT = Layout(
     apart=('head.',),
     incoming=incoming,
     fields=OFFSET,
+    images=IMAGENET,
 )
 OF_DINO = Layout(
     'dino',
@@ -122,6 +127,7 @@ OF_DINO = Layout(
     apart=('head.',),
     incoming=incoming,
     fields=OFFSET,
+    images=IMAGENET,
 )
 LAYOUTS = (
     OF_MAE,

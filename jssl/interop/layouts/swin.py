@@ -14,6 +14,7 @@ import numpy as np
 
 from jssl.errors import JsslError
 from jssl.interop.layouts.layout import (
+    IMAGENET,
     Arrays,
     Layout,
     Names,
@@ -180,6 +181,7 @@ OFFICIAL = dataclasses.replace(
     names=STEM | TOKENS | BLOCKS | _merges(0, 'layers.{}.downsample'.format),
     wrappers=('', 'encoder.', 'module.encoder.', 'module.'),
     fields={},
+    images=IMAGENET,
 )
 TORCHVISION = dataclasses.replace(
     TIMM,
@@ -198,6 +200,7 @@ TORCHVISION = dataclasses.replace(
     wrappers=('',),
     outgoing=_outgoing_indexed,
     fields={'shifting': 'by_axis', 'pad_small_map': True},
+    images=IMAGENET,
 )
 HUGGING_FACE = dataclasses.replace(
     TIMM,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from jssl.errors import JsslError
-from jssl.interop.layouts.layout import Arrays, Layout
+from jssl.interop.layouts.layout import IMAGENET, Arrays, Layout
 from jssl.interop.layouts.vit import PATCH, describe_vit, incoming, no_rotary, whole_bias
 
 LAYER = 'encoder.layers.encoder_layer_{}'
@@ -48,5 +48,6 @@ VIT = Layout(
     apart=('heads.',),
     incoming=incoming,
     outgoing=_outgoing,
+    images=IMAGENET,
 )
 LAYOUTS = (VIT,)
