@@ -7,7 +7,11 @@ RUN/replay/STEP: replay.json, and views.png with the first images of the batch b
 """
 
 import argparse
+import contextlib
 import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from jssl.checks import Count, check_value
 from jssl.cli.parser import Parser
@@ -17,8 +21,9 @@ from jssl.fitting.replay_folder import RECORD, write
 from jssl.fitting.replaying import Replay, check_data, replay, rows_of
 from jssl.paths import expanded
 from jssl.runs.checkpoints import Checkpoints
+from jssl.runs.contents import Damaged
 from jssl.runs.orders import read_orders
-from jssl.runs.sameness import RUN
+from jssl.runs.sameness import RUN, check_unchanged
 from jssl.runs.workdir import CHECKPOINTS
 
 PARTS = 12  # of the parameters, whose gradients are printed
@@ -52,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
     orders = read_orders(directory)
     turns = len(orders.turns)
     with Checkpoints(folder, data=identity, run=name, turns=lambda: turns) as checkpoints:
+        check_config(directory, stored, checkpoints)
         found = replay(
             experiment,
             checkpoints,
@@ -63,6 +69,19 @@ def run(options: argparse.Namespace) -> int:
     path = write(found, experiment, directory, print)
     print('\n'.join([*summary(found), str(path / RECORD)]))
     return 0
+
+
+def check_config(directory: Path, stored: Mapping[str, Any], checkpoints: Checkpoints) -> None:
+    """Refuses a run whose config.json is not that of its newest checkpoint that tells its own.
+
+    Raises:
+      JsslError: names what was changed.
+    """
+    for step in checkpoints.steps:
+        with contextlib.suppress(Damaged):  # which is told where it is restored
+            if saved := checkpoints.config_of(step):
+                check_unchanged(directory, stored, saved)
+                return
 
 
 def summary(found: Replay) -> list[str]:

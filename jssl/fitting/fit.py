@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -35,7 +36,7 @@ from jssl.runs.metrics import (
     last_step,
     of_kind,
 )
-from jssl.runs.orders import Orders, read_orders, write_orders
+from jssl.runs.orders import ORDERS, Orders, read_orders, write_orders
 from jssl.runs.progress import DataWait, Progress, telling
 from jssl.runs.record import recordable
 from jssl.runs.sameness import RUN, check_job_has_one_command
@@ -138,7 +139,7 @@ def carry_out(
         evaluator,
         directory,
         progress,
-        run=config.get(RUN, ''),
+        record=config,
         check=check,
         callbacks=callbacks,
         stopwatch=stopwatch,
@@ -167,14 +168,14 @@ def train(
     directory: Path,
     progress: Progress,
     *,
-    run: str = '',
+    record: Mapping[str, Any] = MappingProxyType({}),
     check: Callable[[], None] = lambda: None,
     callbacks: Callbacks | None = None,
     stopwatch: Stopwatch | None = None,
 ) -> Trained:
     """Takes the steps that are left.
 
-    For `run` and `check` see `Checkpoints`.
+    For `record` see `open_checkpoints`, for `check` see `Checkpoints`.
     """
     callbacks = callbacks or Callbacks()
     experiment.bad_samples.report = progress.print
@@ -184,7 +185,7 @@ def train(
         callbacks.heard(row)
 
     writer = MetricsWriter(directory, progress.print, check, told, stopwatch)
-    of_run = experiment, directory, progress, run, check, callbacks.saved
+    of_run = experiment, directory, progress, record, check, callbacks.saved
     checkpoints = open_checkpoints(*of_run, lambda: writer.rows)
     try:
         with (
@@ -218,21 +219,22 @@ def open_checkpoints(
     experiment: Experiment,
     directory: Path,
     progress: Progress,
-    run: str,
+    record: Mapping[str, Any],
     check: Callable[[], None],
     saved: Callable[[int, Path], None],
     rows: Callable[[], Sequence[Row]],
     keep: int = 1,
 ) -> Checkpoints:
-    """Those of a run, of which at least `keep` stay, and the best by its `rows` of metrics; for the
-    rest see `Checkpoints`."""
+    """Those of a run, whose config.json holds `record`, and of which at least `keep` stay, and the
+    best by its `rows` of metrics; for the rest see `Checkpoints`."""
     options = experiment.runtime.checkpoint
     return Checkpoints(
         directory / CHECKPOINTS,
         keep=max(options.keep, keep),
         kept=Keeping(options.keep_every, options.keep_best, rows, progress.print),
         data=experiment.listings['data'].identity,
-        run=run,
+        run=record.get(RUN, ''),
+        config=record.get('config', {}),
         turns=lambda: len(read_orders(directory).turns),
         check=check,
         report=progress.print,
@@ -273,6 +275,8 @@ def begin(
     restored = checkpoints.restore(experiment.placed_state)
     if restored is not None:
         return resume(experiment, *restored, evaluator, writer, progress)
+    if read_orders(writer.directory).at(0):
+        progress.print(f'beginning in another order than that of the seed, as {ORDERS} says')
     return start(experiment, experiment.make_state, evaluator, writer, progress)
 
 

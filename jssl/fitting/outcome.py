@@ -1,7 +1,7 @@
 """What a run leaves behind: weights for others, a report for people, a table on the terminal."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,13 @@ from jssl.fitting.evaluating import RunEvaluator, in_words
 from jssl.fitting.pretrained import WEIGHTS
 from jssl.interop.safetensors import has_backbone, save_backbone, save_parameters
 from jssl.processes import of_first
+from jssl.runs.contents import steps_in
 from jssl.runs.datasets import told_data
 from jssl.runs.describe import describe
 from jssl.runs.metrics import (
     BASELINE,
     EVALUATION,
+    STEP,
     STOPPED,
     Row,
     metrics_of,
@@ -28,8 +30,10 @@ from jssl.runs.metrics import (
     seconds_of,
 )
 from jssl.runs.progress import Progress
+from jssl.runs.workdir import CHECKPOINTS
 from jssl.training.experiment import Experiment
 from jssl.training.sharding import replicated
+from jssl.training.skipping import left_out_by, replay_command
 
 REPORT = 'report.html'
 PARAMETERS = 'parameters.safetensors'  # of an algorithm without a part called backbone
@@ -126,7 +130,7 @@ def conclude(
     outcome = dataclasses.replace(
         outcome, files=written, missing=tuple(missing), unwritten=len(written) < len(files)
     )
-    show_table(outcome, seconds_of(rows), progress)
+    show_table(outcome, rows, progress)
     return outcome
 
 
@@ -163,7 +167,7 @@ def left_behind(
         f'this run has ended before, and its files are left as they are; remove {files[0]} to have '
         'it drawn anew'
     )
-    show_table(outcome, seconds_of(rows), progress)
+    show_table(outcome, rows, progress)
     return outcome
 
 
@@ -225,11 +229,25 @@ def baseline_scores(rows: Sequence[Row]) -> dict[str, Scores]:
     return {row['subject']: metrics_of(row) for row in of_kind(rows, BASELINE)}
 
 
-def show_table(outcome: Outcome, seconds: float, progress: Progress) -> None:
-    """The result beside the baselines, and where everything is."""
-    rows = {**outcome.baselines, 'this run': outcome.scores}
-    for name, scores in rows.items():
+def show_table(outcome: Outcome, rows: Sequence[Row], progress: Progress) -> None:
+    """The result beside the baselines, the steps that were left out, and where everything is."""
+    for name, scores in {**outcome.baselines, 'this run': outcome.scores}.items():
         progress.print(f'  {name:<16} {in_words(scores)}')
-    progress.print(f'  took {format_duration(seconds)}')
+    progress.print(f'  took {format_duration(seconds_of(rows))}')
+    for sentence in left_out(rows, outcome.workdir):
+        progress.print(f'  {sentence}')
     for file in outcome.files:
         progress.print(f'  {file}')
+
+
+def left_out(rows: Sequence[Row], directory: Path) -> Iterator[str]:
+    """Says how many steps `config.non_finite='skip'` left out, where there are any."""
+    steps = of_kind(rows, STEP)
+    skipped = steps[-1].get('skipped') if steps else None
+    last = left_out_by(steps, skipped) if skipped else None
+    if skipped and last:
+        command = replay_command(directory, last, steps_in(directory / CHECKPOINTS))
+        yield (
+            f'left out {int(skipped)} of {steps[-1]["step"]} steps, whose numbers were not finite, '
+            f'the last of them by step {last}: {command}'
+        )

@@ -29,7 +29,6 @@ from jssl.runs.checkpoints import Checkpoints
 from jssl.runs.metrics import METRICS, STEP, STOPPED, MetricsWriter, of_kind, read_metrics
 from jssl.runs.progress import Progress
 from jssl.runs.record import recordable
-from jssl.runs.sameness import RUN
 from jssl.runs.workdir import (
     CHECKPOINTS,
     CONFIG,
@@ -248,7 +247,7 @@ def _open(
         kept = kept_config(directory, check=check, report=progress.print)
         record = opened.enter_context(kept)
         evaluator = RunEvaluator(experiment, progress.print)
-        of_run = experiment, directory, progress, record.get(RUN, ''), check
+        of_run = experiment, directory, progress, record, check
         writer = MetricsWriter(directory, progress.print, check, evaluator.heard)
         saves = open_checkpoints(*of_run, lambda step, path: None, lambda: writer.rows, keep=KEPT)
         checkpoints = opened.enter_context(saves)

@@ -29,6 +29,7 @@ from jssl.runs.contents import (
     move_aside,
     one_line,
     read_beside,
+    read_contents,
     steps_in,
     unreadable,
     write_beside,
@@ -56,6 +57,7 @@ class Checkpoints:
         kept: Callable[[Sequence[int]], Container[int]] = lambda steps: (),
         data: Mapping[str, Any] = MappingProxyType({}),
         run: str = '',
+        config: Mapping[str, Any] = MappingProxyType({}),
         turns: Callable[[], int] | None = None,
         check: Callable[[], None] = lambda: None,
         report: Callable[[str], None] = print,
@@ -70,6 +72,7 @@ class Checkpoints:
           data: the identity of the images, whose numbers memories go by (`data.identity`); empty
             where it is not known.
           run: the name of the run: checkpoints of another one are not read; empty for none.
+          config: of the run, kept with each checkpoint, see `config_of`; empty for none.
           turns: how often the run has taken another order of the data, see `jssl.runs.orders`; a
             checkpoint of more is refused. None where no step follows.
           check: raises a `JsslError` where the directory is no longer this run's; asked before
@@ -85,7 +88,7 @@ class Checkpoints:
         self.directory = Path(directory).absolute()
         self._keep, self._kept, self._report, self._data = keep, kept, report, dict(data)
         self._run, self._check, self._told = run, check, saved
-        self._turns = turns
+        self._turns, self._config = turns, dict(config)
         self._pending: tuple[int, dict[str, str]] | None = None
         self._beside: dict[str, np.ndarray] = {}
         self._unreadable: tuple[int, ...] = ()  # until the next save
@@ -210,6 +213,14 @@ class Checkpoints:
         """What was saved beside the state of a checkpoint that was restored."""
         return read_beside(self.directory / str(step) / ITEM)
 
+    def config_of(self, step: int) -> dict[str, Any]:
+        """The config of the run when it saved a checkpoint; empty where that does not say it.
+
+        Raises:
+          Damaged: the checkpoint's list of what it holds is not as it was written.
+        """
+        return dict(read_contents(self.directory / str(step)).get('config', {}))
+
     def latest_step(self) -> int | None:
         """The step of the newest checkpoint that is not known to be damaged, None without any."""
         return next(iter(self._saved()), None)
@@ -261,7 +272,7 @@ class Checkpoints:
         write_beside(folder / ITEM, self._beside)
         turns = self._turns() if self._turns else 0
         known: dict[str, Any] = {'data': self._data, 'run': self._run, 'turns': turns}
-        write_contents(folder, ITEM, step=step, leaves=leaves, **known)
+        write_contents(folder, ITEM, step=step, leaves=leaves, config=self._config, **known)
 
     def _make_way(self) -> None:
         """Removes what a killed process left half-written, and renames unreadable checkpoints, so

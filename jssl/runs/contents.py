@@ -11,6 +11,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -35,6 +36,7 @@ def write_contents(
     data: Mapping[str, Any],
     run: str = '',
     turns: int = 0,
+    config: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Lists what `folder` holds.
 
@@ -46,11 +48,13 @@ def write_contents(
       data: the identity of the images that it was trained on.
       run: the name of the run that wrote it; empty for none.
       turns: how often the run had taken another order of the data.
+      config: of the run, of what JSON holds; empty where it is not known.
     """
     paths = _files(folder / item).values()
     files = {path.relative_to(folder).as_posix(): _fingerprint(path) for path in paths}
     listed = {'step': step, 'leaves': dict(leaves), 'files': files, 'data': dict(data)}
-    listed |= ({'run': run} if run else {}) | ({'turns': turns} if turns else {})
+    known = {'run': run, 'turns': turns, 'config': dict(config)}
+    listed |= {name: value for name, value in known.items() if value}
     text = json.dumps(listed | {'checksum': _checksum(listed)}, indent=1)
     (folder / CONTENTS).write_text(text, encoding='utf-8')
 

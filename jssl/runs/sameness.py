@@ -66,6 +66,29 @@ def check_same(
     return longer
 
 
+def check_unchanged(workdir: Path, stored: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
+    """Refuses to repeat steps of a run whose config.json was changed since it saved a checkpoint.
+
+    Args:
+      workdir: of the run, for messages.
+      stored: what its config.json holds.
+      saved: the config that the checkpoint was saved with.
+
+    Raises:
+      JsslError: names every field that differs.
+    """
+    parts = stored.get('data', {})
+    decisive = [_decisive(config, parts) for config in (saved, stored['config'])]
+    for config in decisive:
+        config.pop(EPOCHS, None)  # a run may have been lengthened since
+    if changed := _differences(*decisive):
+        raise JsslError(
+            f'config.json in {workdir} was changed since the run saved its checkpoints (then → '
+            f'now): {"; ".join(changed)}. Its steps were taken with the former values: put them '
+            'back into that file.'
+        )
+
+
 def check_job_has_one_command(
     workdir: Path, config: Mapping[str, Any], parts: Container[str]
 ) -> None:

@@ -25,6 +25,7 @@ from jssl.paths import run_directory
 from jssl.processes import on_first
 from jssl.runs.datasets import check_same_data
 from jssl.runs.metrics import METRICS, last_step
+from jssl.runs.orders import ORDERS
 from jssl.runs.sameness import EPOCHS, KEEPS, RUN, check_same
 
 CONFIG = 'config.json'
@@ -211,8 +212,12 @@ def _usable(path: Path | str | None) -> Iterator[None]:
 
 
 def _has_begun(workdir: Path) -> bool:
-    """Whether the run of a directory has taken a step: before it there is nothing to go on from."""
-    return any((workdir / CHECKPOINTS).glob('*')) or last_step(workdir / METRICS) > 0
+    """Whether the run of a directory has taken a step: before it there is nothing to go on from.
+
+    One that was rolled back to its beginning has no more than the record of that.
+    """
+    written = last_step(workdir / METRICS) > 0 or (workdir / ORDERS).exists()
+    return written or any((workdir / CHECKPOINTS).glob('*'))
 
 
 def read_config(workdir: Path | str) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from jssl.data.reading.bad_samples import BadSamples
 from jssl.errors import NotFinite
 from jssl.evaluation.evaluator import NETWORK
 from jssl.optim.schedules import Schedule
+from jssl.processes import of_first
 from jssl.runs.checkpoints import Checkpoints
-from jssl.runs.metrics import EPOCH, EVALUATION, STEP, STOPPED, MetricsWriter
+from jssl.runs.metrics import EPOCH, EVALUATION, STEP, STOPPED, MetricsWriter, of_kind
 from jssl.runs.progress import DataWait, Progress, Speed
 from jssl.training.finite import not_finite
 from jssl.training.plan import Plan
-from jssl.training.skipping import MOST
+from jssl.training.skipping import left_out_by, replay_command, too_many
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,9 +57,8 @@ class RunLog:
         self.data_wait.check(speed.data_wait)
         if self.rate is not None:
             values['lr'] = float(self.rate(step - 1))
-        if values.get('skipped_in_a_row', 0) >= MOST:
-            said = f'The last {MOST} steps or more were left out by step {step}'
-            raise self._diverged(said, step, metrics)
+        if said := too_many(values, step, last=step == self.plan.steps):
+            raise self._left_out(said, step, metrics)
         if not (math.isfinite(values['loss']) or values.get('skipped_in_a_row')):
             said = f'The loss became {values["loss"]} by step {step}'
             raise self._diverged(said, step, metrics)
@@ -101,6 +101,15 @@ class RunLog:
             more = f' and {len(names) - 1} more' if len(names) > 1 else ''
             said = f'Step {step} left NaN or infinity in {names[0]}{more}'
             raise self._diverged(said, step, metrics)
+
+    def _left_out(self, what: str, step: int, metrics: Mapping[str, float]) -> NotFinite:
+        """The error of a run that leaves out its steps; it is of the last of them."""
+        rows = of_kind(self.writer.rows, STEP)
+        seen = None if metrics['skipped_in_a_row'] else left_out_by(rows, metrics['skipped'])
+        last = of_first(seen or step)  # the first process alone has rows
+        refused = self._diverged(what, step, metrics)
+        command = replay_command(self.writer.directory, last, self.checkpoints.steps)
+        return NotFinite(f'{refused} `{command}` repeats one of them.', last)
 
     def _diverged(self, what: str, step: int, metrics: Mapping[str, float]) -> NotFinite:
         """The error of a run that can no longer learn."""

@@ -1,7 +1,9 @@
 """Steps whose numbers are not finite, left out inside the compiled step."""
 
 import dataclasses
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +12,7 @@ import optax
 
 from jssl.algorithm import Batch, Metrics, TrainState
 
-MOST = 50  # steps left out in a row, after which a run ends
+MOST = 50  # steps left out, in a row or most of those taken, after which a run ends
 
 
 class Counted(NamedTuple):
@@ -80,3 +82,43 @@ def all_finite(tree: Any) -> jax.Array:
     """Whether every number of a tree is finite; whole numbers are."""
     leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves]).all()
+
+
+def too_many(metrics: Mapping[str, float], step: int, *, last: bool) -> str:
+    """Why a run is not worth going on with, by the steps that were left out; empty if it is.
+
+    Those are `MOST` in a row, or more than half of all steps: in the end, and before it once they
+    are `MOST`.
+
+    Args:
+      metrics: of a step of `skipping`; those of another have no such count.
+      step: how many were taken or left out.
+      last: whether it is the last.
+
+    Examples:
+      >>> too_many({'skipped': 6, 'skipped_in_a_row': 0}, 8, last=True)
+      '6 of 8 steps were left out'
+    """
+    skipped = int(metrics.get('skipped', 0))
+    if metrics.get('skipped_in_a_row', 0) >= MOST:
+        return f'The last {MOST} steps or more were left out by step {step}'
+    if 2 * skipped > step and (last or skipped >= MOST):
+        return f'{skipped} of {step} steps were left out'
+    return ''
+
+
+def left_out_by(rows: Sequence[Mapping[str, Any]], skipped: float) -> int | None:
+    """The first step of `rows` that counts so many steps left out: the last of them, or one soon
+    after it; None without such a row."""
+    return next((row['step'] for row in rows if row.get('skipped') == skipped), None)
+
+
+def replay_command(directory: Path, step: int, saved: Sequence[int]) -> str:
+    """What repeats a step of the run in `directory`, whose checkpoints are those `saved`.
+
+    Examples:
+      >>> replay_command(Path('runs/first'), 6, [4, 8])
+      'jssl replay runs/first --step=6'
+    """
+    begin = '' if any(number < step for number in saved) else ' --from_start'
+    return f'jssl replay {shlex.quote(str(directory))} --step={step}{begin}'

@@ -69,3 +69,19 @@ def test_what_cannot_be_repeated_is_refused(
     said = capsys.readouterr().err.strip()
     assert part in said
     assert '\n' not in said
+
+
+def test_a_config_that_was_changed_by_hand_is_named(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('jssl.cli.runs.experiment', lambda config: toy.experiment(Breaks(at=6)))
+    path = run / 'config.json'
+    record = json.loads(path.read_text())
+    free = {'epochs': 99, 'threads': 3}  # a run may be lengthened, and no number goes by threads
+    for changes, code in ((free, 0), ({**free, 'batch_size': 4}, 2)):
+        path.write_text(json.dumps({**record, 'config': {**record['config'], **changes}}))
+        assert main(['replay', str(run), '--step=5']) == code
+    said = capsys.readouterr().err
+    assert 'was changed since the run saved its checkpoints (then → now): batch_size: ' in said
+    assert '→ 4. Its steps' in said
+    path.write_text(json.dumps(record))

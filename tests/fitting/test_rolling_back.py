@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import jssl
 from jssl.fitting.replaying import replay, rows_of
@@ -70,3 +71,22 @@ def test_what_no_order_helps_ends_the_run(tmp_path: Path) -> None:
     with refused('Step 6 left NaN', 'So it was in 3 other orders of the data from step 4 on.'):
         jssl.fit(subject, workdir=tmp_path)
     assert len(read_orders(tmp_path).turns) == 3
+
+
+def test_a_run_that_began_anew_is_known_by_its_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Killed after it was rolled back to its beginning, before it wrote anything more."""
+    subject = experiment(Quarrel(), every_steps=12)
+    jssl.fit(subject, workdir=tmp_path)
+    numbers, orders = toy.numbers(tmp_path), read_orders(tmp_path)
+    assert orders.turns[0] == Turn(0, 6)
+    shutil.rmtree(tmp_path / 'checkpoints')
+    (tmp_path / 'metrics.jsonl').unlink()
+    with refused('holds a run of another config', 'batch_size'):
+        jssl.fit(dataclasses.replace(subject, batch_size=8), workdir=tmp_path)
+    capsys.readouterr()
+    jssl.fit(subject, workdir=tmp_path)
+    told = ' '.join(capsys.readouterr().out.split())
+    assert 'beginning in another order than that of the seed, as orders.json says' in told
+    assert (toy.numbers(tmp_path), read_orders(tmp_path)) == (numbers, orders)

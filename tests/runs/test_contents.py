@@ -21,6 +21,7 @@ from jssl.runs.contents import (
 
 LEAVES = {"params['b']": 'float32[8]'}
 DATA = {'number': 48, 'names': 'é'}
+CONFIG = {'epochs': 3, 'model': {'type': 'Toy'}}
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / '12' / 'item' / 'd').mkdir(parents=True)
     (tmp_path / '12' / 'item' / 'd' / 'a').write_bytes(b'abc')
     (tmp_path / '12' / 'item' / 'b').write_bytes(b'')
-    write_contents(tmp_path / '12', 'item', step=12, leaves=LEAVES, data=DATA)
+    write_contents(tmp_path / '12', 'item', step=12, leaves=LEAVES, data=DATA, config=CONFIG)
     return tmp_path / '12'
 
 
@@ -36,6 +37,7 @@ def test_what_is_listed_is_read_again(folder: Path) -> None:
     check(folder)
     listed = read_contents(folder)
     assert (listed['step'], listed['leaves'], listed['data']) == (12, LEAVES, DATA)
+    assert listed['config'] == CONFIG
     assert listed['files'].keys() == {'item/b', 'item/d/a'}
 
 
