@@ -17,7 +17,7 @@ from jssl.errors import JsslError
 from jssl.heads import ContrastiveHead
 from jssl.kinds import Backbone, Neck
 from jssl.layers.normalize import l2_normalize
-from jssl.layers.shuffle import has_grouped_norm, shuffled, unshuffle
+from jssl.layers.shuffle import draw_shuffle, has_grouped_norm, shuffled, unshuffle
 from jssl.losses import contrast_accuracy, info_nce, queue_similarities
 from jssl.memories.queue import enqueue, init_queue, queue_health
 from jssl.memories.teacher import Teacher, init_teacher, update_teacher
@@ -84,10 +84,11 @@ class MoCo(Algorithm):
         }
 
     def draw(self, rng: jax.Array, state: State, batch: Batch) -> Batch:
-        """Adds `shuffle`, a permutation of the batch, where it decides on batch statistics."""
-        if not has_grouped_norm(self.backbone, self.neck):
+        """Adds `shuffle`, an order of the batch, where it decides on batch statistics."""
+        modules = self.backbone, self.neck
+        if not has_grouped_norm(*modules):
             return batch
-        return {**batch, 'shuffle': jax.random.permutation(rng, len(batch['views'][1]))}
+        return {**batch, 'shuffle': draw_shuffle(rng, len(batch['views'][1]), *modules)}
 
     def loss(
         self, params: Params, state: State, batch: Batch
