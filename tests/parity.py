@@ -115,7 +115,10 @@ def start(
     if is_of_family(saved):
         return families.load(saved, weights, *shapes)
     params, state = mmselfsup.import_state(weights, *shapes, algorithm=algorithm)
-    queue = {'feature_queue': jnp.asarray(batch['queue'], dtype)} if 'queue' in batch else {}
+    queue = {}
+    if 'queue' in batch:  # its newest batch comes first, here the oldest
+        batches = batch['queue'].reshape(state['feature_queue'].shape)[:, ::-1]
+        queue = {'feature_queue': jnp.asarray(batches, dtype)}
     return params, {**state, **queue, **_odc_memory(batch, state, dtype)}
 
 
@@ -293,9 +296,9 @@ def compare_within(norms: Mapping[int, np.ndarray], saved: golden.File, bound: f
 def compare_queue(state: State, saved: golden.File) -> None:
     """SwAV's queue, which the reference keeps in a hook: a float32 array, where a file has one."""
     if 'out/queue_after' in saved.arrays:
-        np.testing.assert_allclose(
-            state['feature_queue'], saved.arrays['out/queue_after'], atol=1e-5
-        )
+        expected = saved.arrays['out/queue_after']  # its newest batch comes first
+        ours = np.roll(state['feature_queue'], -int(state['queue_ptr']), axis=1)[:, ::-1]
+        np.testing.assert_allclose(ours.reshape(expected.shape), expected, atol=1e-5)
 
 
 def compare_rows(saved: golden.File, ours: Arrays, rows: Arrays, bound: float) -> None:

@@ -71,9 +71,14 @@ class SwAV(Algorithm):
         state = {'batch_stats': variables.get('batch_stats', {})}
         if self.queue_length:
             images = len(crops[0])
-            shape = (len(self.head.crops_for_assign), self._rows(images), self.head.feat_dim)
+            queues, batches = len(self.head.crops_for_assign), self._batches(images)
+            shape = (queues, batches, images, self.head.feat_dim)
             dtype = jnp.promote_types(crops[0].dtype, jnp.float32)
-            state |= {'feature_queue': jnp.zeros(shape, dtype), 'queue_used': jnp.array(False)}
+            state |= {
+                'feature_queue': jnp.zeros(shape, dtype),
+                'queue_ptr': jnp.zeros((), jnp.int32),
+                'queue_used': jnp.array(False),
+            }
         return with_unit_prototypes(variables['params']), state
 
     def loss(
@@ -125,47 +130,53 @@ class SwAV(Algorithm):
         views = self.head.crops_for_assign
         if not self.queue_length:
             return [self._codes(scores[:, view]) for view in views], {}
+        queues, pointer = state['feature_queue'], state['queue_ptr']
         epoch = self.known_run.steps_per_epoch
         used = state['queue_used'] & (step % epoch != 0)
-        codes, queues = [], []
-        for queue, view in zip(state['feature_queue'], views, strict=True):
-            used |= feature_queue.is_full(queue)
-            stored = jnp.matmul(queue, prototypes, precision=PRECISION)
+        full = feature_queue.is_full(queues, pointer)
+        # All queues at once: a product of one of them would copy it.
+        stored = jnp.matmul(queues, prototypes, precision=PRECISION)
+        codes = []
+        for queue, view in enumerate(views):
+            used |= full[queue]
             codes.append(
                 jax.lax.cond(
-                    used, self._codes, lambda now, _: self._codes(now), scores[:, view], stored
+                    used,
+                    lambda now, stored, queue=queue: self._codes(now, stored[queue]),
+                    lambda now, _: self._codes(now),
+                    *(scores[:, view], stored),
                 )
             )
-            queues.append(feature_queue.push(queue, projections[:, view]))
+        features = jnp.stack([projections[:, view] for view in views])
         filling = step >= self.queue_start_epoch * epoch
-        after = jnp.where(filling, jnp.stack(queues), state['feature_queue'])
-        return codes, {'feature_queue': after, 'queue_used': used}
+        queues, pointer = feature_queue.push(queues, pointer, features, filling)
+        return codes, {'feature_queue': queues, 'queue_ptr': pointer, 'queue_used': used}
 
     def _codes(self, scores: jax.Array, stored: jax.Array | None = None) -> jax.Array:
-        """Codes (B, K) of scores (B, K), balanced together with those of a queue (L, K)."""
+        """Codes (B, K) of scores (B, K), balanced with those of a queue (batches, B, K)."""
         head, (images, prototypes) = self.head, scores.shape
+        batches = scores[None]
         if stored is not None:
-            scores = jnp.concatenate([stored, scores])
+            batches = jnp.concatenate([stored, batches])
         group = head.sinkhorn_group_size or images
         # A device's queue holds, batch by batch, what its own images were: the rows at its place.
-        rows = scores.reshape(-1, images // group, group, prototypes).swapaxes(0, 1)
+        rows = batches.reshape(-1, images // group, group, prototypes).swapaxes(0, 1)
         codes = sinkhorn(
-            rows.reshape(scores.shape),
+            rows.reshape(-1, prototypes),
             epsilon=head.epsilon,
             iterations=head.sinkhorn_iterations,
             group_size=rows.shape[1] * group,
         )
         return codes.reshape(rows.shape)[:, -1].reshape(images, prototypes)
 
-    def _rows(self, images: int) -> int:
+    def _batches(self, images: int) -> int:
         """The queue's length in whole batches."""
-        rows = self.queue_length - self.queue_length % images
-        if not rows:
+        if self.queue_length < images:
             raise JsslError(
                 f'config.model.queue_length={self.queue_length} is less than the batch of '
                 f'{images}; set it to a multiple of {images}, or to 0 for no queue.'
             )
-        return rows
+        return self.queue_length // images
 
     def _check(self, batch: Batch) -> None:
         """Refuses views that the head does not expect, and groups that do not fill the batch."""

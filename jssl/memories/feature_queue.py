@@ -1,42 +1,71 @@
-"""SwAV's queue: the projections of former batches, newest first, so that codes see more samples.
+"""SwAV's queues: the projections of former batches, so that codes see more samples.
 
-Caron et al. 2020, section 3.1 "small batches". The queue is an array (L, D) that starts with zeros;
-L is a multiple of the batch size, so a whole batch leaves when one enters.
+Caron et al. 2020, section 3.1 "small batches". They are rings of whole batches (crops, batches, n,
+D) that start with zeros and share the place of their oldest batch. That batches have an axis of
+their own lets a queue be split over devices and still be written where it is.
 """
 
 import jax
 import jax.numpy as jnp
 
 
-def push(queue: jax.Array, features: jax.Array) -> jax.Array:
-    """The queue (L, D) with `features` (n, D) in front and its n oldest rows gone.
+def push(
+    queues: jax.Array, pointer: jax.Array, features: jax.Array, filling: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Overwrites the oldest batch of each queue once they fill; until then nothing changes.
+
+    Args:
+      queues: (crops, batches, n, D).
+      pointer: int scalar, where the oldest batch is.
+      features: (crops, n, D); no gradient flows through them.
+      filling: boolean scalar.
+
+    Returns:
+      The queues, and where their oldest batch is now.
 
     Examples:
       >>> import jax.numpy as jnp
-      >>> print(push(jnp.array([[1.0], [2.0], [3.0]]), jnp.array([[9.0]]))[:, 0])
-      [9. 1. 2.]
+      >>> queues = jnp.array([1.0, 2.0, 3.0]).reshape(1, 3, 1, 1)
+      >>> queues, pointer = push(queues, jnp.array(1), jnp.array([[[9.0]]]), jnp.array(True))
+      >>> print(queues[0, :, 0, 0], pointer)
+      [1. 9. 3.] 2
     """
-    features = jax.lax.stop_gradient(features).astype(queue.dtype)
-    return jnp.concatenate([features, queue[: len(queue) - len(features)]])
+    features = jax.lax.stop_gradient(features).astype(queues.dtype)
+    # A batch is chosen and not the queues: a choice between whole queues would copy them.
+    batch = jnp.where(filling, features, _oldest(queues, pointer))
+    queues = jax.lax.dynamic_update_index_in_dim(queues, batch, pointer, axis=1)
+    return queues, jnp.where(filling, (pointer + 1) % queues.shape[1], pointer)
 
 
-def is_full(queue: jax.Array) -> jax.Array:
-    """Whether something has reached the last row of the queue (L, D): a boolean scalar.
+def is_full(queues: jax.Array, pointer: jax.Array) -> jax.Array:
+    """Whether something is in the last row of the oldest batch of each queue.
+
+    Args:
+      queues: (crops, batches, n, D).
+      pointer: int scalar, where the oldest batch is.
+
+    Returns:
+      bool (crops,).
 
     Examples:
       >>> import jax.numpy as jnp
-      >>> print(is_full(jnp.array([[1.0], [0.0]])))
-      False
+      >>> print(is_full(jnp.array([1.0, 0.0]).reshape(1, 2, 1, 1), jnp.array(1)))
+      [False]
     """
-    return (queue[-1] != 0).any()
+    return (_oldest(queues, pointer)[:, -1] != 0).any(axis=1)
 
 
-def fill(queue: jax.Array) -> jax.Array:
-    """The share of rows (..., L, D) that were written: a scalar from 0 to 1.
+def fill(queues: jax.Array) -> jax.Array:
+    """The share of rows (..., D) that were written: a scalar from 0 to 1.
 
     Examples:
       >>> import jax.numpy as jnp
       >>> print(fill(jnp.array([[1.0], [0.0]])))
       0.5
     """
-    return jnp.mean((queue != 0).any(axis=-1), dtype=jnp.float32)
+    return jnp.mean((queues != 0).any(axis=-1), dtype=jnp.float32)
+
+
+def _oldest(queues: jax.Array, pointer: jax.Array) -> jax.Array:
+    """The oldest batch of each queue, (crops, n, D)."""
+    return jax.lax.dynamic_index_in_dim(queues, pointer, axis=1, keepdims=False)

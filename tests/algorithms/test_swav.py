@@ -113,9 +113,9 @@ def test_groups_of_codes_are_what_the_devices_of_the_reference_compute() -> None
     steps = [draw.standard_normal((4, 3)) for _ in range(3)]  # scores of three batches on 2 devices
     algorithm = tiny_swav(head=HEAD.clone(sinkhorn_group_size=2))
     with jax.enable_x64(True):
-        newest_first = jnp.asarray(np.concatenate(steps[1::-1]))
-        found = algorithm._codes(jnp.asarray(steps[2]), newest_first)
-        whole = tiny_swav(head=HEAD)._codes(jnp.asarray(steps[2]), newest_first)
+        stored = jnp.asarray(np.stack(steps[:2]))
+        found = algorithm._codes(jnp.asarray(steps[2]), stored)
+        whole = tiny_swav(head=HEAD)._codes(jnp.asarray(steps[2]), stored)
     per_device = [np.concatenate([s[2 * d : 2 * d + 2] for s in steps]) for d in range(2)]
     q = np.stack([np.exp(rows / HEAD.epsilon) for rows in per_device])
     for _ in range(3):

@@ -55,7 +55,8 @@ def test_one_full_queue_is_enough_for_those_after_it() -> None:
     full = jnp.asarray(matrix(2, 4, 0.1), 'float32')
     losses = []
     for queues in ((0 * full, 0 * full), (full, 0 * full), (0 * full, full)):
-        losses.append(float(loss(params, {**state, 'feature_queue': jnp.stack(queues)}, batch)[0]))
+        held = jnp.stack(queues)[:, None]  # of one batch
+        losses.append(float(loss(params, {**state, 'feature_queue': held}, batch)[0]))
     codes = algorithm._codes
     unit = params['head']['loss.prototypes']['kernel']
     unit = unit / jnp.linalg.norm(unit, axis=0)
@@ -74,14 +75,15 @@ def test_one_full_queue_is_enough_for_those_after_it() -> None:
         return float(sum(terms) / 2)
 
     np.testing.assert_allclose(losses[0], expected(None, None), rtol=1e-5)
-    np.testing.assert_allclose(losses[1], expected(full @ unit, 0 * full @ unit), rtol=1e-5)
-    np.testing.assert_allclose(losses[2], expected(None, full @ unit), rtol=1e-5)
+    stored = (full @ unit)[None]
+    np.testing.assert_allclose(losses[1], expected(stored, 0 * stored), rtol=1e-5)
+    np.testing.assert_allclose(losses[2], expected(None, stored), rtol=1e-5)
 
 
 def test_the_queue_holds_whole_batches() -> None:
     run = Run(samples=2, steps_per_epoch=3, epochs=9)
     batch = as_views(matrix(4, 4, 0.3), 2)
     algorithm = bare(4, run, {}, queue_length=9)
-    assert queue_of(algorithm, batch)['feature_queue'].shape == (2, 8, 4)
+    assert queue_of(algorithm, batch)['feature_queue'].shape == (2, 4, 2, 4)
     with refused('model.queue_length=1', 'batch of 2', 'multiple of 2'):
         queue_of(bare(4, run, {}, queue_length=1), batch)
