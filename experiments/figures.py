@@ -4,7 +4,7 @@
     python -m experiments.figures --only moco dino --out=/tmp/figures
 
 The views are those that the default of a config makes of one of the embedded digits, masks
-included. `experiments/diagrams.py` says what is drawn.
+included. `experiments/diagrams` says what is drawn.
 """
 
 import argparse
@@ -22,7 +22,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from experiments.diagrams import DIAGRAMS, Box, Diagram, Kind, Shown
+from experiments.diagrams import DIAGRAMS
+from experiments.diagrams.boxes import Box, Diagram, Kind, Shown
 from jssl.augment.ops.normalize import denormalize
 from jssl.cli.configs import load
 from jssl.config import experiment

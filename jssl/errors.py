@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+import math
 import re
 import reprlib
 import sysconfig
@@ -24,6 +25,32 @@ class JsslError(ValueError):
 
     The command line prints the message alone, without a traceback.
     """
+
+
+class UnevenPatches(JsslError):
+    """Images whose sides are no multiples of the patch.
+
+    Attributes:
+      side: of a patch in pixels.
+      field: of the config that says it.
+      smaller: a side of patches that divides the images; None where only single pixels do.
+    """
+
+    def __init__(self, height: int, width: int, side: int, field: str) -> None:
+        """Says so, with sides that work."""
+        whole = math.gcd(height, width)
+        self.side, self.field = side, field
+        self.smaller = next((p for p in range(min(side, whole), 1, -1) if whole % p == 0), None)
+        sides = ' or '.join(str(length) for length in self.sides_near(height))
+        super().__init__(
+            f'Images of {height} x {width} px do not divide into patches of {field}={side}; views '
+            f'of {sides} px do.'
+        )
+
+    def sides_near(self, length: int) -> list[int]:
+        """The multiples of a patch around so many pixels, the smaller first; 0 is none."""
+        below = length - length % self.side
+        return [below, below + self.side] if below else [self.side]
 
 
 class NotFinite(JsslError):

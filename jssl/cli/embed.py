@@ -19,6 +19,7 @@ from jssl.cli.data import Once, source_of
 from jssl.cli.jobs import add_job, connect
 from jssl.cli.networks import add_network, open_network
 from jssl.cli.parser import Parser
+from jssl.counts import counted
 from jssl.data.reading.decoding import quiet
 from jssl.inference.embed import embed, place_of
 from jssl.inference.layers import POOLED
@@ -69,5 +70,5 @@ def run(options: argparse.Namespace) -> int:
     if jax.process_index() != 0:
         return 0
     broken = f', {done.broken:,} of them broken (ok is False)' if done.broken else ''
-    print(f'{done.path}: {done.rows:,} images{broken}')
+    print(f'{done.path}: {counted(done.rows, "image")}{broken}')
     return 0

@@ -22,6 +22,7 @@ from pathlib import Path
 from jssl.checks import Count, check_value
 from jssl.cli.networks import read_backbone
 from jssl.cli.parser import Parser
+from jssl.counts import counted
 from jssl.errors import JsslError
 from jssl.files import replace_file
 from jssl.inference.carry import carry
@@ -83,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
             raise JsslError(f'--{name} is for configs, and {source} does not end in {CONFIG}.')
     chosen = (options.to, options.layout, options.backbone, *options.leave_out)
     if not any(chosen) and not os.path.isdir(source) and source.suffix.lower() not in READABLE:
-        print(f'{target}: {convert(source, target)} tensors')
+        print(f'{target}: {counted(convert(source, target), "tensor")}')
         return 0
     written = carry(
         source,

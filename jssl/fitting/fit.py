@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jssl.algorithm import TrainState
+from jssl.counts import counted
 from jssl.data.reading.decoding import quiet
 from jssl.errors import NotFinite, attempt
 from jssl.evaluation.evaluator import NETWORK
@@ -307,7 +308,7 @@ def start(
 ) -> TrainState:
     """A fresh state with its baselines measured, and with the weights that it is to begin with."""
     if gone := last_step(writer.directory / METRICS):
-        progress.print(f'none of the {gone} steps taken here was saved; beginning again')
+        progress.print(f'none of the {counted(gone, "step")} taken here was saved; beginning again')
     writer.truncate(-1)
     fresh = make_state()
     # What does not fit is told first.

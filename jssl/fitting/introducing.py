@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from jssl.counts import counted
 from jssl.data.reading.remarks import remarks
 from jssl.errors import JsslError, show
 from jssl.fitting.outcome import announce
@@ -52,14 +53,11 @@ def _summary(experiment: Experiment) -> str:
     plan, mesh = experiment.plan, experiment.mesh
     where = 'kept on the device' if experiment.loader.resident else 'streamed'
     return (
-        f'{type(experiment.algorithm).__name__}, {len(experiment.data):,} images {where}, '
-        f'batch {experiment.batch_size}, {_epochs(experiment)} = {plan.steps:,} steps, '
-        f'{mesh.size} {mesh.devices.flat[0].platform} device{"s" if mesh.size > 1 else ""}'
+        f'{type(experiment.algorithm).__name__}, {counted(len(experiment.data), "image")} {where}, '
+        f'batch {experiment.batch_size}, {counted(experiment.epochs, "epoch")} = '
+        f'{counted(plan.steps, "step")}, '
+        f'{counted(mesh.size, f"{mesh.devices.flat[0].platform} device")}'
     )
-
-
-def _epochs(experiment: Experiment) -> str:
-    return f'{experiment.epochs} epoch{"s" if experiment.epochs > 1 else ""}'
 
 
 def share_of_a_device(experiment: Experiment) -> str:
@@ -69,7 +67,7 @@ def share_of_a_device(experiment: Experiment) -> str:
     in the backbone and by all 4,096 elsewhere, whatever the devices``.
     """
     devices, processes = experiment.mesh.size, jax.process_count()
-    each = f'{experiment.batch_size // devices:,} images a step'
+    each = f'{counted(experiment.batch_size // devices, "image")} a step'
     if devices > 1:
         each += f' on each of {devices} devices'
     if processes > 1:

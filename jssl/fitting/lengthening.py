@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
+from jssl.counts import counted
 from jssl.errors import JsslError
 from jssl.fitting.outcome import REPORT
 from jssl.runs.contents import steps_in
@@ -43,20 +44,23 @@ def lengthen(
     now = experiment.epochs
     if done > experiment.plan.steps:
         raise JsslError(
-            f'The run in {workdir} has taken {done} steps, and {now} epochs are '
-            f'{experiment.plan.steps}. Give --config.epochs={epochs}, or more, to go on.'
+            f'The run in {workdir} has taken {counted(done, "step")}, and {counted(now, "epoch")} '
+            f'would be {experiment.plan.steps}. Give --config.epochs={epochs}, or more, to go on.'
         )
     if found := changes(dataclasses.replace(experiment, epochs=epochs), experiment, done):
         raise JsslError(
-            f'The run in {workdir} has {epochs} epochs and cannot be one of {now}: of the '
-            f'{done} steps that it has taken {found}. Give --config.epochs={epochs}, or begin '
-            f'another run with its weights, --workdir={workdir}-{now} --config.pretrained={workdir}'
-            '.'
+            f'The run in {workdir} has {counted(epochs, "epoch")} and cannot be one of {now}: of '
+            f'the {counted(done, "step")} that it has taken {found}. Give '
+            f'--config.epochs={epochs}, or begin another run with its weights, '
+            f'--workdir={workdir}-{now} --config.pretrained={workdir}.'
         )
     old = workdir / REPORT
     if jax.process_index() == 0 and old.is_file():
         os.replace(old, old.with_stem(f'{old.stem}-{epochs}-epochs'))
-    report(f'a run of {epochs} epochs goes on to {now}: its {done} steps would be the same')
+    report(
+        f'a run of {counted(epochs, "epoch")} goes on to {now}: its {counted(done, "step")} would '
+        'be the same'
+    )
 
 
 def changes(before: Experiment, after: Experiment, done: int) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from jssl.augment import views
+from jssl.augment.views.places import policies
 
 ALIKE = 0.5  # levels, of 255: publishers round their numbers
 DIGITS = 3
@@ -86,7 +87,7 @@ def tell_other(
     """
     if theirs is None:
         return
-    found = dict(pair for place, view in places.items() for pair in normalizing(view, place))
+    found = dict(pair for place, view in places.items() for pair in policies(view, place))
     others = {place: view for place, view in found.items() if _differs(view, theirs)}
     if not others:
         return
@@ -98,16 +99,6 @@ def tell_other(
     typed = ' '.join(write(place, fields) for place, fields in changed.items() if fields)
     remedy = f'. To give it what it has seen: {typed}' if typed else ''
     report(f'{path}: its network has seen images with {theirs}, and here are {here}{remedy}')
-
-
-def normalizing(component: Any, place: str) -> Iterator[tuple[str, Any]]:
-    """What has a mean and a deviation in a policy of views, by its place."""
-    if not dataclasses.is_dataclass(component):
-        return
-    if _of(component) is not None:
-        yield place, component
-    for field in dataclasses.fields(component):
-        yield from normalizing(getattr(component, field.name), f'{place}.{field.name}')
 
 
 def _of(view: Any) -> Normalization | None:

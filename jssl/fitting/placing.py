@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from jssl.counts import counted
 from jssl.errors import JsslError
 from jssl.interop.layouts.layout import listed
 from jssl.interop.mmselfsup import import_state, reference_key
@@ -172,7 +173,7 @@ def _class_rows(rows: int) -> int:
 
 
 def _in_words(path: str, loaded: int, added: list[str], unused: list[str]) -> str:
-    parts = [f'backbone from {path}: {loaded} arrays']
+    parts = [f'backbone from {path}: {counted(loaded, "array")}']
     for what, keys in (('new here', added), ('not used', unused)):
         if keys:
             rest = f' and {len(keys) - 4} more' if len(keys) > 4 else ''

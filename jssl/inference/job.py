@@ -94,7 +94,7 @@ class Job:
         missing = [part for part in mine if not self.parts.is_there(part)]
         done = sum(len(self.parts.range_of(part)) for part in {*mine} - {*missing})
         if done:
-            self.progress.print(f'{done:,} images are there already')
+            self.progress.print(f'images that are there already: {done:,}')
         clock = Clock(done, len(mine), self.parts, self.progress)
         with ThreadPoolExecutor(max(self.threads, 1), thread_name_prefix='jssl-embed') as pool:
             images = self._decoded(pool, missing)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jssl.counts import counted
 from jssl.errors import JsslError
 from jssl.interop.companions import Companions, read_companions
 from jssl.interop.layouts import LAYOUTS, find, recognise
@@ -224,7 +225,7 @@ def _placed(
         network = ours.network
         arrays = as_told(arrays, network) if layout.names else arrays
     rest = len(weights) - len(inside)
-    parts = [f'{path}: {layout.title} ({layout.name}), {len(arrays)} arrays']
+    parts = [f'{path}: {layout.title} ({layout.name}), {counted(len(arrays), "array")}']
     apart = {key: value for key, value in inside.items() if key.startswith(layout.apart)}
     if apart:
         parts.append(f'left out: {listed(apart)}')

@@ -3,7 +3,13 @@
 import jax
 import jax.numpy as jnp
 
-from jssl.errors import JsslError
+from jssl.errors import UnevenPatches
+
+
+def check_divides(height: int, width: int, side: int, field: str) -> None:
+    """Raises `UnevenPatches` for images that do not divide into patches."""
+    if height % side or width % side:
+        raise UnevenPatches(height, width, side, field)
 
 
 def patchify(images: jax.Array, side: int) -> jax.Array:
@@ -15,11 +21,7 @@ def patchify(images: jax.Array, side: int) -> jax.Array:
       JsslError: if the images do not divide into patches.
     """
     batch, height, width, channels = images.shape
-    if height % side or width % side:
-        raise JsslError(
-            f'Images of {height} x {width} px do not divide into patches of '
-            f'config.model.head.patch_size={side}; change the size of the views or the patch size.'
-        )
+    check_divides(height, width, side, 'config.model.head.patch_size')
     x = images.reshape(batch, height // side, side, width // side, side, channels)
     return x.swapaxes(2, 3).reshape(batch, -1, side * side * channels)
 

@@ -8,11 +8,11 @@ import flax.linen as nn
 import jax
 
 from jssl.checks import Checked, Count, DType, NonNegative, Positive
-from jssl.errors import JsslError
 from jssl.layers.attention import Implementation, SelfAttention
 from jssl.layers.drop_path import DropPath, run_on_some
 from jssl.layers.initializers import xavier_uniform
 from jssl.layers.layer_norm import layer_norm
+from jssl.layers.patches import check_divides
 from jssl.layers.relative_attention import RelativeAttention
 from jssl.layers.rotary import Rotation
 from jssl.layers.rows import by_rows, split_rows
@@ -250,12 +250,7 @@ class PatchProjection(Checked, nn.Module):
         """(B, H, W, c) -> (B, H / p, W / p, C)."""
         batch, height, width, depth = images.shape
         p = self.patch_size
-        if height % p or width % p:
-            raise JsslError(
-                f'Images of {height} x {width} px do not divide into patches of '
-                f'config.model.backbone.patch_size={p}; change the size of the views or the patch '
-                'size.'
-            )
+        check_divides(height, width, p, 'config.model.backbone.patch_size')
         kernel = self.param('kernel', self.kernel_init, (p, p, depth, self.channels))
         bias = self.param('bias', self.bias_init(p * p * depth), (self.channels,))
         images, kernel, bias = nn.dtypes.promote_dtype(images, kernel, bias, dtype=self.dtype)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from jssl.counts import counted
 from jssl.planning.machines import GIBI
 
 MOST = 8  # messages that are shown one by one
@@ -41,9 +42,10 @@ def _run(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
     batch, devices = numbers['batch_size'], numbers['devices']
     split = f', the state over {numbers["fsdp"]}' if numbers['fsdp'] > 1 else ''
     return [
-        ('run', f'{numbers["algorithm"]}, {numbers["images"]:,} images, {numbers["epochs"]:,} '
-                f'epochs = {numbers["steps"]:,} steps'),
-        ('batch', f'{batch:,} over {devices} devices, {batch // devices:,} on each{split}'),
+        ('run', f'{numbers["algorithm"]}, {counted(numbers["images"], "image")}, '
+                f'{counted(numbers["epochs"], "epoch")} = {counted(numbers["steps"], "step")}'),
+        ('batch', f'{batch:,} over {counted(devices, "device")}, '
+                  f'{batch // devices:,} on each{split}'),
     ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ recipe for ImageNet fits when it is shrunk: a patch is 1/14 of the side whatever
 import dataclasses
 from typing import Any
 
+from jssl.counts import counted
 from jssl.recipes import policies
 from jssl.recipes.networks import resnet
 
@@ -163,11 +164,12 @@ class OwnImages:
         speed = f' at {rate:.2g}' if isinstance(rate, int | float) else ''
         steps = max(self.images // batch, 1)
         return [
-            f'{self.images} images to train on, of {self.side} pixels on the shorter side '
-            f'(median), on {where}:',
+            f'{counted(self.images, "image")} to train on, of {self.side} pixels on the shorter '
+            f'side (median), on {where}:',
             f'  the network sees {size} x {size} pixels (--size), of canvases of '
             f'{config["canvas"]} '
             '(--config.canvas)',
-            f'  batches of {batch} (--config.batch_size), {epochs} epochs of {steps} steps '
-            f'(--config.epochs), {optimizer["type"]}{speed} (--config.optimizer.lr)',
+            f'  batches of {batch} (--config.batch_size), {counted(epochs, "epoch")} of '
+            f'{counted(steps, "step")} (--config.epochs), {optimizer["type"]}{speed} '
+            '(--config.optimizer.lr)',
         ]

@@ -13,6 +13,7 @@ import numpy as np
 import optax
 
 from jssl.algorithm import Batch, Params, TrainState
+from jssl.counts import counted
 from jssl.data.loading.loader import Loader
 from jssl.durations import format_duration
 from jssl.errors import JsslError
@@ -108,7 +109,7 @@ class Refresher:
             train_state = jax.block_until_ready(self._refresh(train_state, self._put(found)))
         epoch = int(train_state.step) // self.experiment.plan.steps_per_epoch
         self.report(
-            f'before epoch {epoch + 1}: features of {len(found.features):,} images in '
+            f'before epoch {epoch + 1}: features of {counted(len(found.features), "image")} in '
             f'{format_duration(extracted - start)}, refreshed in '
             f'{format_duration(self.clock() - extracted)}'
         )

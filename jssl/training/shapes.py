@@ -1,14 +1,15 @@
 """A run, traced in shapes: what does not fit together is found before data are read."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jssl.algorithm import TrainState
-from jssl.errors import JsslError, in_words
+from jssl.augment.views.places import policies
+from jssl.errors import JsslError, UnevenPatches, in_words
 from jssl.training import sharding
 from jssl.training.experiment import Experiment
 from jssl.training.rows import as_rows
@@ -27,6 +28,13 @@ def check_shapes(experiment: Experiment, *, copies: int = 1) -> None:
       JsslError: says what does not fit; for an error that is none of ours, its type, its text and
         the line of code it comes from, that of a user's own algorithm among them.
     """
+    try:
+        _check_shapes(experiment, copies)
+    except UnevenPatches as error:
+        raise JsslError(f'{error}{_other_sides(experiment, error)}') from error
+
+
+def _check_shapes(experiment: Experiment, copies: int) -> None:
     state = _traced('the first state', lambda: experiment.state_shapes)
     batch = _traced('a batch', lambda: jax.eval_shape(experiment.empty_batch))
     _check_memory(experiment, state, batch, copies)
@@ -38,6 +46,30 @@ def check_shapes(experiment: Experiment, *, copies: int = 1) -> None:
         )
     if any(map(experiment.algorithm.refreshes, range(min(experiment.epochs, EPOCHS)))):
         _traced('the refresh', lambda: jax.eval_shape(refresh_of(experiment), state))
+
+
+def _other_sides(experiment: Experiment, error: UnevenPatches) -> str:
+    """What to type so that views divide into patches, as a sentence with a space before it."""
+    seen = {'config.views': experiment.views, 'config.eval_view': experiment.eval_view}
+    typed = [
+        f'--{place}.{field}={value}'
+        for name, views in seen.items()
+        for place, view in policies(views, name)
+        for field, value in _divisible(view, error)
+    ]
+    ways = [' '.join(typed)] if typed else []
+    ways += [f'--{error.field}={error.smaller}'] if error.smaller else []
+    return f' Type {", or ".join(ways)}.' if ways else ''
+
+
+def _divisible(view: Any, error: UnevenPatches) -> Iterator[tuple[str, int]]:
+    """The fields of a view whose size is no multiple of the patch, with values that work."""
+    size = getattr(view, 'size', None)
+    if isinstance(size, int) and size % error.side:
+        wanted = error.sides_near(size)[0]
+        yield 'size', wanted
+        if getattr(view, 'resize', wanted) < wanted:
+            yield 'resize', wanted
 
 
 def step_inputs(experiment: Experiment) -> tuple[Any, Any, Any]:

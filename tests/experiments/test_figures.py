@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.diagrams import DIAGRAMS, Diagram
+from experiments.diagrams import DIAGRAMS
+from experiments.diagrams.boxes import Diagram
 from experiments.figures import MEANING, WHERE, WIDTH, _extent, draw_figure, main, to_svg
 from tests.conftest import ROOT
 

@@ -110,14 +110,14 @@ def test_a_run_goes_on_to_the_end_of_a_longer_one_bit_by_bit(
     capsys.readouterr()
     longer = fit(long, workdir=tmp_path / 'run')
     said = capsys.readouterr().out
-    assert 'a run of 1 epochs goes on to 3: its 4 steps would be the same' in said
+    assert 'a run of 1 epoch goes on to 3: its 4 steps would be the same' in said
     assert 'resuming after step 4 of 12' in said
     assert toy.numbers(tmp_path / 'run') == toy.numbers(tmp_path / 'whole')
     assert kills.digest(longer.train_state) == kills.digest(whole.train_state)
     assert (tmp_path / 'run' / 'report-1-epochs.html').read_text() == page
     assert (tmp_path / 'run' / 'report.html').read_text() != page
     assert read_config(tmp_path / 'run')['config']['epochs'] == 3
-    with refused('has taken 12 steps, and 1 epochs are 4', '--config.epochs=3, or more'):
+    with refused('has taken 12 steps, and 1 epoch would be 4', '--config.epochs=3, or more'):
         fit(short, workdir=tmp_path / 'run')
 
 
@@ -126,7 +126,7 @@ def test_a_run_whose_past_would_be_another_is_refused_with_a_remedy(tmp_path: Pa
     fit(cosine[0], workdir=tmp_path / 'run')
     config = (tmp_path / 'run' / 'config.json').read_bytes()
     with refused(
-        'has 1 epochs and cannot be one of 2: of the 4 steps that it has taken the learning rate',
+        'has 1 epoch and cannot be one of 2: of the 4 steps that it has taken the learning rate',
         f'--workdir={tmp_path}/run-2 --config.pretrained={tmp_path}/run',
     ):
         fit(cosine[1], workdir=tmp_path / 'run')

@@ -82,7 +82,7 @@ def test_a_process_that_is_killed_is_gone_on_with(
     assert 'Traceback' not in said
     assert number == signal.SIGKILL or 'jssl: stopped; the same command continues.' in said
     assert not (photos / out).exists()
-    assert 'images are there already' in finish(start(photos, out))
+    assert 'images that are there already' in finish(start(photos, out))
     np.testing.assert_array_equal(np.load(photos / out)['features'], whole)
     assert not (photos / f'{out}.parts').exists()
 

@@ -1,7 +1,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from jssl.errors import UnevenPatches
 from jssl.layers.patches import enlarge_mask, patchify, unpatchify
 from tests.checks import matrix, refused
 
@@ -30,5 +32,17 @@ def test_a_mask_covers_the_pixels_of_its_patches() -> None:
 
 
 def test_images_that_do_not_divide_are_refused() -> None:
-    with refused('4 x 6 px', 'head.patch_size=4'):
+    with refused('4 x 6 px', 'head.patch_size=4; views of 4 or 8 px do'):
         patchify(jnp.asarray(IMAGES), 4)
+
+
+@pytest.mark.parametrize(
+    ('side', 'patch', 'sides', 'smaller'),
+    [(56, 16, '48 or 64', 14), (12, 16, '16', 12), (29, 4, '28 or 32', None)],
+)
+def test_sides_that_divide_are_named(
+    side: int, patch: int, sides: str, smaller: int | None
+) -> None:
+    error = UnevenPatches(side, side, patch, 'config.it')
+    assert f'patches of config.it={patch}; views of {sides} px do.' in str(error)
+    assert error.smaller == smaller

@@ -43,6 +43,13 @@ def test_what_follows_from_number_and_size(
     assert any(f'batches of {batch}' in line and 'AdamW at' in line for line in said)
 
 
+def test_one_is_said_as_one() -> None:
+    images = OwnImages(1, 32)
+    said = ' '.join(images.sentences({**images.run(), 'epochs': 1}))
+    assert said.startswith('1 image to train on')
+    assert ', 1 epoch of 1 step (' in said
+
+
 def test_what_is_remembered_grows_with_the_images() -> None:
     few, many = OwnImages(300, 400), OwnImages(1_000_000, 400, True)
     assert (few.clusters, few.queue, few.negatives, few.components) == (25, 64, 150, 64)

@@ -8,8 +8,12 @@ import jax
 import jax.numpy as jnp
 
 import jssl
+from jssl.algorithms import ImageClassifier
+from jssl.augment.views import CenterView, MultiView, View
+from jssl.backbones import VisionTransformer
 from jssl.components import build
 from jssl.errors import JsslError
+from jssl.heads import LinearClsHead
 from jssl.losses import in_batch_contrast, nt_xent
 from jssl.training import shapes
 from jssl.training.rows import as_rows
@@ -20,9 +24,10 @@ from tests.test_configs import load
 from tests.training import toy
 from tests.training.toy import Toy
 
+ARCH = dict(embed_dims=8, num_layers=1, num_heads=1, feedforward_channels=8)
 MAE_VIT = dict(
     type='MAEViT',
-    arch=dict(embed_dims=8, num_layers=1, num_heads=1, feedforward_channels=8),
+    arch=ARCH,
     img_size=8,
     patch_size=4,
     mask_ratio=0.0,
@@ -98,6 +103,20 @@ def test_a_state_that_fits_once_for_each_device_is_accepted() -> None:
 
     runtime = Runtime(mesh=MeshShape(devices=8))
     check_shapes(toy.experiment(algorithm=Twentieth(), runtime=runtime))
+
+
+def test_views_that_do_not_divide_into_patches_come_with_what_to_type() -> None:
+    """Of each field a value that works: the second command of the message is the first's cure."""
+    network = VisionTransformer(ARCH, img_size=8, patch_size=4)
+    algorithm = ImageClassifier(network, LinearClsHead(3))
+    small = MultiView(View(size=10), copies=1)
+    experiment = toy.experiment(algorithm, views=small, eval_view=CenterView(size=3, resize=3))
+    with refused(
+        'Images of 10 x 10 px do not divide into patches of config.model.backbone.patch_size=4; '
+        'views of 8 or 12 px do. Type --config.views.view.size=8 --config.eval_view.size=4 '
+        '--config.eval_view.resize=4, or --config.model.backbone.patch_size=2.'
+    ):
+        check_shapes(experiment)
 
 
 def test_a_refresh_is_traced_too() -> None:

@@ -18,6 +18,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from jssl.counts import counted
 from jssl.data.sources import Source
 from jssl.data.sources.reading import in_words
 from jssl.errors import JsslError
@@ -130,7 +131,7 @@ def difference(before: Listing, after: Listing) -> str:
     """What changed from one listing to the other, with an example, in words."""
     parts = []
     if before.number != after.number:
-        parts.append(f'{before.number:,} samples then, {after.number:,} now')
+        parts.append(f'{counted(before.number, "sample")} then, {after.number:,} now')
     for word, there, here in (('gone', before, after), ('new', after, before)):
         known = set(here.names)
         if changed := [name for name in there.names if name not in known]:

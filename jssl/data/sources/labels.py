@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jssl.counts import counted
 from jssl.errors import JsslError
 
 NONE = -1  # on every sample: there are no labels
@@ -238,8 +239,10 @@ _FIT = (
 
 def _listed(names: Sequence[str]) -> str:
     shown = ', '.join(map(repr, names[:3])) + (', …' if len(names) > 3 else '')
-    return f'{len(names)} classes ({shown})'
+    return f'{counted(len(names), "class", "classes")} ({shown})'
 
 
 def _ranged(labels: NDArray[Any]) -> str:
-    return f'{len(labels)} classes with labels from {labels[0]} to {labels[-1]}'
+    return (
+        f'{counted(len(labels), "class", "classes")} with labels from {labels[0]} to {labels[-1]}'
+    )

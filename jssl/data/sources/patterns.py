@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Sequence
 
+from jssl.counts import counted
 from jssl.errors import JsslError
 from jssl.paths import URL
 
@@ -156,7 +157,7 @@ def of_split(files: Sequence[str], split: str | None, where: str) -> list[str]:
         return list(files)
     if split in found and split is not None:
         return found[split]
-    names = ', '.join(f'{name or "others"} ({len(found[name])} files)' for name in found)
+    names = ', '.join(f'{name or "others"} ({counted(len(found[name]), "file")})' for name in found)
     first = next(filter(None, found), None)
     if split is None:
         raise JsslError(

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jssl.counts import counted
 from jssl.data.sources.tfds_features import FEATURES
 from jssl.errors import JsslError
 
@@ -20,7 +21,9 @@ def no_split(splits: Mapping[str, Any], name: str, split: str) -> JsslError:
       name: of the data set.
       split: what was asked for.
     """
-    there = ', '.join(f'{key} ({splits[key].num_examples} images)' for key in sorted(splits))
+    there = ', '.join(
+        f'{key} ({counted(splits[key].num_examples, "image")})' for key in sorted(splits)
+    )
     parts = [PART.fullmatch(part.strip()) for part in split.split('+')]
     if all(part and part[1] in splits for part in parts):
         return JsslError(

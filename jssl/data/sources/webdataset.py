@@ -6,6 +6,7 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
+from jssl.counts import counted
 from jssl.data.sources.base import Sample
 from jssl.data.sources.fixed_file import FixedFile
 from jssl.data.sources.labels import NONE, checked_labels
@@ -137,7 +138,9 @@ class WebDataset:
         """What a run says of the shards: samples without an image, or some without a label."""
         said = []
         if self._left_out:
-            said.append(f'left out of {self.path}: {self._left_out} samples without an image.')
+            said.append(
+                f'left out of {self.path}: {counted(self._left_out, "sample")} without an image.'
+            )
         for name, shard in zip(self._names, self._shards, strict=True):
             if not shard.ended:
                 said.append(f'{name} has no mark at its end, so that something may be missing.')

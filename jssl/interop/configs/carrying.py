@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from jssl.counts import counted
 from jssl.errors import JsslError, show
 from jssl.interop.configs import checking, optimizer, runtime, schedule, sizes
 from jssl.interop.configs.dataset import source
@@ -264,8 +265,8 @@ class _Carrying:
         if begun.file not in comments['model']:
             comments['model'] = f'{begun}, with changes at {comments["model"]}'
         comments['batch_size'] = (
-            f'{_beside(parts.places["batch_size"], self._path)}: {size.images} images x '
-            f'{size.processes} processes{many}'
+            f'{_beside(parts.places["batch_size"], self._path)}: {counted(size.images, "image")} x '
+            f'{counted(size.processes, "process", "processes")}{many}'
         )
         comments['eval_view'] = "jssl's own: how images are seen when their features are judged"
         return comments

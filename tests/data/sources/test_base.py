@@ -77,7 +77,7 @@ def test_classes_that_agree_or_have_no_names_pass(test: Source) -> None:
     [
         (
             ('a',),
-            "have 2 classes ('a', 'b'), and the labelled training data 1 classes ('a'), which",
+            "have 2 classes ('a', 'b'), and the labelled training data 1 class ('a'), which",
         ),
         (('a', 'c'), "for example 'b' in the test data only"),
         (('b', 'a'), 'in their order'),

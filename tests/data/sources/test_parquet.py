@@ -79,7 +79,7 @@ def test_splits_are_told_from_names(tmp_path: Path) -> None:
     write_parquet(tmp_path / 'data/test-00000-of-00001-ab.parquet', hub_table(6))
     assert len(Parquet(str(tmp_path), split='train')) == 4
     assert len(Parquet(str(tmp_path), split='test')) == 6
-    with refused('several splits', 'train (1 files)', 'test (1 files)', 'split='):
+    with refused('several splits', 'train (1 file)', 'test (1 file)', 'split='):
         Parquet(str(tmp_path))
     with refused("no split 'val'", 'split='):
         Parquet(str(tmp_path), split='val')

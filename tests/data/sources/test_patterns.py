@@ -91,5 +91,5 @@ def test_a_split_of_files_that_name_none() -> None:
     with refused("no split 'train'", 'others (2 files)', 'leave split out'):
         of_split(['a.tar', 'b.tar'], 'train', 'here')
     assert of_split(['a.tar', 'b.tar'], None, 'here') == ['a.tar', 'b.tar']
-    with refused('several splits', 'others (1 files)', 'or give the path of its files'):
+    with refused('several splits', 'others (1 file)', 'or give the path of its files'):
         of_split(['a.tar', 'train.tar'], None, 'here')

@@ -64,7 +64,7 @@ def test_shards_are_named_in_several_ways(path: str, folder: Path) -> None:
 def test_splits_of_a_folder(folder: Path) -> None:
     write_tar(folder / 'val-000.tar', samples(2))
     assert len(WebDataset(str(folder), split='train')) == COUNT
-    with refused('several splits: train (3 files), val (1 files)', 'split=train'):
+    with refused('several splits: train (3 files), val (1 file)', 'split=train'):
         WebDataset(str(folder))
 
 
@@ -104,7 +104,7 @@ def test_what_is_no_sample_is_left_out_and_said(tmp_path: Path) -> None:
     }
     source = WebDataset(write_tar(tmp_path / 'a.tar', files))
     assert levels(source) == [0, 2]
-    assert source.remarks == [f'left out of {source.path}: 1 samples without an image.']
+    assert source.remarks == [f'left out of {source.path}: 1 sample without an image.']
     assert levels(WebDataset(source.path, image='seg.png')) == [7]
 
 
