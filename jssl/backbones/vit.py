@@ -27,7 +27,7 @@ from jssl.errors import JsslError
 from jssl.layers.attention import Implementation
 from jssl.layers.drop_path import draw_subsets, drop_path_key, drop_path_rates
 from jssl.layers.gather import take_tokens
-from jssl.layers.layer_norm import layer_norm
+from jssl.layers.layer_norm import LayerNorm, layer_norm
 from jssl.layers.patches import replace_masked
 from jssl.layers.position_embedding import (
     BiasInterpolation,
@@ -240,7 +240,7 @@ class VisionTransformer(Checked, nn.Module):
             )
         return take_tokens(patches, ids_keep)
 
-    def _norm(self, name: str) -> nn.LayerNorm:
+    def _norm(self, name: str) -> LayerNorm:
         return layer_norm(name, self.dtype, self.norm_epsilon)
 
     def _freeze(self, x: jax.Array, stage: int) -> jax.Array:

@@ -11,7 +11,7 @@ from jssl.checks import Checked, Count, DType, NonNegative, Positive
 from jssl.layers.attention import Implementation, SelfAttention
 from jssl.layers.drop_path import DropPath, run_on_some
 from jssl.layers.initializers import xavier_uniform
-from jssl.layers.layer_norm import layer_norm
+from jssl.layers.layer_norm import LayerNorm, layer_norm
 from jssl.layers.patches import check_divides
 from jssl.layers.relative_attention import RelativeAttention
 from jssl.layers.rotary import Rotation
@@ -169,7 +169,7 @@ class TransformerBlock(Checked, nn.Module):
                 x = run_on_some(branch, x, subsets[index])
         return x
 
-    def _norm(self, name: str) -> nn.LayerNorm:
+    def _norm(self, name: str) -> LayerNorm:
         return layer_norm(name, self.dtype, self.norm_epsilon)
 
     def _feed_forward(self) -> nn.Module:
