@@ -1,6 +1,6 @@
 """One tiny run on a folder of photos, which the pages of the start share."""
 
-import os
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -21,15 +21,19 @@ SMALL = (
 
 
 @pytest.fixture(scope='session')
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where photos/ and runs/photos/ are, as the first steps of docs/start/photos.md make them."""
-    home, before = tmp_path_factory.mktemp('photos'), Path.cwd()
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where photos/ is, as the first step of docs/start/photos.md makes it."""
+    home = tmp_path_factory.mktemp('images')
     make = shorten(blocks(PHOTOS, 'python')[0], {'range(25)': 'range(4)'})
-    train = next(words for words in commands(PHOTOS) if '--workdir=runs/photos' in words)
-    try:
-        os.chdir(home)
+    with chdir(home):
         exec(compile(make, PHOTOS, 'exec'), {})
-        assert main([*train, *SMALL]) == 0
-    finally:
-        os.chdir(before)
     return home
+
+
+@pytest.fixture(scope='session')
+def photos(images: Path) -> Path:
+    """Where runs/photos/ is too, as the next step of that page trains it."""
+    train = next(words for words in commands(PHOTOS) if '--workdir=runs/photos' in words)
+    with chdir(images):
+        assert main([*train, *SMALL]) == 0
+    return images
