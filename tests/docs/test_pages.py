@@ -15,6 +15,7 @@ from tests.docs.pages import DOCS, PAGES, blocks, commands, english, read
 
 LANGUAGES = {'python', 'bash', 'text', 'yaml', 'json', 'console', 'toml'}
 LONGEST = 100
+READ_THROUGH = ('docs/start/', 'docs/tutorials/', 'docs/guides/')
 
 
 @pytest.mark.parametrize('page', PAGES)
@@ -106,3 +107,23 @@ def test_every_page_is_on_the_site() -> None:
     nav = (ROOT / 'mkdocs.yml').read_text(encoding='utf-8')
     for page in DOCS.rglob('*.md'):
         assert f'{page.relative_to(DOCS)}' in nav, page
+
+
+MOST_WORDS = 40
+FOR_READING = sorted(page for page in PAGES if page.startswith(READ_THROUGH))
+
+
+@pytest.mark.parametrize('page', FOR_READING)
+def test_sentences_are_short(page: str) -> None:
+    """Outside tables, headings and code; what is code in a line counts as a word."""
+    long = [said for said in sentences(page) if len(said.split()) > MOST_WORDS]
+    assert not long, f'sentences of more than {MOST_WORDS} words: {long}'
+
+
+def sentences(page: str) -> list[str]:
+    """Those of the paragraphs and of the items of lists, without addresses of links."""
+    text = re.sub(r'^ *```.*?^ *```$', '', read(page), flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r'^(#|\||    ).*$', '', text, flags=re.MULTILINE)
+    text = re.sub(r'`[^`]*`', 'code', re.sub(r'\]\([^)]*\)', ']', text))
+    parts = re.split(r'\n\s*\n|\n\s*(?:[-*]|\d+\.) ', text)
+    return [said for part in parts for said in re.split(r'(?<=[.!?:])\W*\s', part)]
