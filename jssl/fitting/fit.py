@@ -343,7 +343,8 @@ def run_loop(
             return loop.run(train_state, feed, feed.data)
         except NotFinite as error:
             refused = error.with_traceback(None)  # which would hold on to the state
-        refused = explained(refused, experiment, loop, orders)
+        if not loop.stop.requested:  # else there may be little time
+            refused = explained(refused, experiment, loop, orders)
         if experiment.runtime.non_finite != ROLL_BACK or refused.step is None:
             raise refused
         train_state, orders = roll_back(refused, refused.step, loop, evaluator, orders)
@@ -367,6 +368,7 @@ def roll_back(
 
     Raises:
       NotFinite: `refused`, where other orders from there were of no use.
+      Interrupted: a signal had come by then; the same command goes on from there.
     """
     experiment, log = evaluator.experiment, loop.log
     restored = loop.checkpoints.restore(experiment.placed_state, before=step)
@@ -379,6 +381,8 @@ def roll_back(
     on_first(partial(write_orders, loop.workdir, orders), failed)
     log.progress.print(f'{refused}')
     log.progress.print(f'rolled back to step {after}; from there on in another order')
+    if loop.stop.number is not None:
+        raise Interrupted(loop.stop.number, None if restored is None else after, loop.workdir)
     given = evaluator, log.writer, log.progress
     if restored is None:
         return start(experiment, experiment.make_state, *given), orders

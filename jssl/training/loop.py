@@ -52,6 +52,7 @@ class Loop:
       images: per step, for the speed.
       workdir: the run's directory, for messages.
       callbacks: may end the run early.
+      stop: whether a signal has asked the run to stop, also where it is rolled back at that step.
     """
 
     step: Step
@@ -60,6 +61,7 @@ class Loop:
     images: int
     workdir: Path
     callbacks: Callbacks
+    stop: StopSignal = dataclasses.field(default_factory=StopSignal)
 
     @property
     def plan(self) -> Plan:
@@ -94,7 +96,7 @@ class Loop:
         batches: Iterator[DeviceBatch] | None = None
         first = int(train_state.step) + 1
         self.refresher.begin(self.checkpoints.beside(first - 1))
-        with StopSignal() as stop:
+        with self.stop as stop:
             for step in range(first, self.plan.steps + 1):
                 if self.refresher.due(step - 1):
                     if pending:

@@ -22,6 +22,8 @@ class StopSignal:
     installed. Neither is it in a job of several processes, which must all stop at the same step:
     there JAX passes a SIGTERM on, see `Checkpoints.reached_preemption`.
 
+    It may be entered again, and knows then of a signal that came before.
+
     Attributes:
       number: the signal that asked, None so far.
     """

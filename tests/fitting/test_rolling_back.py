@@ -12,6 +12,7 @@ import pytest
 
 import jssl
 from jssl.fitting.replaying import replay, rows_of
+from jssl.interrupts import Interrupted
 from jssl.runs.checkpoints import Checkpoints
 from jssl.runs.orders import Orders, Turn, read_orders
 from tests.checks import refused
@@ -32,9 +33,9 @@ class Quarrel(toy.Toy):
         return loss + jnp.where(broken, jnp.inf, 0.0), rest
 
 
-def experiment(algorithm: jssl.Algorithm, every_steps: int = 4) -> jssl.Experiment:
+def experiment(algorithm: jssl.Algorithm, every_steps: int = 4, **changes: Any) -> jssl.Experiment:
     settings = dataclasses.replace(runtime(every_steps), non_finite='roll_back')
-    return toy.experiment(algorithm, runtime=settings)
+    return toy.experiment(algorithm, runtime=settings, **changes)
 
 
 def test_a_run_goes_on_in_another_order_from_the_last_checkpoint(tmp_path: Path) -> None:
@@ -90,3 +91,20 @@ def test_a_run_that_began_anew_is_known_by_its_order(
     told = ' '.join(capsys.readouterr().out.split())
     assert 'beginning in another order than that of the seed, as orders.json says' in told
     assert (toy.numbers(tmp_path), read_orders(tmp_path)) == (numbers, orders)
+
+
+@pytest.mark.parametrize(
+    ('every_steps', 'after', 'said'),
+    [(4, 4, 'after step 4, which is saved'), (12, 0, 'before anything was saved')],
+)
+def test_a_signal_in_the_step_that_is_rolled_back_is_not_lost(
+    every_steps: int, after: int, said: str, tmp_path: Path
+) -> None:
+    subject = experiment(Quarrel(), every_steps, schedule=toy.stopped_in(6))
+    with pytest.raises(Interrupted, match=f'SIGTERM {said}'):
+        jssl.fit(subject, workdir=tmp_path)
+    assert read_orders(tmp_path).turns == (Turn(after, 6),)
+    jssl.fit(subject, workdir=tmp_path)
+    steps = [row for row in toy.numbers(tmp_path) if row['kind'] == 'step']
+    assert [row['step'] for row in steps] == [*range(1, 13)]
+    assert read_orders(tmp_path).turns[0] == Turn(after, 6)
