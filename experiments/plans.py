@@ -126,8 +126,8 @@ Mended:
 - **MoCo and DenseCL** norm groups of the batch, in an order that is drawn. XLA put the ordered
   images together on every device, which then encoded all of them. A device of eight H200 moved
   49.7 GB a step of `moco:imagenet`, now 23.2; the bound of a step was 10.4 ms, now 4.8. Each still
-  gathered the images of all keys, 147 MiB; groups now exchange equal parts, and a device sends its
-  own 18 MiB alone.
+  gathered the images of all keys, 147 MiB; groups now exchange equal parts, an all-to-all of 9 MiB,
+  and the messages of a step take 0.24 ms, before 0.52.
 - **CAE**'s tokenizer computed in a float32 that tensor cores do not have: 193 of the 222 ms of
   arithmetic on eight H200. [Now 26 of 55](../guides/accelerators.md).
 - **DINOv2 and DINOv3** picked masked patches out of the whole batch, an all-gather of 76 MiB on
