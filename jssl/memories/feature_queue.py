@@ -7,6 +7,7 @@ their own lets a queue be split over devices and still be written where it is.
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
 
 
 def push(
@@ -32,7 +33,7 @@ def push(
     """
     features = jax.lax.stop_gradient(features).astype(queues.dtype)
     # A batch is chosen and not the queues: a choice between whole queues would copy them.
-    batch = jnp.where(filling, features, _oldest(queues, pointer))
+    batch = _where_queues_are(jnp.where(filling, features, _oldest(queues, pointer)))
     queues = jax.lax.dynamic_update_index_in_dim(queues, batch, pointer, axis=1)
     return queues, jnp.where(filling, (pointer + 1) % queues.shape[1], pointer)
 
@@ -64,6 +65,18 @@ def fill(queues: jax.Array) -> jax.Array:
       0.5
     """
     return jnp.mean((queues != 0).any(axis=-1), dtype=jnp.float32)
+
+
+def _where_queues_are(batch: jax.Array) -> jax.Array:
+    """A batch (crops, n, D) split as queues are: over the axis `fsdp` of a mesh alone, if at all.
+
+    Left to itself, XLA splits the queues as it does the batch, and gathers them whole afterwards.
+    """
+    parts = jax.sharding.get_abstract_mesh().shape.get('fsdp')
+    if parts is None:
+        return batch
+    split = 'fsdp' if batch.shape[1] % parts == 0 else None
+    return jax.lax.with_sharding_constraint(batch, P(None, split))
 
 
 def _oldest(queues: jax.Array, pointer: jax.Array) -> jax.Array:

@@ -44,6 +44,16 @@ def test_no_memory_is_copied_whole(name: str) -> None:
     assert {shape: copies(compiled, shape) for shape in shapes} == dict.fromkeys(shapes, 0)
 
 
+@pytest.mark.usefixtures('float64')
+def test_devices_gather_a_batch_and_not_the_queue() -> None:
+    state, mesh = runs.placed('SwAV', 8), sharding.make_mesh(devices=8)
+    step: Any = runs.step('SwAV', 8)
+    text = step.lower(state, sharding.put_batch(runs.batch(0), mesh)).compile().as_text()
+    sides = ','.join(map(str, state.state['feature_queue'].shape))
+    assert 'all-gather(' in text
+    assert not re.search(rf'\[{sides}\]\S* all-gather\(', text)
+
+
 def test_a_bank_is_not_copied() -> None:
     def step(bank: jax.Array, w: jax.Array, index: jax.Array) -> tuple[jax.Array, jax.Array]:
         def loss(w: jax.Array) -> tuple[jax.Array, jax.Array]:
