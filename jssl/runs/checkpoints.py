@@ -27,11 +27,12 @@ from jssl.runs.contents import (
     first_mismatch,
     intact,
     move_aside,
+    not_loaded,
     one_line,
     read_beside,
     read_contents,
     steps_in,
-    unreadable,
+    unusable,
     write_beside,
     write_contents,
 )
@@ -95,7 +96,7 @@ class Checkpoints:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise self._unusable(error) from error
+            raise unusable(self.directory, error) from error
         # Not Orbax's manager: it reads what lies there, and ends at the first odd file.
         self._saver = ocp.AsyncCheckpointer(
             ocp.CompositeCheckpointHandler(),
@@ -253,7 +254,7 @@ class Checkpoints:
         try:
             return steps_in(self.directory)
         except OSError as error:
-            raise self._unusable(error) from error
+            raise unusable(self.directory, error) from error
 
     def _saved(self) -> list[int]:
         """As `_steps`, without what is known to be damaged."""
@@ -283,7 +284,7 @@ class Checkpoints:
             for step in self._unreadable:
                 move_aside(self.directory / str(step))
         except OSError as error:
-            raise self._unusable(error) from error
+            raise unusable(self.directory, error) from error
 
     def _clear(self) -> None:
         """Removes the oldest checkpoints, and what a save that failed has gone on writing."""
@@ -308,7 +309,7 @@ class Checkpoints:
             refusal = why_foreign(folder, target, self._data, turns)
             found = None if refusal else _load(folder, target)
         except Exception as error:  # whatever it raises, there may be one before that can be read
-            self._tell(unreadable(folder, _load_failed(error)))
+            self._tell(not_loaded(folder, error))
         if refusal:
             raise refusal
         return found if on_all(found is not None) else None
@@ -316,12 +317,6 @@ class Checkpoints:
     def _tell(self, line: str) -> None:
         if jax.process_index() == 0:
             self._report(line)
-
-    def _unusable(self, error: OSError) -> JsslError:
-        return JsslError(
-            f'Checkpoints cannot be kept in {self.directory}: {one_line(error)}. '
-            'Give a --workdir where files can be written.'
-        )
 
     def _not_saved(self, error: Exception) -> JsslError:
         """The error that tells the user which checkpoint was not written and what to do."""
@@ -371,7 +366,7 @@ def read_parts(
             try:
                 return _read_parts(folder, names), step
             except Exception as error:  # as in `Checkpoints`
-                report(unreadable(folder, _load_failed(error)))
+                report(not_loaded(folder, error))
     raise JsslError(
         f'There is no checkpoint that can be read in {directory}; give the directory of a run '
         'that has saved one, or a file of weights.'
@@ -395,10 +390,6 @@ def _read_parts(folder: Path, names: tuple[tuple[str, ...], ...]) -> Any:
             partial_restore=True,
         )
         return handler.restore(epath.Path(folder / ITEM), args=args)
-
-
-def _load_failed(error: Exception) -> str:
-    return f'loading it failed: {type(error).__name__}: {one_line(error)}'
 
 
 def _is_not_orbax(record: logging.LogRecord) -> bool:

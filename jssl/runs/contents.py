@@ -17,6 +17,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jssl.errors import JsslError
+
 CONTENTS = 'contents.json'
 BESIDE = 'beside.npz'  # arrays among Orbax's files
 # What reading JSON, and then looking for our fields in it, can raise.
@@ -145,6 +147,19 @@ def intact(
 def unreadable(folder: Path, why: str) -> str:
     """The line about a checkpoint that gives way to the one before."""
     return f'Checkpoint {folder.name} in {folder.parent} is unreadable: {why}.'
+
+
+def not_loaded(folder: Path, error: Exception) -> str:
+    """The same about one that Orbax does not read."""
+    return unreadable(folder, f'loading it failed: {type(error).__name__}: {one_line(error)}')
+
+
+def unusable(directory: Path, error: OSError) -> JsslError:
+    """The error of a folder in which no checkpoints can be kept."""
+    return JsslError(
+        f'Checkpoints cannot be kept in {directory}: {one_line(error)}. '
+        'Give a --workdir where files can be written.'
+    )
 
 
 def move_aside(folder: Path) -> None:
