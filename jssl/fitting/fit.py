@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import jax
 
 from jssl.algorithm import TrainState
-from jssl.counts import counted
 from jssl.data.reading.decoding import quiet
 from jssl.errors import NotFinite, attempt
 from jssl.evaluation.evaluator import NETWORK
@@ -308,11 +307,10 @@ def start(
 ) -> TrainState:
     """A fresh state with its baselines measured, and with the weights that it is to begin with."""
     if gone := last_step(writer.directory / METRICS):
-        progress.print(f'none of the {counted(gone, "step")} taken here was saved; beginning again')
+        progress.print(f'no step of the {gone} taken here was saved; beginning again')
     writer.truncate(-1)
     fresh = make_state()
-    # What does not fit is told first.
-    train_state = with_pretrained(experiment, fresh, progress.print)
+    train_state = with_pretrained(experiment, fresh, progress.print)  # misfits are told first
     for subject, scores in evaluator.baselines(fresh).items():
         writer.write(0, scores, kind=BASELINE, epoch=0, subject=subject)
     return train_state

@@ -149,7 +149,7 @@ def test_steps_that_nobody_saved_are_taken_again_with_a_line(
 ) -> None:
     toy.took_steps(tmp_path, 3)
     toy.trained(toy.experiment(), tmp_path)
-    assert 'none of the 3 steps taken here was saved; beginning again' in capsys.readouterr().out
+    assert 'no step of the 3 taken here was saved; beginning again' in capsys.readouterr().out
     assert [row['step'] for row in toy.numbers(tmp_path) if 'loss' in row] == list(range(1, 13))
 
 
