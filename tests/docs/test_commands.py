@@ -87,7 +87,8 @@ def shorter(words: list[str]) -> list[str] | None:
     if verb == 'views':
         return words
     if verb in READERS:
-        return [re.sub('--step=.*', '--step=1', word) for word in words] if _there(first) else None
+        replayed = ['replay', first, '--step=1', '--from_start']  # one checkpoint, at the end
+        return (replayed if verb == 'replay' else words) if _there(first) else None
     known = first in shipped() or (first.endswith('.py') and Path(first).exists())
     if verb != 'train' or not known or not _there(given.get('config.pretrained', 'runs/any')):
         return None
@@ -106,6 +107,8 @@ def _short(rest: list[str], given: dict[str, str]) -> list[str]:
     short = {**SHORT, **(OF_PHOTOS if photos else OF_DIGITS)}
     if given.get('config.test_data') == 'None':
         short.pop('test_data.split', None)
+    if 'config.schedule.type' in given:  # else the warm-up is shortened with the run
+        short['schedule.warmup_epochs'] = '0.5'
     options = [f'--config.{name}=' for name in short]
     kept = [word for word in rest if not word.startswith(tuple(options))]
     kept = [re.sub(r'range\(\d+\)', 'range(1)', word) for word in kept]
