@@ -159,15 +159,16 @@ class SwAV(Algorithm):
         if stored is not None:
             batches = jnp.concatenate([stored, batches])
         group = head.sinkhorn_group_size or images
-        # A device's queue holds, batch by batch, what its own images were: the rows at its place.
-        rows = batches.reshape(-1, images // group, group, prototypes).swapaxes(0, 1)
+        # A group's images with what its places held before. Images come first: a batch that is
+        # split over devices stays so, and those of a group lie together.
+        rows = batches.swapaxes(0, 1)
         codes = sinkhorn(
             rows.reshape(-1, prototypes),
             epsilon=head.epsilon,
             iterations=head.sinkhorn_iterations,
-            group_size=rows.shape[1] * group,
+            group_size=len(batches) * group,
         )
-        return codes.reshape(rows.shape)[:, -1].reshape(images, prototypes)
+        return codes.reshape(rows.shape)[:, -1]
 
     def _batches(self, images: int) -> int:
         """The queue's length in whole batches."""
