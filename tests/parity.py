@@ -85,6 +85,8 @@ def batch(saved: golden.File, inputs: Arrays, dtype: str, step: int | None = Non
     if is_of_family(saved):
         rest = families.inputs(saved, rest)
         rest |= families.FAMILIES[saved.meta['algorithm']].more(saved, inputs)
+    if 'shuffle' in rest:  # the reference's order is one of the whole batch
+        rest['shuffle'] = rest['shuffle'][None]
     if 'label_bank' in rest:
         rest['target'] = rest['label_bank'][rest['index']]
     if step is None and is_of_family(saved):

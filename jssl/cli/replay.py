@@ -1,6 +1,6 @@
 """One step of a run, repeated exactly: its batch, its numbers, and what in it is not finite.
 
-    jssl replay runs/first --step=120
+    jssl replay runs/first --step=1800
 
 It restores the newest checkpoint before that step, repeats the run from there, and writes
 RUN/replay/STEP: replay.json, and views.png with the first images of the batch beside their views.

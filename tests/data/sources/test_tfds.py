@@ -218,7 +218,7 @@ def test_an_unknown_name_comes_with_the_nearest(tmp_path: Path, name: str) -> No
 
 @pytest.mark.parametrize('split', ['validation', 'train[:x]', 'train+valid', 'all[:5%]', ''])
 def test_an_unknown_split_comes_with_the_names_of_all(digits_dir: str, split: str) -> None:
-    with refused('cannot be read', r'its splits are test (1000 images), train (6000 images), and'):
+    with refused('cannot be read', r'its splits are test (1,000 images), train (6,000 images), and'):
         TFDS('embedded_digits', split, digits_dir)
 
 
@@ -232,7 +232,7 @@ def test_an_unknown_split_comes_with_the_names_of_all(digits_dir: str, split: st
 def test_an_empty_split_or_one_that_goes_too_far_comes_with_the_numbers(
     digits_dir: str, split: str
 ) -> None:
-    with refused('has no images, or a part of it', 'ends before it begins', 'train (6000'):
+    with refused('has no images, or a part of it', 'ends before it begins', 'train (6,000'):
         TFDS('embedded_digits', split, digits_dir)
 
 
