@@ -37,7 +37,7 @@ def refusal(capsys: pytest.CaptureFixture[str], argv: list[str]) -> str:
         ('--config.views.view.size=0', ['config.views.view.size=0', 'at least 1']),
         ('--config.views.view.hue=0.9', ['config.views.view.hue=0.9', '0.5']),
         ('--config.eval_view.resize=8', ['CenterView.size', '8']),
-        ('--config.batch_size=12', ['config.batch_size=12', '8 devices', '--config.batch_size=8 or', '=16']),
+        ('--config.batch_size=12', ['config.batch_size=12', '8 devices', 'size=8 or', '=16']),
         ('--config.batch_size=0', ['config.batch_size=0', 'at least 1']),
         ('--config.batch_size=512', ['512', '256']),
         ('--config.mesh.devices=64', ['config.mesh.devices=64', '8']),

@@ -218,7 +218,8 @@ def test_an_unknown_name_comes_with_the_nearest(tmp_path: Path, name: str) -> No
 
 @pytest.mark.parametrize('split', ['validation', 'train[:x]', 'train+valid', 'all[:5%]', ''])
 def test_an_unknown_split_comes_with_the_names_of_all(digits_dir: str, split: str) -> None:
-    with refused('cannot be read', r'its splits are test (1,000 images), train (6,000 images), and'):
+    there = 'its splits are test (1,000 images), train (6,000 images), and'
+    with refused('cannot be read', there):
         TFDS('embedded_digits', split, digits_dir)
 
 
