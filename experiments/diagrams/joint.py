@@ -5,16 +5,19 @@ from experiments.diagrams.boxes import Diagram, loss, memory, network, target, t
 PAIR = {'one': view(0, 'view 1', 0, 0), 'two': view(1, 'view 2', 0, 1)}
 ENCODER = {'net': network('backbone\n+ neck', 1.05, 0.5, 2)}
 EXCHANGED = 'The same with the views exchanged; the loss counts both.'
+AGAINST = {  # two views, and the images that they are held against
+    **PAIR,
+    **ENCODER,
+    'z1': value('z₁', 2.15, 0),
+    'z2': value('z₂', 2.15, 1),
+    'others': value('other images\nof the batch', 2.15, 2),
+}
 BOTH = ('one > net > z1 > loss', 'two > net > z2 > loss')
 
 JOINT: dict[str, Diagram] = {
     'simclr': Diagram(
-        PAIR
-        | ENCODER
+        AGAINST
         | {
-            'z1': value('z₁', 2.15, 0),
-            'z2': value('z₂', 2.15, 1),
-            'others': value('other images\nof the batch', 2.15, 2),
             'loss': loss('NT-Xent:\npull z₁ and z₂,\npush the others', 3.7, 1, 3),
         },
         (*BOTH, 'others > loss'),
@@ -113,12 +116,8 @@ JOINT: dict[str, Diagram] = {
         EXCHANGED + ' Then z₂ takes the oldest rows of the set.',
     ),
     'dcl': Diagram(
-        PAIR
-        | ENCODER
+        AGAINST
         | {
-            'z1': value('z₁', 2.15, 0),
-            'z2': value('z₂', 2.15, 1),
-            'others': value('other images\nof the batch', 2.15, 2),
             'pull': loss('pull z₁ and z₂', 3.7, 0.5, 2),
             'push': loss('push the others:\nno positive\namong them', 3.7, 2),
         },
